@@ -1,0 +1,115 @@
+"""What both networks share: four calls, the features of a frame, and how objects share a pixel.
+
+Shapes used in every file of this floor: N objects, H W frame size (multiples of 16), h w = H/16 W/16,
+P = h*w positions, Ck key channels, Cv value channels. Networks hold weights only; what grows with a clip
+lives in `memory.MemoryBank`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .memory import MemoryBank
+
+STRIDE = 16
+LOGIT_LIMIT = 16.118095651  # log((1 - 1e-7) / 1e-7): the paper's code keeps probabilities in [1e-7, 1 - 1e-7]
+
+
+@dataclass(frozen=True)
+class QueryFeatures:
+    """What `encode_query` knows of one frame.
+
+    key: (1, Ck, h, w), compared with the stored keys.  for_value, for_decoder: feature maps that the same network's
+    `encode_memory` and `decode` want; nothing above the networks looks into them.
+    """
+
+    key: Tensor
+    for_value: tuple[Tensor, ...]
+    for_decoder: tuple[Tensor, ...]
+
+
+class Network(nn.Module):
+    """A space-time memory network: the interface under `propagate`, `clicks` and `training`.
+
+    shared_keys: one key per frame serves all objects (compact), or one per object (paper).
+    takes_clicks: `encode_memory` accepts click maps.  scale: affinity = scale * key . query.
+    """
+
+    key_channels: int
+    value_channels: int
+    stride: int = STRIDE
+    shared_keys: bool
+    takes_clicks: bool = False
+    scale: float
+
+    def encode_query(self, frame: Tensor) -> QueryFeatures:
+        """Features of frame (1, 3, H, W), RGB in [0, 1], H and W multiples of 16."""
+        raise NotImplementedError
+
+    def encode_memory(
+        self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Key (1 or N, Ck, h, w) and value (N, Cv, h, w) of a frame whose masks are known.
+
+        masks: (N, H, W) in [0, 1], background left out.  query: the features of the same frame.
+        clicks: (N, 2, H, W) maps of positive and negative clicks, or None.
+        """
+        raise NotImplementedError
+
+    def read(self, memory: MemoryBank, query: QueryFeatures) -> Tensor:
+        """What the memory says of each position of the frame: (N, Cv, h, w)."""
+        return memory.read(query.key)
+
+    def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
+        """Logits (N, H, W) of each object by itself, from read (N, Cv, h, w)."""
+        raise NotImplementedError
+
+    def for_inference(self) -> Network:
+        """The network itself, frozen in evaluation mode. Networks with batch norm also fold it here."""
+        return self.eval().requires_grad_(False)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Scores whose softmax over channels is `aggregate`: (..., N, H, W) -> (..., N + 1, H, W), float32.
+
+    An object's log odds are its own logit; the background's probability is that no object is there.
+    """
+    logits = logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+    nothing = F.logsigmoid(-logits).sum(-3, keepdim=True)  # log of the product of (1 - p)
+    background = nothing - torch.log(-torch.expm1(nothing.clamp(max=-1e-7)))
+    return torch.cat([background.clamp(-LOGIT_LIMIT, LOGIT_LIMIT), logits], dim=-3)
+
+
+def aggregate(logits: Tensor) -> Tensor:
+    """Probabilities (..., N + 1, H, W), float32, channel 0 background, from logits (..., N, H, W).
+
+    They sum to 1 at each pixel and do not depend on the objects' order. Source: Oh et al., ICCV 2019, eq. 4.
+    """
+    if logits.shape[-3] == 1:  # the background's log odds are then the object's, negated
+        probs = torch.sigmoid(2 * logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT))
+        return torch.cat([1 - probs, probs], dim=-3)
+    return log_odds(logits).softmax(dim=-3)
+
+
+def padding(height: int, width: int, multiple: int = STRIDE) -> tuple[int, int, int, int]:
+    """Left, right, top, bottom pixels that bring (height, width) to multiples, evenly, the odd one at the end."""
+    down, across = -height % multiple, -width % multiple
+    return across // 2, across - across // 2, down // 2, down - down // 2
+
+
+def pad(maps: Tensor, multiple: int = STRIDE) -> Tensor:
+    """maps (..., H, W) with zeros around so that both sides are multiples of 16."""
+    sides = padding(*maps.shape[-2:], multiple)
+    return F.pad(maps, sides) if any(sides) else maps
+
+
+def unpad(maps: Tensor, height: int, width: int, multiple: int = STRIDE) -> Tensor:
+    """A view (..., height, width) of maps: the inverse of `pad` for frames of that size."""
+    left, _, top, _ = padding(height, width, multiple)
+    return maps[..., top : top + height, left : left + width]
