@@ -25,8 +25,8 @@ LOGIT_LIMIT = 16.118095651  # log((1 - 1e-7) / 1e-7): the paper's code keeps pro
 class QueryFeatures:
     """What `encode_query` knows of one frame.
 
-    key: (1, Ck, h, w), compared with the stored keys.  for_value, for_decoder: feature maps that the same network's
-    `encode_memory` and `decode` want; nothing above the networks looks into them.
+    key: (1, Ck, h, w), compared with the stored keys.  for_value, for_decoder: feature maps that the same
+    network's `encode_memory` and `decode` want; nothing above the networks looks into them.
     """
 
     key: Tensor
@@ -98,7 +98,7 @@ def aggregate(logits: Tensor) -> Tensor:
 
 
 def padding(height: int, width: int, multiple: int = STRIDE) -> tuple[int, int, int, int]:
-    """Left, right, top, bottom pixels that bring (height, width) to multiples, evenly, the odd one at the end."""
+    """Left, right, top, bottom pixels that bring (height, width) to multiples; the odd one at the end."""
     down, across = -height % multiple, -width % multiple
     return across // 2, across - across // 2, down // 2, down - down // 2
 
