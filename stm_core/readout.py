@@ -2,8 +2,8 @@
 
 Memory is kept position-major, (positions, channels), which is what a channels_last map already is: turning
 maps into rows and back copies nothing. Queries are read in chunks, so the affinity of a whole frame never
-exists. Letters as in `network.py`, and B independent reads side by side (clips in training; objects where each
-has its own keys), S stored frames, Q query positions.
+exists. Letters as in `network.py`, and B independent reads side by side (clips in training; objects where
+each has its own keys), S stored frames, Q query positions.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def read(
     query: (B, Q, Ck), or (1, Q, Ck) for all.  scale: affinity = scale * key . query.
     top_k: only the k best stored positions count for each query (None or k >= all: every one).
     present: (B, N, S) bool, which stored frames know an object; the others are left out of that object's
-    softmax, and an object present nowhere reads zeros.  chunk_bytes: most affinity held at once, by default per device.
+    softmax, and an object present nowhere reads zeros.
+    chunk_bytes: most affinity held at once, by default that of the device.
     Source: Oh et al., ICCV 2019, section 3.2; top-k as in Cheng et al., STCN, NeurIPS 2021.
     """
     frames, positions = sum(block.shape[1] for block in keys), keys[0].shape[2]
