@@ -1,0 +1,104 @@
+"""Threads that read ahead of the computation and write behind it, always with a bounded queue.
+
+Decoding, PNG and H.264 encoding release the interpreter lock, so on two cores they hide behind the network;
+the bound keeps memory flat whichever side is slower.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+DEPTH = 4  # pictures waiting on either side: at 1080p about 25 MB
+_TICK = 0.1  # seconds between looks at the stop sign while a queue is full
+_END = object()
+
+
+def read_ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
+    """Yield the items in order while a thread prepares up to `depth` of them.
+
+    An error in `items` is raised here, at its place in the order.  Closing the generator stops the thread,
+    which closes `items` itself (a decoder is closed by the thread that uses it).
+    """
+    waiting: queue.Queue = queue.Queue(depth)
+    stop = threading.Event()
+    thread = threading.Thread(target=_produce, args=(items, waiting, stop), name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _produce(items: Iterable, waiting: queue.Queue, stop: threading.Event) -> None:
+    try:
+        for item in items:
+            if not _put(waiting, (item, None), stop):
+                break
+        else:
+            _put(waiting, (_END, None), stop)
+    except (
+        BaseException
+    ) as error:  # handed to the reader, whatever it is: this thread has nobody else to tell
+        _put(waiting, (None, error), stop)
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
+def _put(waiting: queue.Queue, item: Any, stop: threading.Event) -> bool:
+    while not stop.is_set():
+        try:
+            waiting.put(item, timeout=_TICK)
+            return True
+        except queue.Full:
+            continue
+    return False
+
+
+class WriteBehind:
+    """Calls `work(*args)` in a thread, in order, for at most `depth` waiting calls.
+
+    The first error ends the work: it is raised by the next call or by `close`, and what was still waiting
+    is dropped.
+    """
+
+    def __init__(self, work: Callable[..., Any], depth: int = DEPTH):
+        self._work, self._error = work, None
+        self._waiting: queue.Queue = queue.Queue(depth)
+        self._thread = threading.Thread(target=self._consume, name="write-behind", daemon=True)
+        self._thread.start()
+
+    def __call__(self, *args: Any) -> None:
+        """Queue one call; waits while the queue is full.  Raises the error of an earlier call."""
+        if self._error is not None:
+            raise self._error
+        self._waiting.put(args)
+
+    def close(self) -> None:
+        """Wait until everything queued is done.  Raises the first error; safe to call twice."""
+        if self._thread.is_alive():
+            self._waiting.put(_END)
+            self._thread.join()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _consume(self) -> None:
+        while (args := self._waiting.get()) is not _END:
+            if self._error is None:
+                try:
+                    self._work(*args)
+                except BaseException as error:  # raised in the caller's thread instead
+                    self._error = error
