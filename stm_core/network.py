@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
     from .memory import MemoryBank
@@ -71,8 +72,25 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def for_inference(self) -> Network:
-        """The network itself, frozen in evaluation mode. Networks with batch norm also fold it here."""
-        return self.eval().requires_grad_(False)
+        """The network itself, frozen in evaluation mode, with batch norm folded into the convolutions before it."""
+        fold_batch_norms(self.eval().requires_grad_(False))
+        return self
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Merge each batch norm into the convolution registered right before it, which it must follow in `forward`."""
+    for parent in list(module.modules()):
+        children = list(parent.named_children())
+        for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, norm_name, nn.Identity())
+
+
+def scale_outputs(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Give a convolution without bias the scale of a batch norm, for a sum of which another part takes its shift."""
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    conv.weight.data = conv.weight.data * scale.data.view(-1, 1, 1, 1)
 
 
 def log_odds(logits: Tensor) -> Tensor:

@@ -64,19 +64,31 @@ def read(
     step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
     runs = _runs(present, objects)
-    value_parts, usage = [], torch.zeros(frames, device=query.device)
+    parts, usage = [], torch.zeros(frames, device=query.device)
     for chunk in (query * scale).split(step, dim=1):
-        chunk = chunk.expand(batch, -1, -1)
-        scores = _joined([_matmul(chunk, block) for block in flat_keys])  # (B, q, M)
-        parts = []
-        for first, last, known in runs:
-            weights = _weights(scores, known, positions, top_k)
-            parts.append(_weighted(weights, [_columns(block, first, last) for block in values]))
-            mass = weights.detach().unflatten(-1, (frames, positions)).sum(-1)
-            usage += mass.sum((0, 1), dtype=torch.float32) * (last - first)
-        value_parts.append(_joined(parts))
-    value = _joined(value_parts, dim=1).unflatten(2, (objects, channels)).transpose(1, 2)
+        part, mass = _read_chunk(chunk.expand(batch, -1, -1), flat_keys, values, runs, positions, top_k)
+        parts.append(part)
+        usage += mass
+    value = _joined(parts, dim=1).unflatten(2, (objects, channels)).transpose(1, 2)
     return Readout(value, usage / usage.sum().clamp(min=1e-12))
+
+
+def _read_chunk(
+    query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], runs: list, positions: int, top_k: int | None
+) -> tuple[Tensor, Tensor]:
+    """Values (B, q, N*Cv) for queries (B, q, Ck), and the softmax mass (S,) of each stored frame."""
+    scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)
+    parts, mass = [], 0
+    for first, last, known in runs:
+        weights = _weights(scores, known, positions, top_k)
+        part = _weighted(weights, [_columns(block, first, last) for block in values])
+        share = weights.detach().unflatten(-1, (-1, positions)).sum(-1).sum((0, 1), dtype=torch.float32)
+        if known is not None and not bool(known.any(1).all()):  # known nowhere: nothing was read
+            part, share = part * known.any(1).view(-1, 1, 1), share * known.any(0)
+        parts.append(part)
+        mass = mass + share * (last - first)
+        del weights
+    return _joined(parts), mass
 
 
 def chunk_rows(queries: int, row_bytes: int, device: str, chunk_bytes: int | None = None) -> int:
@@ -87,23 +99,32 @@ def chunk_rows(queries: int, row_bytes: int, device: str, chunk_bytes: int | Non
 
 
 def read_peak_bytes(
-    *, batch: int, frames: int, positions: int, objects: int, channels: tuple[int, int], itemsize: int,
-    device: str = "cpu", top_k: int | None = None, chunk_bytes: int | None = None,
+    *,
+    batch: int,
+    frames: int,
+    positions: int,
+    objects: int,
+    channels: tuple[int, int],
+    itemsize: int,
+    device: str = "cpu",
+    top_k: int | None = None,
+    chunk_bytes: int | None = None,
+    partial: bool = False,
 ) -> int:
     """Most bytes that one `read` by a frame of as many positions allocates beside keys, values and query.
 
-    objects: per read, as in values (B, S, P, N, Cv).  channels: (Ck, Cv).  All objects known in all frames.
+    objects: per read, the N of values (B, S, P, N, Cv).  channels: (Ck, Cv).
+    partial: some object is unknown in some frame.
     """
     stored, (key_channels, value_channels) = frames * positions, channels
     row_bytes = batch * stored * itemsize
-    step = min(positions, chunk_rows(positions, row_bytes, device, chunk_bytes))
-    affinity = step * row_bytes
-    copies = 2  # scores and weights
-    best = 0
+    step = chunk_rows(positions, row_bytes, device, chunk_bytes)
+    affinity = step * row_bytes * (3 if partial else 2)  # scores, scores with unknown frames hidden, weights
     if top_k is not None and top_k < stored:
-        best = step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
-    values = batch * positions * objects * value_channels * itemsize
-    return copies * affinity + best + values + batch * positions * key_channels * itemsize
+        affinity += step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
+    value = batch * objects * value_channels * itemsize  # per position
+    copies = 1 if step == positions else 2
+    return affinity + step * value + copies * positions * value + positions * key_channels * itemsize
 
 
 def _runs(present: Tensor | None, objects: int) -> list[tuple[int, int, Tensor | None]]:
@@ -121,13 +142,12 @@ def _runs(present: Tensor | None, objects: int) -> list[tuple[int, int, Tensor |
 def _weights(scores: Tensor, known: Tensor | None, positions: int, top_k: int | None) -> Tensor:
     """Softmax over memory, not over query: (B, q, M); zero at frames that are not known, (B, S) bool."""
     if known is not None:
-        scores = scores.masked_fill(~known.repeat_interleave(positions, 1).unsqueeze(1), float("-inf"))
+        hidden = ~known & known.any(1, keepdim=True)  # a row without any frame would be nan
+        scores = scores.masked_fill(hidden.repeat_interleave(positions, 1).unsqueeze(1), float("-inf"))
     if top_k is not None and top_k < scores.shape[-1]:
         best, where = scores.topk(top_k, dim=-1, sorted=False)
-        weights = torch.zeros_like(scores).scatter(-1, where, best.softmax(-1))
-    else:
-        weights = scores.softmax(-1)
-    return weights if known is None else weights.nan_to_num(0)  # nan: an object known in no frame at all
+        return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))
+    return scores.softmax(-1)
 
 
 def _weighted(weights: Tensor, values: list[Tensor]) -> Tensor:

@@ -1,0 +1,114 @@
+"""What a visitor says about a frame: a mask, or clicks, and for which objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import LimitError, MaskError, PromptError
+
+MAX_OBJECTS = 254  # ids 1 to 254; 255 is void in DAVIS
+
+Click = tuple[float, float, int, int]  # x, y in pixels of the frame; 1 object or 0 background; object id
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A given mask or clicks on one frame; make it with `from_mask` or `from_clicks`.
+
+    labels: uint8 (H, W) ids or None.  clicks: (x, y, label, object) or None.
+    objects: ids that the prompt speaks for, sorted; other objects keep what was predicted for them.
+    """
+
+    frame: int
+    objects: tuple[int, ...]
+    labels: np.ndarray | None = None
+    clicks: tuple[Click, ...] | None = None
+
+    @classmethod
+    def from_mask(cls, labels: np.ndarray, frame: int = 0, objects: Iterable[int] | None = None) -> Prompt:
+        """A prompt from labels (H, W), integer ids 1 to 254 with 0 as background, or bool for one object.
+
+        objects: ids that it speaks for, by default those in the mask; an id named here that has no pixel says
+        that this object is not in the frame.  Raises MaskError, LimitError or PromptError.
+        """
+        labels = checked_labels(labels)
+        present = {int(i) for i in np.unique(labels)} - {0}
+        spoken = present if objects is None else present | {int(i) for i in objects}
+        if not spoken:
+            raise MaskError("the mask is all background; mark at least one object with an id from 1 to 254")
+        if not all(1 <= i <= MAX_OBJECTS for i in spoken):
+            raise LimitError(f"object ids are {sorted(spoken)}; use ids from 1 to {MAX_OBJECTS}")
+        return cls(_checked_frame(frame), tuple(sorted(spoken)), labels=labels)
+
+    @classmethod
+    def from_clicks(cls, clicks: Iterable[Sequence[float]], frame: int = 0) -> Prompt:
+        """A prompt from (x, y, label, object) clicks: x, y in pixels of the frame, label 1 object or 0 background.
+
+        label and object may be left out and are then 1.  Raises PromptError.
+        """
+        clicks = tuple(checked_click(click) for click in clicks)
+        if not clicks:
+            raise PromptError("no click was given; click at least once on an object")
+        return cls(_checked_frame(frame), tuple(sorted({click[3] for click in clicks})), clicks=clicks)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another frame of the clip whose mask is known.  frame: uint8 (H, W, 3) RGB.  labels: uint8 (H, W) ids."""
+
+    index: int
+    frame: np.ndarray
+    labels: np.ndarray
+
+
+def checked_labels(labels: np.ndarray) -> np.ndarray:
+    """labels as uint8 (H, W).  Raises MaskError when they are not ids from 0 to 254."""
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or 0 in labels.shape:
+        raise MaskError(f"mask has shape {labels.shape}, expected (height, width); give one id for each pixel")
+    if labels.dtype == bool:
+        return labels.astype(np.uint8)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise MaskError(f"mask is {labels.dtype}, expected integer ids; threshold or round it first")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > MAX_OBJECTS:
+        raise MaskError(
+            f"mask has ids from {low} to {high}, expected 0 to {MAX_OBJECTS}; "
+            "read a black and white picture with stm_core.read_mask"
+        )
+    return labels.astype(np.uint8)
+
+
+def checked_click(click: Sequence[float]) -> Click:
+    """A click as (x, y, label, object).  Raises PromptError when it is not one."""
+    try:
+        x, y, label, obj = [*click, *(1, 1)[len(click) - 2 :]] if len(click) in (2, 3) else click
+        numbers = float(x), float(y), int(label), int(obj)
+    except (TypeError, ValueError) as error:
+        raise PromptError(f"click is {click!r}, expected x, y, label, object; give numbers") from error
+    x, y, label, obj = numbers
+    if not (np.isfinite(x) and np.isfinite(y)) or label not in (0, 1) or not 1 <= obj <= MAX_OBJECTS:
+        raise PromptError(
+            f"click is {click!r}; x and y are pixels, label is 1 (object) or 0 (background), "
+            f"object counts from 1 to {MAX_OBJECTS}"
+        )
+    return numbers
+
+
+def check_inside(clicks: Iterable[Click], height: int, width: int) -> None:
+    """Raises PromptError when a click is not on a frame of height x width pixels."""
+    for x, y, *_ in clicks:
+        if not (0 <= x < width and 0 <= y < height):
+            raise PromptError(
+                f"click {x:g},{y:g} is outside the frame of {width}x{height} pixels; "
+                f"x goes from 0 to {width - 1}, y from 0 to {height - 1}"
+            )
+
+
+def _checked_frame(frame: int) -> int:
+    if isinstance(frame, bool) or int(frame) != frame or frame < 0:
+        raise PromptError(f"prompted frame is {frame!r}, expected a whole number from 0; count frames from 0")
+    return int(frame)
