@@ -1,0 +1,40 @@
+"""Simulated clicks: where a visitor would press first, and where next.  All on the training device."""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GRID = 4                  # clicks are looked for on every fourth pixel: near enough, and 16 times cheaper
+
+
+def first_clicks(truth: Tensor, generator: torch.Generator) -> Tensor:
+    """One positive click inside each mask (B,H,W) bool, drawn towards its middle: (B,1,3) x, y, label.
+
+    An empty mask gets a click that does not count (label -1).
+    """
+    return _draw(truth, torch.ones(len(truth), device=truth.device), generator)
+
+
+def next_clicks(found: Tensor, truth: Tensor, ignored: Tensor, generator: torch.Generator) -> Tensor:
+    """One more click (B,1,3) in the larger of the two errors: missed object (label 1) or object too much (label 0)."""
+    missed, extra = truth & ~found & ~ignored, found & ~truth & ~ignored
+    positive = missed.flatten(1).sum(1) >= extra.flatten(1).sum(1)
+    return _draw(torch.where(positive[:, None, None], missed, extra), positive.float(), generator)
+
+
+def _draw(region: Tensor, label: Tensor, generator: torch.Generator) -> Tensor:
+    depth = _depth(region)[:, ::GRID, ::GRID]
+    weight = depth.square().flatten(1)
+    empty = weight.sum(1) == 0
+    index = torch.multinomial(weight + empty[:, None].float(), 1, generator=generator)[:, 0]
+    width = depth.shape[2]
+    x, y = index % width * GRID, torch.div(index, width, rounding_mode="floor") * GRID
+    return torch.stack([x.float(), y.float(), torch.where(empty, -1.0, label)], dim=1)[:, None]
+
+
+def _depth(region: Tensor) -> Tensor:
+    """How deep inside its region a pixel lies: the sum of box means at growing scales, 0 outside; (B,H,W)."""
+    inside = region.float()[:, None]
+    depth = sum(F.avg_pool2d(inside, size, 1, size // 2, count_include_pad=True) ** 4 for size in (5, 15, 41))
+    return (depth * inside)[:, 0]

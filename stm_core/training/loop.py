@@ -1,0 +1,202 @@
+"""The training loop: curriculum, steps, checkpoints, log lines.  One loop for CPU and GPU, one process or many."""
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ..compact import CompactConfig, CompactSTM
+from ..errors import OptionError, WeightsError
+from . import unroll
+from .optim import Average, clip_gradients, optimizers, set_rates
+from .synth import LARGEST_GAP, ClipMaker
+
+log = logging.getLogger(__name__)
+CLICK_SHARE = 0.25        # of the batches
+PAIR_SHARE = 0.3          # of the tracking batches: two objects a clip
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of the curriculum, until `until` (share of the whole run)."""
+
+    until: float
+    size: int             # square crop, pixels
+    frames: int           # of a clip
+    clips: int            # of a batch
+    video: float          # share of the batches whose scene is annotated video
+
+
+CURRICULUM = (
+    Stage(until=0.40, size=160, frames=3, clips=12, video=0.25),
+    Stage(until=0.85, size=224, frames=3, clips=8, video=0.45),
+    Stage(until=1.00, size=288, frames=4, clips=4, video=0.60),
+)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """minutes or steps: how long the whole run is, pieces before a resume included."""
+
+    out: Path
+    minutes: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    bf16: bool = True
+    rate: float = 1.0                     # factor on the learning rates
+    batch: float = 1.0                    # factor on the clips of a batch: large GPUs take more
+    begin: float = 0.0                    # where in the curriculum the run begins
+    compile: bool = False
+    save_minutes: float = 4.0
+    curriculum: tuple[Stage, ...] = CURRICULUM
+    network: CompactConfig = field(default_factory=CompactConfig)
+
+    def __post_init__(self):
+        if (self.minutes is None) == (self.steps is None):
+            raise OptionError("training needs a length: give either --minutes M or --steps N")
+        if (self.minutes or self.steps) <= 0:
+            raise OptionError(f"training length must be positive, got {self.minutes or self.steps}")
+
+
+class Trainer:
+    """All that a run is: network, average, optimisers, random state, clock.  `run()` trains to the end."""
+
+    def __init__(self, config: TrainConfig, photos, textures, clips, *, start: dict[str, Tensor] | None = None):
+        self.config = config
+        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        torch.manual_seed(config.seed)
+        self.network = CompactSTM(config.network).to(config.device, memory_format=torch.channels_last)
+        if start is not None:
+            self.network.load_state_dict(start)
+        self.average = Average(self.network)
+        self.optimizers = optimizers(self.network)
+        self.generator = torch.Generator(config.device).manual_seed(config.seed * 1000 + self.rank)
+        self.plan = torch.Generator().manual_seed(config.seed)
+        self.clips = clips
+        self.maker = ClipMaker(photos, textures, clips, self.generator)
+        self.step, self.seconds = 0, 0.0
+        self.track = torch.compile(unroll.track) if config.compile else unroll.track
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, 0..1; every process agrees on rank 0's clock."""
+        if self.config.steps is not None:
+            return self.step / self.config.steps
+        done = torch.tensor(self.seconds / 60 / self.config.minutes)
+        if self.world > 1:
+            dist.broadcast(done, 0)
+        return float(done)
+
+    def run(self) -> None:
+        """Trains until the run's length is reached; saves every few minutes and at the end."""
+        self.network.train()
+        saved = time.monotonic()
+        recent: dict[str, list[float]] = {}
+        while (progress := self.progress) < 1:
+            began = time.monotonic()
+            report = self.train_step(progress)
+            self.seconds += time.monotonic() - began
+            for name, value in report.items():
+                recent.setdefault(name, []).append(value)
+            if self.step % 50 == 0:
+                self._log(progress, recent)
+                recent = {}
+            if time.monotonic() - saved > self.config.save_minutes * 60:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def train_step(self, progress: float) -> dict[str, float]:
+        """One batch, one update; returns numbers for the log."""
+        config = self.config
+        place = config.begin + (1 - config.begin) * progress
+        stage = next(s for s in config.curriculum if place < s.until or s is config.curriculum[-1])
+        kind, video, pair, rounds = torch.rand(4, generator=self.plan).tolist()     # the same on every process
+        clicks = kind < CLICK_SHARE
+        count = max(1, round(stage.clips * config.batch * (2 if clicks else 1)))
+        batch = self.maker.batch(count, 1 if clicks else stage.frames, stage.size,
+                                 video=self.clips is not None and video < stage.video,
+                                 gap=round(2 + (LARGEST_GAP - 2) * min(1.0, place * 1.5)))
+        factor = set_rates(self.optimizers, self.step, progress, config.rate)
+        with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
+            if clicks:
+                losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator)
+            else:
+                hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
+                losses = self.track(self.network, batch, 2 if pair < PAIR_SHARE else 1, hardest)
+        norm = self._update(losses["loss"])
+        self.average.update(self.network, self.step)
+        self.step += 1
+        prefix = "click" if clicks else "track"
+        return {f"{prefix}_seg": losses["seg"].item(), f"{prefix}_iou": losses["iou"].item(),
+                **({} if clicks else {"keys": losses["keys"].item()}),
+                "norm": float(norm), "rate": factor, "clips": float(count)}
+
+    def _update(self, loss: Tensor) -> Tensor:
+        if not torch.isfinite(loss):
+            raise WeightsError(f"training diverged at step {self.step}: the loss is {loss.item()}; "
+                               "resume from the last checkpoint with a smaller --rate")
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.world > 1:
+            average_gradients(self.network, self.world)
+        norm = clip_gradients(self.network)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return norm
+
+    def _log(self, progress: float, recent: dict[str, list[float]]) -> None:
+        if self.rank:
+            return
+        means = {name: round(sum(values) / len(values), 4) for name, values in recent.items()}
+        means["clips_per_second"] = round(self.world * sum(recent["clips"]) / (self.seconds - getattr(self, "_logged", 0)), 2)
+        self._logged = self.seconds
+        left = self.seconds / 60 * (1 / max(progress, 1e-6) - 1)
+        line = {"step": self.step, "progress": round(progress, 4), "minutes_left": round(left, 1), **means}
+        log.info("%s", json.dumps(line))
+        with open(self.config.out.with_suffix(".log.jsonl"), "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save(self) -> None:
+        """Writes the checkpoint beside `out` (resumable) atomically; only rank 0 writes."""
+        if self.rank:
+            return
+        state = {"network": self.network.state_dict(), "average": self.average.state,
+                 "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "seconds": self.seconds,
+                 "generator": self.generator.get_state(), "plan": self.plan.get_state(),
+                 "config": asdict(self.config.network)}
+        path = self.config.out.with_suffix(".ckpt")
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, path)
+
+    def load(self, path: Path) -> None:
+        """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state."""
+        state = torch.load(path, weights_only=True, map_location=self.config.device)
+        self.network.load_state_dict(state["network"])
+        self.average.state = state["average"]
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._logged = self.seconds
+        self.generator.set_state(state["generator"].cpu())
+        self.plan.set_state(state["plan"].cpu())
+
+
+def average_gradients(network: nn.Module, processes: int) -> None:
+    """Replaces gradients by their mean over processes, in one exchange."""
+    grads = [weight.grad for weight in network.parameters() if weight.grad is not None]
+    joined = torch.cat([grad.flatten() for grad in grads])
+    dist.all_reduce(joined)
+    joined /= processes
+    for grad, mean in zip(grads, joined.split([grad.numel() for grad in grads]), strict=True):
+        grad.copy_(mean.view_as(grad))
