@@ -1,7 +1,7 @@
 """Clicks are memory too: a network reads its own memory of the clicked frame with the same frame's query.
 
-The value encoder sees the current mask and two maps, of positive and of negative clicks; what that memory says to
-the frame it came from is the mask.
+The value encoder sees the current mask and two maps, of positive and of negative clicks; what that memory
+says to the frame it came from is the mask.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def segment_frame(
 ) -> np.ndarray:
     """Labels uint8 (H, W) of one frame from clicks, the mask of objects that were not clicked included.
 
-    image: uint8 (H, W, 3) RGB.  clicks: (x, y, label, object), pixels of the image, label 1 object, 0 background.
-    mask: labels to correct, as this function returned them; without it the clicks are taken one after the other.
-    size: short side at which the frame is processed.
+    image: uint8 (H, W, 3) RGB.  clicks: (x, y, label, object), pixels of the image, label 1 object, 0
+    background. mask: labels to correct, as this function returned them; without it the clicks are taken one
+    after the other. size: short side at which the frame is processed.
     Raises PromptError, MaskError, VideoError.
     """
     check_image(image)
@@ -68,9 +68,9 @@ def click_logits(
 ) -> Tensor:
     """Logits (n, H', W') of the clicked objects, sorted by id, at the processed size.
 
-    frame, query: as the network takes and gives them.  shape: the frame's own size, which the clicks refer to.
-    masks: (n, H', W') what is corrected; without it the clicks are taken one after the other, each correcting
-    the mask of those before.  Raises PromptError.
+    frame, query: as the network takes and gives them.  shape: the frame's own size, which the clicks refer
+    to. masks: (n, H', W') what is corrected; without it the clicks are taken one after the other, each
+    correcting the mask of those before.  Raises PromptError.
     """
     if not network.takes_clicks:
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
@@ -100,14 +100,20 @@ def _read_itself(
     maps = click_maps(points.to(frame.device), height, width)
     key, value = network.encode_memory(frame, pad(masks), query, maps)
     values = readout.rows(value).transpose(0, 1)[None, None]  # (1, 1, P, n, Cv)
-    result = readout.read([readout.rows(key)[:, None]], [values], readout.rows(query.key), scale=network.scale)
+    result = readout.read(
+        [readout.rows(key)[:, None]], [values], readout.rows(query.key), scale=network.scale
+    )
     read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
     return unpad(network.decode(read, query), *processed_size(*shape, size)).float()
 
 
-def _points(clicks: Sequence[Click], shape: tuple[int, int], size: int | None, needs_positive: bool) -> Tensor:
+def _points(
+    clicks: Sequence[Click], shape: tuple[int, int], size: int | None, needs_positive: bool
+) -> Tensor:
     """Clicks of each object as (n, most clicks, 3): x, y in the processed frame, label; label -1 fills up."""
-    by_object = {i: [click for click in clicks if click[3] == i] for i in sorted({click[3] for click in clicks})}
+    by_object = {
+        i: [click for click in clicks if click[3] == i] for i in sorted({click[3] for click in clicks})
+    }
     for i, own in by_object.items():
         if needs_positive and not any(label == 1 for _, _, label, _ in own):
             raise PromptError(f"object {i} has background clicks only; click on the object first")
@@ -118,5 +124,3 @@ def _points(clicks: Sequence[Click], shape: tuple[int, int], size: int | None, n
         for k, (x, y, label, _) in enumerate(own):
             points[n, k] = torch.tensor([*place(x, y, *shape, size), float(label)])
     return points
-
-

@@ -13,9 +13,9 @@ PRESETS = ("first", "previous", "first+previous", "every-5", "bounded")
 class MemoryConfig:
     """A memory strategy: which frames are written and what is dropped when the budget is full.
 
-    preset: `first` keeps the prompted frames; `previous` the last frame; `first+previous` both; `every-5` these
-    and every n-th frame, without bound (STM as published); `bounded` the same within a budget, the least used
-    frame going first.
+    preset: `first` keeps the prompted frames; `previous` the last frame; `first+previous` both; `every-5`
+    these and every n-th frame, without bound (STM as published); `bounded` the same within a budget, the
+    least used frame going first.
     Raises OptionError if a value makes no sense.
     """
 

@@ -72,13 +72,17 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def for_inference(self) -> Network:
-        """The network itself, frozen in evaluation mode, with batch norm folded into the convolutions before it."""
+        """The network itself, frozen in evaluation mode, with batch norm folded into the convolutions before
+        it.
+        """
         fold_batch_norms(self.eval().requires_grad_(False))
         return self
 
 
 def fold_batch_norms(module: nn.Module) -> None:
-    """Merge each batch norm into the convolution registered right before it, which it must follow in `forward`."""
+    """Merge each batch norm into the convolution registered right before it, which it must follow in
+    `forward`.
+    """
     for parent in list(module.modules()):
         children = list(parent.named_children())
         for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
@@ -88,7 +92,9 @@ def fold_batch_norms(module: nn.Module) -> None:
 
 
 def scale_outputs(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Give a convolution without bias the scale of a batch norm, for a sum of which another part takes its shift."""
+    """Give a convolution without bias the scale of a batch norm, for a sum of which another part takes its
+    shift.
+    """
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     conv.weight.data = conv.weight.data * scale.data.view(-1, 1, 1, 1)
 

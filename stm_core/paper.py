@@ -88,7 +88,9 @@ class Decoder(nn.Module):
         self.pred2 = nn.Conv2d(DECODER, 2, 3, padding=1)
 
     def from_frame(self, f4: Tensor, f8: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the frame contributes: the same for all its objects.  convFM is linear, so its half can be here."""
+        """What the frame contributes: the same for all its objects.  convFM is linear, so its half can be
+        here.
+        """
         mine = F.conv2d(value, self.convFM.weight[:, VALUE:], self.convFM.bias, padding=1)
         return self.RF2.from_frame(f4), self.RF3.from_frame(f8), mine
 
@@ -98,7 +100,9 @@ class Decoder(nn.Module):
         x = F.relu(self.RF2(frame4, self.RF3(frame8, x)))
         # softmax over two logits is a sigmoid of their difference, and all that follows pred2 is linear
         weight, bias = self.pred2.weight.float(), self.pred2.bias.float()
-        logits = F.conv2d(x, (weight[1:] - weight[:1]).to(x.dtype), (bias[1:] - bias[:1]).to(x.dtype), padding=1)
+        logits = F.conv2d(
+            x, (weight[1:] - weight[:1]).to(x.dtype), (bias[1:] - bias[:1]).to(x.dtype), padding=1
+        )
         return _enlarge(logits, 4)[:, 0].float()
 
 
@@ -128,7 +132,9 @@ class PaperSTM(Network):
     def encode_memory(
         self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Key (N, 128, h, w) and value (N, 512, h, w); the memory encoder sees frame and masks, not the query."""
+        """Key (N, 128, h, w) and value (N, 512, h, w); the memory encoder sees frame and masks, not the
+        query.
+        """
         if clicks is not None:
             raise ValueError("the paper's network takes no clicks")
         stem = self.Encoder_M.from_frame(frame)

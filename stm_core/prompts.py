@@ -45,7 +45,8 @@ class Prompt:
 
     @classmethod
     def from_clicks(cls, clicks: Iterable[Sequence[float]], frame: int = 0) -> Prompt:
-        """A prompt from (x, y, label, object) clicks: x, y in pixels of the frame, label 1 object or 0 background.
+        """A prompt from (x, y, label, object) clicks: x, y in pixels of the frame, label 1 object or 0
+        background.
 
         label and object may be left out and are then 1.  Raises PromptError.
         """
@@ -57,7 +58,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Reference:
-    """Another frame of the clip whose mask is known.  frame: uint8 (H, W, 3) RGB.  labels: uint8 (H, W) ids."""
+    """Another frame of the clip whose mask is known.  frame: uint8 (H, W, 3) RGB.  labels: uint8 (H, W) ids.
+    """
 
     index: int
     frame: np.ndarray
@@ -68,7 +70,9 @@ def checked_labels(labels: np.ndarray) -> np.ndarray:
     """labels as uint8 (H, W).  Raises MaskError when they are not ids from 0 to 254."""
     labels = np.asarray(labels)
     if labels.ndim != 2 or 0 in labels.shape:
-        raise MaskError(f"mask has shape {labels.shape}, expected (height, width); give one id for each pixel")
+        raise MaskError(
+            f"mask has shape {labels.shape}, expected (height, width); give one id for each pixel"
+        )
     if labels.dtype == bool:
         return labels.astype(np.uint8)
     if not np.issubdtype(labels.dtype, np.integer):

@@ -1,252 +1,24 @@
-"""A clip goes in, masks come out: one step for each frame, and the loop around it."""
+"""A clip goes in, masks come out: one result for each frame, in bounded memory."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-import time
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .clicks import click_logits
 from .config import MemoryConfig
-from .errors import LimitError, MaskError, OptionError, PromptError, VideoError
-from .memory import MemoryBank
-from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, unpad
+from .errors import OptionError, PromptError
 from .overlap import DEPTH, read_ahead
-from .prompts import MAX_OBJECTS, Prompt, Reference, checked_labels
-from .scaling import check_image, enlarge, masks_of, processed_size, to_network
+from .prompts import Prompt, Reference
+from .propagator import Propagator
+from .result import FrameResult, MemoryReport
 from .weights import Model
 
 __all__ = ["FrameResult", "MemoryReport", "Prompt", "Propagator", "Reference", "propagate"]
 
-OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class MemoryReport:
-    """What the memory holds after a frame.
-
-    nbytes: of stored keys and values.  frames, pinned: indices held.  read_peak_bytes: most that a read allocates.
-    usage: share of the softmax mass of each frame in this frame's read.  unbounded_bytes: what `every-5` would hold.
-    """
-
-    nbytes: int
-    frames: tuple[int, ...]
-    pinned: tuple[int, ...]
-    read_peak_bytes: int
-    usage: dict[int, float]
-    unbounded_bytes: int
-
-
-@dataclass(frozen=True)
-class FrameResult:
-    """The masks of one frame.
-
-    index: of the frame.  labels: uint8 (H, W) ids.  objects: ids in the order of the channels of `probs`.
-    confidence: mean probability of each object over its own pixels, 0 where it has none.
-    seconds: what the frame took to compute.  prompted: whether its mask was given.
-    """
-
-    index: int
-    labels: np.ndarray
-    objects: tuple[int, ...]
-    confidence: dict[int, float]
-    memory: MemoryReport
-    seconds: float
-    prompted: bool
-    _masks: Tensor = field(repr=False)  # (N, H', W') on the CPU, at the processed size
-
-    @property
-    def probs(self) -> np.ndarray:
-        """Probabilities float32 (objects + 1, H, W), background first; they sum to 1.  Made when asked for."""
-        masks = enlarge(self._masks, *self.labels.shape)
-        return torch.cat([(1 - masks.sum(0, keepdim=True)).clamp(min=0), masks]).numpy()
-
-
-class Propagator:
-    """The engine under `propagate`: give it frames in order, the first one prompted.
-
-    memory: the strategy.  size: short side in pixels at which frames are processed (None: as they are).
-    Holds one memory bank; `close` frees it.
-    """
-
-    def __init__(self, model: Model, *, memory: MemoryConfig | None = None, size: int | None = None):
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 16):
-            raise OptionError(f"size is {size!r}, expected a whole number of pixels from 16; leave it out for full size")
-        network = model.network
-        self.model, self.size = model, size
-        self.bank = MemoryBank(memory or MemoryConfig(), scale=network.scale, shared_keys=network.shared_keys)
-        self.objects: tuple[int, ...] = ()
-        self._shape: tuple[int, int] | None = None
-
-    @torch.inference_mode()
-    def step(self, index: int, image: np.ndarray, prompt: Prompt | Sequence[Prompt] = ()) -> FrameResult:
-        """The masks of the next frame, which then joins the memory.
-
-        index: of the frame, other than those before.  image: uint8 (H, W, 3) RGB, every frame of one size.
-        prompt: what is given for this frame, if anything; its `frame` is not looked at.
-        Raises PromptError, MaskError, LimitError, VideoError.
-        """
-        begin = time.perf_counter()
-        self._check(index, image)
-        prompts = [prompt] if isinstance(prompt, Prompt) else list(prompt)
-        if not prompts and not self.bank.frames:
-            raise PromptError(f"nothing is known at frame {index}; give a mask or a click on it, or on one before")
-        frame, query = self._encoded(image)
-        logits = self._predict(query)
-        masks = aggregate(logits)[1:]
-        for one in prompts:
-            logits, masks = self._prompted(one, frame, query, logits, masks)
-        usage = self.bank.usage
-        pixels, confidence = self._pixels(masks)
-        labels = self._labels(masks)
-        result_masks = masks.cpu()
-        self._remember(index, frame, masks, query, pixels, {i for one in prompts for i in one.objects})
-        return FrameResult(
-            index=index,
-            labels=labels,
-            objects=self.objects,
-            confidence=confidence,
-            memory=self._report(usage),
-            seconds=time.perf_counter() - begin,
-            prompted=bool(prompts),
-            _masks=result_masks,
-        )
-
-    @torch.inference_mode()
-    def remember(self, reference: Reference) -> None:
-        """Pin another frame of the clip whose mask is known.  Raises MaskError, LimitError, VideoError."""
-        prompt = Prompt.from_mask(reference.labels)
-        self._check(reference.index, reference.frame)
-        frame, query = self._encoded(reference.frame)
-        nothing = frame.new_zeros(0, *self._processed)
-        _, masks = self._prompted(prompt, frame, query, nothing, nothing)
-        self._remember(reference.index, frame, masks, query, [0] * len(self.objects), set(prompt.objects))
-
-    def close(self) -> None:
-        """Free the memory bank."""
-        self.bank.clear()
-        self.objects, self._shape = (), None
-
-    @property
-    def _processed(self) -> tuple[int, int]:
-        return processed_size(*self._shape, self.size)
-
-    def _check(self, index: int, image: np.ndarray) -> None:
-        check_image(image)
-        self._shape = self._shape or image.shape[:2]
-        if image.shape[:2] != self._shape:
-            (height, width), (old_height, old_width) = image.shape[:2], self._shape
-            raise VideoError(
-                f"frame {index} is {width}x{height}, the frames before it {old_width}x{old_height}; "
-                "scale the frames of a clip to one size"
-            )
-
-    def _encoded(self, image: np.ndarray) -> tuple[Tensor, QueryFeatures]:
-        frame = to_network(image, self.size, self.model.device)
-        return frame, self.model.network.encode_query(frame)
-
-    def _predict(self, query: QueryFeatures) -> Tensor:
-        """Logits (N, H', W') from the memory; an object that no stored frame knows is nowhere."""
-        if not self.bank.frames:
-            height, width = (side * self.model.network.stride for side in query.key.shape[-2:])
-            nothing = query.key.new_zeros(0, height, width, dtype=torch.float32)
-            return unpad(nothing, *self._processed)
-        network = self.model.network
-        read = network.read(self.bank, query)
-        logits = torch.cat([network.decode(part, query) for part in read.split(OBJECTS_AT_ONCE)])
-        logits = unpad(logits, *self._processed).float()
-        if not all(self.bank.known):
-            logits[[n for n, known in enumerate(self.bank.known) if not known]] = -LOGIT_LIMIT
-        return logits
-
-    def _prompted(
-        self, prompt: Prompt, frame: Tensor, query: QueryFeatures, logits: Tensor, masks: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Logits and masks (N, H', W') after a prompt; objects that it does not speak for give way to it."""
-        self.objects += tuple(i for i in prompt.objects if i not in self.objects)
-        if len(self.objects) > MAX_OBJECTS:
-            raise LimitError(f"{len(self.objects)} objects are prompted; mark at most {MAX_OBJECTS}")
-        logits, masks = self._grown(logits, -LOGIT_LIMIT), self._grown(masks, 0)
-        if prompt.clicks is not None:
-            return self._clicked(prompt, frame, query, logits, masks)
-        if prompt.labels.shape != self._shape:
-            (height, width), (own_height, own_width) = self._shape, prompt.labels.shape
-            raise MaskError(
-                f"the mask is {own_width}x{own_height}, the frame {width}x{height}; draw it on a frame of this clip"
-            )
-        rows = [self.objects.index(i) for i in prompt.objects]
-        given = masks_of(prompt.labels, prompt.objects, self.size, frame.device)
-        covered = given.sum(0).clamp(max=1)
-        masks = masks * (1 - covered)
-        masks[rows] = given
-        logits = logits.masked_fill(covered > 0.5, -LOGIT_LIMIT)
-        logits[rows] = (2 * given - 1) * LOGIT_LIMIT
-        return logits, masks
-
-    def _clicked(
-        self, prompt: Prompt, frame: Tensor, query: QueryFeatures, logits: Tensor, masks: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """As `_prompted`, for clicks: they correct a mask that is there, or begin one."""
-        rows = {i: self.objects.index(i) for i in prompt.objects}
-        begun = [i for i, row in rows.items() if float(masks[row].max()) > 0.5]
-        for group, current in ((begun, True), ([i for i in rows if i not in begun], False)):
-            if group:
-                own = [click for click in prompt.clicks if click[3] in group]
-                at = [rows[i] for i in group]
-                logits[at] = click_logits(
-                    self.model.network, frame, query, own, self._shape, self.size, masks[at] if current else None
-                )
-        return logits, aggregate(logits)[1:]
-
-    def _grown(self, maps: Tensor, fill: float) -> Tensor:
-        """maps (n, H', W') with a constant map for each object that came later."""
-        return torch.cat([maps, maps.new_full((len(self.objects) - len(maps), *maps.shape[1:]), fill)])
-
-    def _labels(self, masks: Tensor) -> np.ndarray:
-        """Ids uint8 (H, W) at the frame's own size from masks (N, H', W')."""
-        channels, _ = _strongest(enlarge(masks, *self._shape))
-        channels = channels.cpu().numpy()
-        if self.objects == tuple(range(1, len(self.objects) + 1)):
-            return channels
-        return np.array([0, *self.objects], np.uint8)[channels]
-
-    def _pixels(self, masks: Tensor) -> tuple[list[int], dict[int, float]]:
-        """Pixels of each object at the processed size, and its mean probability over them by id."""
-        channels, probs = _strongest(masks)
-        channels, most = channels.flatten().int(), len(masks) + 1
-        counts = torch.bincount(channels, minlength=most)
-        sums = torch.bincount(channels, weights=probs.flatten(), minlength=most)
-        counts, sums = counts.tolist()[1:], sums.tolist()[1:]
-        means = [total / count if count else 0.0 for count, total in zip(counts, sums, strict=True)]
-        return counts, dict(zip(self.objects, means, strict=True))
-
-    def _remember(
-        self, index: int, frame: Tensor, masks: Tensor, query: QueryFeatures, pixels: list[int], spoken: set[int]
-    ) -> None:
-        """Write the frame to memory. An object without a pixel is left out unless it was prompted: what was not
-        seen is no evidence of what the object looks like, and would make it vanish for good."""
-        present = [count > 0 or i in spoken for count, i in zip(pixels, self.objects, strict=True)]
-        if any(present) and self.bank.wants(bool(spoken)):
-            key, value = self.model.network.encode_memory(frame, pad(masks), query)
-            self.bank.write(index, key, value, pinned=bool(spoken), present=present)
-
-    def _report(self, usage: dict[int, float]) -> MemoryReport:
-        bank = self.bank
-        return MemoryReport(
-            nbytes=bank.nbytes,
-            frames=tuple(bank.frames),
-            pinned=tuple(bank.pinned),
-            read_peak_bytes=bank.read_peak_bytes,
-            usage=usage,
-            unbounded_bytes=bank.unbounded_bytes,
-        )
 
 
 def propagate(
@@ -261,10 +33,11 @@ def propagate(
     references: Sequence[Reference] = (),
     ahead: int = DEPTH,
 ) -> Generator[FrameResult, None, None]:
-    """Yield a FrameResult for each frame, beginning with the first prompted one; frames before it are skipped.
+    """Yield a FrameResult for each frame, beginning with the first prompted one; frames before it are
+    skipped.
 
-    frames: uint8 (H, W, 3) RGB of one size, read ahead by a thread and never held; the first has index `start`.
-    prompts: on any of these frames.  step: 1, or -1 for frames that come backwards.
+    frames: uint8 (H, W, 3) RGB of one size, read ahead by a thread and never held; the first has index
+    `start`. prompts: on any of these frames.  step: 1, or -1 for frames that come backwards.
     references: other frames whose masks are known; with them the first frame needs no prompt.
     ahead: frames read ahead, 0 for no thread.  Closing the generator stops the thread and frees the memory.
     Raises PromptError (no prompt, or none of these frames is prompted), and what `Propagator.step` raises.
@@ -276,7 +49,9 @@ def propagate(
         raise PromptError("no prompt was given; give a mask or a click on one frame")
     for prompt in prompts:
         if (prompt.frame - start) * step < 0:
-            raise PromptError(f"frame {prompt.frame} is prompted, but the frames begin at {start}; begin at it")
+            raise PromptError(
+                f"frame {prompt.frame} is prompted, but the frames begin at {start}; begin at it"
+            )
     engine = Propagator(model, memory=memory, size=size)
     source = read_ahead(frames, ahead) if ahead else iter(frames)
     return _run(engine, source, prompts, references, start, step)
@@ -284,7 +59,7 @@ def propagate(
 
 def _run(
     engine: Propagator,
-    source: Iterable[np.ndarray],
+    source: Iterator[np.ndarray],
     prompts: Sequence[Prompt],
     references: Sequence[Reference],
     start: int,
@@ -301,19 +76,12 @@ def _run(
                 yield engine.step(index, image, here)
         unused = [prompt.frame for prompt in prompts if (prompt.frame - index) * step > 0]
         if not begun:
-            raise PromptError(f"frame {unused[0]} is prompted, but the last frame is {index}; choose one that exists")
+            raise PromptError(
+                f"frame {unused[0]} is prompted, but the last frame is {index}; choose one that exists"
+            )
         if unused:
             log.warning("prompts on frames %s were not used: the last frame is %d", unused, index)
     finally:
         if hasattr(source, "close"):
             source.close()
         engine.close()
-
-
-def _strongest(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The channel that wins at each pixel of masks (N, H, W), uint8 with 0 as background, and its probability."""
-    best, channel = masks.max(0) if len(masks) > 1 else (masks[0], None)
-    background = 1 - masks.sum(0) if len(masks) > 1 else 1 - best
-    wins = best > background
-    channels = wins.to(torch.uint8) if channel is None else (channel + 1).to(torch.uint8) * wins
-    return channels, torch.maximum(best, background)

@@ -74,7 +74,12 @@ def read(
 
 
 def _read_chunk(
-    query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], runs: list, positions: int, top_k: int | None
+    query: Tensor,
+    flat_keys: list[Tensor],
+    values: Sequence[Tensor],
+    runs: list,
+    positions: int,
+    top_k: int | None,
 ) -> tuple[Tensor, Tensor]:
     """Values (B, q, N*Cv) for queries (B, q, Ck), and the softmax mass (S,) of each stored frame."""
     scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)

@@ -1,6 +1,7 @@
 """Between frames as people see them and maps as networks see them: ids and uint8 outside, channels inside.
 
-A frame is scaled so that its short side has the processed size (never enlarged), then padded to multiples of 16.
+A frame is scaled so that its short side has the processed size (never enlarged), then padded to multiples of
+16.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from .network import pad, padding
 
 def check_image(image: np.ndarray) -> None:
     """Raises VideoError unless image is a frame: uint8 (H, W, 3)."""
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
+    if not (
+        isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    ):
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise VideoError(f"frame is {got}, expected uint8 (height, width, 3) RGB; convert it first")
     if 0 in image.shape:

@@ -39,8 +39,8 @@ def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: 
     """A network with trained weights, on its device, folded for inference.
 
     weights: "compact" (bundled), "paper:PATH" (the published checkpoint), or PATH of either kind.
-    device: auto, cpu, cuda or cuda:N.  dtype: auto, fp32, bf16 or fp16; auto is bf16 where the hardware has it.
-    Raises WeightsError when the file is missing, damaged or of another network; OptionError.
+    device: auto, cpu, cuda or cuda:N.  dtype: auto, fp32, bf16 or fp16; auto is bf16 where the hardware has
+    it. Raises WeightsError when the file is missing, damaged or of another network; OptionError.
     """
     place = choose_device(device)
     number = choose_dtype(dtype, place)
@@ -83,12 +83,16 @@ def choose_device(device: str) -> torch.device:
     if place.type not in ("cpu", "cuda"):
         raise OptionError(f"device is {device!r}; choose auto, cpu or cuda")
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise OptionError(f"device is {device!r}, but PyTorch sees {torch.cuda.device_count()} GPUs; choose cpu")
+        raise OptionError(
+            f"device is {device!r}, but PyTorch sees {torch.cuda.device_count()} GPUs; choose cpu"
+        )
     return place
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The number format of a word: auto is bf16 where the device computes in it, else fp32 (fp16 on older GPUs)."""
+    """The number format of a word: auto is bf16 where the device computes in it, else fp32 (fp16 on older
+    GPUs).
+    """
     if dtype != "auto":
         if dtype not in DTYPES:
             raise OptionError(f"dtype is {dtype!r}; choose one of auto, {', '.join(DTYPES)}")
@@ -113,14 +117,19 @@ def load_strictly(network: nn.Module, state: dict[str, Tensor], path: Path) -> N
     missing = [name for name in own if name not in state]
     unexpected = [name for name in state if name not in own]
     misshapen = [name for name in own if name in state and own[name].shape != state[name].shape]
-    faults = [f"{names[0]} is {what} ({len(names)} in all)" for what, names in (("missing", missing), ("unexpected", unexpected)) if names]
+    faults = [
+        f"{names[0]} is {what} ({len(names)} in all)"
+        for what, names in (("missing", missing), ("unexpected", unexpected))
+        if names
+    ]
     if misshapen:
         name = misshapen[0]
         got, expected = tuple(state[name].shape), tuple(own[name].shape)
         faults.append(f"{name} has shape {got}, expected {expected} ({len(misshapen)} misshapen in all)")
     if faults:
         raise WeightsError(
-            f"{path} is not a file of {type(network).__name__}: {'; '.join(faults)}; give the file that belongs to it"
+            f"{path} is not a file of {type(network).__name__}: {'; '.join(faults)}; "
+            "give the file that belongs to it"
         )
     network.load_state_dict(state)
 
@@ -137,14 +146,15 @@ def _bundled() -> tuple[Network, str]:
     sha256 = _sha256(path)
     if sha256 != entry["sha256"]:
         raise WeightsError(
-            f"{path} has SHA-256 {sha256[:12]}..., expected {entry['sha256'][:12]}...; it is damaged or was replaced: "
-            "get it again, or give its path with --weights"
+            f"{path} has SHA-256 {sha256[:12]}..., expected {entry['sha256'][:12]}...: it is damaged or was "
+            "replaced; get it again, or give its path with --weights"
         )
     return _compact_from(path), sha256
 
 
 def _from_file(path: Path, paper: bool) -> Network:
-    """The network that a file belongs to: .safetensors are compact, anything else is a published checkpoint."""
+    """The network that a file belongs to: .safetensors are compact, anything else is a published checkpoint.
+    """
     if path.suffix == ".safetensors" and not paper:
         return _compact_from(path)
     network = PaperSTM()
@@ -167,7 +177,9 @@ def _compact_from(path: Path) -> CompactSTM:
         sizes = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
         network = CompactSTM(CompactConfig(**sizes))
     except TypeError as error:
-        raise WeightsError(f"{path} names sizes that this version does not know: {error}; update it") from error
+        raise WeightsError(
+            f"{path} names sizes that this version does not know: {error}; update it"
+        ) from error
     load_strictly(network, {name: tensor.float() for name, tensor in state.items()}, path)
     return network
 
@@ -178,9 +190,13 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} is not a checkpoint that can be loaded safely: {reason}; get it again") from error
+        raise WeightsError(
+            f"{path} is not a checkpoint that can be loaded safely: {reason}; get it again"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds {type(state).__name__}, expected tensors by name; give the published file")
+        raise WeightsError(
+            f"{path} holds {type(state).__name__}, expected tensors by name; give the published file"
+        )
     return state
 
 

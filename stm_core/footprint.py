@@ -1,0 +1,153 @@
+"""What a memory costs, in closed form: bytes of a stored frame, of a read, and of a clip before it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import readout
+from .config import MemoryConfig
+from .errors import LimitError
+from .network import Network
+from .scaling import processed_size
+
+CHUNK_SHARE = 8  # `bounded`: one chunk of affinity takes at most this part of the budget
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a stored frame looks like, which fixes its cost.
+
+    keys: 1 for all objects, or one for each.  channels: Ck, Cv.  itemsize: bytes of a number.
+    """
+
+    keys: int
+    objects: int
+    positions: int
+    channels: tuple[int, int]
+    itemsize: int
+    device: str
+
+    @classmethod
+    def of(cls, key: Tensor, value: Tensor, shared_keys: bool) -> Layout:
+        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w).  Raises ValueError if they do not
+        match.
+        """
+        keys = 1 if shared_keys else len(value)
+        if len(key) != keys or key.shape[2:] != value.shape[2:] or key.dtype != value.dtype:
+            raise ValueError(
+                f"key {tuple(key.shape)} {key.dtype} does not match value {tuple(value.shape)} {value.dtype}"
+            )
+        positions, channels = key.shape[2] * key.shape[3], (key.shape[1], value.shape[1])
+        return cls(keys, len(value), positions, channels, key.element_size(), key.device.type)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one stored frame: positions x (keys x Ck + objects x Cv) x itemsize."""
+        key_channels, value_channels = self.channels
+        return self.positions * (self.keys * key_channels + self.objects * value_channels) * self.itemsize
+
+    def read_peak_bytes(self, frames: int, config: MemoryConfig, partial: bool = False) -> int:
+        """Most bytes that a read of so many frames allocates.  partial: some object is unknown in some frame.
+        """
+        return readout.read_peak_bytes(
+            batch=self.keys,
+            frames=frames,
+            positions=self.positions,
+            objects=self.objects // self.keys,
+            channels=self.channels,
+            itemsize=self.itemsize,
+            device=self.device,
+            top_k=config.top_k,
+            chunk_bytes=chunk_bytes(config, self.device),
+            partial=partial,
+        )
+
+    def most_frames(self, config: MemoryConfig, pinned: int) -> int:
+        """Frames that `bounded` may hold, so that bank and read together fit the budget.
+
+        The pinned ones and the previous one are always among them.  Raises LimitError when those do not fit.
+        """
+        least = pinned + 1
+        most = min(max(config.capacity, least), config.budget_bytes // self.frame_bytes)
+        for frames in range(most, least - 1, -1):
+            if self._total(frames, config) <= config.budget_bytes:
+                return frames
+        needed = self._total(least, config) / 2**20
+        raise LimitError(
+            f"the memory budget is {config.budget_bytes / 2**20:.1f} MB, but {pinned} prompted frame(s), the "
+            f"previous one and reading them take {needed:.1f} MB with {self.objects} object(s) at this size; "
+            f"give a budget of at least {int(needed) + 1} MB or a smaller size"
+        )
+
+    def _total(self, frames: int, config: MemoryConfig) -> int:
+        return frames * self.frame_bytes + self.read_peak_bytes(frames, config, partial=True)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a clip will need, before it runs; bytes.
+
+    bank_bytes: most held in the bank.  read_peak_bytes: most that one read allocates.  frame_bytes: one
+    stored frame.  frames_held: most frames held.  unbounded_bytes: the bank at the clip's end under
+    `every-5`.
+    """
+
+    bank_bytes: int
+    read_peak_bytes: int
+    frame_bytes: int
+    frames_held: int
+    unbounded_bytes: int
+
+
+def predict(
+    network: Network,
+    config: MemoryConfig,
+    height: int,
+    width: int,
+    objects: int,
+    frames: int,
+    dtype: torch.dtype,
+    *,
+    size: int | None = None,
+    device: str | torch.device = "cpu",
+) -> Prediction:
+    """What a clip of height x width pixels and so many frames will need, prompted on its first frame.
+
+    size: short side at which it is processed (None: as it is).
+    Raises LimitError when the budget cannot hold the prompted and the previous frame.
+    """
+    rows, columns = (-(-side // network.stride) for side in processed_size(height, width, size))
+    layout = Layout(
+        keys=1 if network.shared_keys else objects,
+        objects=objects,
+        positions=rows * columns,
+        channels=(network.key_channels, network.value_channels),
+        itemsize=dtype.itemsize,
+        device=torch.device(device).type,
+    )
+    published = published_frames(max(frames - 1, 0), config.every)
+    held = {"first": 1, "previous": 1, "first+previous": min(frames, 2)}.get(config.preset, published)
+    if config.preset == "bounded":
+        held = min(held, layout.most_frames(config, pinned=1))
+    return Prediction(
+        bank_bytes=held * layout.frame_bytes,
+        read_peak_bytes=layout.read_peak_bytes(held, config),
+        frame_bytes=layout.frame_bytes,
+        frames_held=held,
+        unbounded_bytes=published * layout.frame_bytes,
+    )
+
+
+def published_frames(distance: int, every: int) -> int:
+    """Frames that STM holds so far from its first: each `every`-th, and the previous where that is not one.
+    """
+    return distance // every + 1 + (distance % every > 0)
+
+
+def chunk_bytes(config: MemoryConfig, device: str) -> int:
+    """Affinity held at once; under a small budget a part of it."""
+    usual = readout.CHUNK_BYTES.get(device, readout.CHUNK_BYTES["cpu"])
+    return min(usual, max(1, config.budget_bytes // CHUNK_SHARE)) if config.preset == "bounded" else usual
