@@ -1,0 +1,195 @@
+"""The command: `segment`, `evaluate`, `bench`, `batch`, `train`.  Only this file prints; torch loads when
+it is used.
+
+Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from . import options
+from .errors import OptionError, StmError
+
+DONE, MISTAKE, INTERRUPTED = 0, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code comes back.  STM_DEBUG=1 lets an unexpected error show its traceback."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        args = build_parser(with_training=argv[:1] == ["train"]).parse_args(options.split_clicks(argv))
+        return args.run(args)
+    except StmError as error:
+        return _say(error)
+    except KeyboardInterrupt:
+        return _say("interrupted; what was finished is kept", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if os.environ.get("STM_DEBUG"):
+            raise
+        return _say(_short(error))
+
+
+def _say(what: object, code: int = MISTAKE) -> int:
+    print(f"stm_core: {' '.join(str(what).split())}", file=sys.stderr)
+    return code
+
+
+def _short(error: Exception) -> str:
+    """One line for an error that has no sentence of its own."""
+    text = str(error).strip()
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return "there is not enough memory for this size; give a smaller --size or --budget-mb"
+    first = text.splitlines()[0] if text else "no message"
+    return f"unexpected {type(error).__name__}: {first}; set STM_DEBUG=1 to see where"
+
+
+def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
+    """The parser of all commands; `train` gets its options only when asked, so that others do not load it."""
+    parser = options.Parser(
+        prog="stm_core", description="Follow objects through a video with a space-time memory."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
+
+    def command(name: str, run, add_options=None) -> argparse.ArgumentParser:
+        summary = run.__doc__.splitlines()[0].rstrip(".")
+        child = commands.add_parser(name, help=summary[0].lower() + summary[1:], description=run.__doc__)
+        child.set_defaults(run=run)
+        if add_options is not None:
+            add_options(child)
+        return child
+
+    command("segment", _segment, options.add_segment)
+    command("evaluate", _evaluate, options.add_evaluate)
+    command("bench", _bench, options.add_bench)
+    command("batch", _batch, options.add_batch)
+    train = command("train", _train)
+    if with_training:
+        from .training import cli as training_cli
+
+        training_cli.add_arguments(train)
+    return parser
+
+
+def _segment(args: argparse.Namespace) -> int:
+    """Segment a clip from one mask or from clicks: DIR/masks/*.png, DIR/overlay.mp4, DIR/report.json."""
+    if bool(args.mask) == bool(args.click):
+        raise OptionError(
+            "one of --mask FIRST.png and --click X,Y is needed, and not both; see `segment --help`"
+        )
+    from .output import check_folder
+    from .save import run_to_folder
+    from .segment import check_prompts
+    from .video import probe
+
+    limits = options.video_limits(args)
+    info = probe(args.clip, limits=limits)
+    prompts = check_prompts(info, _prompt(args, (info.height, info.width)))
+    check_folder(args.out, args.clip)
+    model, memory = _model(args), options.memory_config(args, args.memory)
+    with _progress(info.frames) as bar:
+        report = run_to_folder(
+            *(model, args.clip, prompts, args.out),
+            memory=memory,
+            size=args.size,
+            limits=limits,
+            on_frame=lambda step: bar.update(),
+        )
+    for warning in report["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    speed = f"{report['fps']:.1f} frames/s"
+    print(f"{report['frames_out']} masks, overlay.mp4 and report.json in {args.out} ({speed})")
+    return DONE
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    """Segment DAVIS sequences from their first mask and score J and F: DIR/masks/SEQ/*.png,
+    DIR/scores.json."""
+    from .evaluate import evaluate, find_sequences
+
+    sequences = find_sequences(args.root, args.year, args.set, args.sequences)
+    model, memory = _model(args), options.memory_config(args, args.memory)
+    with _progress(sum(len(sequence.frames) for sequence in sequences)) as bar:
+        scores = evaluate(
+            *(model, sequences, args.out), year=args.year, memory=memory, size=args.size, on_frame=bar.update
+        )
+    for name, one in scores["sequences"].items():
+        print(f"{name:24} J {one['J']:.3f}  F {one['F']:.3f}")
+    mean = f"J {scores['J']['mean']:.3f}  F {scores['F']['mean']:.3f}  J&F {scores['J&F']:.3f}"
+    print(f"{'all':24} {mean}  {scores['fps']:.1f} frames/s")
+    return DONE
+
+
+def _bench(args: argparse.Namespace) -> int:
+    """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
+    from .bench import bench, combinations, markdown
+    from .output import write_json
+
+    memories = [options.memory_config(args, preset) for preset in args.memory]
+    same = {
+        "frames": args.frames,
+        "objects": args.objects,
+        "device": args.device,
+        "with_files": args.with_files,
+    }
+    cases = combinations(args.weights, args.size, args.dtype, memories, **same)
+    with _progress(len(cases) * args.frames) as bar:
+        rows = bench(cases, on_frame=bar.update)
+    print(markdown(rows))
+    if args.json:
+        write_json(args.json, rows)
+    return DONE
+
+
+def _batch(args: argparse.Namespace) -> int:
+    """Segment every clip of a list in processes of their own; run it again to finish what is missing."""
+    from .batch import SUMMARY, run_batch
+
+    clips = run_batch(
+        args.list, args.out, options.shared_words(args), workers=args.workers, ray_address=args.ray
+    )
+    failed = [clip for clip in clips if clip["status"] != "done"]
+    print(f"{len(clips) - len(failed)} of {len(clips)} clips done, summary in {args.out / SUMMARY}")
+    if failed:
+        return _say(f"{len(failed)} of {len(clips)} clips failed; {failed[0]['name']}: {failed[0]['error']}")
+    return DONE
+
+
+def _train(args: argparse.Namespace) -> int:
+    """Train the compact network from random numbers."""
+    from .training import cli as training_cli
+
+    return training_cli.run(args) or DONE
+
+
+def _model(args: argparse.Namespace):
+    from .weights import load_model
+
+    return load_model(args.weights, device=args.device, dtype=args.dtype)
+
+
+def _prompt(args: argparse.Namespace, size: tuple[int, int]):
+    """The prompt that the options describe.  size: (H, W) of the clip's frames."""
+    clicks = [options.click(text) for text in args.click]
+    from .masks import read_mask
+    from .prompts import Prompt
+
+    if clicks:
+        return Prompt.from_clicks(clicks, frame=args.prompt_frame)
+    return Prompt.from_mask(read_mask(args.mask, size=size), frame=args.prompt_frame)
+
+
+def _progress(total: int | None):
+    """A bar on stderr; silent when that is not a terminal."""
+    from tqdm import tqdm
+
+    quiet = not sys.stderr.isatty()
+    return tqdm(total=total or None, unit=" frames", file=sys.stderr, disable=quiet, leave=False)

@@ -1,0 +1,270 @@
+"""The options of every command, and how their texts become values; nothing here runs or imports torch."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .config import PRESETS, MemoryConfig
+from .errors import OptionError, PromptError
+from .prompts import MAX_OBJECTS, Click
+from .video import VideoLimits
+
+CLICK = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?){1,3}")
+DTYPES = ("auto", "fp32", "bf16", "fp16")
+SHARED = ("weights", "memory", "budget_mb", "every", "top_k", "size", "device", "dtype")
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake as an OptionError of one line, without the usage before it."""
+
+    def error(self, message: str):
+        raise OptionError(f"{message}; see `python -m {self.prog} --help`")
+
+
+def add_segment(parser: argparse.ArgumentParser) -> None:
+    """Options of `segment`."""
+    add = parser.add_argument
+    add("clip", metavar="CLIP", type=Path, help="video file, or folder of frames sorted by name")
+    add("--mask", type=Path, metavar="FIRST.png", help="mask of the prompted frame")
+    add(
+        "--click",
+        action="append",
+        metavar="X,Y[,LABEL[,OBJECT]]",
+        default=[],
+        help="a pixel of the prompted frame; LABEL: 1 object (default), 0 background; OBJECT: counts from 1",
+    )
+    add(
+        "--prompt-frame",
+        type=at_least(0),
+        default=0,
+        metavar="T",
+        help="frame of the mask or clicks (default: 0)",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for masks, overlay and report")
+    add_shared(parser)
+    group = parser.add_argument_group(
+        "limits of the input", "safe defaults against broken files; 0 lifts one"
+    )
+    for field in dataclasses.fields(VideoLimits):
+        shown = f"default: {field.default:,}" if field.default else "default: none"
+        group.add_argument("--" + field.name.replace("_", "-"), type=at_least(0), metavar="N", help=shown)
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Options of `evaluate`."""
+    add = parser.add_argument
+    add("root", metavar="DAVIS_ROOT", type=Path, help="folder with JPEGImages and Annotations")
+    add(
+        "--year",
+        type=int,
+        choices=(2016, 2017),
+        required=True,
+        help="2016: all objects as one; 2017: each by itself",
+    )
+    add("--set", choices=("val", "train"), required=True, help="list in ImageSets/YEAR")
+    add("--sequences", metavar="a,b", type=words, default=[], help="only these")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for masks and scores.json")
+    add_shared(parser)
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    """Options of `bench`."""
+    add = parser.add_argument
+    length = "length of the made-up clip (default: 120; 1010 reaches the figures at frame 1,000)"
+    add("--frames", type=at_least(2), default=120, metavar="N", help=length)
+    add(
+        "--objects",
+        type=at_least(1, MAX_OBJECTS),
+        default=1,
+        metavar="K",
+        help="objects to follow (default: 1)",
+    )
+    add("--json", type=Path, metavar="FILE", help="write all figures here too")
+    add(
+        "--with-files",
+        action="store_true",
+        help="also time `segment` whole: decoding, masks and overlay included",
+    )
+    add_shared(parser, several=True)
+
+
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    """Options of `batch`."""
+    add = parser.add_argument
+    add(
+        "list",
+        metavar="LIST",
+        type=Path,
+        help="text file with a line per clip: `CLIP --mask M.png` or `CLIP --click X,Y`, with any option of "
+        "segment; paths are relative to the list; # begins a comment",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the results, one folder a clip")
+    add("--workers", type=at_least(1), metavar="N", help="clips at a time (default: 1 for every 4 cores)")
+    ray = "use a Ray cluster whose machines see the same folders (without ADDRESS: this machine alone)"
+    add("--ray", nargs="?", const="", metavar="ADDRESS", help=ray)
+    add_shared(parser)
+
+
+def add_shared(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Options that all running commands share.  several: comma-separated values to compare, as in bench."""
+    note = "; several, separated by commas, are compared" if several else ""
+
+    def kind(value: Callable) -> Callable:
+        return list_of(value) if several else value
+
+    def default(value):
+        return [value] if several else value
+
+    add = parser.add_argument_group("network and memory").add_argument
+    names = "compact, paper:PATH or PATH" + (
+        "; paper or random:NAME: untrained, for its speed" if several else ""
+    )
+    add("--weights", default=default("compact"), type=kind(str), metavar="W", help=f"{names}{note}")
+    presets = f"{', '.join(PRESETS)} (default: bounded){note}"
+    add("--memory", default=default("bounded"), type=kind(one_of(PRESETS)), metavar="PRESET", help=presets)
+    add(
+        "--budget-mb",
+        type=megabytes,
+        metavar="N",
+        help="most MB of stored frames under bounded (default: 64)",
+    )
+    add("--every", type=at_least(1), metavar="N", help="store one frame in N (default: 5)")
+    add("--top-k", type=at_least(1), metavar="K", help="read only the K best matches (default: all)")
+    if several:
+        add(
+            "--size",
+            type=kind(frame_size),
+            default=[(480, 854)],
+            metavar="HxW",
+            help=f"size of the clip{note}",
+        )
+    else:
+        add(
+            "--size",
+            type=at_least(16),
+            metavar="SHORT_SIDE",
+            help="short side that the network sees, in pixels",
+        )
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU where there is one")
+    add(
+        "--dtype",
+        default=default("auto"),
+        type=kind(one_of(DTYPES)),
+        metavar="T",
+        help=f"{', '.join(DTYPES)}{note}",
+    )
+
+
+def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
+    """The memory that the options ask for."""
+    budget = None if args.budget_mb is None else int(args.budget_mb * 2**20)
+    given = {"every": args.every, "top_k": args.top_k, "budget_bytes": budget}
+    return MemoryConfig(preset=preset, **{name: value for name, value in given.items() if value is not None})
+
+
+def video_limits(args: argparse.Namespace) -> VideoLimits:
+    """The limits that the options ask for; 0 means none."""
+    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(VideoLimits)}
+    return VideoLimits(**{name: value or None for name, value in given.items() if value is not None})
+
+
+def shared_words(args: argparse.Namespace) -> list[str]:
+    """The shared options as words of a command line again."""
+    given = {name: getattr(args, name) for name in SHARED}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
+
+
+def click(text: str) -> Click:
+    """X,Y[,LABEL[,OBJECT]] as (x, y, label, object), x and y rounded down to the pixel.  Raises
+    PromptError."""
+    if not CLICK.fullmatch(text):
+        raise PromptError(
+            f"--click {text} is not X,Y[,LABEL[,OBJECT]]; write for example --click 320,240 or 320,240,0,2"
+        )
+    numbers = [float(word) for word in text.split(",")]
+    x, y, label, object_id = (*numbers, *(1, 1)[len(numbers) - 2 :])
+    if label not in (0, 1):
+        raise PromptError(f"--click {text} has the label {label:g}; give 1 for object or 0 for background")
+    if object_id not in range(1, MAX_OBJECTS + 1):
+        raise PromptError(
+            f"--click {text} has the object {object_id:g}; objects are numbered 1 to {MAX_OBJECTS}"
+        )
+    return x, y, int(label), int(object_id)
+
+
+def split_clicks(argv: Sequence[str]) -> list[str]:
+    """`--click a b` as `--click=a --click=b`: argparse would take the clip for a click, and -3,5 for an
+    option."""
+    out: list[str] = []
+    clicking = False
+    for word in argv:
+        if clicking and CLICK.fullmatch(word):
+            if out[-1] == "--click":
+                out.pop()
+            word = f"--click={word}"
+        else:
+            clicking = word == "--click"
+        out.append(word)
+    return out
+
+
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A reader of whole numbers from `least` to `most`."""
+    expected = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def whole_number(text: str) -> int:
+        if (
+            not re.fullmatch(r"-?\d{1,15}", text)
+            or int(text) < least
+            or (most is not None and int(text) > most)
+        ):
+            raise argparse.ArgumentTypeError(f"got {text}, expected a whole number {expected}")
+        return int(text)
+
+    return whole_number
+
+
+def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+    """A reader of one of these words."""
+
+    def word(text: str) -> str:
+        if text not in allowed:
+            raise argparse.ArgumentTypeError(f"got {text}, expected one of {', '.join(allowed)}")
+        return text
+
+    return word
+
+
+def list_of(value: Callable) -> Callable[[str], list]:
+    """A reader of several values with commas between them."""
+
+    def several(text: str) -> list:
+        if not words(text):
+            raise argparse.ArgumentTypeError("got nothing, expected at least one value")
+        return [value(word) for word in words(text)]
+
+    return several
+
+
+def words(text: str) -> list[str]:
+    """Words separated by commas."""
+    return [word for word in text.split(",") if word]
+
+
+def megabytes(text: str) -> float:
+    """A number above 0."""
+    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or float(text) * 2**20 < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0, in MB")
+    return float(text)
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """HxW as (height, width)."""
+    if not re.fullmatch(r"\d{2,4}x\d{2,4}", text) or min(map(int, text.split("x"))) < 16:
+        raise argparse.ArgumentTypeError(f"got {text}, expected HEIGHTxWIDTH such as 480x854, at least 16x16")
+    height, width = text.split("x")
+    return int(height), int(width)

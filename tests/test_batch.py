@@ -1,0 +1,113 @@
+"""Laws of the batch: a line is a clip, a failure is its own, and a second run does only what is missing."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from stm_core import batch
+from stm_core.errors import OptionError
+
+
+def write_list(folder: Path, text: str) -> Path:
+    path = folder / "clips.txt"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def outcomes(monkeypatch):
+    """Stands in for the processes: what each clip's run gives, by name, and which were run."""
+    given, ran = {}, []
+
+    def run_job(command, out, threads):
+        name = Path(out).name
+        ran.append(name)
+        status = given.get(name, "done")
+        if status == "done":
+            Path(out).mkdir(parents=True, exist_ok=True)
+            (Path(out) / "report.json").write_text(json.dumps({"frames_out": 7}))
+        error = None if status == "done" else "it broke"
+        return {"status": status, "seconds": 0.1, "frames": 7 if status == "done" else 0, "error": error}
+
+    monkeypatch.setattr(batch, "run_job", run_job)
+    return given, ran
+
+
+def test_lines_become_jobs_with_paths_from_the_list(tmp_path):
+    text = "# comment\n\na.mp4 --mask 'my masks/a.png'\nsub/a.mp4 --click 3,4 --size 120\nb --mask=m.png\n"
+    jobs = batch.read_list(write_list(tmp_path, text), tmp_path / "out", ["--memory=first"])
+    assert [job.name for job in jobs] == ["a", "a-2", "b"]
+    assert jobs[0].arguments == (
+        "--memory=first",
+        str(tmp_path / "a.mp4"),
+        "--mask",
+        str(tmp_path / "my masks/a.png"),
+    )
+    assert jobs[1].arguments[1:] == (str(tmp_path / "sub/a.mp4"), "--click", "3,4", "--size", "120")
+    assert jobs[2].arguments[-1] == f"--mask={tmp_path / 'm.png'}"
+    assert jobs[0].command[-2:] == ["--out", str(tmp_path / "out" / "a")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no clip"),
+        ("# only\n", "no clip"),
+        ("a.mp4 --mask 'm.png", "line 1"),
+        ("\na.mp4 --out x", "line 2"),
+    ],
+)
+def test_a_bad_list_is_refused_with_its_line(tmp_path, text, said):
+    with pytest.raises(OptionError, match=said):
+        batch.read_list(write_list(tmp_path, text), tmp_path)
+
+
+def test_a_missing_list_is_refused(tmp_path):
+    with pytest.raises(OptionError, match="cannot be read"):
+        batch.read_list(tmp_path / "none.txt", tmp_path)
+
+
+def test_one_failure_does_not_stop_the_rest(tmp_path, outcomes):
+    given, _ = outcomes
+    given["b"] = "failed"
+    clips = batch.run_batch(write_list(tmp_path, "a.mp4\nb.mp4\nc.mp4\n"), tmp_path / "out", workers=2)
+    assert [clip["status"] for clip in clips] == ["done", "failed", "done"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["done"], summary["failed"], summary["waiting"]) == (2, 1, 0)
+    assert summary["clips"][1]["error"] == "it broke"
+
+
+def test_a_second_run_does_what_is_missing_or_changed(tmp_path, outcomes):
+    given, ran = outcomes
+    given["b"] = "failed"
+    path, out = write_list(tmp_path, "a.mp4\nb.mp4\nc.mp4 --size 100\nd.mp4\n"), tmp_path / "out"
+    batch.run_batch(path, out, workers=1)
+    assert sorted(ran) == ["a", "b", "c", "d"]
+    ran.clear()
+    given.clear()
+    (out / "d" / "report.json").unlink()
+    path.write_text("a.mp4\nb.mp4\nc.mp4 --size 200\nd.mp4\n")
+    clips = batch.run_batch(path, out, workers=1)
+    assert sorted(ran) == ["b", "c", "d"]
+    assert {clip["status"] for clip in clips} == {"done"}
+
+
+def test_a_crashed_process_is_told_by_its_code(tmp_path):
+    command = [sys.executable, "-c", "import os; os.abort()"]
+    outcome = batch.run_job(command, str(tmp_path), 1)
+    assert outcome["status"] == "failed"
+    assert "code -6" in outcome["error"]
+
+
+def test_the_last_line_of_a_failed_process_is_its_error(tmp_path):
+    program = "import sys; print('noise', file=sys.stderr); sys.exit('stm_core: no such clip')"
+    outcome = batch.run_job([sys.executable, "-c", program], str(tmp_path), 1)
+    assert outcome["error"] == "no such clip"
+
+
+def test_ray_is_asked_for_in_words_when_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(OptionError, match="pip install ray"):
+        batch.run_batch(write_list(tmp_path, "a.mp4"), tmp_path / "out", ray_address="")

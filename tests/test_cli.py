@@ -1,0 +1,278 @@
+"""Laws of the command: exit codes 0, 2 and 130, one line for a mistake, and results as promised."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+from stm_core import cli, options, weights
+from stm_core.bench import moving_clip
+from stm_core.compact import CompactSTM
+from stm_core.config import PRESETS
+from stm_core.errors import PromptError
+from stm_core.masks import write_mask
+from stm_core.video import VideoLimits
+from stm_core.video_write import VideoWriter
+
+ROOT = Path(__file__).parent.parent
+HEIGHT, WIDTH, FRAMES = 48, 64, 8
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with clip.mp4, mask.png and tiny.safetensors."""
+    folder = tmp_path_factory.mktemp("files")
+    with VideoWriter(folder / "clip.mp4", WIDTH, HEIGHT, fps=10) as writer:
+        for t, (image, labels) in enumerate(moving_clip(HEIGHT, WIDTH, FRAMES)):
+            writer.write(image)
+            if t == 0:
+                write_mask(folder / "mask.png", labels)
+    config = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(weights.TINY).items()
+    }
+    save_file(
+        CompactSTM(weights.TINY).state_dict(), folder / "tiny.safetensors", {"config": json.dumps(config)}
+    )
+    return folder
+
+
+@pytest.fixture
+def run(files, tmp_path, capfd, monkeypatch):
+    """Runs the command in this process, in the folder of the files: exit code, stdout, stderr."""
+    monkeypatch.chdir(files)
+
+    def command(*words):
+        words = [str(word) for word in words]
+        if words[0] in ("segment", "evaluate") and "--weights" not in words:
+            words += ["--weights", "tiny.safetensors"]
+        code = cli.main(words)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return command
+
+
+def is_one_line(err: str) -> bool:
+    return err.startswith("stm_core: ") and err.count("\n") == 1 and len(err) > 30
+
+
+def test_segment_writes_its_results(run, tmp_path):
+    code, out, err = run(
+        "segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path / "new" / "out", "--every", 2
+    )
+    assert (code, err) == (0, "")
+    assert "8 masks" in out
+    assert len(list((tmp_path / "new/out/masks").glob("*.png"))) == FRAMES
+    report = json.loads((tmp_path / "new/out/report.json").read_text())
+    assert report["weights"]["name"] == "tiny.safetensors" and len(report["weights"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_runs(run, tmp_path, preset):
+    words = [
+        "--memory",
+        preset,
+        "--budget-mb",
+        "0.5",
+        "--top-k",
+        4,
+        "--size",
+        32,
+        "--dtype",
+        "fp32",
+        "--device",
+        "cpu",
+    ]
+    code, _, err = run("segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path, *words)
+    assert (code, err) == (0, "")
+    memory = json.loads((tmp_path / "report.json").read_text())["memory"]
+    assert memory["preset"] == preset and memory["budget_bytes"] == (2**19 if preset == "bounded" else None)
+
+
+def test_clicks_before_and_after_the_clip_and_on_a_later_frame(run, tmp_path):
+    code, _, err = run(
+        "segment", "--click", "30,20", "10,5,0", "clip.mp4", "--out", tmp_path, "--prompt-frame", 3
+    )
+    assert (code, err) == (0, "")
+    code, _, _ = run("segment", "clip.mp4", "--click", "30,20,1,7", "--click", "5,5,1,9", "--out", tmp_path)
+    assert code == 0
+    assert json.loads((tmp_path / "report.json").read_text())["objects"] == 2
+
+
+CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "fly"),
+        (CLIP_AND_MASK, "--out"),
+        (["segment", "clip.mp4", "--out", "o"], "one of --mask"),
+        ([*CLIP_AND_MASK, "--click", "1,1", "--out", "o"], "not both"),
+        (["segment", "none.mp4", "--mask", "mask.png", "--out", "o"], "none.mp4"),
+        (["segment", "mask.png", "--mask", "mask.png", "--out", "o"], "picture"),
+        (["segment", "clip.mp4", "--mask", "none.png", "--out", "o"], "none.png"),
+        (["segment", "clip.mp4", "--mask", "small.png", "--out", "o"], "64x48"),
+        (["segment", "clip.mp4", "--mask", "black.png", "--out", "o"], "background"),
+        (["segment", "clip.mp4", "--mask", "clip.mp4", "--out", "o"], "picture"),
+        (["segment", "clip.mp4", "--click", "99,1", "--out", "o"], "outside"),
+        (["segment", "clip.mp4", "--click", "-3,5", "--out", "o"], "outside"),
+        (["segment", "clip.mp4", "--click", "3", "--out", "o"], "X,Y"),
+        (["segment", "clip.mp4", "--click", "3,4,2", "--out", "o"], "label"),
+        (["segment", "clip.mp4", "--click", "3,4,1,0", "--out", "o"], "1 to 254"),
+        (["segment", "clip.mp4", "--click", "3,4,0", "--out", "o"], "background clicks only"),
+        ([*CLIP_AND_MASK, "--prompt-frame", "8", "--out", "o"], "0 to 7"),
+        ([*CLIP_AND_MASK, "--prompt-frame", "-1", "--out", "o"], "at least 0"),
+        ([*CLIP_AND_MASK, "--out", "mask.png"], "is a file"),
+        ([*CLIP_AND_MASK, "--out", "o", "--memory", "all"], "every-5"),
+        ([*CLIP_AND_MASK, "--out", "o", "--budget-mb", "-1"], "above 0"),
+        ([*CLIP_AND_MASK, "--out", "o", "--budget-mb", "0.001"], "budget"),
+        ([*CLIP_AND_MASK, "--out", "o", "--every", "0"], "at least 1"),
+        ([*CLIP_AND_MASK, "--out", "o", "--size", "4"], "at least 16"),
+        ([*CLIP_AND_MASK, "--out", "o", "--dtype", "int8"], "bf16"),
+        ([*CLIP_AND_MASK, "--out", "o", "--weights", "none.pth"], "none.pth"),
+        ([*CLIP_AND_MASK, "--out", "o", "--weights", "paper:mask.png"], "mask.png"),
+        ([*CLIP_AND_MASK, "--out", "o", "--max-frames", "3"], "limit"),
+        (["evaluate", ".", "--year", "2017", "--set", "val", "--out", "o"], "DAVIS"),
+        (["evaluate", ".", "--year", "2018", "--set", "val", "--out", "o"], "2018"),
+        (["bench", "--size", "480"], "HEIGHTxWIDTH"),
+        (["bench", "--weights", "random:huge", "--frames", "4"], "huge"),
+        (["batch", "none.txt", "--out", "o"], "none.txt"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_and_writes_nothing(run, files, words, said):
+    Image.new("L", (20, 20), 255).save(files / "small.png")
+    Image.new("L", (WIDTH, HEIGHT), 0).save(files / "black.png")
+    code, out, err = (
+        run(*words) if words else (cli.main([]), "", "stm_core: COMMAND is required, see --help\n")
+    )
+    assert code == 2 and out == "" and said in err and is_one_line(err), err
+    assert not (files / "o").exists()
+
+
+def test_an_unexpected_error_is_one_line_too(run, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("a mistake\nof ours")
+
+    monkeypatch.setattr("stm_core.save.run_to_folder", broken)
+    code, _, err = run(*CLIP_AND_MASK, "--out", tmp_path)
+    assert code == 2 and is_one_line(err) and "ZeroDivisionError: a mistake;" in err
+
+
+def test_help_of_every_command_exits_0(capsys):
+    for words in ([], ["segment"], ["evaluate"], ["bench"], ["batch"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main([*words, "--help"])
+        assert end.value.code == 0
+    assert "--memory" in capsys.readouterr().out
+
+
+def test_clicks_are_read_as_written():
+    assert options.click("3,4") == (3, 4, 1, 1)
+    assert options.click("3.5,4,0") == (3.5, 4, 0, 1)
+    assert options.click("3,4,1,254") == (3, 4, 1, 254)
+    for text in ("3", "a,b", "1,2,3,4,5", "1,2,0.5", "1,2,1,1.5", "1,2,1,255", ""):
+        with pytest.raises(PromptError):
+            options.click(text)
+
+
+def test_click_words_are_split_apart_from_the_clip():
+    words = ["--click", "1,2", "-3,4,0", "clip.mp4", "--click", "bad", "--out", "5,6"]
+    assert options.split_clicks(words) == [
+        *("--click=1,2", "--click=-3,4,0", "clip.mp4", "--click", "bad", "--out", "5,6"),
+    ]
+
+
+def test_limits_can_be_set_and_lifted():
+    args = cli.build_parser().parse_args(
+        [*CLIP_AND_MASK, "--out", "o", "--max-frames", "0", "--max-seconds", "9"]
+    )
+    limits = options.video_limits(args)
+    assert (
+        limits.max_frames is None and limits.max_seconds == 9 and limits.max_bytes == VideoLimits().max_bytes
+    )
+
+
+def test_evaluate_prints_and_writes_scores(run, tmp_path):
+    for t, (image, labels) in enumerate(moving_clip(HEIGHT, WIDTH, 5)):
+        for kind, picture, suffix in (("JPEGImages", image, "jpg"), ("Annotations", labels * 255, "png")):
+            path = tmp_path / kind / "480p" / "disc" / f"{t:05d}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+    out = tmp_path / "out"
+    code, printed, err = run(
+        "evaluate", tmp_path, "--year", 2016, "--set", "val", "--sequences", "disc", "--out", out
+    )
+    assert (code, err) == (0, "")
+    scores = json.loads((out / "scores.json").read_text())
+    assert list(scores["sequences"]) == ["disc"] and scores["fps"] > 0 and "J&F" in printed
+    with Image.open(out / "masks/disc/00000.png") as first:
+        assert np.array_equal(np.asarray(first), next(moving_clip(HEIGHT, WIDTH, 5))[1])
+
+
+def test_bench_prints_a_table_and_writes_json(run, tmp_path):
+    words = [
+        "--frames",
+        4,
+        "--size",
+        "32x48",
+        "--weights",
+        "random:compact-tiny",
+        "--dtype",
+        "fp32",
+        "--device",
+        "cpu",
+    ]
+    code, out, err = run("bench", *words, "--json", tmp_path / "bench.json")
+    assert (code, err) == (0, "")
+    assert out.startswith("| network |") and "(random weights)" in out
+    assert json.loads((tmp_path / "bench.json").read_text())[0]["frames"] == 4
+
+
+def process(*words, **options) -> subprocess.Popen:
+    """The command in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "stm_core", *(str(word) for word in words)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes, **options)
+
+
+def test_interrupting_keeps_the_finished_masks_and_exits_130(files, tmp_path):
+    pictures = tmp_path / "long"
+    pictures.mkdir()
+    for t, (image, _) in enumerate(moving_clip(HEIGHT, WIDTH, 400)):
+        Image.fromarray(image).save(pictures / f"{t:04d}.png")
+    out = tmp_path / "out"
+    words = ["--mask", files / "mask.png", "--out", out, "--weights", files / "tiny.safetensors"]
+    child = process("segment", pictures, *words)
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("masks/*.png"))) < 3 and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130 and is_one_line(err), err
+    report = json.loads((out / "report.json").read_text())
+    names = sorted(path.name for path in (out / "masks").iterdir())
+    assert names == [f"{t:05d}.png" for t in range(report["frames_out"])] and 3 <= len(names) < 400
+    assert "stopped" in report["warnings"][-1] and (out / "overlay.mp4").exists()
+
+
+def test_batch_runs_real_processes_and_one_bad_clip_stops_nobody(run, files, tmp_path):
+    (files / "list.txt").write_text("clip.mp4 --mask mask.png\nnone.mp4 --mask mask.png\n")
+    code, out, err = run(
+        "batch", "list.txt", "--out", tmp_path, "--weights", "tiny.safetensors", "--workers", 2
+    )
+    assert code == 2 and is_one_line(err) and "none.mp4" in err
+    assert "1 of 2 clips done" in out
+    assert len(list((tmp_path / "clip/masks").glob("*.png"))) == FRAMES
