@@ -17,7 +17,6 @@ FIELDS = set(
     "suggested_storage hf_oauth disable_embedding startup_duration_timeout custom_headers "
     "preload_from_hub".split()
 )
-)
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 HARDWARE = {
     "cpu-basic",
