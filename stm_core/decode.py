@@ -1,40 +1,33 @@
-"""Decode one container with PyAV: frames in the order they are shown, forwards or backwards, one at a time.
-
-Frames leave as uint8 (H, W, 3) RGB, upright (rotation applied), with square pixels.  Matrix and range follow the
-stream's tags; untagged video is BT.709 from 720 lines up and BT.601 below, as browsers and players assume.
-"""
+"""Decode one container with PyAV: frames in the order they are shown, forwards or backwards, one by one."""
 
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import Colorspace, ColorRange, Interpolation, VideoReformatter
 
-from stm_core.containers import VIDEO_CODECS, VideoLimits, open_container
+from stm_core.containers import VIDEO_CODECS, open_container
 from stm_core.errors import VideoError
+from stm_core.limits import VideoLimits, decoder_pixels
+from stm_core.upright import Upright
 
-WINDOW_BYTES = 96 * 2**20       # decoded frames held at once while reading backwards
-BACKGROUND = 255                # what shows through transparent parts: white, as on most pages
-ODDEST_ASPECT = 5               # a pixel aspect beyond 1:5 or 5:1 is taken for damage
-MATRIX_601, MATRIX_709 = 5, 1   # AVColorSpace numbers
+WINDOW_BYTES = 96 * 2**20  # decoded frames held at once while reading backwards
 
 
 @dataclass
 class FrameIndex:
-    """Time stamp of every frame decoded so far from the start, in ticks, and which of them can be sought to."""
+    """Time stamp in ticks of every frame decoded so far from the start, and which can be sought to."""
 
     ticks: list[int] = field(default_factory=list)
     keys: list[bool] = field(default_factory=list)
     complete: bool = False
     seekable: bool = True
-    facts: object = None            # what a probe found, kept with the index
+    facts: object = None  # what a probe found, kept with the index
 
     def note(self, n: int, tick: int, key: bool) -> None:
         with _LOCK:
@@ -71,10 +64,10 @@ class Decoder:
 
     def __init__(self, path: Path, kind: str, limits: VideoLimits):
         self.path, self.kind, self.limits = path, kind, limits
-        self.damaged = 0                # packets that could not be decoded
+        self.damaged = 0  # packets that could not be decoded
         self.index = index_of(path)
         self.container = open_container(path, kind, limits)
-        self._fresh = True              # nothing was read yet: decoding from the start needs no new opening
+        self._fresh = True  # nothing was read yet: decoding from the start needs no new opening
         try:
             self._choose_stream()
         except BaseException:
@@ -91,21 +84,22 @@ class Decoder:
         context = stream.codec_context
         if context is None or context.name not in VIDEO_CODECS:
             name = context.name if context is not None else "an unknown codec"
-            raise VideoError(f"{self.path.name!r} is coded with {name}, which is not read here; convert it to MP4 (H.264)")
+            raise VideoError(
+                f"{self.path.name!r} is coded with {name}, which is not read here; convert it to MP4 (H.264)"
+            )
         if not stream.time_base:
             raise VideoError(f"{self.path.name!r} has no clock in its video track; convert it to MP4 (H.264)")
         self.limits.check_pixels(context.width or 0, context.height or 0, self.path.name)
         for other in self.container.streams:
             if other is not stream:
                 other.discard = av.stream.Discard.all
-        self.context = None             # a decoder of our own, where the default one drops alpha
+        self.context = None  # a decoder of our own, where the default one drops alpha
         if stream.metadata.get("alpha_mode") == "1" and context.name in ("vp9", "vp8"):
             self.context = av.CodecContext.create("libvpx-vp9" if context.name == "vp9" else "libvpx", "r")
         for one in (context, self.context):
             if one is not None:
                 one.thread_type = "AUTO"
-                if self.limits.max_pixels is not None:
-                    one.options = {"max_pixels": str(self.limits.max_pixels)}
+                one.options = {"max_pixels": str(decoder_pixels(self.limits))}
 
     def __enter__(self):
         return self
@@ -114,7 +108,9 @@ class Decoder:
         self.container.close()
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, int, av.VideoFrame]]:
-        """(number, tick, frame) from frame `start` on; seeks when the index knows how, else decodes from the beginning."""
+        """(number, tick, frame) from frame `start` on; seeks when the index knows how, else decodes from the
+        beginning.
+        """
         key = self.index.keyframe_before(start) if self.kind not in ("gif", "apng") else 0
         found = False
         if key > 0:
@@ -194,7 +190,7 @@ class Decoder:
                 continue
             except (av.error.FFmpegError, ValueError):
                 self.damaged += 1
-                self.index.seekable = False     # frames may differ when decoding starts elsewhere
+                self.index.seekable = False  # frames may differ when decoding starts elsewhere
                 continue
             for frame in frames:
                 self.limits.check_pixels(frame.width, frame.height, self.path.name)
@@ -225,77 +221,13 @@ class Decoder:
             yield item
 
 
-class Upright:
-    """Turns decoded frames into uint8 (H, W, 3) RGB arrays of one size: upright, square pixels, matrix and range right."""
-
-    def __init__(self, first: av.VideoFrame, aspect: Fraction | None, max_side: int | None = None):
-        self.rotation = round(first.rotation / 90) * 90 % 360       # degrees counter-clockwise
-        self.aspect = _sane_aspect(aspect)
-        width, height = first.width, first.height
-        if self.aspect > 1:
-            width = max(1, round(width * self.aspect))
-        elif self.aspect < 1:
-            height = max(1, round(height / self.aspect))
-        self.full_width, self.full_height = (height, width) if self.rotation % 180 else (width, height)
-        if max_side is not None and max(width, height) > max_side:
-            scale = max_side / max(width, height)
-            width, height = max(1, round(width * scale)), max(1, round(height * scale))
-        self._coded = (width, height)
-        self.width, self.height = (height, width) if self.rotation % 180 else (width, height)
-        self._reformat = VideoReformatter().reformat
-
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        alpha = has_alpha(frame)
-        shrinks = self._coded[0] < frame.width
-        rgb = self._reformat(
-            frame, *self._coded, "rgba" if alpha else "rgb24", src_colorspace=matrix_of(frame),
-            src_color_range=ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG, dst_color_range=ColorRange.JPEG,
-            interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
-        ).to_ndarray()
-        if alpha:
-            rgb = over_background(rgb)
-        if self.rotation:
-            rgb = np.ascontiguousarray(np.rot90(rgb, self.rotation // 90))
-        return rgb
-
-
-def _sane_aspect(aspect: Fraction | None) -> Fraction:
-    if not aspect or not Fraction(1, ODDEST_ASPECT) <= aspect <= ODDEST_ASPECT:
-        return Fraction(1)
-    return aspect
-
-
-def has_alpha(frame: av.VideoFrame) -> bool:
-    """True if the frame carries an alpha plane."""
-    return frame.format.name == "pal8" or any(c.is_alpha for c in frame.format.components)
-
-
-def over_background(rgba: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 4) straight alpha -> uint8 (H, W, 3) over the background colour."""
-    alpha = rgba[..., 3:]
-    if alpha.min() == 255:
-        return np.ascontiguousarray(rgba[..., :3])
-    mixed = rgba[..., :3].astype(np.uint16) * alpha + BACKGROUND * (255 - alpha.astype(np.uint16))
-    return ((mixed + 127) // 255).astype(np.uint8)
-
-
-def is_full_range(frame: av.VideoFrame) -> bool:
-    """True if luma uses 0..255 rather than 16..235."""
-    return frame.color_range == 2 or frame.format.name.startswith("yuvj") or frame.format.is_rgb
-
-
-def matrix_of(frame: av.VideoFrame) -> int:
-    """The swscale number of the frame's YUV matrix: its tag, or the usual guess by height."""
-    tagged = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601,
-              7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}
-    guess = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
-    return int(tagged.get(int(frame.colorspace), guess))
-
-
-def backwards(decoder: Decoder, start: int, stop: int | None, upright: Upright) -> Iterator[tuple[int, int, np.ndarray]]:
+def backwards(
+    decoder: Decoder, start: int, stop: int | None, upright: Upright
+) -> Iterator[tuple[int, int, np.ndarray]]:
     """(number, tick, rgb) from stop - 1 down to start, holding at most WINDOW_BYTES of frames.
 
-    The first time, one pass without conversion finds the frames; then windows between key frames are decoded again.
+    The first time, one pass without conversion finds the frames; then windows between key frames are
+    decoded again.
     """
     index = decoder.index
     if not index.complete and (stop is None or stop > len(index.ticks)):
@@ -308,6 +240,8 @@ def backwards(decoder: Decoder, start: int, stop: int | None, upright: Upright) 
         low = max(start, stop - window, min(index.keyframe_before(stop - 1), stop - 1))
         held = [(n, tick, upright(frame)) for n, tick, frame in decoder.window(low, stop)]
         if not held:
-            raise VideoError(f"{decoder.path.name!r} could not be read a second time at frame {low}; convert it to MP4 (H.264)")
+            raise VideoError(
+                f"{decoder.path.name!r} could not be read again at frame {low}; convert it to MP4 (H.264)"
+            )
         yield from reversed(held)
         stop = low

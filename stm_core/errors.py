@@ -2,7 +2,7 @@
 
 
 class StmError(Exception):
-    """Any mistake or limit that the caller can do something about; its text is fit to be shown to a visitor."""
+    """A mistake or limit that the caller can do something about; its text is fit to be shown to a visitor."""
 
 
 class VideoError(StmError):

@@ -1,8 +1,10 @@
-"""From any mask picture to labels: binary, ids in grey or palette, one colour per object, with or without soft edges.
+"""From any mask picture to labels: binary, ids in grey or palette, one colour per object, with or without
+soft edges.
 
-The trap is the soft edge: a brush or a resize leaves hundreds of in-between colours, and each would become an object.
-A colour counts as an object only where it fills a 3x3 block; every other pixel joins the touching object that is nearest
-in colour (touching, because a mix of two objects' colours may be the colour of a third).
+The trap is the soft edge: a brush or a resize leaves hundreds of in-between colours, and each would become
+an object. A colour counts as an object only where it fills a 3x3 block; every other pixel joins the
+touching object that is nearest in colour (touching, because a mix of two objects' colours may be the colour
+of a third).
 """
 
 import numpy as np
@@ -14,8 +16,8 @@ from stm_core.palette import PALETTE, VOC
 MAX_OBJECTS = 254
 IGNORE = 255
 LOSSY = ("JPEG", "WEBP")
-LOSSY_DISTANCE = 48         # how far JPEG moves a flat colour, per channel
-PHOTO_SHARE = 0.3           # more in-between pixels than this: no mask
+LOSSY_DISTANCE = 48  # how far JPEG moves a flat colour, per channel
+PHOTO_SHARE = 0.3  # more in-between pixels than this: no mask
 _GREY = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
 
 
@@ -36,7 +38,7 @@ def labels_of_image(image: Image.Image, name: str) -> np.ndarray:
     clear = rgba[..., 3] < 128
     rgb = rgba[..., :3]
     if clear.any() and not rgb[~clear].any():
-        return (~clear).astype(np.uint8)            # black on transparent: what is there is the object
+        return (~clear).astype(np.uint8)  # black on transparent: what is there is the object
     rgb[clear] = 0
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all():
         return _from_grey(rgb[..., 0], name, lossy)
@@ -49,13 +51,13 @@ def _from_palette(image: Image.Image, name: str) -> np.ndarray | None:
     used = np.unique(ids)
     raw = np.frombuffer(bytes(image.getpalette() or ()), np.uint8)
     colours = np.zeros((256, 3), np.uint8)
-    colours[:len(raw) // 3] = raw[:len(raw) // 3 * 3].reshape(-1, 3)
+    colours[: len(raw) // 3] = raw[: len(raw) // 3 * 3].reshape(-1, 3)
     if colours[0].any():
         return None
     named = used[used != IGNORE]
     known = any((colours[named] == table[named]).all() for table in (PALETTE, VOC, _GREY))
     if not known and len(np.setdiff1d(used, _solid(ids))):
-        return None                                 # soft edges were quantised into the palette
+        return None  # soft edges were quantised into the palette
     return _without_ignore(ids, name)
 
 
@@ -64,8 +66,10 @@ def _to_eight_bit(values: np.ndarray, name: str) -> np.ndarray:
     if values.min(initial=0) >= 0 and top <= 255 and (values == values.astype(np.uint8)).all():
         return values.astype(np.uint8)
     if np.isin(values, (0, top)).all():
-        return (values == top).astype(np.uint8)     # binary in 16 bit
-    raise MaskError(f"{name!r} has values up to {top:g}; object ids go from 1 to {MAX_OBJECTS}, renumber them")
+        return (values == top).astype(np.uint8)  # binary in 16 bit
+    raise MaskError(
+        f"{name!r} has values up to {top:g}; object ids go from 1 to {MAX_OBJECTS}, renumber them"
+    )
 
 
 def _without_ignore(ids: np.ndarray, name: str) -> np.ndarray:
@@ -103,12 +107,16 @@ def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
     if colours[background].max() > 16:
         raise MaskError(f"{name!r} has no black background; paint what is not an object black")
     if len(solid) - 1 > MAX_OBJECTS:
-        raise MaskError(f"{name!r} has {len(solid) - 1} flat colours, at most {MAX_OBJECTS} objects are possible; "
-                        "draw each object in one flat colour on black")
+        raise MaskError(
+            f"{name!r} has {len(solid) - 1} flat colours, at most {MAX_OBJECTS} objects are possible; "
+            "draw each object in one flat colour on black"
+        )
     order = np.searchsorted(solid, codes).clip(max=len(solid) - 1)
     exact = solid[order] == codes
     if (~exact).mean() > PHOTO_SHARE:
-        raise MaskError(f"{name!r} looks like a photograph, not a mask; draw each object in one flat colour on black")
+        raise MaskError(
+            f"{name!r} looks like a photograph, not a mask; draw each object in one flat colour on black"
+        )
     if not exact.all():
         settled = exact if lossy else exact & _covered(codes)
         order = _settle(order, settled, rgb, colours)
@@ -117,7 +125,9 @@ def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
 
 
 def _ids_of(order: np.ndarray, colours: np.ndarray, background: int) -> np.ndarray:
-    """uint8 id of each colour: its DAVIS id when all colours are DAVIS colours, else 1, 2, .. in order of appearance."""
+    """uint8 id of each colour: its DAVIS id when all colours are DAVIS colours, else 1, 2, .. in order of
+    appearance.
+    """
     ids = np.zeros(len(colours), np.uint8)
     objects = np.delete(np.arange(len(colours)), background)
     table = {tuple(colour): n for n, colour in enumerate(PALETTE[:IGNORE].tolist())}
@@ -173,7 +183,7 @@ def _covered(codes: np.ndarray) -> np.ndarray:
     height, width = uniform.shape
     for dy in range(3):
         for dx in range(3):
-            covered[dy:dy + height, dx:dx + width] |= uniform
+            covered[dy : dy + height, dx : dx + width] |= uniform
     return covered
 
 
@@ -182,7 +192,9 @@ def _rgb(codes: np.ndarray) -> np.ndarray:
 
 
 def _merge(codes: np.ndarray, solid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Undo lossy compression: near colours become the most frequent one.  Returns new codes and the sorted colours kept."""
+    """Undo lossy compression: near colours become the most frequent one.  Returns new codes and the sorted
+    colours kept.
+    """
     every, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
     frequency = dict(zip(every.tolist(), counts.tolist(), strict=True))
     kept: list[int] = []
@@ -195,8 +207,8 @@ def _merge(codes: np.ndarray, solid: np.ndarray) -> tuple[np.ndarray, np.ndarray
     keep = np.array(sorted(kept))
     nearest = np.zeros(len(every), np.int64)
     for low in range(0, len(every), 4096):
-        distance = np.abs(_rgb(every[low:low + 4096])[:, None] - _rgb(keep)[None]).max(axis=2)
+        distance = np.abs(_rgb(every[low : low + 4096])[:, None] - _rgb(keep)[None]).max(axis=2)
         best = distance.argmin(axis=1)
         near = distance[np.arange(len(best)), best] <= LOSSY_DISTANCE
-        nearest[low:low + 4096] = np.where(near, keep[best], every[low:low + 4096])
+        nearest[low : low + 4096] = np.where(near, keep[best], every[low : low + 4096])
     return nearest[inverse].reshape(codes.shape).astype(np.int32), keep

@@ -1,36 +1,50 @@
 """Masks as files and as colours: palette PNGs with the DAVIS colours, and overlays.
 
-`labels` is always uint8 (H, W): 0 background, 1..254 object ids.  255 stays free: data sets use it for "ignore".
+`labels` is always uint8 (H, W): 0 background, 1..254 object ids.  255 stays free: data sets use it for
+"ignore".
 """
 
 import io
 import os
 import secrets
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from stm_core.containers import VideoLimits
 from stm_core.errors import LimitError, MaskError, VideoError
+from stm_core.limits import SAFE_LIMITS, VideoLimits
 from stm_core.mask_import import MAX_OBJECTS, labels_of_image
 from stm_core.palette import OVERLAY_COLOURS, PALETTE
 from stm_core.pictures import PICTURE_ERRORS, open_picture
 
-__all__ = ["MAX_OBJECTS", "OVERLAY_COLOURS", "PALETTE", "check_labels", "encode_mask", "object_ids", "overlay", "read_mask",
-           "write_mask"]
+__all__ = [
+    "MAX_OBJECTS",
+    "OVERLAY_COLOURS",
+    "PALETTE",
+    "check_labels",
+    "encode_mask",
+    "object_ids",
+    "overlay",
+    "read_mask",
+    "write_mask",
+]
 
 MASK_FORMATS = ("PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG")
 
 
-def read_mask(source: str | os.PathLike | Image.Image | np.ndarray, size: tuple[int, int] | None = None,
-              limits: VideoLimits = VideoLimits()) -> np.ndarray:
+def read_mask(
+    source: str | os.PathLike | Image.Image | np.ndarray,
+    size: tuple[int, int] | None = None,
+    limits: VideoLimits = SAFE_LIMITS,
+) -> np.ndarray:
     """Labels of a mask made elsewhere: uint8 (H, W).
 
-    source: a picture file, a Pillow image, or an array (H, W) or (H, W, 3 or 4).  It may be binary (0/255), grey or palette
-    ids (kept), or RGB on black, each colour an object (DAVIS colours keep their ids, others count from 1, top to bottom).
-    Antialiased edges go to the touching object whose colour is nearest.  size: (H, W) of the frame it belongs to.
+    source: a picture file, a Pillow image, or an array (H, W) or (H, W, 3 or 4).  It may be binary (0/255),
+    grey or palette ids (kept), or RGB on black, each colour an object (DAVIS colours keep their ids, others
+    count from 1, top to bottom). Antialiased edges go to the touching object whose colour is nearest.
+    size: (H, W) of the frame it belongs to.
     Raises MaskError: unreadable, another size, all background, more than 254 objects, a photograph.
     """
     if isinstance(source, np.ndarray):
@@ -65,7 +79,9 @@ def _image_of(array: np.ndarray) -> Image.Image:
     array = array.astype(np.uint8) * 255 if array.dtype == bool else array
     plain = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if array.dtype != np.uint8 or not plain or not array.size:
-        raise MaskError(f"a mask array is {array.dtype} {array.shape}; expected uint8 or bool (H, W), (H, W, 3) or (H, W, 4)")
+        raise MaskError(
+            f"a mask array is {array.dtype} {array.shape}; expected uint8 (H, W), (H, W, 3) or (H, W, 4)"
+        )
     return Image.fromarray(array)
 
 
@@ -99,7 +115,7 @@ def encode_mask(labels: np.ndarray) -> bytes:
     image = Image.fromarray(check_labels(labels))
     image.putpalette(PALETTE.tobytes())
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=4)
+    image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -119,13 +135,16 @@ def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
 def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: bool = True) -> np.ndarray:
     """The frame with each object tinted in its colour: uint8 (H, W, 3), a new array.
 
-    alpha: share of the colour, 0..1.  contour: draw the outline in the full colour, about 1/300 of the short side wide.
+    alpha: share of the colour, 0..1.  contour: draw the outline in the full colour, about 1/300 of the
+    short side wide.
     Raises MaskError if the sizes differ.
     """
     check_labels(labels)
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != (*labels.shape, 3):
         got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise MaskError(f"the frame is {got}, the labels are {labels.shape}; expected a uint8 frame (H, W, 3) of that size")
+        raise MaskError(
+            f"the frame is {got}, the labels are {labels.shape}; expected uint8 (H, W, 3) of that size"
+        )
     if not 0 <= alpha <= 1:
         raise MaskError(f"alpha is {alpha}; give a share between 0 and 1")
     out = frame.copy()
@@ -133,27 +152,31 @@ def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: 
     if where is None:
         return out
     part, region = labels[where], out[where]
-    kept, tint = _blend_tables(round(alpha * 256))
-    inside = part != 0
-    region[inside] = kept[region[inside]] + tint[part[inside]]
+    row = part.astype(np.uint16) << 8  # one table look-up per channel: label and value in, value out
+    for channel, table in enumerate(_blend_tables(round(alpha * 256))):
+        region[..., channel] = table.take(row | region[..., channel])
     if contour:
         edge = _outline(labels, max(1, round(min(labels.shape) / 300)))[where]
         region[edge] = OVERLAY_COLOURS[part[edge]]
     return out
 
 
-@cache
-def _blend_tables(share: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 tables: frame value -> what is kept of it, label -> what its colour adds; the sum never passes 255."""
-    values = np.arange(256)
-    return (values * (256 - share) // 256).astype(np.uint8), (OVERLAY_COLOURS.astype(int) * share // 256).astype(np.uint8)
+@lru_cache(maxsize=4)
+def _blend_tables(share: int) -> list[np.ndarray]:
+    """For R, G, B: uint8 (256 * 256), entry label * 256 + value = the value blended with share/256 of the
+    label's colour.
+    """
+    values, colours = np.arange(256), OVERLAY_COLOURS.astype(int)
+    blended = (values[None, :, None] * (256 - share) + colours[:, None, :] * share + 128) // 256
+    blended[0] = values[:, None]
+    return [np.ascontiguousarray(blended[..., channel], np.uint8).ravel() for channel in range(3)]
 
 
 def _bounds(labels: np.ndarray) -> tuple[slice, slice] | None:
     rows = np.flatnonzero(labels.any(axis=1))
     if not len(rows):
         return None
-    columns = np.flatnonzero(labels[rows[0]:rows[-1] + 1].any(axis=0))
+    columns = np.flatnonzero(labels[rows[0] : rows[-1] + 1].any(axis=0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 

@@ -1,9 +1,9 @@
 """J and F of predicted masks, as in the DAVIS-2017 evaluation.
 
-J is the intersection over union of the areas, F the harmonic mean of precision and recall of the boundaries within a
-small distance.  Source: Perazzi et al., CVPR 2016, and Pont-Tuset et al., arXiv 1704.00675; the definitions were checked
-against davis2017-evaluation: boundary pixels lie half a pixel up and left of the true edge, the distance is a disk of
-0.008 of the image diagonal, rounded up.
+J is the intersection over union of the areas, F the harmonic mean of precision and recall of the boundaries
+within a small distance.  Source: Perazzi et al., CVPR 2016, and Pont-Tuset et al., arXiv 1704.00675; the
+definitions were checked against davis2017-evaluation: boundary pixels lie half a pixel up and left of the
+true edge, the distance is a disk of 0.008 of the image diagonal, rounded up.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,8 @@ import numpy as np
 
 from stm_core.errors import MaskError
 
-IGNORE = 255            # pixels of the truth that are not scored
-TOLERANCE = 0.008       # share of the image diagonal
+IGNORE = 255  # pixels of the truth that are not scored
+TOLERANCE = 0.008  # share of the image diagonal
 
 
 def jaccard(predicted: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> float:
@@ -26,8 +26,9 @@ def jaccard(predicted: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None 
     return np.count_nonzero(predicted & truth) / union if union else 1.0
 
 
-def boundary_f(predicted: np.ndarray, truth: np.ndarray, tolerance: float = TOLERANCE,
-               ignore: np.ndarray | None = None) -> float:
+def boundary_f(
+    predicted: np.ndarray, truth: np.ndarray, tolerance: float = TOLERANCE, ignore: np.ndarray | None = None
+) -> float:
     """Boundary F-measure of two masks (H, W) bool; both without boundary gives 1, only one gives 0.
 
     tolerance: share of the image diagonal, or pixels if >= 1.  Raises MaskError if the sizes differ.
@@ -50,14 +51,15 @@ def boundary_f(predicted: np.ndarray, truth: np.ndarray, tolerance: float = TOLE
 class Scorer:
     """Scores a clip frame by frame, holding two numbers per object and frame.
 
-    objects: ids that are scored even if no added frame shows them; others join when the truth first shows them.
+    objects: ids that are scored even if no added frame shows them; others join when the truth first shows
+    them.
     """
 
     def __init__(self, objects: Iterable[int] = ()):
         self._frames = 0
         self._void = False
         self._values: dict[int, list[tuple[float, float]]] = {n: [] for n in objects}
-        self._strays: dict[int, dict[int, tuple[float, float]]] = {}    # predicted before the truth had them
+        self._strays: dict[int, dict[int, tuple[float, float]]] = {}  # predicted before the truth had them
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
         """One frame: labels uint8 (H, W), or bool for a single object.  255 in the truth is not scored.
@@ -90,26 +92,38 @@ class Scorer:
         values = self._values
         if not values:
             if self._void:
-                raise MaskError("the truth has only 0 and 255, and 255 means 'not scored'; pass mask > 0 for a binary mask")
+                raise MaskError(
+                    "the truth has only 0 and 255, and 255 means 'not scored'; "
+                    "pass mask > 0 for a binary mask"
+                )
             # no object at all: what was predicted is wrong, and nothing predicted is right
             right = (1.0, 1.0)
-            values = {n: [stray.get(t, right) for t in range(self._frames)] for n, stray in self._strays.items()}
+            values = {
+                n: [stray.get(t, right) for t in range(self._frames)] for n, stray in self._strays.items()
+            }
             values = values or {1: [right] * self._frames}
         objects = {}
         for number, pairs in sorted(values.items()):
             region, boundary = zip(*pairs, strict=True)
             objects[number] = {"J": statistics(region), "F": statistics(boundary)}
-        mean = {measure: {name: float(np.mean([one[measure][name] for one in objects.values()]))
-                          for name in ("mean", "recall", "decay")} for measure in ("J", "F")}
+        mean = {
+            measure: {
+                name: float(np.mean([one[measure][name] for one in objects.values()]))
+                for name in ("mean", "recall", "decay")
+            }
+            for measure in ("J", "F")
+        }
         return {"J&F": (mean["J"]["mean"] + mean["F"]["mean"]) / 2, **mean, "objects": objects}
 
 
-def evaluate_masks(predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray], *, drop_ends: bool = False) -> dict:
-    """J and F of a clip: {"J&F": .., "J": {"mean", "recall", "decay"}, "F": {..}, "objects": {id: {"J": .., "F": ..}}}.
+def evaluate_masks(
+    predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray], *, drop_ends: bool = False
+) -> dict:
+    """J and F of a clip: {"J&F", "J": {"mean", "recall", "decay"}, "F": {..}, "objects": {id: {"J", "F"}}}.
 
-    predicted, truth: as many frames each, in order; labels uint8 (H, W), or bool (H, W) for one object.  One mask (H, W)
-    each is a clip of one frame.  Objects are those of the truth; 255 in the truth is not scored.
-    mean: over frames; recall: share of frames above 0.5; decay: mean of the first quarter minus mean of the last.
+    predicted, truth: as many frames each, in order; labels uint8 (H, W), or bool for one object.  A single
+    mask (H, W) each is a clip of one frame.  Objects are those of the truth; 255 in the truth is not scored.
+    mean: over frames; recall: share of frames above 0.5; decay: mean of the first quarter minus the last.
     drop_ends: leave out the first and last frame, as DAVIS-2017 does for semi-supervised results.
     Raises MaskError: unequal sizes or counts, no frame.
     """
@@ -124,18 +138,22 @@ def evaluate_masks(predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray],
     first = next(pairs, None)
     if first is not None:
         scorer = Scorer(_ids(_labels(first[1])))
-    held = next(pairs, None)            # one behind, so that the last is never added
+    held = next(pairs, None)  # one behind, so that the last is never added
     for pair in pairs:
         scorer.add(*held)
         held = pair
     return scorer.result()
 
 
-def _pairs(predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs(
+    predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     try:
         yield from zip(predicted, truth, strict=True)
     except ValueError as error:
-        raise MaskError("predicted masks and truth have different numbers of frames; give one for each frame") from error
+        raise MaskError(
+            "predicted masks and truth have different numbers of frames; give one for each frame"
+        ) from error
 
 
 def _labels(mask: np.ndarray) -> np.ndarray:
@@ -152,10 +170,14 @@ def _ids(labels: np.ndarray) -> list[int]:
 
 def _same_size(predicted: np.ndarray, truth: np.ndarray) -> None:
     if predicted.shape != truth.shape:
-        raise MaskError(f"the predicted mask is {predicted.shape}, the truth is {truth.shape}; they need one size (H, W)")
+        raise MaskError(
+            f"the predicted mask is {predicted.shape}, the truth is {truth.shape}; they need one size (H, W)"
+        )
 
 
-def _pair(predicted: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _pair(
+    predicted: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     predicted, truth = np.asarray(predicted, bool), np.asarray(truth, bool)
     _same_size(predicted, truth)
     if predicted.ndim != 2:
@@ -168,7 +190,9 @@ def _pair(predicted: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None) -
 def _boundary(mask: np.ndarray) -> np.ndarray:
     """bool (H, W): pixels that differ from the one to the right, below, or below right."""
     edge = np.zeros_like(mask)
-    edge[:-1, :-1] = (mask[:-1, :-1] ^ mask[:-1, 1:]) | (mask[:-1, :-1] ^ mask[1:, :-1]) | (mask[:-1, :-1] ^ mask[1:, 1:])
+    edge[:-1, :-1] = (
+        (mask[:-1, :-1] ^ mask[:-1, 1:]) | (mask[:-1, :-1] ^ mask[1:, :-1]) | (mask[:-1, :-1] ^ mask[1:, 1:])
+    )
     edge[-1, :-1] = mask[-1, :-1] ^ mask[-1, 1:]
     edge[:-1, -1] = mask[:-1, -1] ^ mask[1:, -1]
     return edge
@@ -179,14 +203,16 @@ def _around(edge: np.ndarray, radius: int) -> tuple[slice, slice] | None:
     rows, columns = np.flatnonzero(edge.any(axis=1)), np.flatnonzero(edge.any(axis=0))
     if not len(rows):
         return None
-    return (slice(max(0, rows[0] - radius), rows[-1] + radius + 1),
-            slice(max(0, columns[0] - radius), columns[-1] + radius + 1))
+    return (
+        slice(max(0, rows[0] - radius), rows[-1] + radius + 1),
+        slice(max(0, columns[0] - radius), columns[-1] + radius + 1),
+    )
 
 
 def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     """Dilation by the disk x*x + y*y <= radius*radius: row by row, each row of the disk being a run."""
     out = np.zeros_like(mask)
-    run, half = mask.copy(), 0                  # the mask dilated by 2 * half + 1 pixels along the row
+    run, half = mask.copy(), 0  # the mask dilated by 2 * half + 1 pixels along the row
     for dy in range(radius, -1, -1):
         while half < int(np.sqrt(radius * radius - dy * dy)):
             wider = run.copy()
@@ -194,14 +220,18 @@ def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
             wider[:, :-1] |= run[:, 1:]
             run, half = wider, half + 1
         if dy < len(out):
-            out[dy:] |= run[:len(out) - dy]
-            out[:len(out) - dy] |= run[dy:]
+            out[dy:] |= run[: len(out) - dy]
+            out[: len(out) - dy] |= run[dy:]
     return out
 
 
 def statistics(values: Iterable[float]) -> dict[str, float]:
-    """{"mean", "recall", "decay"} of one measure over frames; the quarters overlap by one frame, as in the DAVIS code."""
+    """{"mean", "recall", "decay"} over frames; the quarters overlap by one frame, as in the DAVIS code."""
     values = np.array(tuple(values), float)
     cuts = (np.round(np.linspace(1, len(values), 5) + 1e-10) - 1).astype(int)
-    first, last = values[cuts[0]:cuts[1] + 1], values[cuts[3]:cuts[4] + 1]
-    return {"mean": float(values.mean()), "recall": float((values > 0.5).mean()), "decay": float(first.mean() - last.mean())}
+    first, last = values[cuts[0] : cuts[1] + 1], values[cuts[3] : cuts[4] + 1]
+    return {
+        "mean": float(values.mean()),
+        "recall": float((values > 0.5).mean()),
+        "decay": float(first.mean() - last.mean()),
+    }

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def _bit_colours() -> np.ndarray:
-    """(256, 3) uint8: the bits of the number dealt out to R, G, B, highest first, as PASCAL VOC colours its classes."""
+    """(256, 3) uint8: bits of the number dealt out to R, G, B, highest first, as PASCAL VOC does."""
     numbers = np.arange(256)
     table = np.zeros((256, 3), np.uint8)
     for level in range(8):
@@ -15,7 +15,7 @@ def _bit_colours() -> np.ndarray:
 
 
 def _davis_colours() -> np.ndarray:
-    """(256, 3) uint8: the palette of the DAVIS PNGs: bit colours with 191 for 192 up to 21, then greys (n, n, n)."""
+    """(256, 3) uint8: the palette of the DAVIS PNGs: bit colours, 191 for 192, greys (n, n, n) from 22."""
     table = VOC.copy()
     table[table == 192] = 191
     table[22:] = np.arange(22, 256, dtype=np.uint8)[:, None]

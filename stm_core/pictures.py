@@ -13,14 +13,23 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from stm_core.containers import VideoLimits
-from stm_core.decode import over_background
 from stm_core.errors import LimitError, VideoError
+from stm_core.limits import VideoLimits
+from stm_core.upright import over_background
 
-FOLDER_FPS = 24                                     # pictures carry no clock; DAVIS is shown at 24
+FOLDER_FPS = 24  # pictures carry no clock; DAVIS is shown at 24
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")            # the decoders that may look at a stranger's picture
-PICTURE_ERRORS = (OSError, ValueError, SyntaxError, struct.error, UnidentifiedImageError, EOFError, IndexError, MemoryError)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # the decoders that may look at a stranger's picture
+PICTURE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    struct.error,
+    UnidentifiedImageError,
+    EOFError,
+    IndexError,
+    MemoryError,
+)
 
 
 def open_picture(data, name: str, limits: VideoLimits, formats: tuple[str, ...] = FORMATS) -> Image.Image:
@@ -30,20 +39,22 @@ def open_picture(data, name: str, limits: VideoLimits, formats: tuple[str, ...] 
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)     # our own limit comes next
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit comes next
             image = Image.open(data, formats=formats)
     except Image.DecompressionBombError as error:
         raise LimitError(f"{name!r} is far too large a picture; scale it down first") from error
     except PICTURE_ERRORS as error:
-        raise VideoError(f"{name!r} is not a picture that can be read; expected {', '.join(formats)}") from error
+        raise VideoError(
+            f"{name!r} is not a picture that can be read; expected {', '.join(formats)}"
+        ) from error
     limits.check_pixels(*image.size, repr(name))
     return image
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """uint8 (H, W, 3) of any Pillow image: EXIF orientation applied, 16 bit scaled, transparency over the background."""
+    """uint8 (H, W, 3) of any Pillow image: EXIF orientation applied, 16 bit scaled, no transparency."""
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):                  # 16-bit grey: Pillow's own conversion would clip at 255
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip at 255
         grey = np.asarray(image).astype(np.int64)
         grey = (np.clip(grey, 0, 65535) / 257 + 0.5).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
@@ -62,7 +73,9 @@ class PictureList:
         try:
             self.names = self._list_zip() if self._zip else self._list_folder()
             if not self.names:
-                raise VideoError(f"{path.name!r} holds no pictures; expected {', '.join(sorted(SUFFIXES))} files, one per frame")
+                raise VideoError(
+                    f"{path.name!r} holds no pictures; expected {', '.join(sorted(SUFFIXES))} files"
+                )
             limits.check_frames(len(self.names), path.name)
             limits.check_seconds(len(self.names) / FOLDER_FPS, path.name)
             self.height, self.width = self._read(0).shape[:2]
@@ -82,17 +95,28 @@ class PictureList:
         """uint8 (H, W, 3) of picture n; all have the size of the first.  Raises VideoError otherwise."""
         rgb = self._read(n)
         if rgb.shape[:2] != (self.height, self.width):
-            raise VideoError(f"{self.names[n]!r} is {rgb.shape[1]}x{rgb.shape[0]}, the first picture is "
-                             f"{self.width}x{self.height}; all frames of a clip need one size")
+            raise VideoError(
+                f"{self.names[n]!r} is {rgb.shape[1]}x{rgb.shape[0]}, the first picture is "
+                f"{self.width}x{self.height}; all frames of a clip need one size"
+            )
         return rgb
 
     def _read(self, n: int) -> np.ndarray:
         name = self.names[n]
         try:
             data = self._zip.read(name) if self._zip else (self.path / name).read_bytes()
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, ValueError) as error:
-            raise VideoError(f"{name!r} in {self.path.name!r} cannot be read ({_reason(error)}); pack or copy it again") from error
-        except Exception as error:          # zlib.error, lzma.LZMAError: only damaged data raises them
+        except (
+            zipfile.BadZipFile,
+            RuntimeError,
+            NotImplementedError,
+            OSError,
+            EOFError,
+            ValueError,
+        ) as error:
+            raise VideoError(
+                f"{name!r} in {self.path.name!r} cannot be read ({_reason(error)}); pack or copy it again"
+            ) from error
+        except Exception as error:  # zlib.error, lzma.LZMAError: only damaged data raises them
             raise VideoError(f"{name!r} in {self.path.name!r} is damaged; pack it again") from error
         with open_picture(io.BytesIO(data), name, self.limits) as image:
             try:
@@ -109,17 +133,21 @@ class PictureList:
     def _list_zip(self) -> list[str]:
         entries = [e for e in self._zip.infolist() if not e.is_dir() and _is_picture(e.filename)]
         self.limits.check_frames(len(entries), self.path.name)
-        # the sizes are checked against the data while reading: zipfile raises if an entry holds more than it says
+        # zipfile stops at the stated size and raises if an entry holds anything else
         self.limits.check_bytes(sum(e.file_size for e in entries), f"{self.path.name} (unpacked)")
         for entry in self._zip.infolist():
             parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
             if ".." in parts or entry.filename.startswith(("/", "\\")) or (parts and ":" in parts[0]):
-                raise VideoError(f"{self.path.name!r} has an entry that points outside ({entry.filename!r}); pack it again")
+                raise VideoError(
+                    f"{self.path.name!r} has an entry that points outside ({entry.filename!r}); pack it again"
+                )
             if entry.flag_bits & 1:
                 raise VideoError(f"{self.path.name!r} is locked with a password; pack it without one")
         folders = {PurePosixPath(e.filename).parent for e in entries}
         if len(folders) > 1:
-            raise VideoError(f"{self.path.name!r} has pictures in {len(folders)} folders; pack the frames of one clip only")
+            raise VideoError(
+                f"{self.path.name!r} has pictures in {len(folders)} folders; pack the frames of one clip only"
+            )
         return sorted((e.filename for e in entries), key=natural)
 
 
@@ -141,7 +169,11 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).splitlines()[0][:80] if str(error) else type(error).__name__
+    return (
+        str(getattr(error, "strerror", None) or error).splitlines()[0][:80]
+        if str(error)
+        else type(error).__name__
+    )
 
 
 class AnimatedWebP:
@@ -149,9 +181,13 @@ class AnimatedWebP:
 
     def __init__(self, path: Path, limits: VideoLimits):
         self.path = path
-        durations, complete = _webp_durations(path, limits)
-        self.warnings = [] if complete else [f"{path.name} is cut short: its end is missing"]
-        self._image = open_picture(path, path.name, limits, ("WEBP",))
+        data, durations, complete = _whole_webp(path, limits)
+        self.warnings = (
+            [] if complete else [f"{path.name} is cut short: its end is missing, what is there will be used"]
+        )
+        if not durations:
+            raise VideoError(f"not one frame of {path.name!r} could be decoded; export it again")
+        self._image = open_picture(io.BytesIO(data), path.name, limits, ("WEBP",))
         self.width, self.height = self._image.size
         frames = min(len(durations), getattr(self._image, "n_frames", 1))
         limits.check_frames(frames, path.name)
@@ -174,20 +210,24 @@ class AnimatedWebP:
             raise VideoError(f"frame {n} of {self.path.name!r} is damaged; export it again") from error
 
 
-def _webp_durations(path: Path, limits: VideoLimits) -> tuple[list[float], bool]:
-    """(seconds of each ANMF chunk that is whole, True if the file reaches its stated end)."""
-    durations = []
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            end = file.tell() + length + (length & 1)
-            if name == b"ANMF" and end - (length & 1) <= size:
-                milliseconds = int.from_bytes(file.read(16)[12:15], "little")
-                durations.append((milliseconds or 100) / 1000)      # 0 means "as fast as possible": browsers show 100 ms
-                limits.check_frames(len(durations), path.name)
-            file.seek(end)
-        file.seek(4)
-        stated = struct.unpack("<I", file.read(4))[0] + 8
-    return durations, stated <= size + 1
+def _whole_webp(path: Path, limits: VideoLimits) -> tuple[bytes, list[float], bool]:
+    """(the file up to its last whole chunk, seconds of each frame in it, True if nothing is missing).
+
+    Pillow refuses a WebP that is cut short, so the length in its head is set to what is there.
+    """
+    data = path.read_bytes()
+    durations, end = [], 12
+    while end + 8 <= len(data):
+        name, length = struct.unpack("<4sI", data[end : end + 8])
+        following = end + 8 + length + (length & 1)
+        if following > len(data):
+            break
+        if name == b"ANMF":
+            milliseconds = int.from_bytes(data[end + 20 : end + 23], "little")
+            durations.append(
+                (milliseconds or 100) / 1000
+            )  # 0 means "as fast as possible": browsers show 100 ms
+            limits.check_frames(len(durations), path.name)
+        end = following
+    stated = struct.unpack("<I", data[4:8])[0] + 8
+    return data[:4] + struct.pack("<I", end - 8) + data[8:end], durations, stated <= end

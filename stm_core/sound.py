@@ -1,4 +1,4 @@
-"""The sound of a clip, carried into a written file: copied where browsers play it, else encoded again, shifted when needed."""
+"""The sound of a clip, carried into a written file: copied where browsers play it, else encoded again."""
 
 import itertools
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import av
 import av.error
 
-from stm_core.containers import AUDIO_CODECS, VideoLimits, open_container
+from stm_core.containers import AUDIO_CODECS, open_container
+from stm_core.limits import VideoLimits
 
 # muxer -> (codecs that are copied as they are, encoder for all others, sample format, rates it can have)
 TARGETS = {
@@ -83,7 +84,9 @@ class SoundTrack:
     def _copied(self, track) -> Iterator[tuple[float, av.Packet]]:
         shift = round(self._offset / track.time_base)
         for packet in self._demuxed(track):
-            if packet.pts + (packet.duration or 0) <= shift:
+            if (
+                shift and packet.pts + (packet.duration or 0) <= shift
+            ):  # never the priming packet of a whole clip
                 continue
             packet.pts -= shift
             if packet.dts is not None:
@@ -104,7 +107,7 @@ class SoundTrack:
             except av.error.EOFError:
                 continue
             except (av.error.FFmpegError, ValueError):
-                continue                    # one damaged packet is a click, not the end of the sound
+                continue  # one damaged packet is a click, not the end of the sound
             for frame in frames:
                 if frame.time is None or frame.time + frame.samples / frame.sample_rate <= self._offset:
                     continue

@@ -1,4 +1,4 @@
-"""Write a clip: H.264 MP4 that every browser plays, or VP9 WebM with alpha; timing and sound come from the source.
+"""Write a clip: H.264 MP4 that every browser plays, or VP9 WebM with alpha; times and sound of the source.
 
 The file appears under its name only when it is finished; until then it has a temporary name beside it.
 """
@@ -15,37 +15,53 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from stm_core.containers import file_url
-from stm_core.decode import MATRIX_601, MATRIX_709
 from stm_core.errors import OptionError, VideoError
 from stm_core.sound import SoundTrack
+from stm_core.upright import MATRIX_601, MATRIX_709
 from stm_core.video import VideoInfo, probe
 
-KEYFRAME_SECONDS = 1.0      # a player can jump to any second
+KEYFRAME_SECONDS = 1.0  # a player can jump to any second
 KINDS = {
     # kind: (muxer, video codec, pixel format, channels of a frame, codec options)
     "mp4": ("mp4", "libx264", "yuv420p", 3, {"preset": "veryfast", "crf": "20", "forced-idr": "1"}),
-    "webm-alpha": ("webm", "libvpx-vp9", "yuva420p", 4,
-                   {"deadline": "realtime", "cpu-used": "7", "row-mt": "1", "crf": "24", "b": "0", "auto-alt-ref": "0"}),
+    "webm-alpha": (
+        "webm",
+        "libvpx-vp9",
+        "yuva420p",
+        4,
+        {"deadline": "realtime", "cpu-used": "7", "row-mt": "1", "crf": "24", "b": "0", "auto-alt-ref": "0"},
+    ),
 }
 
 
 class VideoWriter:
     """Writes frames with their times; use as a context manager.  An error or Ctrl-C inside it leaves no file.
 
-    path: where the finished file will be.  width, height: of the frames, in pixels; odd sizes are padded by one line.
-    source: the clip whose clock, colour tags and sound are kept.  kind: "mp4" (H.264, yuv420p, sound AAC or MP3) or
-    "webm-alpha" (VP9 with alpha, sound Opus or Vorbis).  fps: for frames without a time, and without a source.
+    path: where the finished file will be.  width, height: of the frames, in pixels; odd sizes are padded.
+    source: the clip whose clock, colour tags and sound are kept.  kind: "mp4" (H.264, yuv420p, AAC or MP3) or
+    "webm-alpha" (VP9 with alpha, Opus or Vorbis).  fps: for frames without a time, and without a source.
     offset: seconds of the source that become 0 here.  warnings: e.g. sound that could not be kept.
     Raises VideoError, OptionError.
     """
 
-    def __init__(self, path: str | os.PathLike, width: int, height: int, *, source: str | os.PathLike | None = None,
-                 kind: str = "mp4", fps: float | None = None, offset: float = 0.0):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        width: int,
+        height: int,
+        *,
+        source: str | os.PathLike | None = None,
+        kind: str = "mp4",
+        fps: float | None = None,
+        offset: float = 0.0,
+    ):
         if kind not in KINDS:
             raise OptionError(f"there is no kind of video called {kind!r}; choose {' or '.join(KINDS)}")
         if width < 1 or height < 1:
             raise OptionError(f"a video of {width}x{height} pixels cannot be written; give a size above 0")
         self.path, self.width, self.height, self.kind = Path(path), width, height, kind
+        if not self.path.parent.is_dir():
+            raise VideoError(f"cannot write {self.path.name!r}: there is no folder {str(self.path.parent)!r}")
         self.warnings: list[str] = []
         self.frames = 0
         self._offset = offset
@@ -64,7 +80,9 @@ class VideoWriter:
             flags = {"movflags": "+faststart"} if self._muxer == "mp4" else {}
             self._out = av.open(file_url(self._part), "w", format=self._muxer, options=flags)
         except (av.error.FFmpegError, OSError) as error:
-            raise VideoError(f"cannot write {self.path.name!r} in {str(self.path.parent)!r}: {_reason(error)}") from error
+            raise VideoError(
+                f"cannot write {self.path.name!r} in {str(self.path.parent)!r}: {_reason(error)}"
+            ) from error
         try:
             self._stream = self._open_stream(codec, options, primaries, transfer)
             if info is not None and info.audio:
@@ -78,19 +96,21 @@ class VideoWriter:
         stream = self._out.add_stream(codec, rate=max(rate, Fraction(1, 1000)))
         stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
         if (stream.width, stream.height) != (self.width, self.height):
-            self._out.metadata["comment"] = f"frames are {self.width}x{self.height}; the last column or row is padding"
+            self._out.metadata["comment"] = (
+                f"frames are {self.width}x{self.height}; the last column or row is padding"
+            )
         stream.pix_fmt = self._format
         stream.time_base = stream.codec_context.time_base = self._clock
         stream.options = options
         context = stream.codec_context
-        context.gop_size = max(1, round(self._fps * 10))    # key frames are asked for by time, in write()
+        context.gop_size = max(1, round(self._fps * 10))  # key frames are asked for by time, in write()
         context.color_range, context.colorspace = ColorRange.MPEG, self._matrix
         context.color_primaries, context.color_trc = primaries, transfer
         context.thread_count = 0
         return stream
 
     def write(self, frame: np.ndarray, seconds: float | None = None) -> None:
-        """Add one frame: uint8 (H, W, 3) RGB, or (H, W, 4) RGBA for an alpha kind; its time in the source's clock.
+        """Add one frame: uint8 (H, W, 3) RGB, or (H, W, 4) RGBA for webm-alpha; its time as in the source.
 
         Times must grow; a time within one tick of the last is moved on by one tick.  Raises VideoError.
         """
@@ -104,7 +124,9 @@ class VideoWriter:
         tick = round(Fraction(seconds).limit_denominator(10**9) / self._clock)
         if self._last_tick is not None and tick <= self._last_tick:
             if tick < self._last_tick - 1:
-                raise VideoError(f"frame {self.frames} has time {seconds:.3f} s, before the one written last; write in order of time")
+                raise VideoError(
+                    f"frame {self.frames} has time {seconds:.3f} s, before the last; write in order of time"
+                )
             tick = self._last_tick + 1
         try:
             self._encode(frame, tick)
@@ -114,8 +136,12 @@ class VideoWriter:
     def _encode(self, rgb: np.ndarray, tick: int) -> None:
         if self.width % 2 or self.height % 2:
             rgb = np.pad(rgb, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24" if self._channels == 3 else "rgba")
-        picture = self._reformat(picture, format=self._format, dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG)
+        picture = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(rgb), format="rgb24" if self._channels == 3 else "rgba"
+        )
+        picture = self._reformat(
+            picture, format=self._format, dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
+        )
         picture.pts, picture.time_base = tick, self._clock
         now = float(tick * self._clock)
         if self.frames == 0 or now - self._last_key >= KEYFRAME_SECONDS - 0.001:
@@ -131,7 +157,7 @@ class VideoWriter:
             self._sound.mux_until(now)
 
     def close(self) -> None:
-        """Finish the file and give it its name.  Raises VideoError if no frame was written or the disk refused."""
+        """Finish the file and give it its name.  Raises VideoError if there is no frame or no space."""
         if self._out is None:
             return
         if not self.frames:
@@ -151,7 +177,7 @@ class VideoWriter:
         step = self._step or max(1, round(1 / (Fraction(self._fps).limit_denominator(1001) * self._clock)))
         for packet in self._stream.encode(None):
             if packet.pts == self._last_tick and not packet.duration:
-                packet.duration = step      # the last frame is shown as long as the one before it
+                packet.duration = step  # the last frame is shown as long as the one before it
             self._out.mux(packet)
         if self._sound:
             end = float((self._last_tick + step) * self._clock)
@@ -169,7 +195,7 @@ class VideoWriter:
             try:
                 out.close()
             except (av.error.FFmpegError, OSError):
-                pass                        # an unfinished file may refuse its last lines; it goes anyway
+                pass  # an unfinished file may refuse its last lines; it goes anyway
         self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> "VideoWriter":
@@ -191,7 +217,11 @@ def _colours(info: VideoInfo | None, height: int) -> tuple[int, int, int]:
     if matrix not in (MATRIX_601, MATRIX_709):
         matrix = MATRIX_709 if height >= 720 or matrix else MATRIX_601
     usual = 1 if matrix == MATRIX_709 else 6
-    return matrix, primaries if primaries in (1, 5, 6) else usual, transfer if transfer in (1, 6, 13) else usual
+    return (
+        matrix,
+        primaries if primaries in (1, 5, 6) else usual,
+        transfer if transfer in (1, 6, 13) else usual,
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""J and F: hand-made cases with known values, a slow and plain version of the definition, and the DAVIS statistics."""
+"""J and F: hand-made cases with known values, the definition pixel by pixel, the DAVIS statistics."""
 
 import time
 
@@ -11,7 +11,7 @@ from stm_core.metrics import Scorer, boundary_f, evaluate_masks, jaccard, statis
 
 def square(top=20, left=20, side=20, shape=(60, 80)):
     mask = np.zeros(shape, bool)
-    mask[top:top + side, left:left + side] = True
+    mask[top : top + side, left : left + side] = True
     return mask
 
 
@@ -54,6 +54,7 @@ def test_three_pixel_shift_matches_only_the_long_sides():
 
 def slow_boundary_f(predicted, truth, radius):
     """The definition, pixel by pixel."""
+
     def edge(mask):
         height, width = mask.shape
         out = np.zeros_like(mask)
@@ -79,14 +80,16 @@ def test_boundary_f_equals_the_slow_definition(seed):
     rng = np.random.default_rng(seed)
     shape = tuple(rng.integers(3, 40, 2))
     blocks = rng.random((shape[0] // 3 + 1, shape[1] // 3 + 1)) > 0.6
-    truth = np.kron(blocks, np.ones((3, 3)))[:shape[0], :shape[1]] > 0
+    truth = np.kron(blocks, np.ones((3, 3)))[: shape[0], : shape[1]] > 0
     predicted = np.roll(truth, rng.integers(-2, 3, 2), (0, 1)) ^ (rng.random(shape) > 0.97)
     for radius in (1, 2, 5):
-        assert boundary_f(predicted, truth, tolerance=radius) == pytest.approx(slow_boundary_f(predicted, truth, radius))
+        assert boundary_f(predicted, truth, tolerance=radius) == pytest.approx(
+            slow_boundary_f(predicted, truth, radius)
+        )
 
 
 def test_tolerance_is_a_share_of_the_diagonal_rounded_up():
-    shape = (480, 854)      # diagonal 979.7, times 0.008 is 7.8: 8 pixels
+    shape = (480, 854)  # diagonal 979.7, times 0.008 is 7.8: 8 pixels
     truth = square(100, 100, 200, shape)
     assert boundary_f(square(100, 108, 200, shape), truth) == 1
     assert boundary_f(square(100, 109, 200, shape), truth) < 1
@@ -129,14 +132,16 @@ def test_order_of_object_ids_does_not_matter():
     truth = np.kron(rng.integers(0, 4, (3, 6, 8)), np.ones((1, 8, 8))).astype(np.uint8)
     predicted = np.roll(truth, 2, axis=2)
     swap = np.array([0, 3, 1, 2], np.uint8)
-    assert evaluate_masks(predicted, truth)["J&F"] == pytest.approx(evaluate_masks(swap[predicted], swap[truth])["J&F"])
+    assert evaluate_masks(predicted, truth)["J&F"] == pytest.approx(
+        evaluate_masks(swap[predicted], swap[truth])["J&F"]
+    )
 
 
 def test_an_object_that_appears_late_is_scored_over_all_frames():
     truth = np.zeros((4, 60, 80), np.uint8)
     truth[2:, 5:25, 5:25] = 3
     early = truth.copy()
-    early[0] = truth[2]             # predicted once before it was there
+    early[0] = truth[2]  # predicted once before it was there
     assert evaluate_masks(truth, truth)["J"]["mean"] == 1
     assert evaluate_masks(early, truth)["J"]["mean"] == pytest.approx(3 / 4)
     assert evaluate_masks(early, truth)["F"]["mean"] == pytest.approx(3 / 4)
@@ -157,14 +162,17 @@ def test_an_empty_truth_makes_every_prediction_wrong_and_none_right():
     assert evaluate_masks(np.stack([square()]), np.stack([EMPTY]))["J&F"] == 0
 
 
-@pytest.mark.parametrize("predicted, truth, word", [
-    (np.zeros((2, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), "numbers of frames"),
-    (np.zeros((2, 4, 5), np.uint8), np.zeros((2, 4, 4), np.uint8), "one size"),
-    (np.zeros((2, 4, 4)), np.zeros((2, 4, 4)), "uint8 or bool"),
-    (np.zeros((0, 4, 4), np.uint8), np.zeros((0, 4, 4), np.uint8), "no frame"),
-    (np.full((2, 4, 4), 255, np.uint8), np.full((2, 4, 4), 255, np.uint8), "mask > 0"),
-    ([None], [None], "NoneType"),
-])
+@pytest.mark.parametrize(
+    "predicted, truth, word",
+    [
+        (np.zeros((2, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), "numbers of frames"),
+        (np.zeros((2, 4, 5), np.uint8), np.zeros((2, 4, 4), np.uint8), "one size"),
+        (np.zeros((2, 4, 4)), np.zeros((2, 4, 4)), "uint8 or bool"),
+        (np.zeros((0, 4, 4), np.uint8), np.zeros((0, 4, 4), np.uint8), "no frame"),
+        (np.full((2, 4, 4), 255, np.uint8), np.full((2, 4, 4), 255, np.uint8), "mask > 0"),
+        ([None], [None], "NoneType"),
+    ],
+)
 def test_bad_masks_are_refused_in_words(predicted, truth, word):
     with pytest.raises(MaskError, match=word) as caught:
         evaluate_masks(predicted, truth)
@@ -180,4 +188,4 @@ def test_a_frame_of_480p_is_scored_quickly():
         begin = time.perf_counter()
         scorer.add(predicted, truth)
         spent.append(time.perf_counter() - begin)
-    assert min(spent) < 0.05        # 6 ms on one free core
+    assert min(spent) < 0.05  # 6 ms on one free core

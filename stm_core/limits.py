@@ -1,0 +1,61 @@
+"""How large a clip may be."""
+
+from dataclasses import dataclass
+
+from stm_core.errors import LimitError, OptionError
+
+
+@dataclass(frozen=True)
+class VideoLimits:
+    """The largest clip that is accepted; None = no limit.  The defaults are safe for strangers' files."""
+
+    max_bytes: int | None = 2 * 2**30  # size of the file, or of all pictures of a folder or ZIP, unpacked
+    max_pixels: int | None = 4096 * 2304  # width x height of a frame
+    max_frames: int | None = 108_000  # an hour at 30 frames a second
+    max_seconds: float | None = 3600.0
+
+    def __post_init__(self):
+        for name in ("max_bytes", "max_pixels", "max_frames", "max_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise OptionError(
+                    f"VideoLimits.{name} is {value!r}; give a number above 0, or None for no limit"
+                )
+
+    def check_bytes(self, size: int, name: str) -> None:
+        """Raises LimitError when `size` bytes are too many."""
+        if self.max_bytes is not None and size > self.max_bytes:
+            raise LimitError(
+                f"{name} is {size / 2**20:,.1f} MB, the limit is {self.max_bytes / 2**20:,.1f} MB; "
+                "cut it shorter or compress it"
+            )
+
+    def check_pixels(self, width: int, height: int, name: str) -> None:
+        """Raises LimitError when a frame of this size has too many pixels."""
+        if self.max_pixels is not None and width * height > self.max_pixels:
+            raise LimitError(
+                f"{name} has frames of {width}x{height} = {width * height:,} pixels, the limit is "
+                f"{self.max_pixels:,}; scale it down first"
+            )
+
+    def check_frames(self, frames: int, name: str) -> None:
+        """Raises LimitError when there are too many frames."""
+        if self.max_frames is not None and frames > self.max_frames:
+            raise LimitError(
+                f"{name} has {frames:,} frames or more, the limit is {self.max_frames:,}; cut it shorter"
+            )
+
+    def check_seconds(self, seconds: float, name: str) -> None:
+        """Raises LimitError when the clip lasts too long."""
+        if self.max_seconds is not None and seconds > self.max_seconds:
+            raise LimitError(
+                f"{name} lasts {seconds:,.1f} s, the limit is {self.max_seconds:,.1f} s; cut it shorter"
+            )
+
+
+SAFE_LIMITS = VideoLimits()
+
+
+def decoder_pixels(limits: VideoLimits) -> int:
+    """Where a decoder itself gives up; so wide that our own check comes first and can say what is wrong."""
+    return 2**31 - 1 if limits.max_pixels is None else max(limits.max_pixels, 2**26)
