@@ -130,7 +130,8 @@ def _ids_of(order: np.ndarray, colours: np.ndarray, background: int) -> np.ndarr
     """
     ids = np.zeros(len(colours), np.uint8)
     objects = np.delete(np.arange(len(colours)), background)
-    table = {tuple(colour): n for n, colour in enumerate(PALETTE[:IGNORE].tolist())}
+    # from the top down, so that grey 128 is object 7, not 128
+    table = {tuple(PALETTE[n].tolist()): n for n in range(MAX_OBJECTS, -1, -1)}
     known = [table.get(tuple(colours[n].tolist())) for n in objects]
     if all(known):
         ids[objects] = known
