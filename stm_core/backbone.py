@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .packed import run
+
 STAGES = {"res2": (64, 3, 1), "res3": (128, 4, 2), "res4": (256, 6, 2)}  # width inside, blocks, stride
 EXPANSION = 4
 
@@ -32,10 +34,10 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
-        y = self.bn3(self.conv3(y))
-        return F.relu(y.add_(x if self.downsample is None else self.downsample(x)), inplace=True)
+        y = run(self.conv1, x, self.bn1, relu=True)
+        y = run(self.conv2, y, self.bn2, relu=True)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return run(self.conv3, y, self.bn3, add=shortcut, relu=True)
 
 
 class ResNet(nn.Module):
@@ -59,8 +61,11 @@ class ResNet(nn.Module):
         return ((frame - self.mean) / self.std).to(self.conv1.weight.dtype)
 
     def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features at strides 4, 8, 16 (256, 512, 1024 channels) from the stem's output (N, 64, H/2, W/2)."""
-        x = F.max_pool2d(F.relu(self.bn1(stem)), 3, stride=2, padding=1)
+        """Features at strides 4, 8, 16 (256, 512, 1024 channels) from the stem (N, 64, H/2, W/2), bn1 done.
+        """
+        x = F.max_pool2d(
+            stem, 3, stride=2, padding=1
+        ).relu_()  # the same as ReLU first, on a quarter of the map
         f4 = self.res2(x)
         f8 = self.res3(f4)
         return f4, f8, self.res4(f8)

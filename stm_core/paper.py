@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .backbone import ResNet
 from .network import Network, QueryFeatures, scale_outputs
+from .packed import run
 
 KEY, VALUE, DECODER = 128, 512, 256
 OBJECTS_AT_ONCE = 4  # through the memory encoder and the decoder, which bounds their memory
@@ -32,7 +33,7 @@ class MemoryEncoder(ResNet):
 
     def forward(self, stem: Tensor, masks: Tensor, others: Tensor) -> Tensor:
         """stem: `from_frame`.  masks, others: (N, 1, H, W)."""
-        return self.stages(stem + self.conv1_m(masks) + self.conv1_o(others))[2]
+        return self.stages(self.bn1(stem + self.conv1_m(masks) + self.conv1_o(others)))[2]
 
     def fold_stem(self) -> None:
         """Move the scale of bn1 into the mask inputs; folding conv1 itself is done with all the others."""
@@ -57,7 +58,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(DECODER, DECODER, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(F.relu(x)), inplace=True))
+        return run(self.conv2, run(self.conv1, F.relu(x), relu=True), add=x)
 
 
 class Refine(nn.Module):
@@ -88,22 +89,39 @@ class Decoder(nn.Module):
         self.pred2 = nn.Conv2d(DECODER, 2, 3, padding=1)
 
     def from_frame(self, f4: Tensor, f8: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the frame contributes: the same for all its objects.  convFM is linear, so its half can be
-        here.
-        """
-        mine = F.conv2d(value, self.convFM.weight[:, VALUE:], self.convFM.bias, padding=1)
-        return self.RF2.from_frame(f4), self.RF3.from_frame(f8), mine
+        """What the frame contributes: the same for all its objects."""
+        return self.RF2.from_frame(f4), self.RF3.from_frame(f8), self._halves()[1](value)
 
     def forward(self, read: Tensor, frame: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """read (N, 512, h, w) -> logits (N, H, W), float32."""
         frame4, frame8, frame16 = frame
-        x = self.ResMM(F.conv2d(read, self.convFM.weight[:, :VALUE], padding=1) + frame16)
+        x = self.ResMM(self._halves()[0](read) + frame16)
         x = F.relu(self.RF2(frame4, self.RF3(frame8, x)))
-        # softmax over two logits is a sigmoid of their difference, and all that follows pred2 is linear
-        weight, bias = self.pred2.weight.float(), self.pred2.bias.float()
-        logits = F.conv2d(
-            x, (weight[1:] - weight[:1]).to(x.dtype), (bias[1:] - bias[:1]).to(x.dtype), padding=1
-        )
-        return _enlarge(logits, 4)[:, 0].float()
+        return _enlarge(self._difference()(x), 4)[:, 0].float()
+
+    def split(self) -> None:
+        """Make for good the convolutions that `forward` otherwise derives from the published ones at each
+        call.
+        """
+        halves, difference = self._halves(), self._difference()
+        self.of_read, self.of_value = halves
+        self.of_both = difference
+        del self.convFM, self.pred2
+
+    def _halves(self) -> tuple[nn.Module, nn.Module]:
+        """convFM's parts for what was read and for the frame's value: it is linear, and the second is shared.
+        """
+        if hasattr(self, "of_read"):
+            return self.of_read, self.of_value
+        weight = self.convFM.weight
+        return _conv(weight[:, :VALUE], None), _conv(weight[:, VALUE:], self.convFM.bias)
+
+    def _difference(self) -> nn.Module:
+        """pred2's second output less its first: softmax over two logits is a sigmoid of their difference."""
+        if hasattr(self, "of_both"):
+            return self.of_both
+        weight, bias = self.pred2.weight, self.pred2.bias
+        return _conv(weight[1:] - weight[:1], bias[1:] - bias[:1])
 
 
 class PaperSTM(Network):
@@ -125,7 +143,7 @@ class PaperSTM(Network):
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """Key (1, 128, h, w) and what the decoder takes from the frame (1, 3, H, W)."""
         encoder = self.Encoder_Q
-        f4, f8, f16 = encoder.stages(encoder.conv1(encoder.normalised(frame)))
+        f4, f8, f16 = encoder.stages(encoder.bn1(encoder.conv1(encoder.normalised(frame))))
         key, value = self.KV_Q_r4(f16)
         return QueryFeatures(key, (), self.Decoder.from_frame(f4, f8, value))
 
@@ -151,8 +169,19 @@ class PaperSTM(Network):
     def for_inference(self) -> Network:
         """The network itself, frozen, with batch norm folded into the convolutions."""
         self.Encoder_M.fold_stem()
+        self.Decoder.split()
         return super().for_inference()
 
 
 def _enlarge(maps: Tensor, factor: int) -> Tensor:
     return F.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def _conv(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """A 3x3 convolution with these numbers."""
+    outputs, inputs = weight.shape[:2]
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias is not None, device="meta")
+    conv.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    if bias is not None:
+        conv.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return conv

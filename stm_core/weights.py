@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .compact import CompactConfig, CompactSTM
 from .errors import OptionError, WeightsError
 from .network import Network
+from .packed import can_pack, pack
 from .paper import PaperSTM
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -213,4 +214,6 @@ def _placed(network: Network, device: torch.device, dtype: torch.dtype) -> Netwo
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.to(dtype)
+    if device.type == "cpu" and can_pack(dtype):
+        pack(network)
     return network
