@@ -1,0 +1,193 @@
+"""The web API: `/segment` and `/click`, the same engine and the same guard as the page.
+
+Everything else that the page does is private: it belongs to a visitor's session and may change at any time.
+"""
+
+import json
+import time
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from demo.engine import Job
+from demo.handlers import Handlers
+from demo.runs import Runs
+from demo.session import Session
+from demo.views import sentence
+from stm_core import masks
+from stm_core.errors import LimitError, PromptError, StmError
+from stm_core.prompts import Prompt
+
+
+def add(handlers: Handlers, runs: Runs) -> None:
+    """Put both endpoints on the page that is being built."""
+    api = Api(handlers, runs)
+    with gr.Group(visible=False):
+        video = gr.File(label="video", type="filepath")
+        mask = gr.File(label="mask", type="filepath")
+        clicks = gr.JSON(label="clicks")
+        preset = gr.Textbox("bounded", label="preset")
+        budget_mb = gr.Number(64, label="budget_mb")
+        every = gr.Number(5, label="every", precision=0)
+        size = gr.Number(None, label="size", precision=0)
+        frame = gr.Number(0, label="frame", precision=0)
+        overlay, archive = gr.File(label="overlay"), gr.File(label="archive")
+        report, picture = gr.JSON(label="report"), gr.File(label="mask of the frame")
+        gr.Button("segment").click(
+            api.segment, [video, mask, clicks, preset, budget_mb, every, size], [overlay, archive, report],
+            api_name="segment", concurrency_id="gpu", concurrency_limit=1)
+        gr.Button("click").click(
+            api.click, [video, frame, clicks], picture, api_name="click", concurrency_id="click", concurrency_limit=1)
+
+
+class Api:
+    """The two endpoints, callable as plain functions."""
+
+    def __init__(self, handlers: Handlers, runs: Runs):
+        self.handlers, self.runs = handlers, runs
+
+    def segment(self, video: str, mask: str | None = None, clicks: list | None = None, preset: str = "bounded",
+                budget_mb: float = 64, every: int = 5, size: int | None = None) -> tuple[str, str, dict]:
+        """Give every frame of a clip a mask, from a mask or from clicks.
+
+        Args:
+            video: the clip, a file: MP4, MOV, WebM, MKV, AVI, GIF, animated WebP, or a ZIP of pictures.
+            mask: mask of frame 0, an image file of the clip's size: palette PNG (value = object) or black and white.
+            clicks: list of [frame, x, y, label, object]; x, y in pixels of the upright frame, label 1 = object,
+                0 = background, objects count from 1. A mask, clicks, or both are needed.
+            preset: what the memory keeps: first, previous, first+previous, every-5, or bounded.
+            budget_mb: most megabytes of stored frames, for "bounded".
+            every: store one frame in this many.
+            size: short side in pixels at which the network works; none = the clip's own size.
+
+        Returns:
+            overlay: the clip with its masks drawn in, MP4 (H.264) with the clip's times and sound.
+            archive: ZIP of masks/00000.png ... (palette PNG, one per frame), overlay.mp4, report.json.
+            report: the content of report.json: frames, seconds, memory, device, warnings.
+        """
+        with _spoken():
+            memory = self.runs.memory(preset, budget_mb, every)
+            session, source, info = self._open(video)
+            prompts = self._prompts(mask, clicks, info)
+            job = Job(clip=str(source), folder=str(source.parent), start=0, stop=info["frames"],
+                      first=min(p.frame for p in prompts), directions=_directions(prompts), prompts=tuple(prompts),
+                      given={}, memory=memory, size=int(size) if size else None, preview_side=64)
+            began, report, done = time.perf_counter(), {}, []
+            with closing(self.runs.engine.track(job)) as steps:
+                for step in steps:
+                    if isinstance(step, dict):
+                        report = step
+                    else:
+                        done.append(step.index)
+            return self._pack(source, sorted(done), report, info, began)
+
+    def click(self, video: str, frame: int = 0, clicks: list | None = None) -> str:
+        """The mask of one frame from clicks.
+
+        Args:
+            video: the clip, a file as for /segment.
+            frame: number of the frame, from 0.
+            clicks: list of [x, y, label, object]; x, y in pixels of the upright frame, label 1 = object, 0 = background.
+
+        Returns:
+            mask: palette PNG of that frame, value = object.
+        """
+        with _spoken():
+            prompt = Prompt.from_clicks(_rows(clicks, (2, 4), "[x, y, label, object]"))
+            session, source, info = self._open(video)
+            index = int(frame or 0)
+            if not 0 <= index < info["frames"]:
+                raise PromptError(f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}")
+            picture = None
+            with closing(self.runs.guard.frames(source, index, index + 1)) as frames:
+                picture = next(frames, None)
+            if picture is None:
+                raise PromptError(f"frame {index} could not be decoded; choose another")
+            labels = self.runs.engine.click(picture, prompt.clicks, None, None)
+            target = source.parent / f"mask_{index:05d}.png"
+            target.write_bytes(masks.encode_mask(labels))
+            return str(target)
+
+    def _open(self, video: str) -> tuple[Session, Path, dict]:
+        if not video:
+            raise PromptError("no video was given; send a file, for example gradio_client.handle_file('clip.mp4')")
+        return self.handlers.open_for_api(video)
+
+    def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
+        if not mask and not clicks:
+            raise PromptError("neither mask nor clicks were given; send one of the two")
+        found = [self._mask(mask, info)] if mask else []
+        by_frame: dict[int, list] = {}
+        for frame, *click in _rows(clicks or [], (3, 5), "[frame, x, y, label, object]"):
+            by_frame.setdefault(int(frame), []).append(click)
+        for index, rows in sorted(by_frame.items()):
+            if not 0 <= index < info["frames"]:
+                raise PromptError(f"a click is on frame {index}; the clip has frames 0 to {info['frames'] - 1}")
+            found.append(Prompt.from_clicks(rows, frame=index))
+        objects = {number for prompt in found for number in prompt.objects}
+        if len(objects) > self.handlers.limits.max_objects:
+            raise LimitError(f"{len(objects)} objects were asked for, {self.handlers.limits.max_objects} are allowed here")
+        for prompt in found:
+            for x, y, *_ in prompt.clicks or ():
+                if not (0 <= x < info["width"] and 0 <= y < info["height"]):
+                    raise PromptError(f"the click {x:g},{y:g} is outside the frame of {info['width']}x{info['height']}")
+        return found
+
+    def _mask(self, path: str, info: dict) -> Prompt:
+        labels = np.zeros((1, 1), np.uint8)
+        for _, labels in self.runs.guard.stream("mask", path=path, height=info["height"], width=info["width"]):
+            pass
+        return Prompt.from_mask(labels, frame=0)
+
+    def _pack(self, source: Path, done: list[int], report: dict, info: dict, began: float) -> tuple[str, str, dict]:
+        folder = source.parent
+        overlay, archive = folder / "overlay.mp4", folder / "segment.zip"
+        found = self.runs.guard.call("film", cpu_seconds=3600, clip=str(source), folder=str(folder), out=str(overlay),
+                                     frames=done, kind="overlay", opacity=0.5)
+        notes = [*info["warnings"], *found.get("warnings", [])]
+        spent = time.perf_counter() - began
+        report["warnings"] = list(dict.fromkeys([*notes, *report.get("warnings", [])]))
+        report["seconds"]["total"], report["fps"] = spent, len(done) / spent
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        with zipfile.ZipFile(archive, "w") as pack:
+            for index in done:
+                pack.write(folder / "masks" / f"{index:05d}.png", f"masks/{index:05d}.png")
+            for path in (overlay, folder / "report.json"):
+                pack.write(path, path.name)
+        return str(overlay), str(archive), report
+
+
+class _spoken:
+    """Turns a StmError into the error that Gradio passes on as its text."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, StmError):
+            raise gr.Error(sentence(str(error)), print_exception=False) from error
+
+
+def _directions(prompts: list[Prompt]) -> tuple[int, ...]:
+    return (1, -1) if min(prompt.frame for prompt in prompts) > 0 else (1,)
+
+
+def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
+    """Clicks as lists of numbers; PromptError names the form that is expected."""
+    if isinstance(clicks, str):
+        try:
+            clicks = json.loads(clicks)
+        except ValueError:
+            clicks = None
+    if not isinstance(clicks, list) or not all(isinstance(row, (list, tuple)) for row in clicks):
+        raise PromptError(f"clicks must be a list of {shape}, got {str(clicks)[:60]}")
+    for row in clicks:
+        if not lengths[0] <= len(row) <= lengths[1] or not all(
+                isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e7 for v in row):
+            raise PromptError(f"a click is {str(row)[:60]}, expected {shape}")
+    if len(clicks) > 1000:
+        raise LimitError(f"{len(clicks)} clicks were given, 1000 are allowed")
+    return [list(row) for row in clicks]

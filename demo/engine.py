@@ -1,0 +1,251 @@
+"""The network as the page uses it: answer a click, measure its speed, track a clip.
+
+Everything that goes in or comes out is small and can be pickled, because on a ZeroGPU Space these functions run in a forked
+process: paths, labels and numbers, never tensors.  Frames come from the guarded decoder, masks go to the clip's folder.
+"""
+
+import io
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+try:
+    import spaces  # only on ZeroGPU Spaces; must come before torch touches CUDA
+except ImportError:
+    spaces = None
+
+import torch
+
+from demo.guard import Guard
+from demo.session import unpack
+from stm_core import masks
+from stm_core.clicks import segment_frame
+from stm_core.config import MemoryConfig
+from stm_core.memory import Prediction, predict
+from stm_core.output import write_whole
+from stm_core.overlap import WriteBehind, read_ahead
+from stm_core.prompts import Prompt, Reference
+from stm_core.propagate import propagate
+from stm_core.report import Report
+from stm_core.scaling import processed_size
+
+PREVIEW_EVERY = 0.15  # seconds between pictures while it runs: six a second
+PREVIEW_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: which frames of which clip, from what, with which memory."""
+
+    clip: str
+    folder: str
+    start: int
+    stop: int
+    first: int                       # the frame that it begins at
+    directions: tuple[int, ...]      # of 1 (forward) and -1 (backward), in this order
+    prompts: tuple[Prompt, ...]
+    given: dict[int, bytes]          # masks of all marked frames, PNG: the ones off the way are pinned in memory
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    size: int | None = None
+    preview_side: int = 640
+    opacity: float = 0.5
+    seconds: float = 60.0            # expected; a ZeroGPU Space grants this long
+
+    @property
+    def frames(self) -> int:
+        """How many frames it will give a mask."""
+        return sum(len(_way(self, step)) for step in self.directions) - (len(self.directions) - 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the page learns about one frame."""
+
+    index: int
+    areas: dict[int, int]
+    confidence: dict[int, float]
+    prompted: bool
+    bank: int            # bytes stored, read_peak: most bytes that one read took, unbounded: what no budget would hold
+    read_peak: int
+    unbounded: int
+    held: tuple[int, ...]
+    pinned: tuple[int, ...]
+    process: int         # bytes: resident memory, or GPU memory when there is a GPU
+    seconds: float
+    preview: bytes | None = None   # JPEG
+
+
+class Engine:
+    """One model for all visitors; holds nothing of any of them."""
+
+    def __init__(self, model, guard: Guard):
+        self.model, self.guard = model, guard
+        self.rates: dict[tuple, float] = {}
+        self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
+        self.track, self.click = self._track, self._click
+        if self.zero:
+            self.track = spaces.GPU(duration=lambda job: min(int(job.seconds * 1.5) + 20, 300))(self._track)
+            self.click = spaces.GPU(duration=10)(self._click)
+
+    @property
+    def device(self) -> str:
+        """"cpu" or "cuda": for the words beside the numbers."""
+        return "cuda" if "cuda" in str(self.model.device) else "cpu"
+
+    def _click(self, image: np.ndarray, clicks, mask: np.ndarray | None, size: int | None) -> np.ndarray:
+        """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
+        return segment_frame(self.model, image, list(clicks), mask=mask, size=size)
+
+    def predict(self, memory: MemoryConfig, height: int, width: int, objects: int, frames: int) -> Prediction:
+        """Bytes that a run will take, before it runs; height and width as the network sees them (`seen`)."""
+        return predict(
+            self.model.network, memory, height=height, width=width, objects=objects, frames=frames,
+            dtype=self.model.dtype,
+        )
+
+    def seen(self, height: int, width: int, size: int | None) -> tuple[int, int]:
+        """(height, width) that the network sees of such a frame when its short side becomes `size`."""
+        return processed_size(height, width, size or None)
+
+    def rate(self, height: int, width: int, objects: int) -> float:
+        """Seconds per frame on this machine, from a calibration of a few frames (remembered), or from real runs."""
+        key = (height, width, objects)
+        if key not in self.rates and not self.zero:
+            self.rates[key] = self._calibrate(height, width, objects)
+        return self.rates.get(key, 0.05)
+
+    def _calibrate(self, height: int, width: int, objects: int) -> float:
+        noise = np.random.default_rng(0)
+        image = noise.integers(0, 256, (height, width, 3), np.uint8)
+        labels = np.zeros((height, width), np.uint8)
+        for number in range(1, objects + 1):
+            labels[height // 4 : height // 2, (number - 1) * width // objects : number * width // objects] = number
+        steps = propagate(self.model, iter([image] * 5), Prompt.from_mask(labels), memory=MemoryConfig(every=1))
+        with closing(steps):
+            seconds = [step.seconds for step in steps]
+        return float(np.median(seconds[2:]))
+
+    def _track(self, job: Job) -> Iterator[Step | dict]:
+        """Every frame of a job as a Step, its mask already on disk; the last thing that comes is the report (dict)."""
+        report = Report(self.model, job.memory, [])
+        writer = _Masks(job)
+        shown, done, known = 0.0, set(), dict(job.given)
+        try:
+            for direction in job.directions:
+                with closing(self._pass(job, direction, known)) as steps:
+                    for image, result in steps:
+                        if result.index in done:
+                            continue
+                        done.add(result.index)
+                        writer.write(result.index, result.labels)
+                        report.add(result)
+                        if result.prompted:
+                            known[result.index] = masks.encode_mask(result.labels)
+                        due = time.perf_counter() - shown >= PREVIEW_EVERY
+                        preview = picture(image, result.labels, job) if due else None
+                        shown = time.perf_counter() if due else shown
+                        yield self._step(result, preview)
+        finally:
+            writer.close()
+        yield report.as_dict(writer.written, job.size)
+
+    def _pass(self, job: Job, direction: int, known: dict[int, bytes]):
+        """(image, FrameResult) along one direction from the job's first frame; known masks off the way are pinned."""
+        way = _way(job, direction)
+        prompts = [p for p in job.prompts if p.frame in way and (direction > 0 or p.frame <= job.first)]
+        on_way = {prompt.frame for prompt in prompts}
+        begun = {number for prompt in prompts for number in prompt.objects}
+        references = [
+            reference for n in sorted(set(known) - on_way)
+            if (reference := self._reference(job, n, known[n], None if direction > 0 else begun)) is not None
+        ]
+        low, high = min(way), max(way) + 1
+        frames = self.guard.frames(Path(job.clip), low, high, reverse=direction < 0)
+        under_way: deque = deque()
+
+        def keep():
+            with closing(read_ahead(frames)) as ahead:
+                for offset, image in enumerate(ahead):
+                    under_way.append((job.first + direction * offset, image))
+                    yield image
+
+        results = propagate(
+            self.model, keep(), prompts, memory=job.memory, size=job.size, start=job.first, step=direction,
+            references=references,
+        )
+        with closing(results):
+            for result in results:
+                index, image = under_way.popleft()
+                while index != result.index:
+                    index, image = under_way.popleft()
+                yield image, result
+
+    def _reference(self, job: Job, index: int, mask: bytes, only: set[int] | None) -> Reference | None:
+        """Another marked frame for the memory; only: objects that may be in it (those met later stay out)."""
+        labels = unpack(mask)
+        if only is not None:
+            labels = np.where(np.isin(labels, list(only)), labels, 0).astype(np.uint8)
+        if not labels.any():
+            return None
+        for image in self.guard.frames(Path(job.clip), index, index + 1):
+            return Reference(index, image, labels)
+        return None
+
+    def _step(self, result, preview: bytes | None) -> Step:
+        counts = np.bincount(result.labels.ravel(), minlength=256)
+        memory = result.memory
+        return Step(
+            index=result.index, areas={int(i): int(counts[i]) for i in result.objects},
+            confidence={int(i): float(c) for i, c in result.confidence.items()}, prompted=result.prompted,
+            bank=memory.nbytes, read_peak=memory.read_peak_bytes, unbounded=memory.unbounded_bytes,
+            held=tuple(memory.frames), pinned=tuple(memory.pinned), process=process_bytes(), seconds=result.seconds,
+            preview=preview,
+        )
+
+
+class _Masks:
+    """Writes a run's masks over those of an earlier run, frame by frame; what is not recomputed stays."""
+
+    def __init__(self, job: Job):
+        self.folder, self.written = Path(job.folder) / "masks", 0
+        self._submit = WriteBehind(self._write)
+
+    def write(self, index: int, labels: np.ndarray) -> None:
+        self._submit(index, labels)
+
+    def _write(self, index: int, labels: np.ndarray) -> None:
+        write_whole(self.folder / f"{index:05d}.png", masks.encode_mask(labels))
+        self.written += 1
+
+    def close(self) -> None:
+        self._submit.close()
+
+
+def _way(job: Job, direction: int) -> range:
+    return range(job.first, job.stop) if direction > 0 else range(job.start, job.first + 1)
+
+
+def picture(image: np.ndarray, labels: np.ndarray, job: Job) -> bytes:
+    """The live preview: a frame with its mask, at most `preview_side` wide, as JPEG."""
+    small = Image.fromarray(image)
+    small.thumbnail((job.preview_side, job.preview_side), Image.Resampling.BILINEAR, reducing_gap=1.5)
+    shape = Image.fromarray(labels).resize(small.size, Image.Resampling.NEAREST)
+    mixed = masks.overlay(np.asarray(small), np.asarray(shape), alpha=job.opacity)
+    buffer = io.BytesIO()
+    Image.fromarray(mixed).save(buffer, format="JPEG", quality=PREVIEW_QUALITY)
+    return buffer.getvalue()
+
+
+def process_bytes() -> int:
+    """Memory in use now: the GPU's tensors where there is a GPU, else this process's resident memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated()
+    return psutil.Process().memory_info().rss

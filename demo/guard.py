@@ -1,0 +1,154 @@
+"""The wall around untrusted media: every job that parses a visitor's bytes runs in its own short-lived process.
+
+The process has limits of memory, CPU time and file size, and answers over a pipe in JSON and raw pixels (never pickle: a
+decoder that was taken over must not be able to hand code back).  A hang, a decompression bomb or a native crash therefore
+costs one visitor one sentence.  Processes come from a fork server that has the decoders loaded, so that one starts in about
+10 ms; where the system has no fork (Windows) a fresh interpreter is started and the limits shrink to the time limit.
+"""
+
+import contextlib
+import json
+import logging
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from demo import decode, export
+from demo.limits import Limits
+from stm_core import errors
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+log = logging.getLogger(__name__)
+JOBS = {**decode.JOBS, **export.JOBS}
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+ADVICE = "try another file, or convert it to MP4 (H.264) first"
+
+
+class Guard:
+    """Runs the jobs of demo.decode and demo.export, each in a process of its own, under `limits`."""
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
+        self.context = multiprocessing.get_context(METHOD)
+        if METHOD == "forkserver":
+            self.context.set_forkserver_preload(["demo.light", "demo.guard"])
+
+    def call(self, job: str, *, cpu_seconds: float | None = None, **arguments) -> dict:
+        """The last answer of a job.  StmError when the job refuses, hangs, crashes or runs out of memory."""
+        answer = {}
+        for answer, _ in self.stream(job, cpu_seconds=cpu_seconds, **arguments):
+            pass
+        return answer
+
+    def stream(
+        self, job: str, *, cpu_seconds: float | None = None, **arguments
+    ) -> Iterator[tuple[dict, np.ndarray | None]]:
+        """A job's answers as they come: (dict, uint8 array or None).  Closing the generator ends the process."""
+        ours, theirs = self.context.Pipe(duplex=False)
+        caps = (cpu_seconds or self.limits.decode_seconds, self.limits.decode_mb)
+        process = self.context.Process(target=_serve, args=(theirs, job, arguments, caps), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            yield from self._answers(ours, process)
+        finally:
+            ours.close()
+            if process.is_alive():
+                process.kill()
+            process.join()
+            process.close()
+
+    def _answers(self, pipe, process) -> Iterator[tuple[dict, np.ndarray | None]]:
+        while True:
+            header = json.loads(self._receive(pipe, process))
+            if "error" in header:
+                raise _error(header)
+            if "end" in header:
+                return
+            pixels = None
+            if "shape" in header:
+                flat = np.frombuffer(bytearray(self._receive(pipe, process)), np.uint8)     # writable, as torch wants it
+                pixels = flat.reshape(header.pop("shape"))
+            yield header, pixels
+
+    def _receive(self, pipe, process) -> bytes:
+        if not pipe.poll(self.limits.stall_seconds):
+            raise errors.VideoError(
+                f"reading this file made no progress for {self.limits.stall_seconds} s and was given up; {ADVICE}"
+            )
+        try:
+            return pipe.recv_bytes()
+        except (EOFError, OSError) as error:
+            process.join(5)
+            log.warning("a decoding process ended with code %s", process.exitcode)
+            raise errors.VideoError(_ending(process.exitcode, self.limits)) from error
+
+    def frames(self, path: Path, start: int, stop: int, *, reverse: bool = False, **arguments):
+        """Upright RGB frames start .. stop-1 of a clip (or back from stop-1), uint8 (H, W, 3), decoded next door."""
+        job = self.stream(
+            "frames", cpu_seconds=3600, path=str(path), start=start, stop=stop, reverse=reverse, **arguments
+        )
+        with contextlib.closing(job):
+            for _, pixels in job:
+                yield pixels
+
+
+def _error(header: dict) -> errors.StmError:
+    kind = getattr(errors, header["error"], errors.VideoError)
+    if not (isinstance(kind, type) and issubclass(kind, errors.StmError)):
+        kind = errors.VideoError
+    return kind(str(header["text"])[:500])
+
+
+def _ending(code: int | None, limits: Limits) -> str:
+    if code == -24:  # SIGXCPU
+        return f"reading this file took more than {limits.decode_seconds} s of computing and was stopped; {ADVICE}"
+    return f"the decoder crashed on this file (code {code}), it is probably damaged; {ADVICE}"
+
+
+def _serve(pipe, job: str, arguments: dict, caps: tuple[float, float]) -> None:
+    """The life of one process: take the limits, run the job, answer."""
+    _limit(*caps)
+    try:
+        for message in JOBS[job](**arguments):
+            header, pixels = message if isinstance(message, tuple) else (message, None)
+            if pixels is not None:
+                header = {**header, "shape": list(pixels.shape)}
+            pipe.send_bytes(json.dumps(header).encode())
+            if pixels is not None:
+                pipe.send_bytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+        pipe.send_bytes(b'{"end": true}')
+    except errors.StmError as error:
+        _refuse(pipe, type(error).__name__, str(error))
+    except MemoryError:
+        _refuse(pipe, "LimitError", f"reading this file needs more than {caps[1]:.0f} MB of memory; use a smaller one")
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the visitor went away
+    except OSError as error:
+        _refuse(pipe, "VideoError", f"the server could not store or read this file ({error.strerror}); try again later")
+    except Exception as error:  # whatever a decoder throws at a hostile file ends here, as one sentence
+        log.exception("job %s failed", job)
+        _refuse(pipe, "VideoError", f"this file could not be read ({type(error).__name__}); {ADVICE}")
+
+
+def _refuse(pipe, kind: str, text: str) -> None:
+    with contextlib.suppress(OSError):
+        pipe.send_bytes(json.dumps({"error": kind, "text": text}).encode())
+
+
+def _limit(cpu_seconds: float, megabytes: float) -> None:
+    if resource is None:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 5))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 * 2**30, 4 * 2**30))
+    with contextlib.suppress(OSError, ValueError):  # macOS has no such limit
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        total = used + int(megabytes) * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (total, total))

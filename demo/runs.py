@@ -1,0 +1,268 @@
+"""Runs and what comes of them: the forecast, Track, Stop, Continue after a correction, the player, the downloads."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+from demo import charts, export, render, views
+from demo.engine import Engine, Job, Step
+from demo.guard import Guard
+from demo.limits import Limits
+from demo.session import Record, Session
+from demo.views import Props, View, answers
+from stm_core.config import PRESETS, MemoryConfig
+from stm_core.errors import OptionError, PromptError
+
+UPDATE_EVERY = 0.15     # seconds between views while it runs
+DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
+OPACITY = 0.5
+
+
+class Runs:
+    """The page's runs, over one engine for all visitors."""
+
+    def __init__(self, engine: Engine, guard: Guard, limits: Limits):
+        self.engine, self.guard, self.limits = engine, guard, limits
+
+    # before -----------------------------------------------------------------------------------------------
+
+    def memory(self, preset: str, budget_mb: float, every: float) -> MemoryConfig:
+        """The chosen memory.  OptionError when a value makes no sense or is over the host's limit."""
+        if preset not in PRESETS:
+            raise OptionError(f"there is no memory preset {str(preset)[:30]!r}; choose one of {', '.join(PRESETS)}")
+        try:
+            megabytes, interval = float(budget_mb), int(every)
+        except (TypeError, ValueError) as error:
+            raise OptionError("budget and “every” are numbers; set both again") from error
+        if not 0.1 <= megabytes <= self.limits.max_budget_mb:
+            raise OptionError(f"the budget is {megabytes:g} MB; choose 0.1 to {self.limits.max_budget_mb} MB")
+        return MemoryConfig(preset=preset, every=interval, budget_bytes=int(megabytes * 2**20))
+
+    @answers
+    def forecast(self, session: Session, preset: str, budget_mb: float, every: float, size: int) -> View:
+        """What a run would cost: bytes from the closed form, seconds from a short calibration on this machine."""
+        if session.clip is None or session.running:
+            return {}
+        memory = self.memory(preset, budget_mb, every)
+        seen = self.engine.seen(*session.clip.size, size)
+        objects, frames = len(session.subjects), session.clip.stop - session.clip.start
+        found = self.engine.predict(memory, *seen, objects, frames)
+        rate = self.engine.rate(*seen, objects)
+        return {"prediction": render.prediction(
+            found, rate, frames, memory.budget_bytes, preset, self.engine.device, seen)}
+
+    def get_ready(self, session: Session) -> View:
+        """Track was pressed: said at once, while the run may still wait for its turn."""
+        session.stop = False
+        session.touch()
+        return {"stop": Props(interactive=True), "track": Props(interactive=False), "fix": Props(interactive=False),
+                "notice": "", "progress": render.progress(0, 1, 0.0, queue="waiting for its turn…")}
+
+    def stop(self, session: Session) -> View:
+        """Stop was pressed: the run ends after the frame it is at, or does not begin."""
+        session.stop = True
+        return {"stop": Props(interactive=False)}
+
+    # the run ----------------------------------------------------------------------------------------------
+
+    @answers
+    def track(self, session: Session, preset: str, budget_mb: float, every: float, size: int,
+              direction: str = "") -> Iterator[View]:
+        """Give every frame its mask; with a direction, go on from the corrected frame and recompute only what follows."""
+        session.need_clip()
+        if session.running:
+            raise PromptError("this clip is being tracked already; press Stop to end that run first")
+        if session.stop:                     # stopped while it waited
+            yield {**views.buttons(session), "progress": render.progress(0, 1, 0.0, finished="stopped before it began")}
+            return
+        job = self.plan(session, self.memory(preset, budget_mb, every), int(size or 0) or None, direction)
+        yield from self._run(session, job, fresh=not direction)
+
+    def plan(self, session: Session, memory: MemoryConfig, size: int | None, direction: str) -> Job:
+        """The job that a session's marks ask for.  PromptError when there is nothing to begin from."""
+        clip, prompts = session.need_clip(), session.prompts()
+        first = prompts[0].frame
+        directions = (1, -1) if first > clip.start else (1,)
+        if direction:
+            fixes = session.fixes()
+            if direction not in DIRECTIONS or not fixes:
+                raise PromptError("no frame was corrected since the last run; go to a wrong frame, click it right, "
+                                  "then continue")
+            first = session.frame if session.frame in fixes else fixes[0]
+            directions = DIRECTIONS[direction]
+        rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(session.subjects))
+        return Job(
+            clip=clip.path, folder=clip.folder, start=clip.start, stop=clip.stop, first=first, directions=directions,
+            prompts=tuple(prompts), given={n: marks.mask for n, marks in session.marks.items() if marks.mask},
+            memory=memory, size=size, preview_side=self.limits.preview_side, opacity=OPACITY,
+            seconds=rate * (clip.stop - clip.start))
+
+    def _run(self, session: Session, job: Job, fresh: bool) -> Iterator[View]:
+        session.run += 1
+        mine, run = session.run, _Run(session, job, self._forecast(session, job), self.engine.device)
+        session.running, session.report = True, None
+        session.revision += 1
+        if fresh:
+            session.records.clear()
+        try:
+            yield {**views.buttons(session), "notice": "", **run.view(None), "stage": render.stage(session)}
+            with closing(self.engine.track(job)) as steps:
+                for step in steps:
+                    if session.run != mine:              # another clip was opened, or the page was closed
+                        return
+                    if isinstance(step, dict):
+                        session.report = step
+                        continue
+                    run.add(step)
+                    if run.due(step):
+                        yield run.view(step)
+                    if session.stop:
+                        break
+            session.running = False
+            yield self._finished(session, job, run)
+        finally:
+            if session.run == mine:
+                session.running = False
+
+    def _forecast(self, session: Session, job: Job):
+        height, width = self.engine.seen(*session.clip.size, job.size)
+        return self.engine.predict(job.memory, height, width, max(len(session.subjects), 1), job.frames)
+
+    def _finished(self, session: Session, job: Job, run: "_Run") -> View:
+        session.pinned = tuple(sorted(session.marks))
+        session.dirty.clear()
+        session.report = {**(session.report or {}), **run.summary(stopped=session.stop)}
+        session.curve = run.points
+        if run.done:
+            height, width = self.engine.seen(*session.clip.size, job.size)
+            self.engine.rates[(height, width, len(session.subjects))] = run.seconds / run.done
+        session.answer += 1
+        session.frame, session.jump = job.first, session.jump + 1
+        return {**views.buttons(session), "stage": render.stage(session), "timeline": charts.timeline(session),
+                **run.view(None, final=True), "progress": run.verdict(stopped=session.stop)}
+
+    # after ------------------------------------------------------------------------------------------------
+
+    @answers
+    def player(self, session: Session) -> View:
+        """The overlay film, once a run has ended."""
+        if session.clip is None or not session.records or session.running:
+            return {}
+        return {"player": self.file(session, "overlay")}
+
+    @answers
+    def download(self, session: Session, kind: str) -> Iterator[View]:
+        """Make one of the files and hand it over."""
+        if not session.records:
+            raise PromptError("there are no masks yet; mark an object and press Track first")
+        if session.running:
+            raise PromptError("tracking is running; wait for its end or press Stop, then download")
+        yield {"made": render.notice(f"Making {export.KINDS[kind]}…", "info")}
+        path = self.file(session, kind)
+        size = charts.size(Path(path).stat().st_size)
+        yield {"file": path, "made": render.notice(f"{Path(path).name} is ready, {size}.", "info")}
+
+    def file(self, session: Session, kind: str) -> str:
+        """The path of a finished file of these results; made once per run."""
+        clip, name = session.clip, export.KINDS[kind]
+        folder = Path(clip.folder) / "files" / str(session.revision)
+        target = folder / name
+        if target.exists():
+            return str(target)
+        folder.mkdir(parents=True, exist_ok=True)
+        frames = sorted(session.records)
+        common = {"folder": clip.folder, "out": str(target), "frames": frames}
+        if kind == "report":
+            target.write_text(json.dumps(session.report, indent=1))
+        elif kind in ("overlay", "alpha", "green"):
+            self.guard.call("film", cpu_seconds=3600, clip=clip.path, kind=kind, opacity=OPACITY, **common)
+        else:
+            extra = self._extras(session, folder) if kind == "everything" else {}
+            text = json.dumps(to_json(session)) if kind == "everything" else ""
+            self.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
+        return str(target)
+
+    def _extras(self, session: Session, folder: Path) -> dict[str, str]:
+        """What else goes into the ZIP of everything: the films, the report, the prompts, and the clip to resume with."""
+        names = {export.KINDS[kind]: self.file(session, kind) for kind in ("overlay", "alpha", "green", "report")}
+        for index, marks in session.marks.items():
+            path = folder / f"prompt{index:05d}.png"
+            path.write_bytes(marks.mask)
+            names[f"prompts/{index:05d}.png"] = str(path)
+        return {**names, f"source{Path(session.clip.path).suffix}": session.clip.path}
+
+
+class _Run:
+    """The numbers of a run as it goes, and the views made of them."""
+
+    def __init__(self, session: Session, job: Job, forecast, device: str):
+        self.session, self.job, self.forecast, self.device = session, job, forecast, device
+        self.points: list[charts.Point] = []
+        self.done, self.seconds, self.began, self.shown = 0, 0.0, time.perf_counter(), 0.0
+        self.first_preview: float | None = None
+        self.last: Step | None = None
+
+    def add(self, step: Step) -> None:
+        """Count one frame."""
+        self.session.records[step.index] = Record(step.areas, step.confidence, step.prompted)
+        self.done, self.seconds, self.last = self.done + 1, self.seconds + step.seconds, step
+        self.points.append(charts.Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))
+        if len(self.points) > 4 * charts.MOST_POINTS:
+            self.points = charts.thin(self.points)
+
+    def due(self, step: Step) -> bool:
+        """Whether the page should hear of this frame."""
+        return step.preview is not None
+
+    def view(self, step: Step | None, final: bool = False) -> View:
+        """Progress and memory readout; with a step that has a picture, the live preview too."""
+        last, total = self.last, self.job.frames
+        budget = self.job.memory.budget_bytes if self.job.memory.preset == "bounded" else None
+        view = {
+            "progress": render.progress(self.done, total, self.began),
+            "readout": render.readout(
+                self.points, total, last.held if last else (), last.pinned if last else (),
+                self.forecast.frame_bytes, budget, self.forecast.unbounded_bytes, self.device),
+        }
+        if step is not None:
+            self.first_preview = self.first_preview or time.perf_counter() - self.began
+            view["stage"] = render.stage(self.session, live=step.preview, at=step.index)
+        return view
+
+    def verdict(self, stopped: bool) -> str:
+        """The last line of the progress."""
+        spent = time.perf_counter() - self.began
+        what = "stopped; every mask so far is kept" if stopped else "done"
+        return render.progress(self.done, self.job.frames, self.began, finished=(
+            f"{what}: {self.done} of {self.job.frames} frames in {render.clock(spent)}, "
+            f"{self.done / max(spent, 1e-6):.1f} frames/s"))
+
+    def summary(self, stopped: bool) -> dict:
+        """What the page adds to the engine's report."""
+        clip = self.session.clip
+        return {
+            "clip": {"name": clip.name, "start": clip.start, "stop": clip.stop, **{k: clip.info.get(k) for k in (
+                "container", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "audio")}},
+            "run": {"first": self.job.first, "directions": list(self.job.directions), "stopped": stopped,
+                    "frames_done": self.done, "size": self.job.size, "first_preview": self.first_preview},
+            "frames_with_masks": render.ranges(self.session.records),
+            "marked_frames": sorted(self.session.marks),
+            "doubtful_frames": {s.name: charts.doubts(self.session.records, s.id) for s in self.session.subjects},
+            "memory_log": [asdict(point) for point in charts.thin(self.points)],
+        }
+
+
+def to_json(session: Session) -> dict:
+    """What is needed to go on another day: objects, prompts (masks lie beside it), per-frame figures, report."""
+    return {
+        "version": 1, "name": session.clip.name, "start": session.clip.start, "frame": session.frame,
+        "objects": [{"id": s.id, "name": s.name} for s in session.subjects],
+        "marks": {str(n): {"clicks": m.clicks, "dots": m.dots, "drawn": m.base is not None, "fixed": m.fixed}
+                  for n, m in session.marks.items()},
+        "records": {str(n): {"areas": r.areas, "confidence": r.confidence, "prompted": r.prompted}
+                    for n, r in session.records.items()},
+        "pinned": list(session.pinned), "report": session.report,
+    }

@@ -1,0 +1,349 @@
+"""One visitor's state and its transitions: clip, objects, prompts per frame, results.  Knows no Gradio and holds no tensors.
+
+Pictures and result masks lie in the visitor's folder; a prompt's mask is kept as PNG bytes (a few kB), so that a session can
+be copied and pickled at any time.  Every mistake of the visitor is a StmError whose text is shown as it is.
+"""
+
+import io
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stm_core import masks
+from stm_core.errors import LimitError, MaskError, PromptError
+from stm_core.prompts import Prompt
+
+UNDO_DEPTH = 100
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An object of the clip, as the visitor knows it."""
+
+    id: int
+    name: str
+
+    @property
+    def color(self) -> str:
+        """CSS colour: the one that its masks have in the palette PNGs."""
+        return "#{:02x}{:02x}{:02x}".format(*masks.PALETTE[self.id])
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The open clip: where it is, what the report says, and which frames start .. stop-1 are worked on."""
+
+    path: str
+    name: str
+    folder: str
+    info: dict
+    start: int
+    stop: int
+    times: tuple[float, ...] = ()
+    checked: bool = False          # the whole part was decoded once: counts and times are exact
+    warnings: tuple[str, ...] = ()
+    truth: str | None = None       # folder of exact masks, for examples
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its upright frames."""
+        return self.info["height"], self.info["width"]
+
+    def seconds(self, index: int) -> float:
+        """When a frame is shown, in seconds of the clip."""
+        if 0 <= index - self.start < len(self.times):
+            return self.times[index - self.start]
+        return index / (self.info.get("fps") or 25)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What the visitor said about one frame.
+
+    clicks: (x, y, label, object) since `base`; base: mask they refine (drawn, imported, or tracked), PNG or None;
+    mask: the resulting labels, PNG or None; dots: every click to be shown; fixed: made after a run, on its result.
+    """
+
+    clicks: tuple[tuple[int, int, int, int], ...] = ()
+    base: bytes | None = None
+    mask: bytes | None = None
+    dots: tuple[tuple[int, int, int, int], ...] = ()
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run found on one frame: pixels and confidence per object id."""
+
+    areas: dict[int, int]
+    confidence: dict[int, float]
+    prompted: bool = False
+
+
+@dataclass
+class Session:
+    """Everything about one visitor (one browser tab)."""
+
+    folder: str
+    clip: Clip | None = None
+    frame: int = 0
+    subjects: list[Subject] = field(default_factory=lambda: [Subject(1, "Object 1")])
+    selected: int = 1
+    marks: dict[int, Marks] = field(default_factory=dict)
+    history: list[tuple[int, Marks | None]] = field(default_factory=list)
+    records: dict[int, Record] = field(default_factory=dict)
+    curve: list[tuple] = field(default_factory=list)   # render.Point per shown update of the last run
+    report: dict | None = None
+    pinned: tuple[int, ...] = ()
+    dirty: set[int] = field(default_factory=set)           # frames marked or changed since the last run
+    revision: int = 0              # grows with every run; makes the browser ask for new pictures
+    run: int = 0                   # grows whenever a run starts or must end; a run that sees another number is over
+    running: bool = False
+    stop: bool = False
+    answer: int = 0                # grows with every answer to the stage; jump: when the stage must show `frame`
+    jump: int = 0
+    sharp: dict[int, None] = field(default_factory=dict)   # frames whose lossless picture is on disk, oldest first
+    proxies: int = 0               # scrubbing pictures on disk, from the part's start
+    clips_opened: int = 0
+    touched: float = 0.0
+
+    @classmethod
+    def new(cls, root: Path) -> "Session":
+        """A visitor arrives: an empty session with a folder that nobody can guess."""
+        folder = Path(root) / secrets.token_hex(16)
+        folder.mkdir(parents=True, mode=0o700)
+        return cls(folder=str(folder), touched=time.time())
+
+    # clip -------------------------------------------------------------------------------------------------
+
+    def new_folder(self) -> Path:
+        """A fresh folder for a clip that is about to be read; the open clip stays as it is until `take_clip`."""
+        self.clips_opened += 1
+        self.touch()
+        folder = Path(self.folder) / f"clip{self.clips_opened}"
+        for name in ("sharp", "proxy", "masks", "files"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def take_clip(self, clip: Clip) -> None:
+        """Open a clip that was read: work on the one before ends, its marks, results and files go."""
+        old = self.clip
+        fresh = Session(folder=self.folder, clips_opened=self.clips_opened, revision=self.revision + 1,
+                        answer=self.answer + 1, jump=self.jump + 1, run=self.run + 1)
+        self.__dict__.update(fresh.__dict__)
+        self.clip, self.frame, self.sharp = clip, clip.start, {clip.start: None}
+        self.touch()
+        if old is not None:
+            shutil.rmtree(old.folder, ignore_errors=True)
+
+    def touch(self) -> None:
+        """Note that the visitor is here."""
+        self.touched = time.time()
+
+    def need_clip(self) -> Clip:
+        """The open clip; PromptError when there is none."""
+        if self.clip is None:
+            raise PromptError("there is no clip yet; upload one or pick an example first")
+        return self.clip
+
+    def go(self, index: int) -> int:
+        """Show a frame; an index outside the clip goes to the nearest one."""
+        clip = self.need_clip()
+        self.frame = min(max(int(index), clip.start), clip.stop - 1)
+        return self.frame
+
+    # objects ----------------------------------------------------------------------------------------------
+
+    def add_subject(self, limit: int) -> Subject:
+        """One more object, selected.  LimitError beyond `limit`."""
+        if len(self.subjects) >= limit:
+            raise LimitError(f"a clip can have {limit} objects here and has {len(self.subjects)}; delete one first")
+        taken = {subject.id for subject in self.subjects}
+        number = next(n for n in range(1, 256) if n not in taken)
+        self.subjects = sorted([*self.subjects, Subject(number, f"Object {number}")], key=lambda s: s.id)
+        self.selected = number
+        return self.subject(number)
+
+    def subject(self, number: int) -> Subject:
+        """The object with this id; PromptError when there is none."""
+        for subject in self.subjects:
+            if subject.id == number:
+                return subject
+        raise PromptError(f"there is no object {number}; choose one of {[s.id for s in self.subjects]}")
+
+    def select(self, number: int) -> None:
+        """Make an object the one that clicks and strokes belong to."""
+        self.selected = self.subject(int(number)).id
+
+    def rename(self, number: int, name: str) -> None:
+        """Call an object something else; control characters and length are tidied, an empty name is kept out."""
+        clean = re.sub(r"\s+", " ", "".join(c for c in str(name) if c.isprintable())).strip()[:24]
+        old = self.subject(int(number))
+        self.subjects = [replace(s, name=clean or old.name) if s.id == old.id else s for s in self.subjects]
+
+    def delete_subject(self, number: int) -> None:
+        """Remove an object and all its marks; the last one is emptied instead of removed."""
+        gone = self.subject(int(number)).id
+        for index, marks in list(self.marks.items()):
+            self._keep(index, _without(marks, gone))
+        self.history.clear()
+        rest = [s for s in self.subjects if s.id != gone]
+        self.subjects = rest or [Subject(1, "Object 1")]
+        if self.selected == gone:
+            self.selected = self.subjects[0].id
+
+    # marks ------------------------------------------------------------------------------------------------
+
+    def labels(self, index: int) -> np.ndarray | None:
+        """The labels shown on a frame, uint8 (H, W): the visitor's marks, else the run's result, else None."""
+        marks = self.marks.get(index)
+        if marks is not None and marks.mask is not None:
+            return unpack(marks.mask)
+        return self.result(index)
+
+    def result(self, index: int) -> np.ndarray | None:
+        """The labels that the last run gave a frame, uint8 (H, W), or None."""
+        path = self.mask_path(index)
+        return unpack(path.read_bytes()) if index in self.records and path.exists() else None
+
+    def mask_path(self, index: int) -> Path:
+        """Where the run's mask of a frame lies."""
+        return Path(self.need_clip().folder) / "masks" / f"{index:05d}.png"
+
+    def plan_click(self, x: float, y: float, label: int, limit: int) -> Marks:
+        """The frame's marks with one more click of the selected object, mask still to be computed."""
+        height, width = self.need_clip().size
+        x, y = int(x), int(y)
+        if not (0 <= x < width and 0 <= y < height):
+            raise PromptError(f"the click at {x},{y} is outside the picture of {width}x{height}; click inside it")
+        marks = self._marks_to_change(limit)
+        click = (x, y, int(bool(label)), self.selected)
+        return replace(marks, clicks=(*marks.clicks, click), dots=(*marks.dots, click))
+
+    def put(self, marks: Marks, labels: np.ndarray) -> None:
+        """Take marks whose mask was computed; undo brings back what was there."""
+        self._remember()
+        self._keep(self.frame, replace(marks, mask=masks.encode_mask(labels)))
+
+    def draw(self, labels: np.ndarray, limit: int) -> None:
+        """Replace the frame's mask by one that was drawn or imported; later clicks refine it."""
+        height, width = self.need_clip().size
+        if labels.shape != (height, width):
+            raise MaskError(f"the mask is {labels.shape[1]}x{labels.shape[0]}, the clip {width}x{height}; "
+                            "export it at the clip's size")
+        marks = self._marks_to_change(limit)
+        packed = masks.encode_mask(labels)
+        self._remember()
+        self._keep(self.frame, replace(marks, clicks=(), base=packed, mask=packed))
+
+    def import_labels(self, labels: np.ndarray, limits) -> None:
+        """Take an imported mask for this frame; its object ids that are new here become objects.  LimitError, MaskError."""
+        found = masks.object_ids(labels)
+        if not found:
+            raise MaskError("this mask is empty, it has only background; paint the object in white or a palette colour")
+        fresh = [n for n in found if n not in {s.id for s in self.subjects}]
+        if len(self.subjects) + len(fresh) > limits.max_objects:
+            raise LimitError(f"this mask has {len(found)} objects, {limits.max_objects} are allowed here; merge some")
+        self.draw(labels, limits.max_edits)
+        self.subjects = sorted([*self.subjects, *(Subject(n, f"Object {n}") for n in fresh)], key=lambda s: s.id)
+        if self.selected not in found:
+            self.selected = found[0]
+
+    def unpacked(self, packed: bytes | None) -> np.ndarray | None:
+        """Labels of a mask kept as PNG, or None."""
+        return None if packed is None else unpack(packed)
+
+    def undo(self) -> bool:
+        """Take the last mark back, wherever it was, and show its frame; False when there is nothing to undo."""
+        if not self.history:
+            return False
+        index, marks = self.history.pop()
+        self._keep(index, marks)
+        self.go(index)
+        return True
+
+    def clear(self) -> None:
+        """Remove this frame's marks of all objects."""
+        if self.frame in self.marks:
+            self._remember()
+            self._keep(self.frame, None)
+
+    def _marks_to_change(self, limit: int) -> Marks:
+        marks = self.marks.get(self.frame)
+        if marks is None:
+            tracked = self.result(self.frame)
+            if tracked is None:
+                return Marks()
+            return Marks(base=masks.encode_mask(tracked), fixed=True)
+        if len(marks.dots) >= limit:
+            raise LimitError(f"this frame has {len(marks.dots)} clicks, the limit; clear it or draw the mask instead")
+        return marks
+
+    def _remember(self) -> None:
+        self.history = [*self.history, (self.frame, self.marks.get(self.frame))][-UNDO_DEPTH:]
+
+    def _keep(self, index: int, marks: Marks | None) -> None:
+        if marks is None:
+            self.marks.pop(index, None)
+            self.dirty.discard(index)
+        else:
+            self.marks[index] = marks
+            self.dirty.add(index)
+
+    # prompts ----------------------------------------------------------------------------------------------
+
+    def prompts(self) -> list[Prompt]:
+        """The marks as the engine takes them, by frame: clicks where there are only clicks, else masks.
+
+        PromptError when nothing is marked, or when an object has no pixel on any marked frame.
+        """
+        found, present = [], set()
+        for index in sorted(self.marks):
+            marks = self.marks[index]
+            labels = unpack(marks.mask)
+            inside = set(masks.object_ids(labels))
+            present |= inside
+            if marks.base is None:
+                found.append(Prompt.from_clicks(marks.clicks, frame=index))
+                continue
+            spoken = inside | set(masks.object_ids(unpack(marks.base)))   # erased here: not in this frame
+            if spoken:
+                found.append(Prompt.from_mask(labels, frame=index, objects=spoken))
+        if not found:
+            raise PromptError("nothing is marked yet; click the object (or draw on it) and press Track again")
+        for subject in self.subjects:
+            if subject.id not in present and len(self.subjects) > 1:
+                raise PromptError(f"“{subject.name}” has no pixels on any frame; mark it, or delete it")
+        if not present:
+            raise PromptError("the marked area is empty; add a click on the object, or draw it")
+        return found
+
+    def fixes(self) -> list[int]:
+        """Frames that were corrected since the last run."""
+        return sorted(self.dirty) if self.records else []
+
+
+def unpack(packed: bytes) -> np.ndarray:
+    """Labels (H, W) uint8 of a palette PNG that this program wrote."""
+    return np.array(Image.open(io.BytesIO(packed)))
+
+
+def _without(marks: Marks, gone: int) -> Marks | None:
+    """A frame's marks without one object; None when nothing is left."""
+    def erase(packed: bytes | None) -> bytes | None:
+        if packed is None:
+            return None
+        labels = unpack(packed)
+        return masks.encode_mask(np.where(labels == gone, 0, labels).astype(np.uint8))
+
+    keep = replace(
+        marks, clicks=tuple(c for c in marks.clicks if c[3] != gone), dots=tuple(d for d in marks.dots if d[3] != gone),
+        base=erase(marks.base), mask=erase(marks.mask),
+    )
+    return keep if keep.base is not None or keep.clicks else None

@@ -1,0 +1,86 @@
+"""Views: what a handler answers, a dict from the name of a part of the page (demo.ui) to its new value.
+
+`Props` changes a part's properties instead of its value.  A mistake of the visitor becomes a view with a notice, never a
+traceback.
+"""
+
+import functools
+import inspect
+import logging
+
+from demo import charts, render
+from demo.limits import Limits
+from demo.session import Session
+from stm_core.errors import StmError
+
+log = logging.getLogger(__name__)
+View = dict
+
+
+class Props(dict):
+    """Properties of a part of the page rather than its value: Props(interactive=False)."""
+
+
+def answers(function):
+    """Let a handler (a method whose first value is the session) raise: a StmError becomes a notice, anything unforeseen a sentence and a line in the log."""
+    def refused(session, error):
+        if not isinstance(error, StmError):
+            log.exception("handler %s failed", function.__name__)
+            error = StmError("something went wrong on the server; reload the page and try again")
+        return refuse(session, str(error))
+
+    @functools.wraps(function)
+    def plain(self, session, *values):
+        try:
+            return function(self, session, *values)
+        except Exception as error:
+            return refused(session, error)
+
+    @functools.wraps(function)
+    def stream(self, session, *values):
+        try:
+            yield from function(self, session, *values)
+        except Exception as error:
+            yield refused(session, error)
+
+    return stream if inspect.isgeneratorfunction(function) else plain
+
+
+def marked(session: Session) -> View:
+    """After a change of marks."""
+    session.answer += 1
+    session.touch()
+    return {"stage": render.stage(session), "notice": "", **buttons(session)}
+
+
+def buttons(session: Session) -> View:
+    """What can be pressed now."""
+    return {
+        "track": Props(interactive=bool(session.marks) and not session.running,
+                       value="Track again from the start" if session.records else "Track"),
+        "stop": Props(interactive=session.running),
+        "fix": Props(interactive=bool(session.fixes()) and not session.running),
+        "results": Props(visible=bool(session.records)),
+    }
+
+
+def everything(session: Session, limits: Limits, device: str) -> View:
+    """After a clip was opened: the whole page."""
+    frames = session.clip.stop - session.clip.start
+    return {**marked(session), "report": render.clip_report(session.clip, limits), "progress": "",
+            "readout": render.readout([], frames, (), (), 0, None, 0, device), "timeline": charts.timeline(session),
+            "player": None}
+
+
+def refuse(session: Session | None, text: str) -> View:
+    """After a mistake: the sentence, and the stage as it was."""
+    notice = {"notice": render.notice(sentence(text))}
+    if not isinstance(session, Session):
+        return notice
+    session.answer += 1
+    return {**notice, "stage": render.stage(session), **buttons(session)}
+
+
+def sentence(text: str) -> str:
+    """A text with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
