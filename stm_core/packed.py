@@ -43,7 +43,7 @@ class PackedConv(nn.Module):
 
 @cache
 def can_pack(dtype: torch.dtype) -> bool:
-    """Whether this build of PyTorch packs convolutions of a number format on this CPU, tried on a small one."""
+    """Whether this build of PyTorch packs convolutions of a number format on this CPU; tried on one."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
         return False
     conv = nn.Conv2d(3, 4, 3, padding=1).to(dtype).requires_grad_(False)
