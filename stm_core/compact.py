@@ -1,13 +1,15 @@
 """The compact Space-Time Memory network: small enough for two CPU cores, trained from random numbers.
 
-The idea is the paper's (Oh et al., ICCV 2019): frames of the past are stored as keys and values, the current frame reads
-them.  What differs: memory keys are the query keys of the stored frame, shared by all objects (STCN, Cheng et al.,
-NeurIPS 2021), compared by cosine; the value encoder sees the masks and the clicks but takes its picture features from
-the query trunk; every convolution is dense with channels in multiples of 32, which is what CPU and GPU matrix units like.
+The idea is the paper's (Oh et al., ICCV 2019): frames of the past are stored as keys and values, the current
+frame reads them.  What differs: memory keys are the query keys of the stored frame, shared by all objects
+(STCN, Cheng et al., NeurIPS 2021), compared by cosine; the value encoder sees the masks and the clicks but
+takes its picture features from the query trunk; every convolution is dense with channels in multiples of 32,
+which is what CPU and GPU matrix units like.
 
-Legend: B frames, N rows = B x objects (the objects of one frame are neighbours), H W = processed size (multiples of 16),
-f4 f8 f16 = features at that stride, h w = H/16 W/16, Ck key channels, Cv value channels.
+Legend: B frames, N rows = B x objects (the objects of one frame are neighbours), H W = processed size
+(multiples of 16), f4 f8 f16 = features at that stride, h w = H/16 W/16, Ck key channels, Cv value channels.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -20,28 +22,30 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from .errors import OptionError
 from .network import Network, QueryFeatures
 
-MASK_INPUTS = 4          # this object's mask, the other objects' masks, positive clicks, negative clicks
-CLICK_RADIUS = 5         # pixels of the processed frame
-PATCH = 4                # masks enter the value encoder at stride 4, a 4x4 patch at a time
-MAX_SHARPNESS = 48.0     # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
+MASK_INPUTS = 4  # this object's mask, the other objects' masks, positive clicks, negative clicks
+CLICK_RADIUS = 5  # pixels of the processed frame
+PATCH = 4  # masks enter the value encoder at stride 4, a 4x4 patch at a time
+MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
 
 
 @dataclass(frozen=True)
 class CompactConfig:
     """Channel counts of `CompactSTM`; the defaults are the bundled network."""
 
-    stem: int = 32                                # stride 2
+    stem: int = 32  # stride 2
     trunk: tuple[int, int, int] = (64, 128, 192)  # strides 4, 8, 16
-    blocks: tuple[int, int, int] = (1, 2, 3)      # residual blocks at those strides
+    blocks: tuple[int, int, int] = (1, 2, 3)  # residual blocks at those strides
     key: int = 64
     value: int = 128
-    masks: tuple[int, int] = (32, 64)             # value encoder at strides 4 and 8; `value` at 16
+    masks: tuple[int, int] = (32, 64)  # value encoder at strides 4 and 8; `value` at 16
     decoder: tuple[int, int, int] = (128, 64, 32)  # strides 16, 8, 4
 
     def __post_init__(self):
         numbers = [self.stem, *self.trunk, *self.blocks, self.key, self.value, *self.masks, *self.decoder]
         if any(not isinstance(n, int) or n < 1 for n in numbers):
-            raise OptionError(f"CompactConfig has a size that is not a positive whole number: {self}; give channel counts")
+            raise OptionError(
+                f"CompactConfig has a size that is not a positive whole number: {self}; give channel counts"
+            )
 
 
 class ConvNorm(nn.Module):
@@ -49,7 +53,9 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1):
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, size, stride, padding=0 if size == stride else size // 2, bias=False)
+        self.conv = nn.Conv2d(
+            inputs, outputs, size, stride, padding=0 if size == stride else size // 2, bias=False
+        )
         self.bn = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,7 +76,7 @@ class Block(nn.Module):
         self.conv2 = ConvNorm(outputs, outputs)
         same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, 1, stride)
-        nn.init.zeros_(self.conv2.bn.weight)         # starts as the identity
+        nn.init.zeros_(self.conv2.bn.weight)  # starts as the identity
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.conv2(F.relu(self.conv1(x))) + self.shortcut(x))
@@ -84,9 +90,14 @@ class Trunk(nn.Module):
         self.stem = ConvNorm(3, config.stem, 5, stride=2)
         widths = (config.stem, *config.trunk)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(widths[i] if j == 0 else widths[i + 1], widths[i + 1], 2 if j == 0 else 1)
-                            for j in range(config.blocks[i])))
-            for i in range(3))
+            nn.Sequential(
+                *(
+                    Block(widths[i] if j == 0 else widths[i + 1], widths[i + 1], 2 if j == 0 else 1)
+                    for j in range(config.blocks[i])
+                )
+            )
+            for i in range(3)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = F.relu(self.stem(x))
@@ -151,7 +162,7 @@ class CompactSTM(Network):
         super().__init__()
         self.config = config
         self.key_channels, self.value_channels = config.key, config.value
-        self.scale = 1.0                              # the sharpness is inside the keys
+        self.scale = 1.0  # the sharpness is inside the keys
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
         self.trunk = Trunk(config)
@@ -159,10 +170,13 @@ class CompactSTM(Network):
         self.log_sharpness = nn.Parameter(torch.tensor(16.0).log())
         self.value = ValueEncoder(config)
         self.decoder = Decoder(config)
-        self.splits = [(v, d) for v, d in zip((*config.masks, config.value), config.decoder[::-1], strict=True)]
-        self.share = nn.ModuleList(                   # the frame's part in value encoder and decoder, side by side
+        self.splits = [
+            (v, d) for v, d in zip((*config.masks, config.value), config.decoder[::-1], strict=True)
+        ]
+        self.share = nn.ModuleList(  # the frame's part in value encoder and decoder, side by side
             nn.Conv2d(width, sum(split), size, padding=size // 2)
-            for width, split, size in zip(config.trunk, self.splits, (1, 1, 3), strict=True))
+            for width, split, size in zip(config.trunk, self.splits, (1, 1, 3), strict=True)
+        )
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """frame (B,3,H,W) in [0,1] -> its key (B,Ck,h,w) and all that its objects will share."""
@@ -170,13 +184,17 @@ class CompactSTM(Network):
         f4, f8, f16 = self.trunk(x.contiguous(memory_format=torch.channels_last))
         sharpness = self.log_sharpness.exp().clamp(max=MAX_SHARPNESS)
         key = F.normalize(self.key(f16).float(), dim=1) * sharpness.sqrt()
-        parts = [share(f).split(split, dim=1)
-                 for share, split, f in zip(self.share, self.splits, (f4, f8, f16), strict=True)]
+        parts = [
+            share(f).split(split, dim=1)
+            for share, split, f in zip(self.share, self.splits, (f4, f8, f16), strict=True)
+        ]
         return QueryFeatures(key.to(f16.dtype), *zip(*parts, strict=True))
 
-    def encode_memory(self, frame: Tensor, masks: Tensor, query: QueryFeatures,
-                      clicks: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """masks (N,H,W) in [0,1], clicks (N,2,H,W) positive and negative maps -> key (B,Ck,h,w), value (N,Cv,h,w).
+    def encode_memory(
+        self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """masks (N,H,W) in [0,1], clicks (N,2,H,W) positive and negative maps -> key (B,Ck,h,w), value
+        (N,Cv,h,w).
 
         `frame` is not looked at again: its features are in `query`.
         """
@@ -203,24 +221,27 @@ class CompactSTM(Network):
         return self
 
     def _likeness(self, key: Tensor, clicks: Tensor) -> Tensor:
-        """Cosine of each position to the mean key under the positive and the negative clicks; 0 without clicks."""
+        """Cosine of each position to the mean key under the positive and the negative clicks; 0 without
+        clicks.
+        """
         rows = len(clicks)
-        places = F.avg_pool2d(clicks.float(), self.stride).flatten(2)                  # (N,2,hw)
+        places = F.avg_pool2d(clicks.float(), self.stride).flatten(2)  # (N,2,hw)
         key = F.normalize(key.float(), dim=1).flatten(2)
-        key = key.repeat_interleave(rows // len(key), dim=0)                           # (N,Ck,hw)
-        clicked = F.normalize(torch.einsum("nsp,ncp->nsc", places, key), dim=2)        # 0 stays 0
+        key = key.repeat_interleave(rows // len(key), dim=0)  # (N,Ck,hw)
+        clicked = F.normalize(torch.einsum("nsp,ncp->nsc", places, key), dim=2)  # 0 stays 0
         return torch.einsum("nsc,ncp->nsp", clicked, key).unflatten(2, (clicks.shape[2] // self.stride, -1))
 
 
 def click_maps(points: Tensor, height: int, width: int) -> Tensor:
     """Discs at clicks, float (N,2,height,width): channel 0 positive, 1 negative.
 
-    points (N,P,3): x, y in pixels of the processed frame and a label, 1 positive, 0 negative, -1 no click (padding).
+    points (N,P,3): x, y in pixels of the processed frame and a label, 1 positive, 0 negative, -1 no click
+    (padding).
     """
     ys = torch.arange(height, device=points.device).view(1, 1, -1, 1)
     xs = torch.arange(width, device=points.device).view(1, 1, 1, -1)
     x, y, label = (points[..., i, None, None] for i in range(3))
-    disc = (xs - x) ** 2 + (ys - y) ** 2 <= CLICK_RADIUS**2                             # (N,P,height,width)
+    disc = (xs - x) ** 2 + (ys - y) ** 2 <= CLICK_RADIUS**2  # (N,P,height,width)
     if points.shape[1] == 0:
         return points.new_zeros(len(points), 2, height, width)
     return torch.stack([(disc & (label == wanted)).any(1) for wanted in (1, 0)], dim=1).float()
@@ -229,7 +250,9 @@ def click_maps(points: Tensor, height: int, width: int) -> Tensor:
 def _rows(features: tuple[Tensor, ...], rows: int) -> tuple[Tensor, ...]:
     """Features of B frames for `rows` objects; a single frame is left to broadcasting."""
     batch = len(features[0])
-    return features if batch in (1, rows) else tuple(f.repeat_interleave(rows // batch, dim=0) for f in features)
+    return (
+        features if batch in (1, rows) else tuple(f.repeat_interleave(rows // batch, dim=0) for f in features)
+    )
 
 
 def _enlarge(x: Tensor, factor: int) -> Tensor:

@@ -1,1 +1,3 @@
-"""Training of the compact network: clips made from photos, annotated video, simulated clicks.  Nothing else imports it."""
+"""Training of the compact network: clips made from photos, annotated video, simulated clicks.  Nothing else
+imports it.
+"""

@@ -2,6 +2,7 @@
 
 Under torchrun the same command trains on all processes: each makes its own clips, gradients are averaged.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -19,23 +20,48 @@ from .stores import load_clips, load_photos
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `train`."""
-    parser.add_argument("--images", type=Path, nargs="+", required=True, metavar="DIR",
-                        help="folders with images/ and masks/ (palette PNG, 255 = ignored)")
-    parser.add_argument("--backgrounds", type=Path, nargs="*", default=[], metavar="DIR",
-                        help="folders of pictures without masks: textures of made-up objects")
-    parser.add_argument("--videos", type=Path, nargs="*", default=[], metavar="DIR", help="roots in DAVIS layout")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE",
-                        help="weights to write (.safetensors); FILE.ckpt beside it is the resumable checkpoint")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="folders with images/ and masks/ (palette PNG, 255 = ignored)",
+    )
+    parser.add_argument(
+        "--backgrounds",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="DIR",
+        help="folders of pictures without masks: textures of made-up objects",
+    )
+    parser.add_argument(
+        "--videos", type=Path, nargs="*", default=[], metavar="DIR", help="roots in DAVIS layout"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="weights to write (.safetensors); FILE.ckpt beside it is the resumable checkpoint",
+    )
     parser.add_argument("--minutes", type=float, help="length of the whole run, resumed pieces included")
     parser.add_argument("--steps", type=int, help="the same in steps")
-    parser.add_argument("--resume", type=Path, metavar="CKPT", help="continue exactly where this checkpoint stopped")
+    parser.add_argument(
+        "--resume", type=Path, metavar="CKPT", help="continue exactly where this checkpoint stopped"
+    )
     parser.add_argument("--start", type=Path, metavar="FILE", help="begin a new run from these weights")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the decoded data here for the next run")
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keep the decoded data here for the next run"
+    )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--dtype", default="bf16", choices=("bf16", "fp32"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates (1)")
-    parser.add_argument("--batch", type=float, default=1.0, help="factor on the clips of a batch (1); try 8 on a large GPU")
+    parser.add_argument(
+        "--batch", type=float, default=1.0, help="factor on the clips of a batch (1); try 8 on a large GPU"
+    )
     parser.add_argument("--begin", type=float, default=0.0, help="skip this share of the curriculum (0)")
     parser.add_argument("--compile", action="store_true", help="torch.compile the tracking step")
 
@@ -44,16 +70,29 @@ def run(args: argparse.Namespace) -> int:
     """Trains as asked; returns the exit code.  Interrupted: saves first."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.resume and not args.resume.exists():
-        raise OptionError(f"--resume {args.resume} does not exist; give a .ckpt file that an earlier run wrote")
+        raise OptionError(
+            f"--resume {args.resume} does not exist; give a .ckpt file that an earlier run wrote"
+        )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     device = _device(args.device)
     cache = args.cache
     photos = load_photos(args.images, cache and cache / "photos.pt")
-    textures = load_photos(args.backgrounds, cache and cache / "backgrounds.pt") if args.backgrounds else photos
+    textures = (
+        load_photos(args.backgrounds, cache and cache / "backgrounds.pt") if args.backgrounds else photos
+    )
     clips = load_clips(args.videos, cache and cache / "clips.pt").to(device) if args.videos else None
-    config = TrainConfig(out=args.out, minutes=args.minutes, steps=args.steps, seed=args.seed, device=device,
-                         bf16=args.dtype == "bf16", rate=args.rate, batch=args.batch, begin=args.begin,
-                         compile=args.compile)
+    config = TrainConfig(
+        out=args.out,
+        minutes=args.minutes,
+        steps=args.steps,
+        seed=args.seed,
+        device=device,
+        bf16=args.dtype == "bf16",
+        rate=args.rate,
+        batch=args.batch,
+        begin=args.begin,
+        compile=args.compile,
+    )
     photos, textures = photos.to(device), textures.to(device)
     trainer = Trainer(config, photos, textures, clips, start=_start(args.start))
     if args.resume:
@@ -86,4 +125,7 @@ def _start(path: Path | None) -> dict | None:
     if path.suffix == ".ckpt":
         return torch.load(path, weights_only=True, map_location="cpu")["average"]
     from safetensors.torch import load_file
-    return {name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()}
+
+    return {
+        name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()
+    }

@@ -1,11 +1,12 @@
 """Simulated clicks: where a visitor would press first, and where next.  All on the training device."""
+
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GRID = 4                  # clicks are looked for on every fourth pixel: near enough, and 16 times cheaper
+GRID = 4  # clicks are looked for on every fourth pixel: near enough, and 16 times cheaper
 
 
 def first_clicks(truth: Tensor, generator: torch.Generator) -> Tensor:
@@ -17,7 +18,9 @@ def first_clicks(truth: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def next_clicks(found: Tensor, truth: Tensor, ignored: Tensor, generator: torch.Generator) -> Tensor:
-    """One more click (B,1,3) in the larger of the two errors: missed object (label 1) or object too much (label 0)."""
+    """One more click (B,1,3) in the larger of the two errors: missed object (label 1) or object too much
+    (label 0).
+    """
     missed, extra = truth & ~found & ~ignored, found & ~truth & ~ignored
     positive = missed.flatten(1).sum(1) >= extra.flatten(1).sum(1)
     return _draw(torch.where(positive[:, None, None], missed, extra), positive.float(), generator)

@@ -1,26 +1,29 @@
-"""The training loop: curriculum, steps, checkpoints, log lines.  One loop for CPU and GPU, one process or many."""
+"""The training loop: curriculum, steps, checkpoints, log lines.  One loop for CPU and GPU, one process or
+many.
+"""
+
 from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..compact import CompactConfig, CompactSTM
 from ..errors import OptionError, WeightsError
 from . import unroll
+from .export import settle_norms, write_weights
 from .optim import Average, clip_gradients, optimizers, set_rates
+from .parallel import agreed, average_gradients, everyone, rank_and_size, share_norms
 from .synth import LARGEST_GAP, ClipMaker
 
 log = logging.getLogger(__name__)
-CLICK_SHARE = 0.25        # of the batches
-PAIR_SHARE = 0.3          # of the tracking batches: two objects a clip
+CLICK_SHARE = 0.25  # of the batches
+PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,10 @@ class Stage:
     """A stretch of the curriculum, until `until` (share of the whole run)."""
 
     until: float
-    size: int             # square crop, pixels
-    frames: int           # of a clip
-    clips: int            # of a batch
-    video: float          # share of the batches whose scene is annotated video
+    size: int  # square crop, pixels
+    frames: int  # of a clip
+    clips: int  # of a batch
+    video: float  # share of the batches whose scene is annotated video
 
 
 CURRICULUM = (
@@ -51,11 +54,12 @@ class TrainConfig:
     seed: int = 0
     device: str = "cpu"
     bf16: bool = True
-    rate: float = 1.0                     # factor on the learning rates
-    batch: float = 1.0                    # factor on the clips of a batch: large GPUs take more
-    begin: float = 0.0                    # where in the curriculum the run begins
+    rate: float = 1.0  # factor on the learning rates
+    batch: float = 1.0  # factor on the clips of a batch: large GPUs take more
+    begin: float = 0.0  # where in the curriculum the run begins
     compile: bool = False
     save_minutes: float = 4.0
+    settle: int = 40  # batches that give the final weights their norm statistics
     curriculum: tuple[Stage, ...] = CURRICULUM
     network: CompactConfig = field(default_factory=CompactConfig)
 
@@ -69,14 +73,18 @@ class TrainConfig:
 class Trainer:
     """All that a run is: network, average, optimisers, random state, clock.  `run()` trains to the end."""
 
-    def __init__(self, config: TrainConfig, photos, textures, clips, *, start: dict[str, Tensor] | None = None):
+    def __init__(
+        self, config: TrainConfig, photos, textures, clips, *, start: dict[str, Tensor] | None = None
+    ):
         self.config = config
-        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self.rank, self.world = rank_and_size()
         torch.manual_seed(config.seed)
         self.network = CompactSTM(config.network).to(config.device, memory_format=torch.channels_last)
         if start is not None:
             self.network.load_state_dict(start)
         self.average = Average(self.network)
+        if self.world > 1:
+            share_norms(self.network)
         self.optimizers = optimizers(self.network)
         self.generator = torch.Generator(config.device).manual_seed(config.seed * 1000 + self.rank)
         self.plan = torch.Generator().manual_seed(config.seed)
@@ -90,10 +98,7 @@ class Trainer:
         """How much of the run is done, 0..1; every process agrees on rank 0's clock."""
         if self.config.steps is not None:
             return self.step / self.config.steps
-        done = torch.tensor(self.seconds / 60 / self.config.minutes)
-        if self.world > 1:
-            dist.broadcast(done, 0)
-        return float(done)
+        return agreed(self.seconds / 60 / self.config.minutes)
 
     def run(self) -> None:
         """Trains until the run's length is reached; saves every few minutes and at the end."""
@@ -113,37 +118,50 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
         self.save()
+        if self.rank == 0:
+            self.finish()
 
     def train_step(self, progress: float) -> dict[str, float]:
         """One batch, one update; returns numbers for the log."""
         config = self.config
         place = config.begin + (1 - config.begin) * progress
         stage = next(s for s in config.curriculum if place < s.until or s is config.curriculum[-1])
-        kind, video, pair, rounds = torch.rand(4, generator=self.plan).tolist()     # the same on every process
+        kind, video, pair, rounds = torch.rand(4, generator=self.plan).tolist()  # the same on every process
         clicks = kind < CLICK_SHARE
         count = max(1, round(stage.clips * config.batch * (2 if clicks else 1)))
-        batch = self.maker.batch(count, 1 if clicks else stage.frames, stage.size,
-                                 video=self.clips is not None and video < stage.video,
-                                 gap=round(2 + (LARGEST_GAP - 2) * min(1.0, place * 1.5)))
+        batch = self.maker.batch(
+            count,
+            1 if clicks else stage.frames,
+            stage.size,
+            video=self.clips is not None and video < stage.video,
+            gap=round(2 + (LARGEST_GAP - 2) * min(1.0, place * 1.5)),
+        )
         factor = set_rates(self.optimizers, self.step, progress, config.rate)
         with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
+            hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
             if clicks:
-                losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator)
+                losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator, hardest)
             else:
-                hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
                 losses = self.track(self.network, batch, 2 if pair < PAIR_SHARE else 1, hardest)
         norm = self._update(losses["loss"])
         self.average.update(self.network, self.step)
         self.step += 1
         prefix = "click" if clicks else "track"
-        return {f"{prefix}_seg": losses["seg"].item(), f"{prefix}_iou": losses["iou"].item(),
-                **({} if clicks else {"keys": losses["keys"].item()}),
-                "norm": float(norm), "rate": factor, "clips": float(count)}
+        return {
+            f"{prefix}_seg": losses["seg"].item(),
+            f"{prefix}_iou": losses["iou"].item(),
+            **({} if clicks else {"keys": losses["keys"].item()}),
+            "norm": float(norm),
+            "rate": factor,
+            "clips": float(count),
+        }
 
     def _update(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):
-            raise WeightsError(f"training diverged at step {self.step}: the loss is {loss.item()}; "
-                               "resume from the last checkpoint with a smaller --rate")
+            raise WeightsError(
+                f"training diverged at step {self.step}: the loss is {loss.item()}; "
+                "resume from the last checkpoint with a smaller --rate"
+            )
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -158,7 +176,9 @@ class Trainer:
         if self.rank:
             return
         means = {name: round(sum(values) / len(values), 4) for name, values in recent.items()}
-        means["clips_per_second"] = round(self.world * sum(recent["clips"]) / (self.seconds - getattr(self, "_logged", 0)), 2)
+        means["clips_per_second"] = round(
+            self.world * sum(recent["clips"]) / (self.seconds - getattr(self, "_logged", 0)), 2
+        )
         self._logged = self.seconds
         left = self.seconds / 60 * (1 / max(progress, 1e-6) - 1)
         line = {"step": self.step, "progress": round(progress, 4), "minutes_left": round(left, 1), **means}
@@ -166,18 +186,39 @@ class Trainer:
         with open(self.config.out.with_suffix(".log.jsonl"), "a") as file:
             file.write(json.dumps(line) + "\n")
 
+    @property
+    def checkpoint(self) -> Path:
+        """Where `save` writes: beside the weights, with everything that a resumed run needs."""
+        return self.config.out.with_suffix(".ckpt")
+
     def save(self) -> None:
-        """Writes the checkpoint beside `out` (resumable) atomically; only rank 0 writes."""
+        """Writes the checkpoint and the averaged weights, each by a temporary name."""
+        generators = everyone(self.generator.get_state())
         if self.rank:
             return
-        state = {"network": self.network.state_dict(), "average": self.average.state,
-                 "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "seconds": self.seconds,
-                 "generator": self.generator.get_state(), "plan": self.plan.get_state(),
-                 "config": asdict(self.config.network)}
-        path = self.config.out.with_suffix(".ckpt")
-        part = path.with_suffix(".part")
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state,
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "generators": generators,
+            "plan": self.plan.get_state(),
+            "config": asdict(self.config.network),
+        }
+        part = self.checkpoint.with_suffix(".part")
         torch.save(state, part)
-        os.replace(part, path)
+        part.replace(self.checkpoint)
+        write_weights(self.config.out, self.config.network, self.average.state)
+
+    def finish(self) -> None:
+        """Writes the averaged weights with norm statistics of their own."""
+        final = CompactSTM(self.config.network).to(self.config.device, memory_format=torch.channels_last)
+        final.load_state_dict(self.average.state)
+        settle_norms(
+            final, self.maker, self.config.curriculum[-1].size, self.config.settle, bf16=self.config.bf16
+        )
+        write_weights(self.config.out, self.config.network, final.state_dict())
 
     def load(self, path: Path) -> None:
         """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state."""
@@ -188,15 +229,8 @@ class Trainer:
             optimizer.load_state_dict(kept)
         self.step, self.seconds = state["step"], state["seconds"]
         self._logged = self.seconds
-        self.generator.set_state(state["generator"].cpu())
+        if len(state["generators"]) == self.world:
+            self.generator.set_state(state["generators"][self.rank].cpu())
+        else:  # another number of processes: no two of them may make the same clips
+            self.generator.manual_seed(self.config.seed * 1000 + self.rank + 7919 * self.step)
         self.plan.set_state(state["plan"].cpu())
-
-
-def average_gradients(network: nn.Module, processes: int) -> None:
-    """Replaces gradients by their mean over processes, in one exchange."""
-    grads = [weight.grad for weight in network.parameters() if weight.grad is not None]
-    joined = torch.cat([grad.flatten() for grad in grads])
-    dist.all_reduce(joined)
-    joined /= processes
-    for grad, mean in zip(grads, joined.split([grad.numel() for grad in grads]), strict=True):
-        grad.copy_(mean.view_as(grad))

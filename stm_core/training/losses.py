@@ -1,4 +1,5 @@
 """Losses of the compact network's training.  Labels: 0 background, 1.. objects, 255 = ignored (no gradient)."""
+
 from __future__ import annotations
 
 import torch
@@ -8,8 +9,8 @@ from torch import Tensor
 from ..network import log_odds
 from .stores import IGNORE
 
-HARDEST = 0.25            # share of the pixels that count, at the end of the bootstrap
-SAME_POINT = 0.5          # two positions show one point if their picture points are this many strides apart at most
+HARDEST = 0.25  # share of the pixels that count, at the end of the bootstrap
+SAME_POINT = 0.5  # two positions show one point if their picture points are this many strides apart at most
 
 
 def segmentation(logits: Tensor, labels: Tensor, hardest: float = HARDEST) -> Tensor:
@@ -19,7 +20,9 @@ def segmentation(logits: Tensor, labels: Tensor, hardest: float = HARDEST) -> Te
     """
     scores = log_odds(logits)
     target = labels.long()
-    wrong = F.cross_entropy(scores, target, ignore_index=IGNORE, reduction="none").flatten(1)     # 0 where ignored
+    wrong = F.cross_entropy(scores, target, ignore_index=IGNORE, reduction="none").flatten(
+        1
+    )  # 0 where ignored
     count = max(1, int(wrong.shape[1] * hardest))
     entropy = wrong.topk(count, dim=1, sorted=False).values.mean()
     known = (target != IGNORE).unsqueeze(1)
@@ -34,15 +37,17 @@ def segmentation(logits: Tensor, labels: Tensor, hardest: float = HARDEST) -> Te
 def correspondence(query: Tensor, memory: Tensor, asked: Tensor, stored: Tensor) -> Tensor:
     """Cross-entropy of the read weights against the positions that really show the same point.
 
-    query, memory: keys (B,Ck,h,w) of two frames; asked, stored: their points (B,h,w,3) (`synth.Batch.points`).
-    Positions without a match give nothing.
+    query, memory: keys (B,Ck,h,w) of two frames; asked, stored: their points (B,h,w,3)
+    (`synth.Batch.points`). Positions without a match give nothing.
     """
     stride = _spacing(asked)
     affinity = torch.einsum("bcq,bcm->bqm", query.flatten(2).float(), memory.flatten(2).float())
     asked, stored = asked.flatten(1, 2), stored.flatten(1, 2)
     known = ~(asked[..., 2].isnan()[:, :, None] | stored[..., 2].isnan()[:, None])
     apart = torch.cdist(asked[..., :2].nan_to_num(9.0), stored[..., :2].nan_to_num(-9.0)) / stride[..., None]
-    close = torch.exp(-(apart / SAME_POINT) ** 2) * (known & (asked[:, :, None, 2] == stored[:, None, :, 2]))
+    close = torch.exp(-((apart / SAME_POINT) ** 2)) * (
+        known & (asked[:, :, None, 2] == stored[:, None, :, 2])
+    )
     mass = close.sum(2)
     matched = (mass > 0.3).float()
     entropy = -(close / mass.clamp(min=1e-6)[..., None] * affinity.log_softmax(2)).sum(2)
@@ -59,10 +64,13 @@ def _spacing(points: Tensor) -> Tensor:
 
 
 def transported(query: Tensor, memory: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of masks carried over by the keys alone: what the read weights move must be the right label.
+    """Cross-entropy of masks carried over by the keys alone: what the read weights move must be the right
+    label.
 
-    query, memory: keys (B,Ck,h,w); masks (B,C,h,w): one-hot labels of the memory frame, averaged per position;
-    labels (B,C,h,w): the same of the query frame.  A position whose pixels are ignored has rows that sum below 1.
+    query, memory: keys (B,Ck,h,w); masks (B,C,h,w): one-hot labels of the memory frame, averaged per
+    position;
+    labels (B,C,h,w): the same of the query frame.  A position whose pixels are ignored has rows that sum
+    below 1.
     """
     affinity = torch.einsum("bcq,bcm->bqm", query.flatten(2).float(), memory.flatten(2).float())
     carried = torch.einsum("bqm,bkm->bkq", affinity.softmax(2), masks.flatten(2))

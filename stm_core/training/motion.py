@@ -3,6 +3,7 @@
 Positions are in grid_sample's units: -1..1 across the picture, x then y, pixel edges at +-1.
 Legend: B clips, T frames, S output side in pixels.
 """
+
 from __future__ import annotations
 
 import math
@@ -11,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-COARSE = 8               # pixels between two points of the lattice on which motion is computed
+COARSE = 8  # pixels between two points of the lattice on which motion is computed
 
 
 class Dice:
@@ -20,7 +20,7 @@ class Dice:
 
     def __init__(self, generator: torch.Generator):
         self.generator = generator
-        self.grain = self.normal(2**22)          # noise is drawn once: pixels take it from random offsets
+        self.grain = self.normal(2**22)  # noise is drawn once: pixels take it from random offsets
 
     @property
     def device(self) -> torch.device:
@@ -53,7 +53,9 @@ class Dice:
 
 
 def path(dice: Dice, batch: int, frames: int, start: Tensor, speed: float, wobble: float) -> Tensor:
-    """A drifting quantity (B,T,D): start (B,D), a constant velocity up to `speed` and a random walk of size `wobble`."""
+    """A drifting quantity (B,T,D): start (B,D), a constant velocity up to `speed` and a random walk of size
+    `wobble`.
+    """
     dims = start.shape[1]
     velocity = dice.normal(batch, 1, dims, std=speed)
     steps = torch.arange(frames, device=start.device).view(1, -1, 1)
@@ -62,7 +64,8 @@ def path(dice: Dice, batch: int, frames: int, start: Tensor, speed: float, wobbl
 
 
 def turn(angle: Tensor, zoom: Tensor, aspect: Tensor) -> Tensor:
-    """Matrices (...,2,2) that take an output offset to a picture offset: zoom, rotate, undo the store's squeeze.
+    """Matrices (...,2,2) that take an output offset to a picture offset: zoom, rotate, undo the store's
+    squeeze.
 
     aspect: width/height of the picture, so that circles stay circles.
     """
@@ -80,7 +83,9 @@ def lattice(size: int, device: torch.device) -> Tensor:
 
 
 def bend(dice: Dice, batch: int, frames: int, size: int, strength: Tensor) -> Tensor:
-    """Smooth displacement fields (B,T,K,K,2) that change slowly with time; strength (B,) is their typical size."""
+    """Smooth displacement fields (B,T,K,K,2) that change slowly with time; strength (B,) is their typical
+    size.
+    """
     knots = dice.normal(batch, 1, 2, 5, 5) + 0.7 * dice.normal(batch, frames, 2, 5, 5).cumsum(1)
     side = size // COARSE + 1
     fields = F.interpolate(knots.flatten(0, 1), size=(side, side), mode="bicubic", align_corners=True)
@@ -103,5 +108,7 @@ def sample(pictures: Tensor, grid: Tensor, mode: str = "bilinear", padding: str 
     batch, frames = grid.shape[:2]
     if pictures.dim() == 4:
         pictures = pictures[:, None].expand(-1, frames, -1, -1, -1)
-    out = F.grid_sample(pictures.flatten(0, 1), grid.flatten(0, 1), mode=mode, padding_mode=padding, align_corners=False)
+    out = F.grid_sample(
+        pictures.flatten(0, 1), grid.flatten(0, 1), mode=mode, padding_mode=padding, align_corners=False
+    )
     return out.unflatten(0, (batch, frames))

@@ -1,4 +1,7 @@
-"""How weights move: Muon for the inner convolutions, AdamW for the rest, an average of the weights, a schedule."""
+"""How weights move: Muon for the inner convolutions, AdamW for the rest, an average of the weights, a
+schedule.
+"""
+
 from __future__ import annotations
 
 import math
@@ -9,14 +12,15 @@ from torch import Tensor, nn
 
 MUON_RATE, ADAM_RATE = 0.02, 2e-3
 DECAY = 0.02
-WARMUP = 200              # steps
-SMALLEST = 32             # a weight with fewer inputs or outputs goes to AdamW
+WARMUP = 200  # steps
+SMALLEST = 32  # a weight with fewer inputs or outputs goes to AdamW
 
 
 class Muon(torch.optim.Optimizer):
     """Momentum made orthogonal: every direction of a convolution's matrix moves equally far.
 
-    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024 (Newton-Schulz coefficients).
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024 (Newton-Schulz
+    coefficients).
     """
 
     def __init__(self, params, lr: float = MUON_RATE, momentum: float = 0.95, weight_decay: float = DECAY):
@@ -62,8 +66,12 @@ def optimizers(network: nn.Module) -> list[torch.optim.Optimizer]:
 
 
 def set_rates(chosen: list[torch.optim.Optimizer], step: int, progress: float, factor: float = 1.0) -> float:
-    """Sets learning rates for this step: warm-up, then cosine to 1 % over `progress` 0..1.  Returns the factor."""
-    factor *= min(1.0, (step + 1) / WARMUP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    """Sets learning rates for this step: warm-up, then cosine to 1 % over `progress` 0..1.  Returns the
+    factor.
+    """
+    factor *= min(1.0, (step + 1) / WARMUP) * (
+        0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    )
     for optimizer in chosen:
         for group in optimizer.param_groups:
             group["lr"] = (MUON_RATE if isinstance(optimizer, Muon) else ADAM_RATE) * factor

@@ -1,9 +1,11 @@
-"""Training data, resident as uint8 tensors so that batches are made by tensor operations on the training device.
+"""Training data, resident as uint8 tensors so that batches are made by tensor operations on the training
+device.
 
 `Photos`: single pictures with object masks, squeezed to a square (their aspect is kept as a number).
 `Clips`: annotated video in DAVIS layout, squeezed to one size.
 Reading decodes each file once; `cache` keeps the tensors for the next run.
 """
+
 from __future__ import annotations
 
 import logging
@@ -19,17 +21,19 @@ from torch import Tensor
 from ..errors import OptionError
 
 log = logging.getLogger(__name__)
-PHOTO_SIZE = 288                 # square side in the store, pixels
-CLIP_SIZE = (270, 480)           # height, width in the store, pixels
-MAX_OBJECTS = 24                 # per photo; further ids become ignored pixels
-MIN_SHARE = 0.004                # a smaller object of a photo is not chosen as a target
+PHOTO_SIZE = 288  # square side in the store, pixels
+CLIP_SIZE = (270, 480)  # height, width in the store, pixels
+MAX_OBJECTS = 24  # per photo; further ids become ignored pixels
+MIN_SHARE = 0.004  # a smaller object of a photo is not chosen as a target
 IGNORE = 255
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass
 class Photos:
-    """images (N,3,S,S) uint8, labels (N,S,S) uint8 (255 = ignore), aspect (N,) width/height, share (N,MAX_OBJECTS+1)."""
+    """images (N,3,S,S) uint8, labels (N,S,S) uint8 (255 = ignore), aspect (N,) width/height, share
+    (N,MAX_OBJECTS+1).
+    """
 
     images: Tensor
     labels: Tensor
@@ -64,13 +68,16 @@ class Clips:
 
 
 def load_photos(folders: list[Path], cache: Path | None = None, workers: int = 2) -> Photos:
-    """Folders with `images/` and, beside it, `masks/` (palette PNG of the same stem); without masks: backgrounds only."""
+    """Folders with `images/` and, beside it, `masks/` (palette PNG of the same stem); without masks:
+    backgrounds only.
+    """
     pairs = [pair for folder in folders for pair in _photo_pairs(Path(folder))]
     return Photos(*_cached(cache, pairs, _read_photo, workers, _join_photos))
 
 
 def load_clips(roots: list[Path], cache: Path | None = None, workers: int = 2) -> Clips:
-    """DAVIS-layout roots: `JPEGImages/*/SEQ/*.jpg` with `Annotations/*/SEQ/*.png` (`*` = resolution, or absent).
+    """DAVIS-layout roots: `JPEGImages/*/SEQ/*.jpg` with `Annotations/*/SEQ/*.png` (`*` = resolution, or
+    absent).
 
     Only sequences of the root's `ImageSets/*/train.txt` are read where there is such a list.
     """
@@ -82,8 +89,10 @@ def _photo_pairs(folder: Path) -> list[tuple[Path, Path | None, str]]:
     pictures = folder / "images" if (folder / "images").is_dir() else folder
     found = sorted(p for p in pictures.iterdir() if p.suffix.lower() in PICTURES) if pictures.is_dir() else []
     if not found:
-        raise OptionError(f"{folder} has no pictures; expected {folder}/images/*.jpg with {folder}/masks/*.png; "
-                          "give such a folder to --images")
+        raise OptionError(
+            f"{folder} has no pictures; expected {folder}/images/*.jpg with {folder}/masks/*.png; "
+            "give such a folder to --images"
+        )
     pairs = []
     for picture in found:
         mask = folder / "masks" / f"{picture.stem}.png"
@@ -93,17 +102,27 @@ def _photo_pairs(folder: Path) -> list[tuple[Path, Path | None, str]]:
 
 def _clip_pairs(root: Path) -> list[tuple[Path, Path, str]]:
     if not (root / "Annotations").is_dir():
-        raise OptionError(f"{root} has no Annotations folder; expected DAVIS layout (JPEGImages/480p/SEQ, "
-                          "Annotations/480p/SEQ); give such a folder to --videos")
-    wanted = {name.split()[0].strip("/").split("/")[-1] if len(name.split()) == 1 else Path(name.split()[0]).parent.name
-              for file in root.glob("ImageSets/*/train.txt") for name in file.read_text().splitlines() if name.strip()}
+        raise OptionError(
+            f"{root} has no Annotations folder; expected DAVIS layout (JPEGImages/480p/SEQ, "
+            "Annotations/480p/SEQ); give such a folder to --videos"
+        )
+    wanted = {
+        name.split()[0].strip("/").split("/")[-1]
+        if len(name.split()) == 1
+        else Path(name.split()[0]).parent.name
+        for file in root.glob("ImageSets/*/train.txt")
+        for name in file.read_text().splitlines()
+        if name.strip()
+    }
     pairs = []
     for mask in sorted(root.glob("Annotations/**/*.png")):
         picture = Path(str(mask).replace("/Annotations/", "/JPEGImages/")).with_suffix(".jpg")
         if picture.exists() and (not wanted or mask.parent.name in wanted):
             pairs.append((picture, mask, f"{root}/{mask.parent.name}"))
     if not pairs:
-        raise OptionError(f"{root} has no annotated frames; expected JPEGImages/*/SEQ/*.jpg beside Annotations/*/SEQ/*.png")
+        raise OptionError(
+            f"{root} has no annotated frames; expected JPEGImages/*/SEQ/*.jpg beside Annotations/*/SEQ/*.png"
+        )
     return pairs
 
 
@@ -117,7 +136,7 @@ def _read_photo(pair: tuple[Path, Path | None, str]) -> tuple:
     else:
         labels = np.array(Image.open(mask).resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.NEAREST))
         labels[labels > MAX_OBJECTS] = IGNORE
-    share = np.bincount(labels.ravel(), minlength=256)[:MAX_OBJECTS + 1] / labels.size
+    share = np.bincount(labels.ravel(), minlength=256)[: MAX_OBJECTS + 1] / labels.size
     share[share < MIN_SHARE] = 0
     return pixels.transpose(2, 0, 1), labels, np.float32(aspect), share.astype(np.float32)
 
@@ -129,7 +148,7 @@ def _read_frame(pair: tuple[Path, Path, str]) -> tuple:
     labels = np.array(Image.open(mask).resize(size, Image.Resampling.NEAREST))
     if labels.ndim == 3:
         labels = labels[..., 0]
-    if set(np.unique(labels)) <= {0, 255}:              # DAVIS-2016: one object, written as 255
+    if set(np.unique(labels)) <= {0, 255}:  # DAVIS-2016: one object, written as 255
         labels = (labels == 255).astype(np.uint8)
     return np.asarray(image).transpose(2, 0, 1), labels, clip
 

@@ -1,10 +1,12 @@
 """Clips with exact masks, made on the training device from photos and annotated video.
 
-A clip has three layers: a scene (a photo that moves as a whole, or a crop of real video) and up to two cut-outs in front of
-it (objects of other photos, or random shapes filled with a photo's texture).  Each layer moves and bends on its own
-(STM paper, section 3.3, widened).  The target is the scene's object or a cut-out; other cut-outs are a second object, a
-look-alike, or an occluder.  Known motion also says which positions of two frames show the same point.
+A clip has three layers: a scene (a photo that moves as a whole, or a crop of real video) and up to two cut-
+outs in front of it (objects of other photos, or random shapes filled with a photo's texture).  Each layer
+moves and bends on its own (STM paper, section 3.3, widened).  The target is the scene's object or a cut-out;
+other cut-outs are a second object, a look-alike, or an occluder.  Known motion also says which positions of
+two frames show the same point.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,15 +18,16 @@ from torch import Tensor
 from .motion import Dice, bend, look, path, sample, turn
 from .stores import IGNORE, Clips, Photos
 
-STRIDE = 16                      # correspondence is given at the network's stride
-LARGEST_GAP = 12                 # source frames between two frames of a video clip, at the end of training
+STRIDE = 16  # correspondence is given at the network's stride
+LARGEST_GAP = 12  # source frames between two frames of a video clip, at the end of training
 
 
 @dataclass
 class Batch:
     """frames (B,T,3,S,S) in [0,1]; labels (B,T,S,S) uint8 (0, 1, 2, 255 = ignore).
 
-    points (B,T,h,w,3): picture coordinates of each stride-16 position and its layer number, NaN where not known.
+    points (B,T,h,w,3): picture coordinates of each stride-16 position and its layer number, NaN where not
+    known.
     """
 
     frames: Tensor
@@ -34,15 +37,16 @@ class Batch:
 
 @dataclass
 class Layer:
-    pixels: Tensor               # (B,T,3,S,S)
-    alpha: Tensor                # (B,T,1,S,S), 1 = this layer covers
-    grid: Tensor                 # (B,T,S,S,2)
+    pixels: Tensor  # (B,T,3,S,S)
+    alpha: Tensor  # (B,T,1,S,S), 1 = this layer covers
+    grid: Tensor  # (B,T,S,S,2)
 
 
 class ClipMaker:
     """Makes batches from stores that live on one device.
 
-    photos: with masks.  textures: pictures for scenes and made-up objects (may be `photos` again).  clips: or None.
+    photos: with masks.  textures: pictures for scenes and made-up objects (may be `photos` again).  clips: or
+    None.
     """
 
     def __init__(self, photos: Photos, textures: Photos, clips: Clips | None, generator: torch.Generator):
@@ -60,7 +64,9 @@ class ClipMaker:
         else:
             scene, labels, points = self._photo_scene(count, frames, size)
             aims_at_scene = dice.chance(count, p=0.45)
-        labels = torch.where(aims_at_scene.view(-1, 1, 1, 1), labels, (labels == IGNORE) * IGNORE).to(torch.uint8)
+        labels = torch.where(aims_at_scene.view(-1, 1, 1, 1), labels, (labels == IGNORE) * IGNORE).to(
+            torch.uint8
+        )
         nearer_is_target = dice.chance(count, p=0.5)
         twin = dice.chance(count, p=0.35)
         source = self._choose(count)
@@ -87,7 +93,10 @@ class ClipMaker:
         pictures, labels = self.photos.images[source], self.photos.labels[source]
         mine = labels == wanted.view(-1, 1, 1)
         centre, _ = _middle(mine)
-        zoom = dice.uniform(count, 1, low=0.45, high=0.95) * path(dice, count, frames, dice.uniform(count, 1) * 0, .04, .03).exp()[..., 0]
+        zoom = (
+            dice.uniform(count, 1, low=0.45, high=0.95)
+            * path(dice, count, frames, dice.uniform(count, 1) * 0, 0.04, 0.03).exp()[..., 0]
+        )
         angle = path(dice, count, frames, dice.normal(count, 1, std=0.1), 0.04, 0.04)[..., 0]
         matrix = turn(angle, zoom, self.photos.aspect[source].clamp(0.5, 2).view(-1, 1)) * _flip(dice, count)
         place = path(dice, count, frames, dice.normal(count, 2, std=0.25), 0.08, 0.05)
@@ -102,18 +111,27 @@ class ClipMaker:
         dice, clips = self.dice, self.clips
         clip = dice.index(len(clips), count)
         length = clips.length[clip]
-        step = torch.minimum(1 + (dice.uniform(count) * gap).long(), ((length - 1) // max(frames - 1, 1)).clamp(min=1))
+        step = torch.minimum(
+            1 + (dice.uniform(count) * gap).long(), ((length - 1) // max(frames - 1, 1)).clamp(min=1)
+        )
         start = (dice.uniform(count) * (length - step * (frames - 1)).clamp(min=1)).long()
         order = torch.arange(frames, device=clip.device)
-        order = torch.where(dice.chance(count, 1, p=0.5), order, frames - 1 - order)           # time reversal
-        index = clips.first[clip, None] + (start[:, None] + step[:, None] * order).clamp(max=length[:, None] - 1)
+        order = torch.where(dice.chance(count, 1, p=0.5), order, frames - 1 - order)  # time reversal
+        index = clips.first[clip, None] + (start[:, None] + step[:, None] * order).clamp(
+            max=length[:, None] - 1
+        )
         pictures, labels = clips.frames[index], clips.labels[index]
         height, width = labels.shape[-2:]
         ids = labels[:, :1].flatten(1)
-        wanted = ids.gather(1, dice.index(ids.shape[1], count, 400)).amax(1).view(-1, 1, 1, 1)  # an id of the first frame
+        wanted = (
+            ids.gather(1, dice.index(ids.shape[1], count, 400)).amax(1).view(-1, 1, 1, 1)
+        )  # an id of the first frame
         mine = labels == torch.where(wanted == IGNORE, 1, wanted.clamp(min=1))
         centre, _ = _middle(mine[:, 0])
-        zoom = dice.uniform(count, 1, low=0.5, high=1.0) * path(dice, count, frames, dice.uniform(count, 1) * 0, .01, .01).exp()[..., 0]
+        zoom = (
+            dice.uniform(count, 1, low=0.5, high=1.0)
+            * path(dice, count, frames, dice.uniform(count, 1) * 0, 0.01, 0.01).exp()[..., 0]
+        )
         stretch = torch.full_like(zoom, width / height) * dice.uniform(count, 1, low=0.8, high=1.25)
         angle = path(dice, count, frames, dice.normal(count, 1, std=0.05), 0.01, 0.01)[..., 0]
         matrix = turn(angle, zoom * (width / height) ** -0.5 * 1.05, stretch) * _flip(dice, count)
@@ -152,7 +170,9 @@ class ClipMaker:
 
     def _blob(self, count: int, size: int) -> Tensor:
         """Random smooth shapes (B,S,S), about a third of the square."""
-        bumps = F.interpolate(self.dice.normal(count, 1, 6, 6), size=(size, size), mode="bicubic", align_corners=True)[:, 0]
+        bumps = F.interpolate(
+            self.dice.normal(count, 1, 6, 6), size=(size, size), mode="bicubic", align_corners=True
+        )[:, 0]
         line = torch.linspace(-1, 1, size, device=bumps.device)
         radius = (line.view(1, -1, 1) ** 2 + line.view(1, 1, -1) ** 2).sqrt()
         return (0.55 + 0.25 * bumps - radius > 0).float()
@@ -179,7 +199,9 @@ class ClipMaker:
         line = torch.arange(-3, 4, device=frames.device).float()
         y, x = torch.meshgrid(line, line, indexing="ij")
         across = (x * direction.sin() - y * direction.cos()).abs()
-        kernel = (1 - across).clamp(min=0) * (x.square() + y.square() <= self.dice.uniform(rows, 1, 1, low=1, high=10))
+        kernel = (1 - across).clamp(min=0) * (
+            x.square() + y.square() <= self.dice.uniform(rows, 1, 1, low=1, high=10)
+        )
         still = torch.zeros(7, 7, device=frames.device)
         still[3, 3] = 1
         blurred = self.dice.chance(rows, 1, 1, p=0.16)
@@ -202,7 +224,9 @@ def _flip(dice: Dice, count: int) -> Tensor:
 
 
 def _middle(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre (B,2) and half extent (B,) of masks (B,H,W), in grid units; the picture's middle for an empty mask."""
+    """Centre (B,2) and half extent (B,) of masks (B,H,W), in grid units; the picture's middle for an empty
+    mask.
+    """
     weight = mask.float() + 1e-6
     total = weight.sum((1, 2))
     height, width = mask.shape[1:]
@@ -223,4 +247,6 @@ def _points(grid: Tensor, number: int, known: Tensor | None) -> Tensor:
 
 
 def _cover(points: Tensor, covers: Tensor, grid: Tensor, number: int) -> Tensor:
-    return torch.where(covers[:, :, STRIDE // 2::STRIDE, STRIDE // 2::STRIDE, None], _points(grid, number, None), points)
+    return torch.where(
+        covers[:, :, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE, None], _points(grid, number, None), points
+    )

@@ -2,6 +2,7 @@
 
 Legend: B clips, T frames, K objects a clip, N = B*K rows (as in `compact.py`).
 """
+
 from __future__ import annotations
 
 import torch
@@ -15,19 +16,20 @@ from .clicks import first_clicks, next_clicks
 from .losses import correspondence, segmentation, transported
 from .synth import IGNORE, Batch
 
-KEY_WEIGHT = 0.25         # of the two key losses beside the segmentation loss
-ABSENT = -12.0            # logit of an object slot that this clip does not use
+KEY_WEIGHT = 0.25  # of the two key losses beside the segmentation loss
+ABSENT = -12.0  # logit of an object slot that this clip does not use
 
 
 def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0) -> dict[str, Tensor]:
-    """Losses of propagating the first frame's mask through the clip, each frame's prediction joining the memory.
+    """Losses of propagating the first frame's mask through the clip, each frame's prediction joining the
+    memory.
 
     objects: slots used (1: label 2 counts as background).  Returns scalars: loss, seg, keys, iou.
     """
     labels = batch.labels if objects > 1 else torch.where(batch.labels == 2, 0, batch.labels)
     features = _encode(network, batch.frames)
     size = batch.frames.shape[-2:]
-    masks = _one_hot(labels[:, 0], objects)                                   # (B,K,H,W)
+    masks = _one_hot(labels[:, 0], objects)  # (B,K,H,W)
     present = masks.flatten(2).sum(2) > 0
     keys, values, seg, iou = [], [], [], []
     for t, query in enumerate(features):
@@ -43,15 +45,24 @@ def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0)
             values.append(value)
     key_loss = _key_losses(features, labels, batch.points, objects)
     seg_loss = torch.stack(seg).mean()
-    return {"loss": seg_loss + KEY_WEIGHT * key_loss, "seg": seg_loss, "keys": key_loss, "iou": torch.stack(iou).mean()}
+    return {
+        "loss": seg_loss + KEY_WEIGHT * key_loss,
+        "seg": seg_loss,
+        "keys": key_loss,
+        "iou": torch.stack(iou).mean(),
+    }
 
 
-def click(network: CompactSTM, batch: Batch, rounds: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Losses of segmenting the first frame from simulated clicks, each round adding one where the error is largest."""
+def click(
+    network: CompactSTM, batch: Batch, rounds: int, generator: torch.Generator, hardest: float = 1.0
+) -> dict[str, Tensor]:
+    """Losses of segmenting the first frame from simulated clicks, each round adding one where the error is
+    largest.
+    """
     labels = torch.where(batch.labels[:, 0] == 2, 0, batch.labels[:, 0])
     (query,) = _encode(network, batch.frames[:, :1])
     truth = labels == 1
-    points = first_clicks(truth, generator)                                   # (B,1,3)
+    points = first_clicks(truth, generator)  # (B,1,3)
     masks = torch.zeros_like(truth, dtype=torch.float32)
     present = truth.flatten(1).any(1, keepdim=True)
     seg, iou = [], []
@@ -59,7 +70,7 @@ def click(network: CompactSTM, batch: Batch, rounds: int, generator: torch.Gener
         discs = click_maps(points, *truth.shape[1:])
         key, value = network.encode_memory(batch.frames[:, 0], masks, query, discs)
         logits = network.decode(_read(query, [key], [value], 1), query)[:, None]
-        seg.append(segmentation(logits, torch.where(present[..., None], labels, IGNORE)))
+        seg.append(segmentation(logits, torch.where(present[..., None], labels, IGNORE), hardest))
         masks = logits[:, 0].sigmoid().detach()
         iou.append(_iou(masks[:, None], labels, present))
         points = torch.cat([points, next_clicks(masks > 0.5, truth, labels == IGNORE, generator)], dim=1)
@@ -75,8 +86,14 @@ def _encode(network: CompactSTM, frames: Tensor) -> list[QueryFeatures]:
     def at(features: Tensor, t: int) -> Tensor:
         return features.chunk(length)[t]
 
-    return [QueryFeatures(at(whole.key, t), tuple(at(f, t) for f in whole.for_value),
-                          tuple(at(f, t) for f in whole.for_decoder)) for t in range(length)]
+    return [
+        QueryFeatures(
+            at(whole.key, t),
+            tuple(at(f, t) for f in whole.for_value),
+            tuple(at(f, t) for f in whole.for_decoder),
+        )
+        for t in range(length)
+    ]
 
 
 def _read(query: QueryFeatures, keys: list[Tensor], values: list[Tensor], objects: int) -> Tensor:
@@ -91,12 +108,18 @@ def _read(query: QueryFeatures, keys: list[Tensor], values: list[Tensor], object
 def _key_losses(features: list[QueryFeatures], labels: Tensor, points: Tensor, objects: int) -> Tensor:
     """Both key losses of the last frame against the first and of the second against the first."""
     total = []
-    small = [F.avg_pool2d(torch.cat([(labels[:, t] == 0).unsqueeze(1), _one_hot(labels[:, t], objects)], 1).float(), 16)
-             for t in range(len(features))]
+    small = [
+        F.avg_pool2d(
+            torch.cat([(labels[:, t] == 0).unsqueeze(1), _one_hot(labels[:, t], objects)], 1).float(), 16
+        )
+        for t in range(len(features))
+    ]
     for t in {1, len(features) - 1}:
         query, memory = features[t].key, features[0].key
-        total.append(correspondence(query, memory, points[:, t], points[:, 0])
-                     + transported(query, memory, small[0], small[t]))
+        total.append(
+            correspondence(query, memory, points[:, t], points[:, 0])
+            + transported(query, memory, small[0], small[t])
+        )
     return torch.stack(total).mean()
 
 
