@@ -14,9 +14,7 @@ import numpy as np
 from stm_core.containers import VIDEO_CODECS, open_container
 from stm_core.errors import VideoError
 from stm_core.limits import VideoLimits, decoder_pixels
-from stm_core.upright import Upright
-
-WINDOW_BYTES = 96 * 2**20  # decoded frames held at once while reading backwards
+from stm_core.upright import WINDOW_BYTES, Upright
 
 
 @dataclass

@@ -54,6 +54,7 @@ class VideoLimits:
 
 
 SAFE_LIMITS = VideoLimits()
+NO_LIMITS = VideoLimits(None, None, None, None)
 
 
 def decoder_pixels(limits: VideoLimits) -> int:

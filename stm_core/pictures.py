@@ -8,6 +8,7 @@ import re
 import struct
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stm_core.errors import LimitError, VideoError
 from stm_core.limits import VideoLimits
-from stm_core.upright import over_background
+from stm_core.upright import WINDOW_BYTES, over_background
 
 FOLDER_FPS = 24  # pictures carry no clock; DAVIS is shown at 24
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -231,3 +232,38 @@ def _whole_webp(path: Path, limits: VideoLimits) -> tuple[bytes, list[float], bo
         end = following
     stated = struct.unpack("<I", data[4:8])[0] + 8
     return data[:4] + struct.pack("<I", end - 8) + data[8:end], durations, stated <= end
+
+
+def open_pictures(path: Path, kind: str, limits: VideoLimits) -> PictureList | AnimatedWebP:
+    """The pictures of a "folder", "zip" or "webp".  Raises VideoError, LimitError."""
+    return AnimatedWebP(path, limits) if kind == "webp" else PictureList(path, limits)
+
+
+def numbered(
+    pictures: PictureList | AnimatedWebP, start: int, stop: int | None, reverse: bool, max_side: int | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(number, rgb) of pictures start .. stop - 1, scaled down to max_side; or the same from the end."""
+    stop = len(pictures) if stop is None else min(stop, len(pictures))
+    if not reverse:
+        yield from ((n, _fit(pictures.frame(n), max_side)) for n in range(start, stop))
+        return
+    # a WebP can only be decoded forwards: each step back would begin at the first frame again
+    window = (
+        max(4, WINDOW_BYTES // (pictures.width * pictures.height * 3))
+        if isinstance(pictures, AnimatedWebP)
+        else 1
+    )
+    while stop > start:
+        low = max(start, stop - window)
+        held = [(n, _fit(pictures.frame(n), max_side)) for n in range(low, stop)]
+        yield from reversed(held)
+        stop = low
+
+
+def _fit(rgb: np.ndarray, max_side: int | None) -> np.ndarray:
+    height, width = rgb.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return rgb
+    scale = max_side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))

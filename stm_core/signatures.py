@@ -62,7 +62,7 @@ def kind_of(file: BinaryIO, name: str) -> str:
             return "apng"
         raise _still(name, "PNG")
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        if head[12:16] == b"VP8X" and head[20] & 0x02:
+        if head[12:16] == b"VP8X" and len(head) > 20 and head[20] & 0x02:
             return "webp"
         raise _still(name, "WebP")
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):

@@ -7,7 +7,7 @@ import av
 import av.error
 
 from stm_core.containers import AUDIO_CODECS, open_container
-from stm_core.limits import VideoLimits
+from stm_core.limits import NO_LIMITS
 
 # muxer -> (codecs that are copied as they are, encoder for all others, sample format, rates it can have)
 TARGETS = {
@@ -41,7 +41,7 @@ class SoundTrack:
     @classmethod
     def open(cls, info, out, muxer: str, offset: float, warnings: list[str]) -> "SoundTrack | None":
         """A SoundTrack, or None with a warning when this sound cannot be carried over."""
-        source = open_container(info.path, info.container, VideoLimits(None, None, None, None))
+        source = open_container(info.path, info.container, NO_LIMITS)
         track = source.streams.audio[0]
         try:
             if track.codec_context is None or track.codec_context.name not in AUDIO_CODECS:

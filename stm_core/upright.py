@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+WINDOW_BYTES = 96 * 2**20  # decoded frames held at once while reading backwards
 BACKGROUND = 255  # what shows through transparent parts: white, as on most pages
 ODDEST_ASPECT = 5  # a pixel aspect beyond 1:5 or 5:1 is taken for damage
 MATRIX_601, MATRIX_709 = 5, 1  # AVColorSpace numbers

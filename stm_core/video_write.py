@@ -16,6 +16,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from stm_core.containers import file_url
 from stm_core.errors import OptionError, VideoError
+from stm_core.limits import NO_LIMITS
 from stm_core.sound import SoundTrack
 from stm_core.upright import MATRIX_601, MATRIX_709
 from stm_core.video import VideoInfo, probe
@@ -67,7 +68,7 @@ class VideoWriter:
         self._offset = offset
         self._muxer, codec, self._format, self._channels, options = KINDS[kind]
         self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
-        info = probe(source) if source is not None else None
+        info = probe(source, NO_LIMITS) if source is not None else None
         self._source = info
         self._clock = info.time_base if info else Fraction(1, 90_000)
         self._fps = fps or (info.fps if info else 24.0)

@@ -431,5 +431,28 @@ def test_a_closed_reader_yields_nothing_more(every):
     assert list(reader) == []
 
 
+def test_live_recordings_without_an_index_are_read(tmp_path):
+    """What a browser records: no duration, no cues, open-ended lengths."""
+    path = clips.write(tmp_path / "live.webm", "webm", frames=60, gop=20, muxer_options={"live": "1"})
+    info = probe(path)
+    assert info.frames == 60 and info.seconds == pytest.approx(6, abs=0.11) and info.warnings == ()
+    assert read(path)[0] == list(range(60)) and read(path, reverse=True)[0] == list(range(59, -1, -1))
+    assert [clips.number_of(read_frame(path, n)) for n in (50, 10)] == [50, 10]
+
+
+def test_webp_is_read_backwards_in_windows(tmp_path, monkeypatch):
+    monkeypatch.setattr("stm_core.pictures.WINDOW_BYTES", 7 * clips.SIZE[0] * clips.SIZE[1] * 3)
+    path = clips.write_webp(tmp_path / "long.webp", 30)
+    assert read(path, reverse=True, start=2)[0] == list(range(29, 1, -1))
+
+
+def test_alpha_webm_keeps_the_sound_too(tmp_path):
+    source = clips.write(tmp_path / "in.mp4", audio="aac")
+    with VideoWriter(tmp_path / "cut.webm", 128, 96, source=source, kind="webm-alpha") as writer:
+        for n in range(20):
+            writer.write(np.dstack([clips.frame(n), np.full(clips.SIZE, 200, np.uint8)]), n / 10)
+    assert sound_of(tmp_path / "cut.webm")[2] == pytest.approx(sound_of(source)[2], abs=0.06)
+
+
 def test_no_limit_is_possible(every):
     assert probe(every["mp4"], VideoLimits(None, None, None, None)).frames == 20
