@@ -106,9 +106,7 @@ class Decoder:
         self.container.close()
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, int, av.VideoFrame]]:
-        """(number, tick, frame) from frame `start` on; seeks when the index knows how, else decodes from the
-        beginning.
-        """
+        """(number, tick, frame) from frame `start` on; seeks where it can, else decodes from the start."""
         key = self.index.keyframe_before(start) if self.kind not in ("gif", "apng") else 0
         found = False
         if key > 0:

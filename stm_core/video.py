@@ -4,6 +4,7 @@ A clip is never held in memory: frames are decoded as they are asked for, and ag
 is needed.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -17,6 +18,8 @@ from stm_core.limits import SAFE_LIMITS, VideoLimits
 from stm_core.pictures import numbered, open_pictures
 from stm_core.signatures import cut_short
 from stm_core.upright import Upright
+
+log = logging.getLogger(__name__)
 
 __all__ = ["VideoInfo", "VideoLimits", "VideoReader", "probe", "read_frame", "read_video"]
 
@@ -97,7 +100,10 @@ class VideoReader:
 
     def close(self) -> None:
         """Let go of the file; the reader yields nothing more."""
-        self._frames.close()
+        try:
+            self._frames.close()
+        except ValueError:  # another thread is just decoding a frame; the file is let go with the reader
+            log.debug("%s was closed while a frame was decoded", self.info.path.name)
 
     def _read_container(self) -> Iterator[np.ndarray]:
         start, stop, reverse, max_side = self._range
