@@ -7,6 +7,7 @@ every clip; a second run does what is missing, and what has changed in the list 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import subprocess
@@ -63,9 +64,9 @@ def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
             raise OptionError(
                 f"{path}, line {number}: --out belongs to the command, not to a line; remove it"
             )
-        words = _relative_to(path.parent, words)
+        words = _relative_to(path.parent.resolve(), words)
         name = _unique(Path(words[0]).stem or "clip", taken)
-        jobs.append(Job(name, (*shared, *words), str(out / name)))
+        jobs.append(Job(name, (*shared, *words), str(out.resolve() / name)))
     if not jobs:
         raise OptionError(
             f"the list {path} has no clip; write `CLIP --mask M.png` or `CLIP --click X,Y` on a line"
@@ -167,7 +168,7 @@ def _local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
     """Run jobs in child processes, `workers` at a time; yields in the order of finishing."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(run_job, job.command, job.out, threads): job for job in jobs}
+        running = {pool.submit(run_job, job.command, job.out, threads, os.getcwd()): job for job in jobs}
         try:
             while running:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -178,12 +179,16 @@ def _local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
                 future.cancel()
 
 
-def run_job(command: Sequence[str], out: str, threads: int) -> dict:
-    """Run one clip in a process of its own: status, seconds, frames, error (its last line, or None)."""
+def run_job(command: Sequence[str], out: str, threads: int, folder: str) -> dict:
+    """Run one clip in a process of its own: status, seconds, frames, error.
+
+    folder: where relative paths begin.  error: what the process said last, or None.
+    """
     begin = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path()}
     child = subprocess.run(
         command,
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -228,11 +233,11 @@ def _ray(jobs: Sequence[Job], address: str, workers: int) -> Iterator[tuple[Job,
             "or leave --ray out for plain local processes"
         ) from error
     local = {"num_cpus": workers} if not address else {"address": address}
-    ray.init(**local, log_to_driver=False, include_dashboard=False if not address else None)
+    ray.init(**local, log_to_driver=False, logging_level=logging.ERROR)
     try:
         remote = ray.remote(num_cpus=1, max_retries=2)(run_job)
         threads = max(1, (os.cpu_count() or 1) // workers)
-        running = {remote.remote(job.command, job.out, threads): job for job in jobs}
+        running = {remote.remote(job.command, job.out, threads, os.getcwd()): job for job in jobs}
         yield from _ray_results(ray, running)
     finally:
         ray.shutdown()

@@ -2,7 +2,7 @@
 
 Protocol: semi-supervised.  The first frame is given and the last one is not scored, for DAVIS-2017 and
 DAVIS-2016 alike (both official evaluations use annotations [1:-1]).  2016: every labelled pixel is one object
-(masks are 0/255 there).  2017: objects 1 to the largest id of the first annotation; 255 is void and not scored.
+(masks are 0/255 there).  2017: objects 1 to the largest id of the first annotation; 255 is void, not scored.
 `mean`, `recall` and `decay` are averaged over all objects of all sequences.
 Sources: Perazzi et al., CVPR 2016; Pont-Tuset et al., arXiv 1704.00675.
 """

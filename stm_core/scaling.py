@@ -38,7 +38,8 @@ def processed_size(height: int, width: int, size: int | None) -> tuple[int, int]
 
 def to_network(image: np.ndarray, size: int | None, device: torch.device) -> Tensor:
     """A frame uint8 (H, W, 3) as float32 (1, 3, Hp, Wp) in [0, 1], scaled and padded, channels_last."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1).unsqueeze(0)
+    image = np.require(image, requirements=("C", "W"))
+    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1).unsqueeze(0)
     wanted = processed_size(*image.shape[:2], size)
     if wanted != image.shape[:2]:
         pixels = pixels if pixels.device.type == "cpu" else pixels.float()  # CUDA has no uint8 resize
@@ -49,7 +50,7 @@ def to_network(image: np.ndarray, size: int | None, device: torch.device) -> Ten
 def masks_of(labels: np.ndarray, ids: Sequence[int], size: int | None, device: torch.device) -> Tensor:
     """One soft mask for each id, float32 (N, H', W') at the processed size, from labels uint8 (H, W)."""
     wanted = torch.tensor(list(ids), dtype=torch.uint8, device=device).view(-1, 1, 1)
-    masks = (torch.from_numpy(np.ascontiguousarray(labels)).to(device) == wanted).float()
+    masks = (torch.from_numpy(np.require(labels, requirements=("C", "W"))).to(device) == wanted).float()
     smaller = processed_size(*labels.shape, size)
     if smaller == labels.shape:
         return masks

@@ -21,7 +21,7 @@ def outcomes(monkeypatch):
     """Stands in for the processes: what each clip's run gives, by name, and which were run."""
     given, ran = {}, []
 
-    def run_job(command, out, threads):
+    def run_job(command, out, threads, folder):
         name = Path(out).name
         ran.append(name)
         status = given.get(name, "done")
@@ -96,14 +96,14 @@ def test_a_second_run_does_what_is_missing_or_changed(tmp_path, outcomes):
 
 def test_a_crashed_process_is_told_by_its_code(tmp_path):
     command = [sys.executable, "-c", "import os; os.abort()"]
-    outcome = batch.run_job(command, str(tmp_path), 1)
+    outcome = batch.run_job(command, str(tmp_path), 1, str(tmp_path))
     assert outcome["status"] == "failed"
     assert "code -6" in outcome["error"]
 
 
 def test_the_last_line_of_a_failed_process_is_its_error(tmp_path):
     program = "import sys; print('noise', file=sys.stderr); sys.exit('stm_core: no such clip')"
-    outcome = batch.run_job([sys.executable, "-c", program], str(tmp_path), 1)
+    outcome = batch.run_job([sys.executable, "-c", program], str(tmp_path), 1, str(tmp_path))
     assert outcome["error"] == "no such clip"
 
 
