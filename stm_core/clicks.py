@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import readout
 from .compact import click_maps
-from .errors import PromptError
+from .errors import MaskError, PromptError
 from .network import Network, QueryFeatures, aggregate, pad, unpad
 from .prompts import Click, Prompt, check_inside, checked_labels
 from .scaling import check_image, enlarge, masks_of, place, processed_size, to_network
@@ -44,7 +44,10 @@ def segment_frame(
     prompt = Prompt.from_clicks(clicks)
     labels = np.zeros(shape, np.uint8) if mask is None else checked_labels(mask)
     if labels.shape != shape:
-        raise PromptError(f"the mask is {labels.shape}, the frame {shape}; give the mask of this frame")
+        raise MaskError(
+            f"the mask is {labels.shape[1]}x{labels.shape[0]}, the frame {shape[1]}x{shape[0]}; "
+            "give the mask of this frame"
+        )
     frame = to_network(image, size, device)
     query = model.network.encode_query(frame)
     ids = sorted({*prompt.objects, *np.unique(labels).tolist()} - {0})

@@ -172,15 +172,13 @@ class MemoryBank:
         partial = self._presence() is not None
         return self._storage.layout.read_peak_bytes(len(self._frames), self.config, partial)
 
-    @property
-    def unbounded_bytes(self) -> int:
-        """What the bank would hold by now under `every-5`, with the same frames pinned."""
+    def unbounded_bytes(self, t: int) -> int:
+        """What the bank would hold after frame t under `every-5`, with the same frames pinned."""
         if not self._frames:
             return 0
-        extra = sum(not frame.due and frame.t != self._last for frame in self._frames if frame.pinned)
-        return self.frame_bytes * (
-            extra + published_frames(abs(self._last - self._origin), self.config.every)
-        )
+        every = self.config.every
+        extra = sum((pinned - self._origin) % every != 0 for pinned in self.pinned if pinned != t)
+        return self.frame_bytes * (extra + published_frames(abs(t - self._origin), every))
 
     def _due(self, t: int) -> bool:
         if self.config.preset not in ("every-5", "bounded"):

@@ -70,7 +70,7 @@ class Propagator:
             labels=labels,
             objects=self.objects,
             confidence=confidence,
-            memory=self._report(usage),
+            memory=self._report(index, usage),
             seconds=time.perf_counter() - begin,
             prompted=bool(prompts),
             _masks=result_masks,
@@ -207,7 +207,7 @@ class Propagator:
             key, value = self.model.network.encode_memory(frame, pad(masks), query)
             self.bank.write(index, key, value, pinned=bool(spoken), present=present)
 
-    def _report(self, usage: dict[int, float]) -> MemoryReport:
+    def _report(self, index: int, usage: dict[int, float]) -> MemoryReport:
         bank = self.bank
         return MemoryReport(
             nbytes=bank.nbytes,
@@ -215,7 +215,7 @@ class Propagator:
             pinned=tuple(bank.pinned),
             read_peak_bytes=bank.read_peak_bytes,
             usage=usage,
-            unbounded_bytes=bank.unbounded_bytes,
+            unbounded_bytes=bank.unbounded_bytes(index),
         )
 
 

@@ -56,7 +56,9 @@ def colour_model(shared_keys: bool = True, takes_clicks: bool = True) -> Model:
 def squares(
     frames: int, height: int = 64, width: int = 96, objects: int = 1, ids: tuple[int, ...] | None = None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Frames and labels of coloured squares on the 16-pixel grid, each in its own row, moving right and around."""
+    """Frames and labels of coloured squares on the 16-pixel grid, each in its own row, moving right and
+    around.
+    """
     ids = ids or tuple(range(1, objects + 1))
     clip = []
     for t in range(frames):

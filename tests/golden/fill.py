@@ -1,9 +1,10 @@
-"""Reproducible numbers for every tensor of the published checkpoint, from its names alone; no trained weights.
+"""Reproducible numbers for every tensor of the published checkpoint, from its names alone; no trained
+weights.
 
-`layout.json` lists name (without `module.`), shape and dtype. Each tensor is drawn from NumPy's RandomState seeded
-with crc32(name) + seed, and scaled so that activations keep a useful range. The `.npz` files beside it hold what
-the reference implementation gives with these numbers: frames (T, H, W, 3) uint8, first (H, W) uint8,
-probs (T, objects + 1, H, W) float32, every (each n-th frame is stored), fill_seed.
+`layout.json` lists name (without `module.`), shape and dtype. Each tensor is drawn from NumPy's RandomState
+seeded with crc32(name) + seed, and scaled so that activations keep a useful range. The `.npz` files beside it
+hold what the reference implementation gives with these numbers: frames (T, H, W, 3) uint8, first (H, W)
+uint8, probs (T, objects + 1, H, W) float32, every (each n-th frame is stored), fill_seed.
 """
 
 import json

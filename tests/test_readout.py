@@ -1,0 +1,165 @@
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from stm_core.readout import CHUNK_BYTES, chunk_rows, maps, read, read_peak_bytes, rows
+
+
+def some(batch=1, frames=3, positions=5, objects=2, key=4, value=6, queries=7, seed=0, dtype=torch.float32):
+    random = torch.Generator().manual_seed(seed)
+    keys = torch.randn(batch, frames, positions, key, generator=random, dtype=dtype)
+    values = torch.randn(batch, frames, positions, objects, value, generator=random, dtype=dtype)
+    return keys, values, torch.randn(1, queries, key, generator=random, dtype=dtype)
+
+
+def plainly(keys, values, query, scale):
+    """The read as the paper writes it, affinity and all."""
+    affinity = torch.einsum("bqc,bmc->bqm", query.expand(len(keys), -1, -1), keys.flatten(1, 2)) * scale
+    return torch.einsum("bqm,bmnc->bnqc", affinity.softmax(-1), values.flatten(1, 2))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_read_is_softmax_attention_in_any_chunks(batch, chunk):
+    keys, values, query = some(batch, queries=40)
+    result = read([keys], [values], query, scale=0.5, chunk_bytes=chunk)
+    torch.testing.assert_close(result.value, plainly(keys, values, query, 0.5))
+
+
+def test_readout_of_one_memory_cell_returns_its_value():
+    keys, values, query = some(frames=1, positions=1)
+    expected = values[0, 0, 0].unsqueeze(1).expand(-1, 7, -1)
+    torch.testing.assert_close(read([keys], [values], query, scale=1.0).value[0], expected)
+
+
+def test_order_and_blocks_of_frames_do_not_matter():
+    keys, values, query = some()
+    whole = read([keys], [values], query, scale=1.0)
+    split = read([keys[:, 2:], keys[:, :2]], [values[:, 2:], values[:, :2]], query, scale=1.0)
+    torch.testing.assert_close(split.value, whole.value)
+    torch.testing.assert_close(split.usage, whole.usage[[2, 0, 1]])
+
+
+def test_top_k_of_all_positions_is_the_full_read():
+    keys, values, query = some()
+    full = read([keys], [values], query, scale=1.0)
+    for k in (15, 99):
+        torch.testing.assert_close(read([keys], [values], query, scale=1.0, top_k=k).value, full.value)
+
+
+def test_top_1_returns_the_value_of_the_best_match():
+    keys, values, query = some(objects=1)
+    best = (query @ keys.flatten(1, 2).transpose(1, 2)).argmax(-1)[0]
+    result = read([keys], [values], query, scale=1.0, top_k=1)
+    torch.testing.assert_close(result.value[0, 0], values.flatten(1, 2)[0, best, 0])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_frames_that_do_not_know_an_object_are_left_out_of_its_softmax(shared):
+    keys, values, query = some(batch=1 if shared else 2, objects=2 if shared else 1)
+    present = torch.tensor([[True, True, True], [True, False, True]])
+    shaped = present.unsqueeze(0) if shared else present.unsqueeze(1)
+    result = read([keys], [values], query, scale=1.0, present=shaped).value.flatten(0, 1)
+    full = read([keys], [values], query, scale=1.0).value.flatten(0, 1)
+    some_frames = [0, 2]
+    less = read([keys[:, some_frames]], [values[:, some_frames]], query, scale=1.0).value.flatten(0, 1)
+    torch.testing.assert_close(result[0], full[0])
+    torch.testing.assert_close(result[1], less[1])
+
+
+def test_an_object_present_nowhere_reads_zeros_and_uses_nothing():
+    keys, values, query = some()
+    present = torch.tensor([[[True, False, False], [False, False, False]]])
+    result = read([keys], [values], query, scale=1.0, present=present)
+    assert result.value[0, 1].abs().max() == 0 and result.value.isfinite().all()
+    torch.testing.assert_close(result.usage, torch.tensor([1.0, 0, 0]))
+
+
+def test_usage_is_the_share_of_the_softmax_mass():
+    keys, values, query = some()
+    weights = (query @ keys.flatten(1, 2).transpose(1, 2)).softmax(-1)
+    expected = weights.unflatten(-1, (3, 5)).sum((0, 1, 3)) / 7
+    for chunk in (None, 1):
+        usage = read([keys], [values], query, scale=1.0, chunk_bytes=chunk).usage
+        torch.testing.assert_close(usage, expected)
+        assert usage.sum() == pytest.approx(1)
+
+
+def test_large_affinities_do_not_overflow():
+    keys, values, query = some()
+    assert read([keys], [values], query, scale=1e6).value.isfinite().all()
+
+
+def test_gradients_are_right():
+    keys, values, query = some(positions=2, queries=20, dtype=torch.float64)
+    inputs = [tensor.requires_grad_() for tensor in (keys, values, query)]
+
+    def value(keys, values, query, **options):
+        return read([keys], [values], query, scale=0.7, chunk_bytes=1, **options).value
+
+    assert torch.autograd.gradcheck(value, inputs, fast_mode=True)
+    assert torch.autograd.gradcheck(lambda *three: value(*three, top_k=3), inputs, fast_mode=True)
+
+
+def test_rows_and_maps_are_inverse_and_copy_nothing_when_channels_last():
+    image = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    assert rows(image).data_ptr() == image.data_ptr() and rows(image).is_contiguous()
+    assert torch.equal(maps(rows(image), 4, 5), image)
+
+
+def test_chunks_are_even_and_fit():
+    assert chunk_rows(1620, 1, "cpu") == 1620
+    step = chunk_rows(1620, 6 * 1620 * 2, "cpu")
+    assert step * 6 * 1620 * 2 <= CHUNK_BYTES["cpu"] and step == 810
+
+
+class Peak(TorchDispatchMode):
+    """Bytes of all tensors made inside that were alive at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive, self.peak = {}, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(tensor, torch.Tensor) and not func.is_view:
+                self._watch(tensor.untyped_storage())
+        return result
+
+    def _watch(self, storage):
+        import weakref
+
+        if storage.data_ptr() in self.alive or not storage.nbytes():
+            return
+        self.alive[storage.data_ptr()] = storage.nbytes()
+        self.peak = max(self.peak, sum(self.alive.values()))
+        weakref.finalize(storage, self.alive.pop, storage.data_ptr(), None)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {},
+        {"objects": 3},
+        {"batch": 3, "objects": 1},
+        {"top_k": 20},
+        {"chunk_bytes": 2**20},
+        {"partial": True, "objects": 2},
+    ],
+    ids=str,
+)
+def test_the_affinity_never_exists_and_the_closed_form_bounds_what_is_allocated(case):
+    sizes = {"batch": 1, "frames": 6, "positions": 600, "objects": 1, **case}
+    options = {name: sizes.pop(name) for name in ("top_k", "chunk_bytes", "partial") if name in sizes}
+    keys, values, query = some(**sizes, key=16, value=32, queries=600)
+    present = None
+    if options.pop("partial", False):
+        present = torch.ones(1, 2, 6, dtype=torch.bool)
+        present[0, 1, 2] = False
+    with Peak() as measured:
+        read([keys], [values], query, scale=1.0, present=present, **options)
+    predicted = read_peak_bytes(
+        **sizes, channels=(16, 32), itemsize=4, partial=present is not None, **options
+    )
+    assert measured.peak <= predicted <= 1.1 * measured.peak
