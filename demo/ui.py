@@ -13,6 +13,7 @@ from demo import api, examples, render, views
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.handlers import Handlers
+from demo.house import keep_house, period
 from demo.limits import Limits
 from demo.runs import Runs
 from demo.session import Session
@@ -33,13 +34,14 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
     engine = Engine(model, guard)
     handlers, runs = Handlers(engine, guard, limits, examples_folder), Runs(engine, guard, limits)
     with gr.Blocks(title="STM Live", analytics_enabled=False, fill_width=True,
-                   delete_cache=(600, 60 * limits.lifetime_minutes)) as page:
+                   delete_cache=(period(limits.lifetime_minutes), 60 * limits.lifetime_minutes)) as page:
         session = gr.State(time_to_live=60 * limits.lifetime_minutes, delete_callback=handlers.leave)
         parts = _layout(limits, examples.gallery(guard, examples_folder, limits.root))
         _Wiring(page, session, parts, handlers, runs).connect()
         api.add(handlers, runs)
     page.queue(max_size=limits.queue_size, default_concurrency_limit=4)
     page.handlers = handlers
+    keep_house(handlers.sweep, limits.lifetime_minutes)
     return page
 
 

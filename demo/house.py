@@ -1,0 +1,27 @@
+"""Keeping house: visitors' files go when their lifetime is over, also when nobody comes any more."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+def period(lifetime_minutes: float) -> int:
+    """Seconds between two rounds: by so much a file may outlive its time."""
+    return int(min(600, max(1, 30 * lifetime_minutes)))
+
+
+def keep_house(sweep: Callable[[], object], lifetime_minutes: float) -> threading.Event:
+    """Call `sweep` every `period` in a thread of its own, until the event that comes back is set."""
+    closed = threading.Event()
+
+    def rounds():
+        while not closed.wait(period(lifetime_minutes)):
+            try:
+                sweep()
+            except OSError:   # a full or failing disk: the next round may succeed
+                log.exception("could not remove old files")
+
+    threading.Thread(target=rounds, name="keep-house", daemon=True).start()
+    return closed

@@ -1,0 +1,273 @@
+"""Eight visitors at once, for three minutes: python tests/load.py [--visitors 8] [--minutes 3] [--weights W]
+
+Starts the page in a process of its own and lets every visitor (a gradio_client) segment a clip of its own,
+click, change its mind half-way, and send broken files and requests.  Each answer is compared with the one
+that the same visitor got while alone.  Prints a Markdown table; exit code 1 when a request failed, when an
+answer was another visitor's, or when files stayed behind after their lifetime.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+import zipfile
+from collections import Counter
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+ROOT = Path(__file__).resolve().parent.parent
+LIFETIME_MINUTES = 1
+REFUSALS = {  # a name, and what is wrong with the request
+    "text": {"clip": b"hello, I am a film", "clicks": [[0, 5, 5, 1, 1]]},
+    "playlist": {"clip": b"#EXTM3U\nhttp://127.0.0.1/x.mp4\n", "clicks": [[0, 5, 5, 1, 1]]},
+    "empty": {"clip": b"", "clicks": [[0, 5, 5, 1, 1]]},
+    "cut": {"cut": 0.4, "clicks": [[0, 5, 5, 1, 1]]},
+    "outside": {"clicks": [[0, 9999, 5, 1, 1]]},
+    "no prompt": {"clicks": []},
+    "preset": {"clicks": [[0, 5, 5, 1, 1]], "preset": "everything"},
+}
+
+
+def make_clip(path: Path, number: int) -> list[list[int]]:
+    """A clip that no other visitor has (length, size, colour); the click on its object comes back."""
+    rng = np.random.default_rng(number)
+    frames, height, width = 20 + 3 * number, 96 + 16 * (number % 3), 128 + 16 * number
+    ground = np.kron(rng.integers(40, 140, (height // 8, width // 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    colour = rng.integers(0, 2, 3) * 200 + 30
+    with av.open(path, "w") as clip:
+        stream = clip.add_stream("libx264", 20)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for t in range(frames):
+            frame = ground.copy()
+            frame[20:60, 10 + t : 50 + t] = colour
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        clip.mux(stream.encode(None))
+    return [[0, 30, 40, 1, 1]]
+
+
+class Server:
+    """The page in a process of its own; `peak` is the most memory that it and its helpers took, in bytes."""
+
+    def __init__(self, folder: Path, weights: str, device: str):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.places = (folder / "clips", folder / "gradio")
+        env = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": str(self.places[1])}
+        words = [
+            "--port",
+            str(self.port),
+            "--weights",
+            weights,
+            "--device",
+            device,
+            "--cache",
+            str(self.places[0]),
+        ]
+        words += ["--lifetime-minutes", str(LIFETIME_MINUTES)]
+        self.log = folder / "log"
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py", *words],
+            cwd=ROOT,
+            env=env,
+            stdout=self.log.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+        self.peak = self.start = 0
+        self.address = f"http://127.0.0.1:{self.port}/"
+
+    def wait(self) -> None:
+        """Return when the page answers."""
+        while self.process.poll() is None:
+            try:
+                urllib.request.urlopen(self.address + "config", timeout=5).close()
+                self.start = self.bytes()
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise SystemExit(self.log.read_text())
+
+    def bytes(self) -> int:
+        """Memory now: proportional share where the system tells it, so that shared pages count once."""
+        total = 0
+        for process in [
+            psutil.Process(self.process.pid),
+            *psutil.Process(self.process.pid).children(recursive=True),
+        ]:
+            try:
+                full = process.memory_full_info()
+                total += getattr(full, "pss", 0) or full.rss
+            except psutil.Error:
+                continue  # it has just ended
+        return total
+
+    def watch(self, until: threading.Event) -> None:
+        """Keep `peak` up to date until told to stop."""
+        while not until.wait(0.5):
+            self.peak = max(self.peak, self.bytes())
+
+    def files(self) -> int:
+        """Visitors' files on the disk."""
+        return sum(path.is_file() for place in self.places for path in place.rglob("*"))
+
+
+class Visitor:
+    """One client with one clip; counts what becomes of its requests."""
+
+    def __init__(self, number: int, folder: Path, address: str):
+        self.number, self.folder, self.rng = number, folder, random.Random(number)
+        self.path = folder / f"visitor{number}.mp4"
+        self.clicks = make_clip(self.path, number)
+        self.client = Client(address, verbose=False, download_files=str(folder / f"down{number}"))
+        self.count: Counter = Counter()
+        self.told: list[str] = []
+        self.alone = (self.segment(), self.click())
+
+    def segment(self) -> str:
+        """A digest of all masks of this visitor's clip."""
+        _, archive, _ = self.client.predict(
+            video=handle_file(self.path), clicks=self.clicks, size=96, api_name="/segment"
+        )
+        with zipfile.ZipFile(archive) as pack:
+            parts = [pack.read(name) for name in sorted(pack.namelist()) if name.startswith("masks/")]
+        return hashlib.sha256(b"".join(parts)).hexdigest() + f" {len(parts)}"
+
+    def click(self) -> str:
+        """A digest of the mask of frame 3."""
+        picture = self.client.predict(
+            video=handle_file(self.path), frame=3, clicks=[row[1:] for row in self.clicks], api_name="/click"
+        )
+        return hashlib.sha256(Path(picture).read_bytes()).hexdigest()
+
+    def refused(self) -> None:
+        """A request that must be turned down."""
+        name, how = self.rng.choice(list(REFUSALS.items()))
+        path = self.path
+        if "clip" in how or "cut" in how:
+            path = self.folder / f"bad{self.number}.mp4"
+            data = self.path.read_bytes()
+            path.write_bytes(how.get("clip", data[: int(len(data) * how.get("cut", 1))]))
+        self.client.predict(
+            video=handle_file(path),
+            clicks=how["clicks"],
+            preset=how.get("preset", "bounded"),
+            api_name="/segment",
+        )
+        raise RuntimeError(f"a request that is wrong ({name}) was answered")
+
+    def cancelled(self) -> None:
+        """Change one's mind at some moment of a run."""
+        job = self.client.submit(
+            video=handle_file(self.path), clicks=self.clicks, size=96, api_name="/segment"
+        )
+        time.sleep(self.rng.uniform(0, 1.5))
+        job.cancel()
+        self.count["cancelled"] += 1
+
+    def act(self) -> None:
+        """One visit."""
+        what = self.rng.choices(("segment", "click", "refused", "cancelled"), (5, 3, 2, 2))[0]
+        try:
+            if what in ("segment", "click"):
+                same = getattr(self, what)() == self.alone[what == "click"]
+                self.count["completed" if same else "leaks"] += 1
+            else:
+                getattr(self, what)()
+        except (AppError, ValueError) as error:
+            text = str(error)
+            clear = len(text) > 20 and "Traceback" not in text and "went wrong" not in text
+            expected = what == "refused" or "queue" in text.lower()
+            self.note("refused with a message" if clear and expected else "failed", what, error)
+        except CancelledError:
+            self.count["cancelled"] += 1
+        except Exception as error:  # whatever it is, it must be counted
+            self.note("failed", what, error)
+
+    def note(self, outcome: str, what: str, error: Exception) -> None:
+        """Count an outcome, and keep what was said if it is a failure."""
+        self.count[outcome] += 1
+        if outcome == "failed":
+            self.told.append(f"visitor {self.number}, {what}: {type(error).__name__}: {error}")
+
+    def stay(self, end: float) -> None:
+        """Act until the end."""
+        while time.monotonic() < end:
+            self.act()
+
+
+def run(args: argparse.Namespace, folder: Path) -> int:
+    """Everything; the exit code."""
+    server, over = Server(folder, args.weights, args.device), threading.Event()
+    try:
+        server.wait()
+        visitors = [Visitor(number, folder, server.address) for number in range(args.visitors)]
+        threading.Thread(target=server.watch, args=(over,), daemon=True).start()
+        end = time.monotonic() + 60 * args.minutes
+        threads = [threading.Thread(target=visitor.stay, args=(end,)) for visitor in visitors]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        over.set()
+        count = sum((visitor.count for visitor in visitors), Counter())
+        for visitor in visitors:
+            print(*visitor.told, sep="\n", end="\n" * bool(visitor.told), file=sys.stderr)
+            visitor.client.close()
+        most, patience = server.files(), time.monotonic() + 60 * (LIFETIME_MINUTES + 1.5)
+        while (left := server.files()) and time.monotonic() < patience:
+            time.sleep(1)
+        rested = server.bytes()
+        alive = server.process.poll() is None
+    finally:
+        over.set()
+        server.process.terminate()
+        server.process.wait(30)
+    good = alive and not count["failed"] and not count["leaks"] and not left
+    rows = {
+        **{key: count[key] for key in ("completed", "refused with a message", "cancelled", "failed")},
+        "answers of another visitor": count["leaks"],
+        "memory before, at most, afterwards": " / ".join(
+            f"{value / 2**20:,.0f} MB" for value in (server.start, server.peak, rested)
+        ),
+        "files at the end of the visit, after their lifetime": f"{most} / {left}",
+        "server still alive": "yes" if alive else "no",
+    }
+    print(
+        f"{args.visitors} visitors, {args.minutes:g} minutes, {args.weights}, {os.cpu_count()} cores, "
+        f"{platform.machine()}, Python {platform.python_version()}\n"
+    )
+    print("| | |\n|---|---|")
+    for key, value in rows.items():
+        print(f"| {key} | {value} |")
+    return 0 if good else 1
+
+
+def main() -> int:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--visitors", type=int, default=8)
+    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--weights", default="compact")
+    parser.add_argument("--device", default="auto")
+    with tempfile.TemporaryDirectory() as folder:
+        return run(parser.parse_args(), Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
