@@ -4,14 +4,13 @@ Drawn here rather than by a plotting library: a few kB a picture, sharp at every
 variables), so that both themes work.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 from demo.session import Record, Session
 
-WIDTH, HIGH, LOW, LEFT, GAP = 440, 150, 46, 52, 22   # drawing units; about pixels in the desk layout
+WIDTH, HIGH, LOW, LEFT, GAP = 440, 142, 58, 52, 34   # drawing units; about pixels in the desk layout
 DOUBT = 0.6          # confidence below this is worth a look
 JUMP = 2.5           # so is an area that changes by this factor from one frame to the next
 MOST_POINTS = 240
@@ -46,36 +45,40 @@ def thin(points: Sequence[Point]) -> list[Point]:
 
 
 def memory_chart(points: Sequence[Point], total: int, unbounded_end: int, budget: int | None) -> str:
-    """SVG: above, the bank and the read's peak against an unbounded STM (dashed); below, the process over its start."""
+    """SVG.  Above, what is stored: the bank against an unbounded STM (dashed).  Below, what running takes: the read's
+    peak and the growth of the process since the start."""
     points = thin(points)
-    top = max([unbounded_end, 2**20, *(max(p.bank, p.read_peak, p.unbounded) for p in points)]) * 1.08
+    top = max([unbounded_end, 2**20, *(max(p.bank, p.unbounded) for p in points)]) * 1.08
     base = points[0].process if points else 0
-    grown = [p.process - base for p in points]
-    ceiling = max([16 * 2**20, *grown]) * 1.15
+    grown = [max(p.process - base, 0) for p in points]
+    ceiling = max([16 * 2**20, *grown, *(p.read_peak for p in points)]) * 1.08
+    floor = HIGH + GAP + LOW
     x = _scale(0, max(total, 1), LEFT, WIDTH - 8)
-    y = _scale(0, top, HIGH, 10)
-    z = _scale(0, ceiling, HIGH + GAP + LOW, HIGH + GAP)
-    parts = [_axis(top, y), _axis(ceiling, z, ticks=1, sign="+")]
+    y, z = _scale(0, top, HIGH, 16), _scale(0, ceiling, floor, HIGH + GAP)
+    bank = [(p.frames, p.bank) for p in points]
+    unbounded = [(p.frames, p.unbounded) for p in points]
+    parts = [_axis(top, y, 3), _axis(ceiling, z, 2), _caption("stored", 10), _caption("while running", HIGH + GAP - 6)]
     if budget is not None and budget < top:
         parts.append(f'<path class="stm-budget" d="M{LEFT} {y(budget):.1f}H{WIDTH - 8}"/>'
                      f'<text x="{WIDTH - 10}" y="{y(budget) - 4:.1f}" text-anchor="end">budget</text>')
-    ahead = [(total, unbounded_end)]
-    seen = [(p.frames, p.unbounded) for p in points]
-    parts.append(_line("stm-ahead", (seen[-1:] or [(0, 0)]) + ahead, x, y))
-    parts.append(_line("stm-unbounded", seen, x, y))
-    parts.append(_line("stm-read", [(p.frames, p.read_peak) for p in points], x, y))
-    bank = [(p.frames, p.bank) for p in points]
-    if bank:
+    if total and unbounded_end:
+        parts.append(_line("stm-ahead", (unbounded[-1:] or [(0, 0)]) + [(total, unbounded_end)], x, y))
+    parts.append(_line("stm-unbounded", unbounded, x, y))
+    if len(bank) > 1:
         parts.append(f'<path class="stm-bank-fill" d="{_path(bank, x, y)}V{HIGH}H{x(bank[0][0]):.1f}Z"/>')
     parts.append(_line("stm-bank", bank, x, y))
     parts.append(_line("stm-process", [(p.frames, g) for p, g in zip(points, grown, strict=True)], x, z))
-    bottom = HIGH + GAP + LOW
-    parts.append(f'<text x="{LEFT}" y="{bottom + 14}">frame 0</text>'
-                 f'<text x="{WIDTH - 8}" y="{bottom + 14}" text-anchor="end">{total}</text>')
+    parts.append(_line("stm-read", [(p.frames, p.read_peak) for p in points], x, z))
+    parts.append(f'<text x="{LEFT}" y="{floor + 14}">frame 0</text>'
+                 f'<text x="{WIDTH - 8}" y="{floor + 14}" text-anchor="end">{total}</text>')
     words = "Memory over the frames of the clip: " + (
         f"bank {size(points[-1].bank)}, an unbounded STM {size(points[-1].unbounded)}" if points else "no run yet")
-    return (f'<svg class="stm-chart" viewBox="0 0 {WIDTH} {bottom + 18}" role="img" aria-label="{escape(words)}">'
+    return (f'<svg class="stm-chart" viewBox="0 0 {WIDTH} {floor + 18}" role="img" aria-label="{escape(words)}">'
             f'{"".join(parts)}</svg>')
+
+
+def _caption(text: str, y: float) -> str:
+    return f'<text class="stm-panel" x="{LEFT}" y="{y}">{text}</text>'
 
 
 def _scale(low: float, high: float, start: float, end: float):
@@ -90,19 +93,18 @@ def _line(name: str, points: Sequence[tuple[float, float]], x, y) -> str:
     return f'<path class="{name}" d="{_path(points, x, y)}"/>' if len(points) > 1 else ""
 
 
-def _axis(top: float, y, ticks: int = 3, sign: str = "") -> str:
-    step = 10 ** math.floor(math.log10(top / ticks))
-    step *= next(m for m in (1, 2, 5, 10) if top / (step * m) <= ticks + 1)
-    marks = [step * i for i in range(int(top / step) + 1)]
-    if step > 2**20:                     # whole numbers of the unit that is written
-        unit = 2**30 if step >= 2**30 else 2**20
-        nice = max(round(step / unit), 1) * unit
-        marks = [nice * i for i in range(int(top / nice) + 1)]
-    lines = "".join(f'<path class="stm-grid" d="M{LEFT} {y(m):.1f}H{WIDTH - 8}"/>' for m in marks)
-    texts = "".join(
-        f'<text x="{LEFT - 6}" y="{y(m) + 4:.1f}" text-anchor="end">{sign if m else ""}{size(m) if m else "0"}</text>'
+def _axis(top: float, y, most: int) -> str:
+    """Grid lines and labels at whole numbers of one unit, at most `most` above zero."""
+    unit = next(scale for scale in (2**30, 2**20, 2**10) if top >= 2 * scale)
+    name = {2**30: "GB", 2**20: "MB", 2**10: "kB"}[unit]
+    step = 1
+    while top / unit / step > most + 0.9:
+        step = {"1": 2, "2": 5, "5": 10}[str(step)[0]] * 10 ** (len(str(step)) - 1)
+    marks = range(0, int(top / unit) + 1, step)
+    return "".join(
+        f'<path class="stm-grid" d="M{LEFT} {y(m * unit):.1f}H{WIDTH - 8}"/>'
+        f'<text x="{LEFT - 6}" y="{y(m * unit) + 4:.1f}" text-anchor="end">{f"{m:,} {name}" if m else "0"}</text>'
         for m in marks)
-    return lines + texts
 
 
 # objects over time -------------------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ def timeline(session: Session) -> str:
     rows = "".join(_row(session, subject) for subject in session.subjects)
     return (f'<div class="stm-timeline" data-start="{clip.start}" data-stop="{clip.stop}">{rows}'
             '<p class="stm-faint">Curve: area. Band below: confidence, pale where low. Click anywhere to go there; '
-            'diamonds are frames you marked.</p></div>')
+            'dotted lines are frames you marked.</p></div>')
 
 
 def _row(session: Session, subject) -> str:
@@ -160,7 +162,7 @@ def _row(session: Session, subject) -> str:
     flags = "".join(
         f'<rect class="stm-doubt" x="{x(a) - width / 2:.1f}" y="0" width="{max(x(b) - x(a) + width, 4):.1f}" height="52"/>'
         for a, b in doubtful)
-    pins = "".join(f'<path class="stm-pin" d="M{x(i):.1f} 0l7 7l-7 7l-7 -7z"/>' for i in sorted(session.marks))
+    pins = "".join(f'<path class="stm-pin" d="M{x(i):.1f} 0V52"/>' for i in sorted(session.marks))
     buttons = "".join(
         f'<button type="button" data-go="{a}">{a if a == b else f"{a}–{b}"}</button>' for a, b in doubtful[:12])
     more = f" and {len(doubtful) - 12} more" if len(doubtful) > 12 else ""

@@ -4,6 +4,7 @@ These are jobs of the guarded process (demo.guard), because each of them reads t
 progress and writes `out` whole or not at all.
 """
 
+import io
 import json
 import re
 import zipfile
@@ -58,7 +59,10 @@ def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity
 
 
 def _labels(folder: str, index: int, shape: tuple[int, int]) -> np.ndarray:
-    return masks.read_mask(Path(folder) / "masks" / f"{index:05d}.png", size=shape)
+    labels = np.array(Image.open(Path(folder) / "masks" / f"{index:05d}.png"))    # written by us: ids as they are
+    if labels.shape != shape:
+        raise VideoError(f"frame {index} is {shape[1]}x{shape[0]} now, it was another size before; upload the clip again")
+    return labels
 
 
 def _mix(frame: np.ndarray, labels: np.ndarray | None, kind: str, opacity: float) -> np.ndarray:
@@ -96,8 +100,6 @@ def archive(folder: str, out: str, frames: list[int], kind: str, extra: dict[str
 
 
 def _binary(path: Path) -> Iterator[tuple[int, bytes]]:
-    import io
-
     labels = np.array(Image.open(path))
     for number in masks.object_ids(labels):
         buffer = io.BytesIO()
@@ -132,6 +134,24 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
     yield {"session": session, "source": source}
 
 
+def adopt_masks(folder: str, height: int, width: int) -> Iterator[dict]:
+    """Read every mask that came out of a ZIP and write it anew; one that does not fit the clip is left out."""
+    kept: dict[str, list[int]] = {"masks": [], "prompts": []}
+    for kind, numbers in kept.items():
+        for path in sorted((Path(folder) / kind).glob("*.png")):
+            try:
+                with Image.open(path) as picture:
+                    fits = picture.format == "PNG" and picture.mode == "P" and picture.size == (width, height)
+                    labels = np.array(picture) if fits else None
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                labels = None
+            path.unlink()
+            if labels is not None and int(path.stem) < 10**6:
+                path.write_bytes(masks.encode_mask(labels))
+                numbers.append(int(path.stem))
+    yield kept
+
+
 def _take(pack: zipfile.ZipFile, item: zipfile.ZipInfo, most: int) -> bytes:
     with pack.open(item) as file:
         data = file.read(most + 1)
@@ -140,4 +160,4 @@ def _take(pack: zipfile.ZipFile, item: zipfile.ZipInfo, most: int) -> bytes:
     return data
 
 
-JOBS = {job.__name__: job for job in (film, archive, unpack_session)}
+JOBS = {job.__name__: job for job in (film, archive, unpack_session, adopt_masks)}

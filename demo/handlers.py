@@ -17,9 +17,10 @@ from demo import render, strokes, views
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.limits import Limits
+from demo.saved import restore
 from demo.session import Clip, Session
 from demo.views import Props, View, answers
-from stm_core.errors import OptionError, PromptError
+from stm_core.errors import OptionError, PromptError, VideoError
 
 SHARP_KEPT = 24       # lossless pictures kept on disk per visitor: about as many frames as one marks
 
@@ -62,7 +63,8 @@ class Handlers:
         folder = session.new_folder()
         own = session.clips_opened
         try:
-            source = _adopt(path, folder)
+            source, saved = self._unpacked(_adopt(path, folder), folder)
+            start = int(saved.get("start", 0)) if saved else start
             found = self.guard.call("inspect", path=str(source), folder=str(folder), start=start,
                                     limits=self._clip_limits())
         except BaseException:
@@ -76,6 +78,33 @@ class Handlers:
                                warnings=tuple(info.get("warnings") or ())))
         yield {**views.everything(session, self.limits, self.engine.device), "part": self._part_slider(session)}
         yield from self._check(session, own)
+        if saved and session.clips_opened == own:
+            yield self._restored(session, saved)
+
+    def _unpacked(self, source: Path, folder: Path) -> tuple[Path, dict | None]:
+        """(clip, saved work or None) of an upload: an “Everything” ZIP holds both."""
+        if source.suffix != ".zip":
+            return source, None
+        found = self.guard.call("unpack_session", path=str(source), folder=str(folder),
+                                most_bytes=2 * self.limits.upload_mb * 2**20)
+        if "session" not in found:
+            return source, None
+        source.unlink()
+        return folder / found["source"], found["session"]
+
+    def _restored(self, session: Session, saved: dict) -> View:
+        """Saved work is taken up: marks, masks, figures."""
+        height, width = session.clip.size
+        kept = self.guard.call("adopt_masks", folder=session.clip.folder, height=height, width=width)
+        try:
+            restore(session, saved, kept, self.limits)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise VideoError("the saved work in this ZIP is damaged; only its clip was opened") from error
+        session.jump, session.revision = session.jump + 1, session.revision + 1
+        self._picture(session)
+        return {**views.everything(session, self.limits, self.engine.device),
+                "notice": render.notice(f"Taken up where it was left: {len(session.records)} masks, "
+                                        f"{len(session.marks)} marked frames.", "info")}
 
     def open_for_api(self, path: str) -> tuple[Session, Path, dict]:
         """A clip of the web API: (session that owns the files, the clip's path, its report).  LimitError when too long."""

@@ -12,12 +12,15 @@ from demo.limits import Limits
 from demo.session import Clip, Session
 
 WELCOME = "Upload a clip or pick an example, click the object, press Track."
-PRESETS = {
-    "bounded": "bounded: first, previous and every n-th frame within the budget; the least used goes first (default)",
-    "every-5": "every-5: STM as published; every n-th frame is kept, memory grows with the clip",
-    "first+previous": "first+previous: only two frames; constant and cheap, loses what turns or is hidden long",
-    "first": "first: only the marked frame; fails when the object changes its look",
-    "previous": "previous: only the frame before; drifts and cannot recover after an occlusion",
+PRESETS = {   # name -> (what the menu says, what it is good and bad for)
+    "bounded": ("bounded: every n-th, within a budget",
+                "First, previous and every n-th frame within the budget; the least used goes first. Good for any length."),
+    "every-5": ("every-5: STM as published, no bound",
+                "Every n-th frame is kept, as published. Memory and time per frame grow with the clip."),
+    "first+previous": ("first+previous: two frames",
+                       "Constant and cheap; loses what turns, or is hidden for long."),
+    "first": ("first: the marked frame only", "Fails when the object changes its look."),
+    "previous": ("previous: the last frame only", "Drifts, and cannot recover after an occlusion."),
 }
 SIZES = {"240 – fastest": 240, "360": 360, "480 – finest": 480, "as it is": 0}
 
@@ -117,7 +120,7 @@ def prediction(found, rate: float, frames: int, budget: int, preset: str, device
         ("Read at most", size(found.read_peak_bytes), "working memory of one look into the bank, freed at once"),
         ("Unbounded STM", size(found.unbounded_bytes), "the same network keeping every n-th frame of this clip"),
     ]
-    return _table(rows)
+    return f'<p class="stm-faint">{PRESETS[preset][1]}</p>{_table(rows)}'
 
 
 def progress(done: int, total: int, began: float, queue: str = "", finished: str = "") -> str:
@@ -133,23 +136,26 @@ def progress(done: int, total: int, began: float, queue: str = "", finished: str
 
 def readout(points: Sequence[Point], total: int, held: Sequence[int], pinned: Sequence[int], frame_bytes: int,
             budget: int | None, unbounded_end: int, device: str) -> str:
-    """The live memory readout: the chart, and beside it the same in words and numbers."""
+    """The live memory readout: the chart, and below it the same in words and numbers.  No points: before a run."""
     chart = charts.memory_chart(points, total, unbounded_end, budget)
-    last = points[-1] if points else Point(0, 0, 0, 0, 0)
-    grown = last.process - points[0].process if points else 0
-    used = f"{last.bank / budget:.0%} of the {size(budget)} budget" if budget else "this preset has no budget"
-    pins = f", pinned: {', '.join(map(str, pinned))}" if pinned else ""
+    last = points[-1] if points else None
+    used = f"{last.bank / budget:.0%} of the {size(budget)} budget" if last and budget else "no budget in this preset"
+    pins = f"; pinned: {_list(pinned)}" if pinned else ""
+    grown = last.process - points[0].process if last else 0
     rows = [
-        ("bank", "Bank", size(last.bank), f"{len(held)} frames held of {last.frames} seen; {used}"),
-        ("frame", "One stored frame", size(frame_bytes), f"in memory: {_list(held)}{pins}"),
-        ("read", "Read peak", size(last.read_peak), "working memory of one look into the bank"),
-        ("unbounded", "Unbounded STM", size(last.unbounded), "what keeping every n-th frame would hold by now"),
-        ("process", "GPU memory" if device == "cuda" else "This process", size(last.process),
-         f"{'+' if grown >= 0 else '−'}{size(abs(grown))} since the start"),
+        ("bank", "Bank", last and last.bank, f"{len(held)} frames held of {last.frames} seen; {used}" if last
+         else "keys and values of the frames held"),
+        ("frame", "One stored frame", frame_bytes, f"held: {_list(held)}{pins}" if last
+         else "positions × (key + objects × value) × bytes"),
+        ("unbounded", "Unbounded STM", last.unbounded if last else unbounded_end,
+         "keeping every n-th frame, " + ("by now" if last else "at the end of this clip")),
+        ("read", "Read peak", last and last.read_peak, "working memory of one look into the bank"),
+        ("process", "GPU memory" if device == "cuda" else "This process", last and last.process,
+         f"{'+' if grown >= 0 else '−'}{size(abs(grown))} since the start" if last else "drawn as growth since the start"),
     ]
     legend = "".join(
-        f'<tr><th scope="row"><i class="stm-key stm-key-{key}"></i>{name}</th><td>{value}</td><td>{words}</td></tr>'
-        for key, name, value, words in rows)
+        f'<tr><th scope="row"><i class="stm-key stm-key-{key}"></i>{name}</th><td>{size(value) if value else "–"}</td>'
+        f"<td>{words}</td></tr>" for key, name, value, words in rows)
     return f'<figure class="stm-readout">{chart}<table>{legend}</table></figure>'
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from demo import charts, export, render, views
+from demo import charts, export, render, saved, views
 from demo.engine import Engine, Job, Step
 from demo.guard import Guard
 from demo.limits import Limits
@@ -51,8 +51,13 @@ class Runs:
         objects, frames = len(session.subjects), session.clip.stop - session.clip.start
         found = self.engine.predict(memory, *seen, objects, frames)
         rate = self.engine.rate(*seen, objects)
-        return {"prediction": render.prediction(
+        view = {"prediction": render.prediction(
             found, rate, frames, memory.budget_bytes, preset, self.engine.device, seen)}
+        if not session.records:
+            budget = memory.budget_bytes if preset == "bounded" else None
+            view["readout"] = render.readout([], frames, (), (), found.frame_bytes, budget, found.unbounded_bytes,
+                                             self.engine.device)
+        return view
 
     def get_ready(self, session: Session) -> View:
         """Track was pressed: said at once, while the run may still wait for its turn."""
@@ -181,7 +186,7 @@ class Runs:
             self.guard.call("film", cpu_seconds=3600, clip=clip.path, kind=kind, opacity=OPACITY, **common)
         else:
             extra = self._extras(session, folder) if kind == "everything" else {}
-            text = json.dumps(to_json(session)) if kind == "everything" else ""
+            text = json.dumps(saved.to_json(session)) if kind == "everything" else ""
             self.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
         return str(target)
 
@@ -253,16 +258,3 @@ class _Run:
             "doubtful_frames": {s.name: charts.doubts(self.session.records, s.id) for s in self.session.subjects},
             "memory_log": [asdict(point) for point in charts.thin(self.points)],
         }
-
-
-def to_json(session: Session) -> dict:
-    """What is needed to go on another day: objects, prompts (masks lie beside it), per-frame figures, report."""
-    return {
-        "version": 1, "name": session.clip.name, "start": session.clip.start, "frame": session.frame,
-        "objects": [{"id": s.id, "name": s.name} for s in session.subjects],
-        "marks": {str(n): {"clicks": m.clicks, "dots": m.dots, "drawn": m.base is not None, "fixed": m.fixed}
-                  for n, m in session.marks.items()},
-        "records": {str(n): {"areas": r.areas, "confidence": r.confidence, "prompted": r.prompted}
-                    for n, r in session.records.items()},
-        "pinned": list(session.pinned), "report": session.report,
-    }

@@ -37,6 +37,7 @@ function maskOf(index) {
   if (has(state.masked, index)) return `${file("masks", index, "png")}?v=${state.revision}`;
   return null;
 }
+const lighter = (abgr) => (abgr | 0xff404040) >>> 0;   // so that dark colours stand out on dark pictures
 const layers = new WeakMap();   // mask picture -> canvas with a transparent background and a sharp outline
 function layer(image) {
   if (layers.has(image)) return layers.get(image);
@@ -52,7 +53,7 @@ function layer(image) {
   for (let i = 0; i < source.length; i++) {
     if (source[i] === black) continue;
     if (source[i - 1] !== source[i] || source[i + 1] !== source[i] || source[i - width] !== source[i] || source[i + width] !== source[i])
-      outline[i] = source[i];
+      outline[i] = lighter(source[i]);
   }
   edgeContext.putImageData(line, 0, 0);
   layers.set(image, { fill: out, edge });

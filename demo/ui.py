@@ -62,7 +62,7 @@ def _theme() -> gr.themes.Base:
     font = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]   # nothing is fetched from elsewhere
     return gr.themes.Base(primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=font,
                           font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"], radius_size="md").set(
-        block_label_background_fill="transparent", block_title_text_weight="550", block_title_text_size="0.9rem",
+        button_large_radius="8px", button_small_radius="8px", block_label_background_fill="transparent", block_title_text_weight="550", block_title_text_size="0.9rem",
         body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400",
         block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_400",
         button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800",
@@ -134,7 +134,7 @@ def _memory_card(parts: dict, limits: Limits) -> None:
     with gr.Group(elem_classes="stm-card"):
         _card(3, "Memory", "what the network may keep")
         parts["preset"] = gr.Dropdown(
-            [(render.PRESETS[name], name) for name in reversed(PRESETS)], value="bounded", label="Strategy",
+            [(render.PRESETS[name][0], name) for name in reversed(PRESETS)], value="bounded", label="Strategy",
             elem_id="preset", info="Which frames are stored, and what is dropped.")
         with gr.Row():
             parts["budget"] = gr.Number(
@@ -180,7 +180,7 @@ def _result_card(parts: dict) -> None:
             for kind, label in labels.items():
                 parts["downloads"][kind] = gr.Button(label, size="sm", min_width=130, elem_id=f"get-{kind}")
         parts["made"] = gr.HTML("", elem_id="made", min_height=30)
-        parts["file"] = gr.DownloadButton("Download", visible="hidden", elem_id="file")
+        parts["file"] = gr.DownloadButton("Download", elem_id="file", elem_classes="stm-hidden")
 
 
 # wiring ------------------------------------------------------------------------------------------------------

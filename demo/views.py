@@ -57,7 +57,7 @@ def buttons(session: Session) -> View:
     """What can be pressed now."""
     return {
         "track": Props(interactive=bool(session.marks) and not session.running,
-                       value="Track again from the start" if session.records else "Track"),
+                       value="Track again" if session.records else "Track"),
         "stop": Props(interactive=session.running),
         "fix": Props(interactive=bool(session.fixes()) and not session.running),
         "results": Props(visible=bool(session.records)),

@@ -1,0 +1,60 @@
+"""What the tests of the page share: a clip whose masks are known, and the page's parts without a browser."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+from conftest import colour_model, squares
+
+from demo.engine import Engine
+from demo.guard import Guard
+from demo.handlers import Handlers
+from demo.limits import Limits
+from demo.runs import Runs
+from demo.session import Session
+
+SETTINGS = ("bounded", 64, 5, 0)  # preset, budget in MB, every, size (0: as it is)
+FRAMES, HEIGHT, WIDTH = 24, 64, 96
+
+
+def write_clip(path: Path, frames: int = FRAMES, objects: int = 2, **size) -> list[np.ndarray]:
+    """Write a clip of coloured squares; its masks come back, uint8 (H, W) per frame."""
+    pictures = squares(frames, objects=objects, **{"height": HEIGHT, "width": WIDTH, **size})
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", 12, options={"crf": "4", "g": "6"})
+        stream.height, stream.width = pictures[0][0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for rgb, _ in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        out.mux(stream.encode(None))
+    return [labels for _, labels in pictures]
+
+
+class Bench:
+    """Handlers and runs over a model that makes no mistakes, in a folder of their own."""
+
+    def __init__(self, root: Path, model=None, **limits):
+        self.limits = Limits(cache=str(root / "cache"), **limits)
+        self.guard = Guard(self.limits)
+        self.engine = Engine(model or colour_model(), self.guard)
+        self.handlers = Handlers(self.engine, self.guard, self.limits, root / "examples")
+        self.runs = Runs(self.engine, self.guard, self.limits)
+
+    def opened(self, path: Path) -> Session:
+        """A visitor who has opened a clip and waited until it was checked."""
+        session = self.handlers.arrive()
+        views = list(self.handlers.open_clip(session, str(path)))
+        assert session.clip is not None, notice(views[-1])
+        return session
+
+    def click(self, session: Session, frame: int, x: int, y: int, label: int = 1) -> dict:
+        return self.handlers.edit(session, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0)
+
+    def tracked(self, session: Session, direction: str = "", settings: tuple = SETTINGS) -> list[dict]:
+        self.runs.get_ready(session)
+        return list(self.runs.track(session, *settings, direction))
+
+
+def notice(view: dict) -> str:
+    """What a view complains about; empty when it does not."""
+    return view.get("notice", "")
