@@ -161,6 +161,17 @@ def test_closing_early_keeps_what_is_finished(model, clip, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["masks", "overlay.mp4", "report.json"]
 
 
+def test_closing_early_in_mid_clip_keeps_the_masks_without_an_overlay(model, clip, tmp_path):
+    steps = segment_to_folder(model, clip[0], prompt_at(clip, 5), tmp_path)
+    for _ in range(FRAMES - 5 + 2):  # to the end, then two frames backward
+        next(steps)
+    steps.close()
+    assert numbers(tmp_path / "masks") == list(range(3, FRAMES))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames_out"] == FRAMES - 3 and "there is no overlay.mp4" in report["warnings"][-1]
+    assert sorted(os.listdir(tmp_path)) == ["masks", "report.json"]
+
+
 def test_a_full_disk_is_told_and_what_was_written_stays(model, clip, tmp_path, monkeypatch):
     whole = output.write_whole
 
