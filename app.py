@@ -24,10 +24,11 @@ def main() -> int:
         add_limit_arguments(parser)
         arguments = parser.parse_args()
         limits = limits_from(arguments)
-        from demo.ui import build_app, launch_options   # Gradio and torch load after --help was answered
+        import demo.engine  # noqa: F401  (first: on a ZeroGPU Space it must come before torch touches the GPU)
         from stm_core.weights import load_model
 
         model = load_model(arguments.weights, device=arguments.device, dtype=arguments.dtype)
+        from demo.ui import build_app, launch_options  # Gradio is slow to load: after everything that may be wrong
     except StmError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2

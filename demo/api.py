@@ -14,6 +14,7 @@ import numpy as np
 
 from demo.engine import Job
 from demo.handlers import Handlers
+from demo.house import file_input
 from demo.runs import Runs
 from demo.session import Session
 from demo.views import sentence
@@ -26,8 +27,8 @@ def add(handlers: Handlers, runs: Runs) -> None:
     """Put both endpoints on the page that is being built."""
     api = Api(handlers, runs)
     with gr.Group(visible=False):
-        video = gr.File(label="video", type="filepath")
-        mask = gr.File(label="mask", type="filepath")
+        video = file_input(label="video")
+        mask = file_input(label="mask")
         clicks = gr.JSON(label="clicks")
         preset = gr.Textbox("bounded", label="preset")
         budget_mb = gr.Number(64, label="budget_mb")

@@ -51,6 +51,8 @@ class Guard:
     ) -> Iterator[tuple[dict, np.ndarray | None]]:
         """A job's answers as they come: (dict, uint8 array or None).  Closing the generator ends the process."""
         ours, theirs = self.context.Pipe(duplex=False)
+        # plain text only: a subclass of str from a web framework would make the process load that framework
+        arguments = {key: str(value) if isinstance(value, (str, Path)) else value for key, value in arguments.items()}
         caps = (cpu_seconds or self.limits.decode_seconds, self.limits.decode_mb)
         process = self.context.Process(target=_serve, args=(theirs, job, arguments, caps), daemon=True)
         process.start()

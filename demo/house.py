@@ -4,6 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+import gradio as gr
+
 log = logging.getLogger(__name__)
 
 
@@ -25,3 +27,10 @@ def keep_house(sweep: Callable[[], object], lifetime_minutes: float) -> threadin
 
     threading.Thread(target=rounds, name="keep-house", daemon=True).start()
     return closed
+
+
+def file_input(**options) -> gr.File:
+    """A gr.File that leaves nothing behind: Gradio's own makes an empty file per event, which nobody removes."""
+    part = gr.File(type="filepath", **options)
+    part._process_single_file = lambda file: file.path
+    return part

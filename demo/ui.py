@@ -13,7 +13,7 @@ from demo import api, examples, render, views
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.handlers import Handlers
-from demo.house import keep_house, period
+from demo.house import file_input, keep_house, period
 from demo.limits import Limits
 from demo.runs import Runs
 from demo.session import Session
@@ -96,7 +96,7 @@ def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
         _card(1, "Clip", "upload, record, or pick an example")
         with gr.Tabs(elem_classes="stm-tabs"):
             with gr.Tab("Upload"):
-                parts["upload"] = gr.File(
+                parts["upload"] = file_input(
                     label="A clip, a ZIP of frames, or an “Everything” ZIP to resume", height=84, elem_id="upload",
                     file_types=["video", ".mkv", ".avi", ".mov", ".gif", ".webp", ".apng", ".zip"])
             with gr.Tab("Webcam"):
@@ -121,7 +121,7 @@ def _mark_card(parts: dict) -> None:
             {"clip": None, "welcome": render.WELCOME}, html_template=(HERE / "stage.html").read_text(), elem_id="stage",
             js_on_load=(HERE / "stage.js").read_text(), apply_default_css=False)
         with gr.Accordion("Mask file instead", open=False):
-            parts["mask_file"] = gr.File(
+            parts["mask_file"] = file_input(
                 label="A mask for the frame that is shown: PNG in palette colours, or black and white", height=84,
                 file_types=[".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jpg", ".jpeg"], elem_id="mask")
     with gr.Group(elem_classes="stm-card"):

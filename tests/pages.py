@@ -1,5 +1,7 @@
 """What the tests of the page share: a clip whose masks are known, and the page's parts without a browser."""
 
+import contextlib
+import socket
 from pathlib import Path
 
 import av
@@ -58,3 +60,28 @@ class Bench:
 def notice(view: dict) -> str:
     """What a view complains about; empty when it does not."""
     return view.get("notice", "")
+
+
+class Served:
+    """A page that is running: its address, its model, its folder."""
+
+    def __init__(self, url: str, model, limits: Limits, page):
+        self.url, self.model, self.limits, self.page = url, model, limits, page
+
+
+@contextlib.contextmanager
+def serve(root: Path, model=None, examples: Path | None = None, **limits):
+    """Run a page on a free port of this machine."""
+    from demo.ui import build_app, launch_options
+
+    model, found = model or colour_model(), Limits(cache=str(root / "cache"), **limits)
+    page = build_app(model, found, examples or root / "examples")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {**launch_options(found), "server_port": port, "server_name": "127.0.0.1"}
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **options)
+    try:
+        yield Served(url.rstrip("/"), model, found, page)
+    finally:
+        page.close()

@@ -1,0 +1,129 @@
+"""The wall around untrusted media: whatever happens behind it costs one sentence."""
+
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from pages import FRAMES, HEIGHT, WIDTH, write_clip
+
+from demo import decode, guard
+from demo.guard import Guard
+from demo.limits import Limits
+from stm_core.errors import LimitError, VideoError
+from stm_core.video import read_video
+
+NO_LIMITS = {"max_bytes": None, "max_pixels": None, "max_frames": None, "max_seconds": None}
+
+
+def hang(**_):
+    yield {}
+    while True:
+        time.sleep(1)
+
+
+def crash(**_):
+    yield {}
+    faulthandler.disable()
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def spin(**_):
+    while True:
+        pass
+
+
+def swell(**_):
+    hoard = []
+    while True:
+        hoard.append(bytearray(2**26))
+    yield {}
+
+
+def confuse(**_):
+    raise ZeroDivisionError("secret")
+    yield {}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "squares.mp4"
+    write_clip(path)
+    return path
+
+
+@pytest.fixture
+def small(monkeypatch) -> Guard:
+    """A guard with tight limits whose processes are forked from this one, so that they know the jobs above."""
+    found = Guard(Limits(stall_seconds=2, decode_seconds=2, decode_mb=256))
+    found.context = guard.multiprocessing.get_context("fork")
+    monkeypatch.setattr(guard, "JOBS", {**guard.JOBS, **{f.__name__: f for f in (hang, crash, spin, swell, confuse)}})
+    return found
+
+
+@pytest.mark.parametrize(
+    "job, kind, words",
+    [
+        ("hang", VideoError, "no progress for 2 s"),
+        ("crash", VideoError, "crashed on this file"),
+        ("spin", VideoError, "no progress|computing"),
+        ("swell", LimitError, "more than 256 MB"),
+        ("confuse", VideoError, "could not be read"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork with threads: fine in this test
+def test_whatever_happens_to_a_decoder_is_one_sentence(small, job, kind, words):
+    with pytest.raises(kind, match=words) as caught:
+        small.call(job)
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_frames_come_through_the_wall_unchanged_forward_and_back(clip):
+    wall = Guard(Limits())
+    with read_video(clip) as reader:
+        expected = list(reader)
+    assert len(expected) == FRAMES
+    ours = list(wall.frames(clip, 0, FRAMES))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, expected, strict=True))
+    back = list(wall.frames(clip, 3, 9, reverse=True))
+    assert all(np.array_equal(a, b) for a, b in zip(back, expected[3:9][::-1], strict=True))
+
+
+def test_a_reader_who_stops_early_leaves_no_process_behind(clip):
+    wall = Guard(Limits())
+    list(wall.frames(clip, 0, 1))  # the fork server is up
+    before = len(psutil.Process().children(recursive=True))
+    frames = wall.frames(clip, 0, FRAMES)
+    assert next(frames).shape == (HEIGHT, WIDTH, 3)
+    frames.close()
+    assert len(psutil.Process().children(recursive=True)) <= before
+
+
+def test_the_decoding_process_never_loads_torch():
+    source = Path(decode.__file__).with_name("guard.py").read_text()
+    assert '"demo.light"' in source
+    code = "import demo.light, demo.guard, sys; print('torch' in sys.modules)"
+    root = Path(decode.__file__).parent.parent
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_what_is_no_clip_is_refused_with_advice(tmp_path):
+    wall = Guard(Limits())
+    for name, data in (("a.mp4", b""), ("b.mp4", b"#EXTM3U\n/etc/passwd"), ("c.webm", b"\x1a\x45\xdf\xa3" + bytes(50))):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(VideoError):
+            wall.call("inspect", path=str(tmp_path / name), folder=str(tmp_path), start=0, limits=NO_LIMITS)
+    assert not (tmp_path / "sharp").exists()
+
+
+def test_a_clip_over_the_pixel_limit_is_refused(clip, tmp_path):
+    with pytest.raises(LimitError, match="pixels"):
+        limits = {**NO_LIMITS, "max_pixels": 100}
+        Guard(Limits()).call("inspect", path=str(clip), folder=str(tmp_path), start=0, limits=limits)
