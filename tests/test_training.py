@@ -7,13 +7,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from stm_core.compact import CompactSTM, click_maps
 from stm_core.errors import OptionError
 from stm_core.training import unroll
-from stm_core.training.clicks import first_clicks, next_clicks
+from stm_core.training.click_score import score
+from stm_core.training.clicks import error_click, first_clicks, next_clicks
 from stm_core.training.export import settle_norms
 from stm_core.training.loop import Stage, TrainConfig, Trainer
 from stm_core.training.losses import correspondence, segmentation
@@ -292,3 +294,18 @@ def test_a_batch_without_its_object_gives_a_finite_loss(tmp_path, photos):
     network = CompactSTM(TINY)
     for result in (unroll.track(network, empty, 2), unroll.click(network, empty, 2, generator())):
         assert torch.isfinite(result["loss"])
+
+
+def test_a_careful_click_goes_to_the_middle_of_the_larger_error():
+    truth, found = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    truth[10:30, 10:30] = True
+    x, y, label = error_click(found, truth, ~truth & False)
+    assert label == 1 and abs(x - 20) <= 4 and abs(y - 20) <= 4
+    assert error_click(truth, truth, ~truth & False) is None
+
+
+def test_a_segmenter_that_knows_the_answer_needs_one_click():
+    truth = np.zeros((64, 64), np.uint8)
+    truth[10:30, 10:30] = 1
+    result = score([(np.zeros((64, 64, 3), np.uint8), truth)], lambda image, clicks, found: truth == 1)
+    assert result == {"IoU@1": 1.0, "IoU@2": 1.0, "IoU@3": 1.0, "IoU@5": 1.0, "NoC@85": 1.0}

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", type=Path, metavar="CKPT", help="continue exactly where this checkpoint stopped"
     )
-    parser.add_argument("--start", type=Path, metavar="FILE", help="begin a new run from these weights")
+    parser.add_argument("--init", type=Path, metavar="FILE", help="begin a new run from these weights")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="keep the decoded data here for the next run"
     )
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         compile=args.compile,
     )
     photos, textures = photos.to(device), textures.to(device)
-    trainer = Trainer(config, photos, textures, clips, start=_start(args.start))
+    trainer = Trainer(config, photos, textures, clips, start=_start(args.init))
     if args.resume:
         trainer.load(args.resume)
     try:

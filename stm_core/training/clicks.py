@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,3 +42,18 @@ def _depth(region: Tensor) -> Tensor:
     inside = region.float()[:, None]
     depth = sum(F.avg_pool2d(inside, size, 1, size // 2, count_include_pad=True) ** 4 for size in (5, 15, 41))
     return (depth * inside)[:, 0]
+
+
+def error_click(found: np.ndarray, truth: np.ndarray, ignored: np.ndarray) -> tuple[int, int, int] | None:
+    """The click (x, y, label) of a careful visitor: the middle of the larger error; None where there is none.
+
+    found, truth, ignored: bool (H,W).
+    """
+    missed, extra = truth & ~found & ~ignored, found & ~truth & ~ignored
+    label = int(missed.sum() >= extra.sum())
+    region = missed if label else extra
+    if not region.any():
+        return None
+    depth = _depth(torch.from_numpy(region)[None])[0]
+    y, x = divmod(int(depth.argmax()), depth.shape[1])
+    return x, y, label

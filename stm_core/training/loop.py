@@ -221,7 +221,8 @@ class Trainer:
         write_weights(self.config.out, self.config.network, final.state_dict())
 
     def load(self, path: Path) -> None:
-        """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state."""
+        """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state.
+        """
         state = torch.load(path, weights_only=True, map_location=self.config.device)
         self.network.load_state_dict(state["network"])
         self.average.state = state["average"]

@@ -1,4 +1,5 @@
-"""Losses of the compact network's training.  Labels: 0 background, 1.. objects, 255 = ignored (no gradient)."""
+"""Losses of the compact network's training.  Labels: 0 background, 1.. objects, 255 = ignored (no gradient).
+"""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def correspondence(query: Tensor, memory: Tensor, asked: Tensor, stored: Tensor)
 
 
 def _spacing(points: Tensor) -> Tensor:
-    """How far apart neighbouring positions' picture points are, (B,h*w); the usual value at a layer's edge."""
+    """How far apart neighbouring positions' picture points are, (B,h*w); the usual value at a layer's edge.
+    """
     steps = (points[:, :, 1:, :2] - points[:, :, :-1, :2]).norm(dim=-1)
     steps = torch.cat([steps, steps[:, :, -1:]], dim=2).flatten(1)
     usual = steps.nanmedian(dim=1, keepdim=True).values.nan_to_num(1.0)

@@ -166,7 +166,8 @@ def _join_clips(rows: list[tuple]) -> list[Tensor]:
 
 
 def _cached(cache: Path | None, pairs: list, read, workers: int, join) -> list[Tensor]:
-    """Tensors of these files: from `cache` when it was made from the same list, else decoded and kept there."""
+    """Tensors of these files: from `cache` when it was made from the same list, else decoded and kept there.
+    """
     listing = "\n".join(str(pair[0]) for pair in pairs)
     if cache is not None and cache.exists():
         kept = torch.load(cache, weights_only=True, mmap=True)

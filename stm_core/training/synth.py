@@ -56,7 +56,8 @@ class ClipMaker:
 
     @torch.no_grad()
     def batch(self, count: int, frames: int, size: int, *, video: bool, gap: int = LARGEST_GAP) -> Batch:
-        """One batch; video: the scene is annotated video with `gap` source frames at most between two frames."""
+        """One batch; video: the scene is annotated video with `gap` source frames at most between two frames.
+        """
         dice = self.dice
         if video:
             scene, labels, points = self._video_scene(count, frames, size, gap)
