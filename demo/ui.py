@@ -37,10 +37,11 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
                    delete_cache=(period(limits.lifetime_minutes), 60 * limits.lifetime_minutes)) as page:
         session = gr.State(time_to_live=60 * limits.lifetime_minutes, delete_callback=handlers.leave)
         parts = _layout(limits, examples.gallery(guard, examples_folder, limits.root))
-        _Wiring(page, session, parts, handlers, runs).connect()
+        wiring = _Wiring(page, session, parts, handlers, runs)
+        wiring.connect()
         api.add(handlers, runs)
     page.queue(max_size=limits.queue_size, default_concurrency_limit=4)
-    page.handlers = handlers
+    page.handlers, page.left = handlers, wiring.left
     keep_house(handlers.sweep, limits.lifetime_minutes)
     return page
 
@@ -194,6 +195,7 @@ class _Wiring:
         self.outputs = [part for name, part in parts.items() if name != "downloads"]
         self.settings = [parts[name] for name in ("preset", "budget", "every", "size")]
         self.visitors: dict[str, Session] = {}
+        self.left: list[str] = []        # the last tabs that were closed
 
     def connect(self) -> None:
         """All events of the page."""
@@ -299,6 +301,7 @@ class _Wiring:
         if session is None:
             return
         session.stop, seen = True, session.touched
+        self.left[:] = [*self.left, request.session_hash][-100:]
 
         def forget():
             if session.touched == seen:

@@ -87,7 +87,7 @@ class Server:
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
         )
-        self.peak = self.start = 0
+        self.peak, self.start, self.own = 0, 0, set()
         self.address = f"http://127.0.0.1:{self.port}/"
 
     def wait(self) -> None:
@@ -95,7 +95,7 @@ class Server:
         while self.process.poll() is None:
             try:
                 urllib.request.urlopen(self.address + "config", timeout=5).close()
-                self.start = self.bytes()
+                self.start, self.own = self.bytes(), self.files()
                 return
             except OSError:
                 time.sleep(0.2)
@@ -120,9 +120,10 @@ class Server:
         while not until.wait(0.5):
             self.peak = max(self.peak, self.bytes())
 
-    def files(self) -> int:
-        """Visitors' files on the disk."""
-        return sum(path.is_file() for place in self.places for path in place.rglob("*"))
+    def files(self) -> set[Path]:
+        """Files on the disk that were not there before the first visitor."""
+        found = {path for place in self.places for path in place.rglob("*") if path.is_file()}
+        return found - self.own
 
 
 class Visitor:
@@ -227,9 +228,11 @@ def run(args: argparse.Namespace, folder: Path) -> int:
         for visitor in visitors:
             print(*visitor.told, sep="\n", end="\n" * bool(visitor.told), file=sys.stderr)
             visitor.client.close()
-        most, patience = server.files(), time.monotonic() + 60 * (LIFETIME_MINUTES + 1.5)
+        most, patience = len(server.files()), time.monotonic() + 60 * (LIFETIME_MINUTES + 1.5)
         while (left := server.files()) and time.monotonic() < patience:
             time.sleep(1)
+        for path in sorted(left)[:20]:
+            print(f"left behind: {path}", file=sys.stderr)
         rested = server.bytes()
         alive = server.process.poll() is None
     finally:
@@ -243,7 +246,7 @@ def run(args: argparse.Namespace, folder: Path) -> int:
         "memory before, at most, afterwards": " / ".join(
             f"{value / 2**20:,.0f} MB" for value in (server.start, server.peak, rested)
         ),
-        "files at the end of the visit, after their lifetime": f"{most} / {left}",
+        "files at the end of the visit, after their lifetime": f"{most} / {len(left)}",
         "server still alive": "yes" if alive else "no",
     }
     print(
