@@ -30,7 +30,7 @@ def keep_house(sweep: Callable[[], object], lifetime_minutes: float) -> threadin
 
 
 def file_input(**options) -> gr.File:
-    """A gr.File that leaves nothing behind: Gradio's own makes an empty file per event, which nobody removes."""
+    """A gr.File that leaves nothing behind: Gradio's own makes one per event, empty and for ever."""
     part = gr.File(type="filepath", **options)
     part._process_single_file = lambda file: file.path
     return part
