@@ -116,6 +116,19 @@ class MemoryBank:
         self._share = result.usage
         return readout.maps(result.value.flatten(0, 1).contiguous(), *query_key.shape[-2:])
 
+    def look(self, query_key: Tensor, row: int, column: int) -> dict[int, Tensor]:
+        """Where one position (row, column) of a frame with key (1, Ck, h, w) looks: {t: weights (h, w)}.
+
+        The weights of all frames together sum to 1.  Raises PromptError when nothing is stored.
+        """
+        if not self._frames:
+            raise PromptError("the memory is empty; give a mask or a click on a frame first")
+        keys = [keys for keys, _ in self._storage.held()]
+        query = query_key[:, :, row, column].unsqueeze(1)
+        weights = readout.where(keys, query, scale=self.scale, top_k=self.config.top_k)
+        maps = weights.unflatten(-1, tuple(query_key.shape[-2:]))
+        return {frame.t: maps[i] for i, frame in enumerate(self._frames)}
+
     def evict(self) -> int | None:
         """Drop the least used frame that is neither pinned nor the latest; its index, None if there is none.
         """

@@ -14,9 +14,9 @@ from .config import MemoryConfig
 from .errors import LimitError, MaskError, OptionError, PromptError, VideoError
 from .memory import MemoryBank
 from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, unpad
-from .prompts import MAX_OBJECTS, Prompt, Reference
+from .prompts import MAX_OBJECTS, Prompt, Reference, check_inside
 from .result import FrameResult, MemoryReport
-from .scaling import check_image, enlarge, masks_of, processed_size, to_network
+from .scaling import check_image, enlarge, masks_of, place, processed_size, to_network
 from .weights import Model
 
 OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects
@@ -61,8 +61,9 @@ class Propagator:
         for one in prompts:
             logits, masks = self._prompted(one, frame, query, logits, masks)
         usage = self.bank.usage
-        pixels, confidence = self._pixels(masks)
-        labels = self._labels(masks)
+        channels, best = _strongest(masks)
+        pixels, confidence = self._pixels(channels, best)
+        labels = self._labels(masks, channels)
         result_masks = masks.cpu()
         self._remember(index, frame, masks, query, pixels, {i for one in prompts for i in one.objects})
         return FrameResult(
@@ -86,6 +87,25 @@ class Propagator:
         _, masks = self._prompted(prompt, frame, query, nothing, nothing)
         self._remember(reference.index, frame, masks, query, [0] * len(self.objects), set(prompt.objects))
 
+    @torch.inference_mode()
+    def look(self, image: np.ndarray, x: float, y: float) -> dict[int, np.ndarray]:
+        """Where pixel (x, y) of a frame looks in the memory held now: {t: float32 (H, W)}, frames sorted.
+
+        Each stored frame's weights, spread over its pixels; all of them together sum to 1 but for what falls
+        into the padding.  image: uint8 (H, W, 3) of the clip.  Raises PromptError, VideoError.
+        """
+        self._check("looked at", image)
+        check_inside([(x, y)], *self._shape)
+        _, query = self._encoded(image)
+        stride = self.model.network.stride
+        column, row = (int(side) // stride for side in place(x, y, *self._shape, self.size))
+        found = sorted(self.bank.look(query.key, max(row, 0), max(column, 0)).items())
+        cells = torch.stack([weights for _, weights in found])  # (S, h, w)
+        pixels = cells.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
+        pixels = enlarge(unpad(pixels, *self._processed), *self._shape)
+        scale = self._processed[0] * self._processed[1] / (self._shape[0] * self._shape[1]) / stride**2
+        return {t: weights.numpy() for (t, _), weights in zip(found, (pixels * scale).cpu(), strict=True)}
+
     def close(self) -> None:
         """Free the memory bank."""
         self.bank.clear()
@@ -95,7 +115,7 @@ class Propagator:
     def _processed(self) -> tuple[int, int]:
         return processed_size(*self._shape, self.size)
 
-    def _check(self, index: int, image: np.ndarray) -> None:
+    def _check(self, index: int | str, image: np.ndarray) -> None:
         check_image(image)
         self._shape = self._shape or image.shape[:2]
         if image.shape[:2] != self._shape:
@@ -173,18 +193,18 @@ class Propagator:
         """maps (n, H', W') with a constant map for each object that came later."""
         return torch.cat([maps, maps.new_full((len(self.objects) - len(maps), *maps.shape[1:]), fill)])
 
-    def _labels(self, masks: Tensor) -> np.ndarray:
-        """Ids uint8 (H, W) at the frame's own size from masks (N, H', W')."""
-        channels, _ = _strongest(enlarge(masks, *self._shape))
+    def _labels(self, masks: Tensor, channels: Tensor) -> np.ndarray:
+        """Ids uint8 (H, W) at the frame's own size from masks and their strongest channels (H', W')."""
+        if channels.shape != self._shape:
+            channels, _ = _strongest(enlarge(masks, *self._shape))
         channels = channels.cpu().numpy()
         if self.objects == tuple(range(1, len(self.objects) + 1)):
             return channels
         return np.array([0, *self.objects], np.uint8)[channels]
 
-    def _pixels(self, masks: Tensor) -> tuple[list[int], dict[int, float]]:
+    def _pixels(self, channels: Tensor, probs: Tensor) -> tuple[list[int], dict[int, float]]:
         """Pixels of each object at the processed size, and its mean probability over them by id."""
-        channels, probs = _strongest(masks)
-        channels, most = channels.flatten().int(), len(masks) + 1
+        channels, most = channels.flatten().int(), len(self.objects) + 1
         counts = torch.bincount(channels, minlength=most)
         sums = torch.bincount(channels, weights=probs.flatten(), minlength=most)
         counts, sums = counts.tolist()[1:], sums.tolist()[1:]
@@ -223,8 +243,9 @@ def _strongest(masks: Tensor) -> tuple[Tensor, Tensor]:
     """The channel that wins at each pixel of masks (N, H, W), uint8 with 0 as background, and its
     probability.
     """
-    best, channel = masks.max(0) if len(masks) > 1 else (masks[0], None)
-    background = 1 - masks.sum(0) if len(masks) > 1 else 1 - best
-    wins = best > background
-    channels = wins.to(torch.uint8) if channel is None else (channel + 1).to(torch.uint8) * wins
-    return channels, torch.maximum(best, background)
+    background = 1 - masks.sum(0)
+    best, channels = background, torch.zeros_like(background, dtype=torch.uint8)
+    for n, mask in enumerate(masks, start=1):
+        channels = channels.masked_fill_(mask > best, n)
+        best = torch.maximum(best, mask)
+    return channels, best

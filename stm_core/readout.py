@@ -53,8 +53,8 @@ def read(
     keys: blocks (B, Si, P, Ck) of stored frames, S in all.  values: blocks (B, Si, P, N, Cv), same frames.
     query: (B, Q, Ck), or (1, Q, Ck) for all.  scale: affinity = scale * key . query.
     top_k: only the k best stored positions count for each query (None or k >= all: every one).
-    present: (B, N, S) bool, which stored frames know an object; the others are left out of that object's
-    softmax, and an object present nowhere reads zeros.
+    present: (B, N, S) bool on the CPU, which stored frames know an object; the others are left out of that
+    object's softmax, and an object present nowhere reads zeros.
     chunk_bytes: most affinity held at once, by default that of the device.
     Source: Oh et al., ICCV 2019, section 3.2; top-k as in Cheng et al., STCN, NeurIPS 2021.
     """
@@ -63,7 +63,7 @@ def read(
     row_bytes = batch * frames * positions * query.element_size()
     step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
-    runs = _runs(present, objects)
+    runs = _runs(present, objects, query.device)
     parts, usage = [], torch.zeros(frames, device=query.device)
     for chunk in (query * scale).split(step, dim=1):
         part, mass = _read_chunk(chunk.expand(batch, -1, -1), flat_keys, values, runs, positions, top_k)
@@ -71,6 +71,17 @@ def read(
         usage += mass
     value = _joined(parts, dim=1).unflatten(2, (objects, channels)).transpose(1, 2)
     return Readout(value, usage / usage.sum().clamp(min=1e-12))
+
+
+def where(keys: Sequence[Tensor], query: Tensor, *, scale: float, top_k: int | None = None) -> Tensor:
+    """Where one position looks: its weights (S, P) over all stored positions, float32, sum 1.
+
+    keys: blocks (B, Si, P, Ck), as in `read`; the mean over B counts.  query: (1, 1, Ck).
+    """
+    flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]
+    positions = keys[0].shape[2]
+    scores = _joined([_matmul((query * scale).expand(len(block), -1, -1), block) for block in flat_keys])
+    return _weights(scores.float(), None, positions, top_k).mean(0)[0].unflatten(-1, (-1, positions))
 
 
 def _read_chunk(
@@ -84,12 +95,12 @@ def _read_chunk(
     """Values (B, q, N*Cv) for queries (B, q, Ck), and the softmax mass (S,) of each stored frame."""
     scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)
     parts, mass = [], 0
-    for first, last, known in runs:
+    for first, last, known, anywhere in runs:
         weights = _weights(scores, known, positions, top_k)
         part = _weighted(weights, [_columns(block, first, last) for block in values])
         share = weights.detach().unflatten(-1, (-1, positions)).sum(-1).sum((0, 1), dtype=torch.float32)
-        if known is not None and not bool(known.any(1).all()):  # known nowhere: nothing was read
-            part, share = part * known.any(1).view(-1, 1, 1), share * known.any(0)
+        if anywhere is not None:
+            part, share = part * anywhere.view(-1, 1, 1), share * anywhere.any()
         parts.append(part)
         mass = mass + share * (last - first)
         del weights
@@ -132,23 +143,36 @@ def read_peak_bytes(
     return affinity + step * value + copies * positions * value + positions * key_channels * itemsize
 
 
-def _runs(present: Tensor | None, objects: int) -> list[tuple[int, int, Tensor | None]]:
-    """Neighbouring objects known in the same frames: (first, last + 1, (B, S) bool, None for all frames)."""
+def _runs(present: Tensor | None, objects: int, device: torch.device) -> list[tuple]:
+    """Neighbouring objects known in the same frames: (first, last + 1, known, anywhere).
+
+    known: (B, S) bool, None if in every frame; where an object is in no frame at all, every frame is marked
+    and anywhere, (B,) bool, is False; None if it is True throughout.
+    """
     if present is None or bool(present.all()):
-        return [(0, objects, None)]
+        return [(0, objects, None, None)]
     runs, last = [], 0
     for _, group in groupby(present.transpose(0, 1).flatten(1).tolist()):
         first, last = last, last + len(list(group))
         known = present[:, first]
-        runs.append((first, last, None if bool(known.all()) else known))
+        anywhere = known.any(1)
+        known = known | ~anywhere.unsqueeze(1)
+        runs.append(
+            (
+                first,
+                last,
+                None if bool(known.all()) else known.to(device),
+                None if bool(anywhere.all()) else anywhere.to(device),
+            )
+        )
     return runs
 
 
 def _weights(scores: Tensor, known: Tensor | None, positions: int, top_k: int | None) -> Tensor:
     """Softmax over memory, not over query: (B, q, M); zero at frames that are not known, (B, S) bool."""
     if known is not None:
-        hidden = ~known & known.any(1, keepdim=True)  # a row without any frame would be nan
-        scores = scores.masked_fill(hidden.repeat_interleave(positions, 1).unsqueeze(1), float("-inf"))
+        hidden = ~known.repeat_interleave(positions, 1).unsqueeze(1)
+        scores = scores.masked_fill(hidden, float("-inf"))
     if top_k is not None and top_k < scores.shape[-1]:
         best, where = scores.topk(top_k, dim=-1, sorted=False)
         return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))

@@ -236,6 +236,25 @@ def test_an_error_of_the_source_arrives_after_the_frames_before_it(colour):
     assert len(results) == 2
 
 
+@pytest.mark.parametrize("size, shared", [(None, True), (None, False), (32, True)])
+def test_a_pixel_looks_where_its_likeness_is_stored(size, shared):
+    clip = squares(8, objects=2)
+    engine = Propagator(colour_model(shared), size=size)
+    for t in range(7):
+        engine.step(t, clip[t][0], Prompt.from_mask(clip[0][1]) if t == 0 else ())
+    frame, labels = clip[7]
+    y, x = np.argwhere(labels == 2).mean(0)
+    found = engine.look(frame, x, y)
+    assert list(found) == engine.bank.frames
+    assert sum(weights.sum() for weights in found.values()) == pytest.approx(1, abs=1e-3)
+    for t, weights in found.items():
+        assert weights.shape == labels.shape
+        if size is None:  # else two squares share a cell
+            assert weights[clip[t][1] == 2].sum() == pytest.approx(1 / 3, abs=1e-3)
+    with pytest.raises(PromptError, match="outside"):
+        engine.look(frame, 96, 0)
+
+
 def test_inference_mode_does_not_leak_to_the_caller(colour):
     clip = squares(3)
     for _ in propagate(colour, frames_of(clip), Prompt.from_mask(clip[0][1])):
