@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,15 @@ import pytest
 import torch
 
 from stm_core.compact import CompactSTM, click_maps
-from stm_core.errors import OptionError
+from stm_core.errors import OptionError, WeightsError
 from stm_core.training import unroll
 from stm_core.training.click_score import score
 from stm_core.training.clicks import error_click, first_clicks, next_clicks
-from stm_core.training.export import settle_norms
+from stm_core.training.export import read_checkpoint, settle_norms
 from stm_core.training.loop import Stage, TrainConfig, Trainer
 from stm_core.training.losses import correspondence, segmentation
 from stm_core.training.motion import Dice, bend, look, path, sample, turn
+from stm_core.training.shards import pack
 from stm_core.training.stores import IGNORE, MAX_OBJECTS, Clips, Photos
 from stm_core.training.synth import Batch, ClipMaker
 from stm_core.weights import TINY
@@ -309,3 +311,28 @@ def test_a_segmenter_that_knows_the_answer_needs_one_click():
     truth[10:30, 10:30] = 1
     result = score([(np.zeros((64, 64, 3), np.uint8), truth)], lambda image, clicks, found: truth == 1)
     assert result == {"IoU@1": 1.0, "IoU@2": 1.0, "IoU@3": 1.0, "IoU@5": 1.0, "NoC@85": 1.0}
+
+
+def test_shards_hold_every_file_once_within_their_limit(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        for n in range(20):
+            (tmp_path / "set" / kind / f"{n}.png").write_bytes(bytes(1000))
+    shards = pack([tmp_path / "set"], tmp_path / "out", 8000)
+    names = []
+    for shard in shards:
+        assert shard.stat().st_size <= 8000
+        with zipfile.ZipFile(shard) as archive:
+            names += archive.namelist()
+            stems = [Path(name).stem for name in archive.namelist()]
+            assert all(stems.count(stem) == 2 for stem in stems)  # a picture and its mask stay together
+    assert len(names) == len(set(names)) == 40 and "set/images/0.png" in names
+
+
+def test_a_missing_or_damaged_checkpoint_is_told_in_words(tmp_path):
+    with pytest.raises(WeightsError, match="not a checkpoint"):
+        read_checkpoint(tmp_path / "none.ckpt")
+    (tmp_path / "bad.ckpt").mkdir()
+    (tmp_path / "bad.ckpt" / "network.pt").write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="not a checkpoint"):
+        read_checkpoint(tmp_path / "bad.ckpt")

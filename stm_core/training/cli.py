@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from ..errors import OptionError
+from .export import read_checkpoint
 from .loop import TrainConfig, Trainer
 from .stores import load_clips, load_photos
 
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="weights to write (.safetensors); FILE.ckpt beside it is the resumable checkpoint",
+        help="weights to write (.safetensors); FILE with .ckpt is the resumable checkpoint, a folder",
     )
     parser.add_argument("--minutes", type=float, help="length of the whole run, resumed pieces included")
     parser.add_argument("--steps", type=int, help="the same in steps")
@@ -123,7 +124,7 @@ def _start(path: Path | None) -> dict | None:
     if path is None:
         return None
     if path.suffix == ".ckpt":
-        return torch.load(path, weights_only=True, map_location="cpu")["average"]
+        return read_checkpoint(path)[1]
     from safetensors.torch import load_file
 
     return {

@@ -18,7 +18,7 @@ from PIL import Image
 from ..clicks import segment_frame
 from ..weights import load_model
 from .clicks import error_click
-from .stores import IGNORE
+from .stores import IGNORE, held_out
 
 COUNTED = (1, 2, 3, 5)  # clicks after which the overlap is reported
 MOST_CLICKS = 10
@@ -87,9 +87,15 @@ def by_grabcut(image: np.ndarray, clicks: list[tuple], found: np.ndarray | None)
 
 
 def read_examples(folder: Path, every: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each `every`-th picture of a DAVIS root or of a folder with images/ and masks/; one object of each."""
+    """Each `every`-th picture of a DAVIS root, or of what training leaves out of a folder with images/ and
+    masks/.
+
+    The largest object of each is asked for.
+    """
     davis = folder / "Annotations"
     masks = sorted(davis.glob("**/*.png") if davis.is_dir() else (folder / "masks").glob("*.png"))
+    if not davis.is_dir():
+        masks = [path for path in masks if held_out(path)]
     for path in masks[::every]:
         picture = _picture_of(path)
         labels = np.array(Image.open(path))

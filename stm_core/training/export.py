@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,8 +16,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..compact import CompactConfig, CompactSTM
+from ..errors import WeightsError
 from .synth import ClipMaker
 from .unroll import track
+
+CHECKPOINT = ("network", "average", "optimizers", "rest")
 
 
 def settle_norms(network: CompactSTM, maker: ClipMaker, size: int, batches: int, *, bf16: bool) -> None:
@@ -35,6 +40,37 @@ def settle_norms(network: CompactSTM, maker: ClipMaker, size: int, batches: int,
             track(network, batch, 1)
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
+
+
+def write_checkpoint(folder: Path, **parts: object) -> None:
+    """Writes each part as a file of its own (none over 16 MiB for the bundled sizes), then renames the
+    folder.
+    """
+    fresh, old = folder.with_suffix(".part"), folder.with_suffix(".old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for name in CHECKPOINT:
+        torch.save(parts[name], fresh / f"{name}.pt")
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_checkpoint(folder: Path, device: str | torch.device = "cpu") -> list:
+    """The parts of a checkpoint in the order of CHECKPOINT.  Raises WeightsError when there is none."""
+    if not folder.is_dir() and folder.with_suffix(".old").is_dir():
+        folder = folder.with_suffix(".old")  # the run was killed between two renames
+    try:
+        return [
+            torch.load(folder / f"{name}.pt", weights_only=True, map_location=device) for name in CHECKPOINT
+        ]
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"{folder} is not a checkpoint of training: {(str(error) or type(error).__name__).splitlines()[0]}; "
+            "give the .ckpt folder that a run wrote beside its weights"
+        ) from error
 
 
 def write_weights(path: Path, config: CompactConfig, state: dict[str, Tensor]) -> str:

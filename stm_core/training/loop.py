@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..compact import CompactConfig, CompactSTM
 from ..errors import OptionError, WeightsError
 from . import unroll
-from .export import settle_norms, write_weights
+from .export import read_checkpoint, settle_norms, write_checkpoint, write_weights
 from .optim import Average, clip_gradients, optimizers, set_rates
 from .parallel import agreed, average_gradients, everyone, rank_and_size, share_norms
 from .synth import LARGEST_GAP, ClipMaker
@@ -95,17 +95,24 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, 0..1; every process agrees on rank 0's clock."""
+        """How much of the run is done, 0..1, by this process's clock."""
         if self.config.steps is not None:
             return self.step / self.config.steps
-        return agreed(self.seconds / 60 / self.config.minutes)
+        return self.seconds / 60 / self.config.minutes
 
     def run(self) -> None:
         """Trains until the run's length is reached; saves every few minutes and at the end."""
         self.network.train()
         saved = time.monotonic()
         recent: dict[str, list[float]] = {}
-        while (progress := self.progress) < 1:
+        while True:
+            late = time.monotonic() - saved > self.config.save_minutes * 60
+            progress, late = agreed((self.progress, late))  # clocks differ: rank 0's counts
+            if late:
+                self.save()
+                saved = time.monotonic()
+            if progress >= 1:
+                break
             began = time.monotonic()
             report = self.train_step(progress)
             self.seconds += time.monotonic() - began
@@ -114,9 +121,6 @@ class Trainer:
             if self.step % 50 == 0:
                 self._log(progress, recent)
                 recent = {}
-            if time.monotonic() - saved > self.config.save_minutes * 60:
-                self.save()
-                saved = time.monotonic()
         self.save()
         if self.rank == 0:
             self.finish()
@@ -188,27 +192,27 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        """Where `save` writes: beside the weights, with everything that a resumed run needs."""
+        """Where `save` writes: a folder beside the weights with everything that a resumed run needs."""
         return self.config.out.with_suffix(".ckpt")
 
     def save(self) -> None:
-        """Writes the checkpoint and the averaged weights, each by a temporary name."""
+        """Writes the checkpoint and the averaged weights, each whole or not at all."""
         generators = everyone(self.generator.get_state())
         if self.rank:
             return
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state,
-            "optimizers": [o.state_dict() for o in self.optimizers],
+        rest = {
             "step": self.step,
             "seconds": self.seconds,
             "generators": generators,
             "plan": self.plan.get_state(),
-            "config": asdict(self.config.network),
         }
-        part = self.checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.checkpoint)
+        write_checkpoint(
+            self.checkpoint,
+            network=self.network.state_dict(),
+            average=self.average.state,
+            optimizers=[optimizer.state_dict() for optimizer in self.optimizers],
+            rest=rest,
+        )
         write_weights(self.config.out, self.config.network, self.average.state)
 
     def finish(self) -> None:
@@ -223,15 +227,15 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state.
         """
-        state = torch.load(path, weights_only=True, map_location=self.config.device)
-        self.network.load_state_dict(state["network"])
-        self.average.state = state["average"]
-        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+        network, average, optimizers, rest = read_checkpoint(path, self.config.device)
+        self.network.load_state_dict(network)
+        self.average.state = average
+        for optimizer, kept in zip(self.optimizers, optimizers, strict=True):
             optimizer.load_state_dict(kept)
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds = rest["step"], rest["seconds"]
         self._logged = self.seconds
-        if len(state["generators"]) == self.world:
-            self.generator.set_state(state["generators"][self.rank].cpu())
+        if len(rest["generators"]) == self.world:
+            self.generator.set_state(rest["generators"][self.rank].cpu())
         else:  # another number of processes: no two of them may make the same clips
             self.generator.manual_seed(self.config.seed * 1000 + self.rank + 7919 * self.step)
-        self.plan.set_state(state["plan"].cpu())
+        self.plan.set_state(rest["plan"].cpu())

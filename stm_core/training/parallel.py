@@ -77,9 +77,9 @@ def everyone(value: Tensor) -> list[Tensor]:
     return gathered
 
 
-def agreed(number: float) -> float:
-    """Rank 0's number, on every process."""
-    holder = [number]
+def agreed(decision: object) -> object:
+    """Rank 0's decision, on every process."""
+    holder = [decision]
     if dist.is_initialized():
         dist.broadcast_object_list(holder, 0)
     return holder[0]

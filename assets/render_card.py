@@ -1,0 +1,111 @@
+"""The pictures and tables of the model card: `python assets/render_card.py DAVIS_ROOT --log RUN.log.jsonl --out DIR`.
+
+Writes the training curve and strips of masks over real frames as PNG; prints the tables in Markdown.  Run from the
+repository's folder.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from stm_core import MemoryConfig, load_model  # noqa: E402
+from stm_core.config import PRESETS  # noqa: E402
+from stm_core.evaluate import Sequence, evaluate, find_sequences  # noqa: E402
+from stm_core.masks import overlay  # noqa: E402
+from stm_core.output import read_labels  # noqa: E402
+
+SIZES = (320, 400, 480)
+CURVES = {"track_iou": (31, 119, 180), "click_iou": (214, 90, 20)}
+INK, PAPER, GRID = (40, 40, 40), (255, 255, 255), (220, 220, 220)
+
+
+def by_size(model, sequences: list[Sequence], out: Path) -> None:
+    """J, F and J&F of each clip at each processed size (short side)."""
+    print("| short side | " + " | ".join(one.name for one in sequences) + " | J | F | J&F | frames/s |")
+    print("|---|" + "---|" * (len(sequences) + 4))
+    for size in SIZES:
+        found = evaluate(model, sequences, out / str(size), year=2016, size=size)
+        clips = [f"{100 * (s['J'] + s['F']) / 2:.1f}" for s in found["sequences"].values()]
+        print(f"| {size} | {' | '.join(clips)} | {_row(found)} | {found['fps']:.1f} |", flush=True)
+
+
+def by_preset(model, sequences: list[Sequence], out: Path, size: int) -> None:
+    """The paper's Table 5 with this network: what each memory strategy keeps, and what that is worth."""
+    print("| memory | J | F | J&F | frames/s |\n|---|---|---|---|---|")
+    for preset in PRESETS:
+        found = evaluate(
+            model, sequences, out / preset, year=2016, size=size, memory=MemoryConfig(preset=preset)
+        )
+        print(f"| {preset} | {_row(found)} | {found['fps']:.1f} |", flush=True)
+
+
+def strips(sequences: list[Sequence], masks: Path, out: Path, columns: int = 6, width: int = 240) -> None:
+    """One picture a clip: evenly spaced frames with the found mask (above) and the true one (below)."""
+    for sequence in sequences:
+        picked = np.linspace(0, len(sequence.frames) - 1, columns).round().astype(int)
+        cells = []
+        for index in picked:
+            frame = np.array(Image.open(sequence.frames[index]).convert("RGB"))
+            truth = (read_labels(sequence.annotations[index]) > 0).astype(np.uint8)
+            found = read_labels(masks / sequence.name / sequence.annotations[index].name)
+            pair = np.concatenate([overlay(frame, found), overlay(frame, truth)])
+            cells.append(Image.fromarray(pair).resize((width, round(pair.shape[0] * width / pair.shape[1]))))
+        strip = Image.fromarray(np.concatenate([np.array(cell) for cell in cells], axis=1))
+        strip.quantize(128).save(out / f"{sequence.name}.png", optimize=True)
+
+
+def curve(log: Path, out: Path, size: tuple[int, int] = (720, 320)) -> None:
+    """Overlap on training clips (tracked, clicked) over steps."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    picture = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(picture)
+    left, top, right, bottom = 50, 20, size[0] - 20, size[1] - 40
+    last = max(line["step"] for line in lines)
+    for tenth in range(0, 11, 2):
+        y = bottom - (bottom - top) * tenth / 10
+        draw.line([(left, y), (right, y)], GRID)
+        draw.text((left - 30, y - 6), f"{tenth / 10:.1f}", INK)
+    for quarter in range(5):
+        x = left + (right - left) * quarter / 4
+        draw.text((x - 12, bottom + 6), str(round(last * quarter / 4)), INK)
+    draw.text(((left + right) / 2 - 15, bottom + 20), "steps", INK)
+    for number, (name, colour) in enumerate(CURVES.items()):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        place = [(left + (right - left) * s / last, bottom - (bottom - top) * v) for s, v in points]
+        draw.line(place, colour, 2)
+        draw.text((right - 150, bottom - 40 + 14 * number), f"{name}, latest {points[-1][1]:.2f}", colour)
+    picture.save(out, optimize=True)
+
+
+def _row(found: dict) -> str:
+    return " | ".join(
+        f"{100 * value:.1f}" for value in (found["J"]["mean"], found["F"]["mean"], found["J&F"])
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("davis", type=Path, help="root in DAVIS layout; its val list is scored")
+    parser.add_argument("--log", type=Path, nargs="+", help="RUN.log.jsonl of the training run")
+    parser.add_argument("--weights", default="compact")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.log:
+        curve(args.log[0], args.out / "curve.png")
+    model, sequences = load_model(args.weights), find_sequences(args.davis, 2016, "val")
+    with tempfile.TemporaryDirectory() as folder:
+        by_size(model, sequences, Path(folder))
+        print()
+        by_preset(model, sequences, Path(folder), SIZES[-1])
+        strips(sequences, Path(folder) / str(SIZES[-1]) / "masks", args.out)
+
+
+if __name__ == "__main__":
+    main()
