@@ -12,7 +12,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from demo.engine import Job
+from demo.engine import Again, Job
 from demo.handlers import Handlers
 from demo.house import file_input
 from demo.runs import Runs
@@ -75,11 +75,14 @@ class Api:
             prompts = self._prompts(mask, clicks, info)
             job = Job(clip=str(source), folder=str(source.parent), start=0, stop=info["frames"],
                       first=min(p.frame for p in prompts), directions=_directions(prompts), prompts=tuple(prompts),
-                      given={}, memory=memory, size=int(size) if size else None, preview_side=64)
+                      given={}, memory=memory, size=int(size) if size else None, preview_side=64,
+                      side=min(info["height"], info["width"]))
             began, report, done = time.perf_counter(), {}, []
             with closing(self.runs.engine.track(job)) as steps:
                 for step in steps:
-                    if isinstance(step, dict):
+                    if isinstance(step, Again):
+                        done.clear()
+                    elif isinstance(step, dict):
                         report = step
                     else:
                         done.append(step.index)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,14 @@ from demo.session import unpack
 from stm_core import masks
 from stm_core.clicks import segment_frame
 from stm_core.config import MemoryConfig
+from stm_core.errors import LimitError, VideoError
 from stm_core.memory import Prediction, predict
 from stm_core.output import write_whole
 from stm_core.overlap import WriteBehind, read_ahead
 from stm_core.prompts import Prompt, Reference
 from stm_core.propagate import propagate
 from stm_core.report import Report
+from stm_core.save import RETRIES, SMALLEST, smaller
 from stm_core.scaling import processed_size
 
 PREVIEW_EVERY = 0.15  # seconds between pictures while it runs: six a second
@@ -58,6 +60,7 @@ class Job:
     preview_side: int = 640
     opacity: float = 0.5
     seconds: float = 60.0            # expected; a ZeroGPU Space grants this long
+    side: int = 480                  # short side of the clip's frames, pixels
 
     @property
     def frames(self) -> int:
@@ -81,6 +84,14 @@ class Step:
     process: int         # bytes: resident memory, or GPU memory when there is a GPU
     seconds: float
     preview: bytes | None = None   # JPEG
+
+
+@dataclass(frozen=True)
+class Again:
+    """The run begins once more with a smaller job, and why."""
+
+    job: Job
+    why: str
 
 
 class Engine:
@@ -119,7 +130,10 @@ class Engine:
         """Seconds per frame on this machine, from a calibration of a few frames (remembered), or from real runs."""
         key = (height, width, objects)
         if key not in self.rates and not self.zero:
-            self.rates[key] = self._calibrate(height, width, objects)
+            try:
+                self.rates[key] = self._calibrate(height, width, objects)
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()   # the run itself will find what fits
         return self.rates.get(key, 0.05)
 
     def _calibrate(self, height: int, width: int, objects: int) -> float:
@@ -133,9 +147,32 @@ class Engine:
             seconds = [step.seconds for step in steps]
         return float(np.median(seconds[2:]))
 
-    def _track(self, job: Job) -> Iterator[Step | dict]:
-        """Every frame of a job as a Step, its mask already on disk; the last thing that comes is the report (dict)."""
-        report = Report(self.model, job.memory, [])
+    def _track(self, job: Job) -> Iterator[Step | Again | dict]:
+        """Every frame of a job as a Step, its mask already on disk; the last thing that comes is the report (dict).
+
+        When the GPU runs out of memory, an Again comes, and then every frame of a smaller job; LimitError if even that
+        does not fit.
+        """
+        notes: list[str] = []
+        for attempt in range(RETRIES + 1):
+            try:
+                yield from self._attempt(job, notes)
+                return
+            except torch.OutOfMemoryError as error:
+                size, memory = smaller(min(job.size or job.side, job.side), job.memory)
+                if attempt == RETRIES or size < SMALLEST:
+                    raise LimitError(
+                        "the GPU has not enough memory free even for a small picture; choose a smaller processing "
+                        "size, or try again when fewer people are here"
+                    ) from error
+            torch.cuda.empty_cache()
+            notes = [f"the GPU ran out of memory: done again at {size} pixels with a memory budget of "
+                     f"{memory.budget_bytes / 2**20:.0f} MB"]
+            job = replace(job, size=size, memory=memory)
+            yield Again(job, notes[0])
+
+    def _attempt(self, job: Job, notes: list[str]) -> Iterator[Step | dict]:
+        report = Report(self.model, job.memory, notes)
         writer = _Masks(job)
         shown, done, known = 0.0, set(), dict(job.given)
         try:
@@ -222,7 +259,11 @@ class _Masks:
         self._submit(index, labels)
 
     def _write(self, index: int, labels: np.ndarray) -> None:
-        write_whole(self.folder / f"{index:05d}.png", masks.encode_mask(labels))
+        try:
+            write_whole(self.folder / f"{index:05d}.png", masks.encode_mask(labels))
+        except VideoError as error:   # its sentence names a path of the server
+            raise VideoError("the server could not store a mask, its disk is full or failing; what is done is kept, "
+                             "try again later") from error
         self.written += 1
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from demo import charts, export, render, saved, views
-from demo.engine import Engine, Job, Step
+from demo.engine import Again, Engine, Job, Step
 from demo.guard import Guard
 from demo.limits import Limits
 from demo.session import Record, Session
@@ -103,7 +103,7 @@ class Runs:
             clip=clip.path, folder=clip.folder, start=clip.start, stop=clip.stop, first=first, directions=directions,
             prompts=tuple(prompts), given={n: marks.mask for n, marks in session.marks.items() if marks.mask},
             memory=memory, size=size, preview_side=self.limits.preview_side, opacity=OPACITY,
-            seconds=rate * (clip.stop - clip.start))
+            seconds=rate * (clip.stop - clip.start), side=min(clip.size))
 
     def _run(self, session: Session, job: Job, fresh: bool) -> Iterator[View]:
         session.run += 1
@@ -120,6 +120,11 @@ class Runs:
                         return
                     if isinstance(step, dict):
                         session.report = step
+                        continue
+                    if isinstance(step, Again):
+                        job = step.job
+                        run = _Run(session, job, self._forecast(session, job), self.engine.device)
+                        yield {"notice": render.notice(views.sentence(step.why), "info"), **run.view(None)}
                         continue
                     run.add(step)
                     if run.due(step):

@@ -225,9 +225,9 @@ function send(name, data) {
 function tools() {
   element.querySelectorAll("[data-mode]").forEach((button) =>
     button.setAttribute("aria-checked", String(button.dataset.mode === ui.mode)));
-  $(".stm-size").style.visibility = painting() ? "visible" : "hidden";
+  $(".stm-size").style.display = painting() ? "" : "none";
   canvas.style.touchAction = painting() ? "none" : "manipulation";
-  screen_.dataset.mode = ui.view === "overlay" ? ui.mode : "";
+  screen_.dataset.pointer = ui.view === "overlay" ? ui.mode : "";
   screen_.dataset.view = ui.view;
 }
 const actions = {

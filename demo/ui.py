@@ -156,8 +156,8 @@ def _track_card(parts: dict) -> None:
     with gr.Group(elem_classes="stm-card"):
         _card(4, "Track", "watch it work")
         with gr.Row():
-            parts["track"] = gr.Button("Track", variant="primary", interactive=False, elem_id="track")
-            parts["stop"] = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
+            parts["track"] = gr.Button("Track", variant="primary", interactive=False, elem_id="track", min_width=90)
+            parts["stop"] = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=90)
         parts["progress"] = gr.HTML("", elem_id="progress", min_height=46)
         parts["readout"] = gr.HTML(
             render.readout([], 100, (), (), 0, None, 0, "cpu"), elem_id="readout", apply_default_css=False)
@@ -166,11 +166,10 @@ def _track_card(parts: dict) -> None:
 def _result_card(parts: dict) -> None:
     with gr.Group(elem_classes="stm-card", visible=False) as parts["results"]:
         _card(5, "Result", "fix it, take it away")
-        with gr.Row():
-            parts["direction"] = gr.Radio(
-                ["forward", "backward", "both"], value="forward", label="Fix: from the corrected frame, go on",
-                info="Correct a frame on the left first; only what follows is computed again.", elem_id="direction")
-            parts["fix"] = gr.Button("Continue", interactive=False, elem_id="fix", min_width=100, scale=0)
+        parts["direction"] = gr.Radio(
+            ["forward", "backward", "both"], value="forward", label="Fix: from the corrected frame, go on",
+            info="Click or paint a wrong frame right first; only what follows is computed again.", elem_id="direction")
+        parts["fix"] = gr.Button("Continue", interactive=False, elem_id="fix")
         parts["player"] = gr.Video(label="Overlay, with the clip’s sound", interactive=False, elem_id="player", height=300)
         gr.HTML('<p class="stm-faint">Downloads: one mask per frame, same size, same count.</p>')
         parts["downloads"] = {}
