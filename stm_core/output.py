@@ -122,8 +122,8 @@ def clear_results(out: Path) -> None:
     """Make the folder, without the overlay and report of an earlier run, which had other masks."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in (OVERLAY, REPORT):
-            (out / name).unlink(missing_ok=True)
+        for path in (out / OVERLAY, out / REPORT, *out.glob(f".{OVERLAY}.*.part")):  # last: of a killed run
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise disk_error(out, error) from error
 

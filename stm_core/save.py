@@ -71,7 +71,7 @@ def segment_to_folder(
                 yield from _attempt(model, path, prompts, results, memory=memory, size=size, limits=limits)
             )
         except torch.OutOfMemoryError as error:
-            size, memory = _smaller(info, size, memory)
+            size, memory = smaller(min(size or info.height, info.height, info.width), memory)
             if attempt == RETRIES or size < SMALLEST:
                 raise LimitError(
                     "the GPU ran out of memory even with a smaller picture; give a smaller --size or "
@@ -102,10 +102,9 @@ def _attempt(
         raise
 
 
-def _smaller(info: VideoInfo, size: int | None, memory: MemoryConfig) -> tuple[int, MemoryConfig]:
-    """Three quarters of the picture's short side and half the budget."""
-    side = min(size or info.height, info.height, info.width) * 3 // 4
-    return side, replace(memory, budget_bytes=max(memory.budget_bytes // 2, 2**20))
+def smaller(side: int, memory: MemoryConfig) -> tuple[int, MemoryConfig]:
+    """What to try after memory ran out: three quarters of the short side (pixels) and half the budget."""
+    return side * 3 // 4, replace(memory, budget_bytes=max(memory.budget_bytes // 2, 2**20))
 
 
 class _Results:

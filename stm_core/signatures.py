@@ -26,6 +26,8 @@ POINTERS = (
 
 def cut_short(path: Path, kind: str) -> bool:
     """True if the container's own lengths reach past the end of the file: the end of the clip is missing."""
+    if not path.exists():
+        return False  # it went away while it was read: nothing is known, and all that was asked for has come
     size = path.stat().st_size
     with path.open("rb") as file:
         try:
