@@ -1,4 +1,7 @@
-"""The page: `python app.py` opens it on http://127.0.0.1:7860.  `--help` tells host, port, weights, limits, share, auth."""
+"""The page: `python app.py` opens it on http://127.0.0.1:7860.
+
+`--help` tells host, port, weights, limits, share, auth.
+"""
 
 import argparse
 import logging
@@ -12,30 +15,44 @@ def main() -> int:
     from stm_core.errors import StmError
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="0.0.0.0: all networks")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", 7860)), help="default: 7860")
-    parser.add_argument("--weights", default=os.environ.get("STM_LIVE_WEIGHTS", "compact"), help="compact, paper:PATH or PATH")
+    parser.add_argument(
+        "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="0.0.0.0: all networks"
+    )
+    parser.add_argument(
+        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", 7860)), help="default: 7860"
+    )
+    parser.add_argument(
+        "--weights", default=os.environ.get("STM_LIVE_WEIGHTS", "compact"), help="compact, paper:PATH or PATH"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16")
     parser.add_argument("--share", action="store_true", help="also a public address, through Gradio's tunnel")
-    parser.add_argument("--auth", default=os.environ.get("STM_LIVE_AUTH"), metavar="USER:PASSWORD", help="ask for a login")
+    parser.add_argument(
+        "--auth", default=os.environ.get("STM_LIVE_AUTH"), metavar="USER:PASSWORD", help="ask for a login"
+    )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         add_limit_arguments(parser)
         arguments = parser.parse_args()
         limits = limits_from(arguments)
-        import demo.engine  # noqa: F401  (first: on a ZeroGPU Space it must come before torch touches the GPU)
+        # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.
+        import demo.engine  # noqa: F401
         from stm_core.weights import load_model
 
         model = load_model(arguments.weights, device=arguments.device, dtype=arguments.dtype)
-        from demo.ui import build_app, launch_options  # Gradio is slow to load: after everything that may be wrong
+        from demo.ui import build_app, launch_options
     except StmError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
     auth = tuple(arguments.auth.split(":", 1)) if arguments.auth else None
     page = build_app(model, limits)
-    page.launch(server_name=arguments.host, server_port=arguments.port, share=arguments.share, auth=auth,
-                **launch_options(limits))
+    page.launch(
+        server_name=arguments.host,
+        server_port=arguments.port,
+        share=arguments.share,
+        auth=auth,
+        **launch_options(limits),
+    )
     return 0
 
 

@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import gradio as gr
-import numpy as np
 
 from demo.engine import Again, Job
 from demo.handlers import Handlers
@@ -38,10 +37,21 @@ def add(handlers: Handlers, runs: Runs) -> None:
         overlay, archive = gr.File(label="overlay"), gr.File(label="archive")
         report, picture = gr.JSON(label="report"), gr.File(label="mask of the frame")
         gr.Button("segment").click(
-            api.segment, [video, mask, clicks, preset, budget_mb, every, size], [overlay, archive, report],
-            api_name="segment", concurrency_id="gpu", concurrency_limit=1)
+            api.segment,
+            [video, mask, clicks, preset, budget_mb, every, size],
+            [overlay, archive, report],
+            api_name="segment",
+            concurrency_id="gpu",
+            concurrency_limit=1,
+        )
         gr.Button("click").click(
-            api.click, [video, frame, clicks], picture, api_name="click", concurrency_id="click", concurrency_limit=1)
+            api.click,
+            [video, frame, clicks],
+            picture,
+            api_name="click",
+            concurrency_id="click",
+            concurrency_limit=1,
+        )
 
 
 class Api:
@@ -50,15 +60,23 @@ class Api:
     def __init__(self, handlers: Handlers, runs: Runs):
         self.handlers, self.runs = handlers, runs
 
-    def segment(self, video: str, mask: str | None = None, clicks: list | None = None, preset: str = "bounded",
-                budget_mb: float = 64, every: int = 5, size: int | None = None) -> tuple[str, str, dict]:
+    def segment(
+        self,
+        video: str,
+        mask: str | None = None,
+        clicks: list | None = None,
+        preset: str = "bounded",
+        budget_mb: float = 64,
+        every: int = 5,
+        size: int | None = None,
+    ) -> tuple[str, str, dict]:
         """Give every frame of a clip a mask, from a mask or from clicks.
 
         Args:
             video: the clip, a file: MP4, MOV, WebM, MKV, AVI, GIF, animated WebP, or a ZIP of pictures.
-            mask: mask of frame 0, an image file of the clip's size: palette PNG (value = object) or black and white.
-            clicks: list of [frame, x, y, label, object]; x, y in pixels of the upright frame, label 1 = object,
-                0 = background, objects count from 1. A mask, clicks, or both are needed.
+            mask: mask of frame 0, an image file of the clip's size: palette PNG (value = object) or black
+            and white. clicks: list of [frame, x, y, label, object]; x, y in pixels of the upright frame,
+            label 1 = object, 0 = background, objects count from 1. A mask, clicks, or both are needed.
             preset: what the memory keeps: first, previous, first+previous, every-5, or bounded.
             budget_mb: most megabytes of stored frames, for "bounded".
             every: store one frame in this many.
@@ -73,10 +91,20 @@ class Api:
             memory = self.runs.memory(preset, budget_mb, every)
             session, source, info = self._open(video)
             prompts = self._prompts(mask, clicks, info)
-            job = Job(clip=str(source), folder=str(source.parent), start=0, stop=info["frames"],
-                      first=min(p.frame for p in prompts), directions=_directions(prompts), prompts=tuple(prompts),
-                      given={}, memory=memory, size=int(size) if size else None, preview_side=64,
-                      side=min(info["height"], info["width"]))
+            job = Job(
+                clip=str(source),
+                folder=str(source.parent),
+                start=0,
+                stop=info["frames"],
+                first=min(p.frame for p in prompts),
+                directions=_directions(prompts),
+                prompts=tuple(prompts),
+                given={},
+                memory=memory,
+                size=int(size) if size else None,
+                preview_side=64,
+                side=min(info["height"], info["width"]),
+            )
             began, report, done = time.perf_counter(), {}, []
             with closing(self.runs.engine.track(job)) as steps:
                 for step in steps:
@@ -94,7 +122,8 @@ class Api:
         Args:
             video: the clip, a file as for /segment.
             frame: number of the frame, from 0.
-            clicks: list of [x, y, label, object]; x, y in pixels of the upright frame, label 1 = object, 0 = background.
+            clicks: list of [x, y, label, object]; x, y in pixels of the upright frame, label 1 = object, 0
+            = background.
 
         Returns:
             mask: palette PNG of that frame, value = object.
@@ -104,7 +133,9 @@ class Api:
             session, source, info = self._open(video)
             index = int(frame or 0)
             if not 0 <= index < info["frames"]:
-                raise PromptError(f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}")
+                raise PromptError(
+                    f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}"
+                )
             picture = None
             with closing(self.runs.guard.frames(source, index, index + 1)) as frames:
                 picture = next(frames, None)
@@ -117,7 +148,9 @@ class Api:
 
     def _open(self, video: str) -> tuple[Session, Path, dict]:
         if not video:
-            raise PromptError("no video was given; send a file, for example gradio_client.handle_file('clip.mp4')")
+            raise PromptError(
+                "no video was given; send a file, for example gradio_client.handle_file('clip.mp4')"
+            )
         return self.handlers.open_for_api(video)
 
     def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
@@ -129,28 +162,42 @@ class Api:
             by_frame.setdefault(int(frame), []).append(click)
         for index, rows in sorted(by_frame.items()):
             if not 0 <= index < info["frames"]:
-                raise PromptError(f"a click is on frame {index}; the clip has frames 0 to {info['frames'] - 1}")
+                raise PromptError(
+                    f"a click is on frame {index}; the clip has frames 0 to {info['frames'] - 1}"
+                )
             found.append(Prompt.from_clicks(rows, frame=index))
         objects = {number for prompt in found for number in prompt.objects}
         if len(objects) > self.handlers.limits.max_objects:
-            raise LimitError(f"{len(objects)} objects were asked for, {self.handlers.limits.max_objects} are allowed here")
+            raise LimitError(
+                f"{len(objects)} objects were asked for, {self.handlers.limits.max_objects} are allowed here"
+            )
         for prompt in found:
             for x, y, *_ in prompt.clicks or ():
                 if not (0 <= x < info["width"] and 0 <= y < info["height"]):
-                    raise PromptError(f"the click {x:g},{y:g} is outside the frame of {info['width']}x{info['height']}")
+                    raise PromptError(
+                        f"the click {x:g},{y:g} is outside the frame of {info['width']}x{info['height']}"
+                    )
         return found
 
     def _mask(self, path: str, info: dict) -> Prompt:
-        labels = np.zeros((1, 1), np.uint8)
-        for _, labels in self.runs.guard.stream("mask", path=path, height=info["height"], width=info["width"]):
-            pass
+        labels = self.runs.guard.pixels("mask", path=path, height=info["height"], width=info["width"])
         return Prompt.from_mask(labels, frame=0)
 
-    def _pack(self, source: Path, done: list[int], report: dict, info: dict, began: float) -> tuple[str, str, dict]:
+    def _pack(
+        self, source: Path, done: list[int], report: dict, info: dict, began: float
+    ) -> tuple[str, str, dict]:
         folder = source.parent
         overlay, archive = folder / "overlay.mp4", folder / "segment.zip"
-        found = self.runs.guard.call("film", cpu_seconds=3600, clip=str(source), folder=str(folder), out=str(overlay),
-                                     frames=done, kind="overlay", opacity=0.5)
+        found = self.runs.guard.call(
+            "film",
+            cpu_seconds=3600,
+            clip=str(source),
+            folder=str(folder),
+            out=str(overlay),
+            frames=done,
+            kind="overlay",
+            opacity=0.5,
+        )
         notes = [*info["warnings"], *found.get("warnings", [])]
         spent = time.perf_counter() - began
         report["warnings"] = list(dict.fromkeys([*notes, *report.get("warnings", [])]))
@@ -190,7 +237,8 @@ def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
         raise PromptError(f"clicks must be a list of {shape}, got {str(clicks)[:60]}")
     for row in clicks:
         if not lengths[0] <= len(row) <= lengths[1] or not all(
-                isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e7 for v in row):
+            isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e7 for v in row
+        ):
             raise PromptError(f"a click is {str(row)[:60]}, expected {shape}")
     if len(clicks) > 1000:
         raise LimitError(f"{len(clicks)} clicks were given, 1000 are allowed")

@@ -1,7 +1,7 @@
 """The two drawings of the page, as SVG text: what the memory costs, and how each object fares over the clip.
 
-Drawn here rather than by a plotting library: a few kB a picture, sharp at every size, and in the page's own colours (CSS
-variables), so that both themes work.
+Drawn here rather than by a plotting library: a few kB a picture, sharp at every size, and in the page's
+own colours (CSS variables), so that both themes work.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from html import escape
 
 from demo.session import Record, Session
 
-WIDTH, HIGH, LOW, LEFT, GAP = 440, 142, 58, 52, 34   # drawing units; about pixels in the desk layout
-DOUBT = 0.6          # confidence below this is worth a look
-JUMP = 2.5           # so is an area that changes by this factor from one frame to the next
+WIDTH, HIGH, LOW, LEFT, GAP = 440, 142, 58, 52, 34  # drawing units; about pixels in the desk layout
+DOUBT = 0.6  # confidence below this is worth a look
+JUMP = 2.5  # so is an area that changes by this factor from one frame to the next
 MOST_POINTS = 240
 
 
@@ -45,7 +45,8 @@ def thin(points: Sequence[Point]) -> list[Point]:
 
 
 def memory_chart(points: Sequence[Point], total: int, unbounded_end: int, budget: int | None) -> str:
-    """SVG.  Above, what is stored: the bank against an unbounded STM (dashed).  Below, what running takes: the read's
+    """SVG.  Above, what is stored: the bank against an unbounded STM (dashed).  Below, what running takes:
+    the read's
     peak and the growth of the process since the start."""
     points = thin(points)
     top = max([unbounded_end, 2**20, *(max(p.bank, p.unbounded) for p in points)]) * 1.08
@@ -57,10 +58,17 @@ def memory_chart(points: Sequence[Point], total: int, unbounded_end: int, budget
     y, z = _scale(0, top, HIGH, 16), _scale(0, ceiling, floor, HIGH + GAP)
     bank = [(p.frames, p.bank) for p in points]
     unbounded = [(p.frames, p.unbounded) for p in points]
-    parts = [_axis(top, y, 3), _axis(ceiling, z, 2), _caption("stored", 10), _caption("while running", HIGH + GAP - 6)]
+    parts = [
+        _axis(top, y, 3),
+        _axis(ceiling, z, 2),
+        _caption("stored", 10),
+        _caption("while running", HIGH + GAP - 6),
+    ]
     if budget is not None and budget < top:
-        parts.append(f'<path class="stm-budget" d="M{LEFT} {y(budget):.1f}H{WIDTH - 8}"/>'
-                     f'<text x="{WIDTH - 10}" y="{y(budget) - 4:.1f}" text-anchor="end">budget</text>')
+        parts.append(
+            f'<path class="stm-budget" d="M{LEFT} {y(budget):.1f}H{WIDTH - 8}"/>'
+            f'<text x="{WIDTH - 10}" y="{y(budget) - 4:.1f}" text-anchor="end">budget</text>'
+        )
     if total and unbounded_end:
         parts.append(_line("stm-ahead", (unbounded[-1:] or [(0, 0)]) + [(total, unbounded_end)], x, y))
     parts.append(_line("stm-unbounded", unbounded, x, y))
@@ -69,12 +77,19 @@ def memory_chart(points: Sequence[Point], total: int, unbounded_end: int, budget
     parts.append(_line("stm-bank", bank, x, y))
     parts.append(_line("stm-process", [(p.frames, g) for p, g in zip(points, grown, strict=True)], x, z))
     parts.append(_line("stm-read", [(p.frames, p.read_peak) for p in points], x, z))
-    parts.append(f'<text x="{LEFT}" y="{floor + 14}">frame 0</text>'
-                 f'<text x="{WIDTH - 8}" y="{floor + 14}" text-anchor="end">{total}</text>')
+    parts.append(
+        f'<text x="{LEFT}" y="{floor + 14}">frame 0</text>'
+        f'<text x="{WIDTH - 8}" y="{floor + 14}" text-anchor="end">{total}</text>'
+    )
     words = "Memory over the frames of the clip: " + (
-        f"bank {size(points[-1].bank)}, an unbounded STM {size(points[-1].unbounded)}" if points else "no run yet")
-    return (f'<svg class="stm-chart" viewBox="0 0 {WIDTH} {floor + 18}" role="img" aria-label="{escape(words)}">'
-            f'{"".join(parts)}</svg>')
+        f"bank {size(points[-1].bank)}, an unbounded STM {size(points[-1].unbounded)}"
+        if points
+        else "no run yet"
+    )
+    return (
+        f'<svg class="stm-chart" viewBox="0 0 {WIDTH} {floor + 18}" role="img" aria-label="{escape(words)}">'
+        f"{''.join(parts)}</svg>"
+    )
 
 
 def _caption(text: str, y: float) -> str:
@@ -103,14 +118,20 @@ def _axis(top: float, y, most: int) -> str:
     marks = range(0, int(top / unit) + 1, step)
     return "".join(
         f'<path class="stm-grid" d="M{LEFT} {y(m * unit):.1f}H{WIDTH - 8}"/>'
-        f'<text x="{LEFT - 6}" y="{y(m * unit) + 4:.1f}" text-anchor="end">{f"{m:,} {name}" if m else "0"}</text>'
-        for m in marks)
+        f'<text x="{LEFT - 6}" y="{y(m * unit) + 4:.1f}" '
+        f'text-anchor="end">{f"{m:,} {name}" if m else "0"}</text>'
+        for m in marks
+    )
 
 
-# objects over time -------------------------------------------------------------------------------------------
+# objects over time
+# -------------------------------------------------------------------------------------------
+
 
 def doubts(records: dict[int, Record], number: int) -> list[int]:
-    """Frames where an object deserves a look: low confidence, a sudden change of area, or the frame it vanishes on."""
+    """Frames where an object deserves a look: low confidence, a sudden change of area, or the frame it
+    vanishes on.
+    """
     found, before = [], None
     for index in sorted(records):
         record = records[index]
@@ -136,14 +157,20 @@ def spans(frames: Sequence[int], gap: int = 2) -> list[tuple[int, int]]:
 
 
 def timeline(session: Session) -> str:
-    """HTML: a row per object with its area (curve), confidence (band) and doubtful frames; a click jumps there."""
+    """HTML: a row per object with its area (curve), confidence (band) and doubtful frames; a click jumps
+    there.
+    """
     clip = session.clip
     if clip is None or not session.records:
-        return '<p class="stm-faint">After tracking, each object’s area and confidence appear here, frame by frame.</p>'
+        return '<p class="stm-faint">After tracking, each object’s area and confidence appear here, frame by '
+        'frame.</p>'
     rows = "".join(_row(session, subject) for subject in session.subjects)
-    return (f'<div class="stm-timeline" data-start="{clip.start}" data-stop="{clip.stop}">{rows}'
-            '<p class="stm-faint">Curve: area. Band below: confidence, pale where low. Click anywhere to go there; '
-            'dotted lines are frames you marked.</p></div>')
+    return (
+        f'<div class="stm-timeline" data-start="{clip.start}" data-stop="{clip.stop}">{rows}'
+        '<p class="stm-faint">Curve: area. Band below: confidence, pale where low. Click anywhere to go '
+        'there; '
+        "dotted lines are frames you marked.</p></div>"
+    )
 
 
 def _row(session: Session, subject) -> str:
@@ -156,25 +183,35 @@ def _row(session: Session, subject) -> str:
     fill = f'<path d="{curve}V38H{x(indices[0]):.1f}Z" fill="{subject.color}" opacity=".3"/>'
     width = 1000 / max(clip.stop - clip.start - 1, 1)
     band = "".join(
-        f'<rect x="{x(i) - width / 2:.1f}" y="42" width="{width + 0.4:.1f}" height="8" fill="{subject.color}" '
-        f'opacity="{_shade(records[i].confidence.get(subject.id, 1.0)):.2f}"/>' for i in indices if records[i].areas.get(subject.id))
+        f'<rect x="{x(i) - width / 2:.1f}" y="42" width="{width + 0.4:.1f}" height="8" '
+        f'fill="{subject.color}" '
+        f'opacity="{_shade(records[i].confidence.get(subject.id, 1.0)):.2f}"/>'
+        for i in indices
+        if records[i].areas.get(subject.id)
+    )
     doubtful = spans(doubts(records, subject.id))
     flags = "".join(
-        f'<rect class="stm-doubt" x="{x(a) - width / 2:.1f}" y="0" width="{max(x(b) - x(a) + width, 4):.1f}" height="52"/>'
-        for a, b in doubtful)
+        f'<rect class="stm-doubt" x="{x(a) - width / 2:.1f}" y="0" width="{max(x(b) - x(a) + width, 4):.1f}" '
+        f'height="52"/>'
+        for a, b in doubtful
+    )
     pins = "".join(f'<path class="stm-pin" d="M{x(i):.1f} 0V52"/>' for i in sorted(session.marks))
     buttons = "".join(
-        f'<button type="button" data-go="{a}">{a if a == b else f"{a}–{b}"}</button>' for a, b in doubtful[:12])
+        f'<button type="button" data-go="{a}">{a if a == b else f"{a}–{b}"}</button>'
+        for a, b in doubtful[:12]
+    )
     more = f" and {len(doubtful) - 12} more" if len(doubtful) > 12 else ""
     words = f"check {buttons}{more}" if doubtful else "no doubtful frames"
     sure = [records[i].confidence[subject.id] for i in indices if subject.id in records[i].confidence]
     mean = f"mean confidence {sum(sure) / len(sure):.0%} · " if sure else ""
-    return (f'<div class="stm-row"><div class="stm-row-head"><i style="background:{subject.color}"></i>'
-            f'<b>{escape(subject.name)}</b><span>{mean}{words}</span></div>'
-            f'<svg viewBox="0 0 1000 52" preserveAspectRatio="none" role="img" '
-            f'aria-label="Area and confidence of {escape(subject.name)} over the clip">{flags}{fill}'
-            f'<path class="stm-area" d="{curve}" stroke="{subject.color}"/>{band}{pins}'
-            f'<path class="stm-playhead" d="M0 0V52"/></svg></div>')
+    return (
+        f'<div class="stm-row"><div class="stm-row-head"><i style="background:{subject.color}"></i>'
+        f"<b>{escape(subject.name)}</b><span>{mean}{words}</span></div>"
+        f'<svg viewBox="0 0 1000 52" preserveAspectRatio="none" role="img" '
+        f'aria-label="Area and confidence of {escape(subject.name)} over the clip">{flags}{fill}'
+        f'<path class="stm-area" d="{curve}" stroke="{subject.color}"/>{band}{pins}'
+        f'<path class="stm-playhead" d="M0 0V52"/></svg></div>'
+    )
 
 
 def _shade(confidence: float) -> float:

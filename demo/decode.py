@@ -1,7 +1,8 @@
 """What the guarded process may be asked to do with a visitor's bytes.
 
-Each job is a generator of answers: dicts fit for JSON, or (dict, uint8 array).  Jobs write pictures only into the folder they
-are given, under names of their own.  They run in the process that demo.guard starts, never in the server.
+Each job is a generator of answers: dicts fit for JSON, or (dict, uint8 array).  Jobs write pictures only
+into the folder they are given, under names of their own.  They run in the process that demo.guard starts,
+never in the server.
 """
 
 import dataclasses
@@ -27,11 +28,16 @@ def inspect(path: str, folder: str, start: int, limits: dict) -> Iterator[dict]:
 
 
 def check(path: str, folder: str, start: int, stop: int, side: int) -> Iterator[dict]:
-    """Decode frames start .. stop-1 once: how many there really are, when each is shown, and a small picture of each."""
+    """Decode frames start ..
+
+    stop-1 once: how many there really are, when each is shown, and a small picture of each.
+    """
     target = Path(folder) / "proxy"
     target.mkdir(parents=True, exist_ok=True)
     done = 0
-    with video.read_video(Path(path), limits=video.VideoLimits(*[None] * 4), start=start, stop=stop) as reader:
+    with video.read_video(
+        Path(path), limits=video.VideoLimits(*[None] * 4), start=start, stop=stop
+    ) as reader:
         for frame in reader:
             picture = Image.fromarray(frame)
             picture.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)

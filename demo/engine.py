@@ -1,7 +1,8 @@
 """The network as the page uses it: answer a click, measure its speed, track a clip.
 
-Everything that goes in or comes out is small and can be pickled, because on a ZeroGPU Space these functions run in a forked
-process: paths, labels and numbers, never tensors.  Frames come from the guarded decoder, masks go to the clip's folder.
+Everything that goes in or comes out is small and can be pickled, because on a ZeroGPU Space these
+functions run in a forked process: paths, labels and numbers, never tensors.  Frames come from the guarded
+decoder, masks go to the clip's folder.
 """
 
 import io
@@ -51,16 +52,16 @@ class Job:
     folder: str
     start: int
     stop: int
-    first: int                       # the frame that it begins at
-    directions: tuple[int, ...]      # of 1 (forward) and -1 (backward), in this order
+    first: int  # the frame that it begins at
+    directions: tuple[int, ...]  # of 1 (forward) and -1 (backward), in this order
     prompts: tuple[Prompt, ...]
-    given: dict[int, bytes]          # masks of all marked frames, PNG: the ones off the way are pinned in memory
+    given: dict[int, bytes]  # masks of all marked frames, PNG: the ones off the way are pinned in memory
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     size: int | None = None
     preview_side: int = 640
     opacity: float = 0.5
-    seconds: float = 60.0            # expected; a ZeroGPU Space grants this long
-    side: int = 480                  # short side of the clip's frames, pixels
+    seconds: float = 60.0  # expected; a ZeroGPU Space grants this long
+    side: int = 480  # short side of the clip's frames, pixels
 
     @property
     def frames(self) -> int:
@@ -76,14 +77,14 @@ class Step:
     areas: dict[int, int]
     confidence: dict[int, float]
     prompted: bool
-    bank: int            # bytes stored, read_peak: most bytes that one read took, unbounded: what no budget would hold
+    bank: int  # bytes stored, read_peak: most bytes that one read took, unbounded: what no budget would hold
     read_peak: int
     unbounded: int
     held: tuple[int, ...]
     pinned: tuple[int, ...]
-    process: int         # bytes: resident memory, or GPU memory when there is a GPU
+    process: int  # bytes: resident memory, or GPU memory when there is a GPU
     seconds: float
-    preview: bytes | None = None   # JPEG
+    preview: bytes | None = None  # JPEG
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Engine:
 
     @property
     def device(self) -> str:
-        """"cpu" or "cuda": for the words beside the numbers."""
+        """ "cpu" or "cuda": for the words beside the numbers."""
         return "cuda" if "cuda" in str(self.model.device) else "cpu"
 
     def _click(self, image: np.ndarray, clicks, mask: np.ndarray | None, size: int | None) -> np.ndarray:
@@ -118,7 +119,12 @@ class Engine:
     def predict(self, memory: MemoryConfig, height: int, width: int, objects: int, frames: int) -> Prediction:
         """Bytes that a run will take, before it runs; height and width as the network sees them (`seen`)."""
         return predict(
-            self.model.network, memory, height=height, width=width, objects=objects, frames=frames,
+            self.model.network,
+            memory,
+            height=height,
+            width=width,
+            objects=objects,
+            frames=frames,
             dtype=self.model.dtype,
         )
 
@@ -127,13 +133,15 @@ class Engine:
         return processed_size(height, width, size or None)
 
     def rate(self, height: int, width: int, objects: int) -> float:
-        """Seconds per frame on this machine, from a calibration of a few frames (remembered), or from real runs."""
+        """Seconds per frame on this machine, from a calibration of a few frames (remembered), or from real
+        runs.
+        """
         key = (height, width, objects)
         if key not in self.rates and not self.zero:
             try:
                 self.rates[key] = self._calibrate(height, width, objects)
             except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()   # the run itself will find what fits
+                torch.cuda.empty_cache()  # the run itself will find what fits
         return self.rates.get(key, 0.05)
 
     def _calibrate(self, height: int, width: int, objects: int) -> float:
@@ -141,17 +149,22 @@ class Engine:
         image = noise.integers(0, 256, (height, width, 3), np.uint8)
         labels = np.zeros((height, width), np.uint8)
         for number in range(1, objects + 1):
-            labels[height // 4 : height // 2, (number - 1) * width // objects : number * width // objects] = number
-        steps = propagate(self.model, iter([image] * 5), Prompt.from_mask(labels), memory=MemoryConfig(every=1))
+            labels[height // 4 : height // 2, (number - 1) * width // objects : number * width // objects] = (
+                number
+            )
+        steps = propagate(
+            self.model, iter([image] * 5), Prompt.from_mask(labels), memory=MemoryConfig(every=1)
+        )
         with closing(steps):
             seconds = [step.seconds for step in steps]
         return float(np.median(seconds[2:]))
 
     def _track(self, job: Job) -> Iterator[Step | Again | dict]:
-        """Every frame of a job as a Step, its mask already on disk; the last thing that comes is the report (dict).
+        """Every frame of a job as a Step, its mask already on disk; the last thing that comes is the
+        report (dict).
 
-        When the GPU runs out of memory, an Again comes, and then every frame of a smaller job; LimitError if even that
-        does not fit.
+        When the GPU runs out of memory, an Again comes, and then every frame of a smaller job; LimitError
+        if even that does not fit.
         """
         notes: list[str] = []
         for attempt in range(RETRIES + 1):
@@ -162,12 +175,15 @@ class Engine:
                 size, memory = smaller(min(job.size or job.side, job.side), job.memory)
                 if attempt == RETRIES or size < SMALLEST:
                     raise LimitError(
-                        "the GPU has not enough memory free even for a small picture; choose a smaller processing "
+                        "the GPU has not enough memory free even for a small picture; choose a smaller "
+                        "processing "
                         "size, or try again when fewer people are here"
                     ) from error
             torch.cuda.empty_cache()
-            notes = [f"the GPU ran out of memory: done again at {size} pixels with a memory budget of "
-                     f"{memory.budget_bytes / 2**20:.0f} MB"]
+            notes = [
+                f"the GPU ran out of memory: done again at {size} pixels with a memory budget of "
+                f"{memory.budget_bytes / 2**20:.0f} MB"
+            ]
             job = replace(job, size=size, memory=memory)
             yield Again(job, notes[0])
 
@@ -195,13 +211,16 @@ class Engine:
         yield report.as_dict(writer.written, job.size)
 
     def _pass(self, job: Job, direction: int, known: dict[int, bytes]):
-        """(image, FrameResult) along one direction from the job's first frame; known masks off the way are pinned."""
+        """(image, FrameResult) along one direction from the job's first frame; known masks off the way are
+        pinned.
+        """
         way = _way(job, direction)
         prompts = [p for p in job.prompts if p.frame in way and (direction > 0 or p.frame <= job.first)]
         on_way = {prompt.frame for prompt in prompts}
         begun = {number for prompt in prompts for number in prompt.objects}
         references = [
-            reference for n in sorted(set(known) - on_way)
+            reference
+            for n in sorted(set(known) - on_way)
             if (reference := self._reference(job, n, known[n], None if direction > 0 else begun)) is not None
         ]
         low, high = min(way), max(way) + 1
@@ -215,7 +234,13 @@ class Engine:
                     yield image
 
         results = propagate(
-            self.model, keep(), prompts, memory=job.memory, size=job.size, start=job.first, step=direction,
+            self.model,
+            keep(),
+            prompts,
+            memory=job.memory,
+            size=job.size,
+            start=job.first,
+            step=direction,
             references=references,
         )
         with closing(results):
@@ -240,10 +265,17 @@ class Engine:
         counts = np.bincount(result.labels.ravel(), minlength=256)
         memory = result.memory
         return Step(
-            index=result.index, areas={int(i): int(counts[i]) for i in result.objects},
-            confidence={int(i): float(c) for i, c in result.confidence.items()}, prompted=result.prompted,
-            bank=memory.nbytes, read_peak=memory.read_peak_bytes, unbounded=memory.unbounded_bytes,
-            held=tuple(memory.frames), pinned=tuple(memory.pinned), process=process_bytes(), seconds=result.seconds,
+            index=result.index,
+            areas={int(i): int(counts[i]) for i in result.objects},
+            confidence={int(i): float(c) for i, c in result.confidence.items()},
+            prompted=result.prompted,
+            bank=memory.nbytes,
+            read_peak=memory.read_peak_bytes,
+            unbounded=memory.unbounded_bytes,
+            held=tuple(memory.frames),
+            pinned=tuple(memory.pinned),
+            process=process_bytes(),
+            seconds=result.seconds,
             preview=preview,
         )
 
@@ -261,9 +293,11 @@ class _Masks:
     def _write(self, index: int, labels: np.ndarray) -> None:
         try:
             write_whole(self.folder / f"{index:05d}.png", masks.encode_mask(labels))
-        except VideoError as error:   # its sentence names a path of the server
-            raise VideoError("the server could not store a mask, its disk is full or failing; what is done is kept, "
-                             "try again later") from error
+        except VideoError as error:  # its sentence names a path of the server
+            raise VideoError(
+                "the server could not store a mask, its disk is full or failing; what is done is kept, "
+                "try again later"
+            ) from error
         self.written += 1
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from demo.guard import Guard
 from stm_core.errors import StmError
 
 log = logging.getLogger(__name__)
-WIDTH = 200     # pixels of a card's picture
+WIDTH = 200  # pixels of a card's picture
 
 
 def gallery(guard: Guard, folder: Path, scratch: Path) -> str:
@@ -31,6 +31,8 @@ def gallery(guard: Guard, folder: Path, scratch: Path) -> str:
             continue
         title = html.escape(known.get("title", path.stem))
         cards.append(
-            f'<button type="button" data-example="{html.escape(path.stem)}" title="{html.escape(known.get("sentence", ""))}">'
-            f'<img src="data:image/jpeg;base64,{data}" alt="" width="{WIDTH}"><span>{title}</span></button>')
+            f'<button type="button" data-example="{html.escape(path.stem)}" '
+            f'title="{html.escape(known.get("sentence", ""))}">'
+            f'<img src="data:image/jpeg;base64,{data}" alt="" width="{WIDTH}"><span>{title}</span></button>'
+        )
     return f'<div class="stm-cards" aria-label="Example clips">{"".join(cards)}</div>' if cards else ""

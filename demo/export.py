@@ -1,7 +1,8 @@
-"""Files that a visitor takes away: overlay, masks in two forms, cut-outs, and everything in one ZIP that can be resumed.
+"""Files that a visitor takes away: overlay, masks in two forms, cut-outs, and everything in one ZIP that
+can be resumed.
 
-These are jobs of the guarded process (demo.guard), because each of them reads the visitor's clip again.  A job yields its
-progress and writes `out` whole or not at all.
+These are jobs of the guarded process (demo.guard), because each of them reads the visitor's clip again.  A
+job yields its progress and writes `out` whole or not at all.
 """
 
 import io
@@ -18,12 +19,17 @@ from stm_core import masks, video
 from stm_core.errors import LimitError, VideoError
 from stm_core.video_write import VideoWriter
 
-GREEN = (0, 177, 64)   # chroma key green
+GREEN = (0, 177, 64)  # chroma key green
 SESSION = "session.json"
 MASK_NAME = re.compile(r"(masks|prompts)/\d{5}\.png")
 KINDS = {
-    "overlay": "overlay.mp4", "palette": "masks_palette.zip", "binary": "masks_binary.zip", "alpha": "cutout_alpha.webm",
-    "green": "cutout_green.mp4", "report": "report.json", "everything": "everything.zip",
+    "overlay": "overlay.mp4",
+    "palette": "masks_palette.zip",
+    "binary": "masks_binary.zip",
+    "alpha": "cutout_alpha.webm",
+    "green": "cutout_green.mp4",
+    "report": "report.json",
+    "everything": "everything.zip",
 }
 
 
@@ -42,8 +48,14 @@ def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity
                 if writer is None:
                     source = None if reader.info.container in ("zip", "folder", "webp") else Path(clip)
                     writer = VideoWriter(
-                        Path(out), frame.shape[1], frame.shape[0], source=source, fps=reader.info.fps,
-                        kind="webm-alpha" if kind == "alpha" else "mp4", offset=seconds if start else 0.0).__enter__()
+                        Path(out),
+                        frame.shape[1],
+                        frame.shape[0],
+                        source=source,
+                        fps=reader.info.fps,
+                        kind="webm-alpha" if kind == "alpha" else "mp4",
+                        offset=seconds if start else 0.0,
+                    ).__enter__()
                 labels = _labels(folder, start + count, frame.shape[:2]) if start + count in chosen else None
                 writer.write(_mix(frame, labels, kind, opacity), seconds)
                 if count % 10 == 0:
@@ -59,9 +71,13 @@ def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity
 
 
 def _labels(folder: str, index: int, shape: tuple[int, int]) -> np.ndarray:
-    labels = np.array(Image.open(Path(folder) / "masks" / f"{index:05d}.png"))    # written by us: ids as they are
+    labels = np.array(
+        Image.open(Path(folder) / "masks" / f"{index:05d}.png")
+    )  # written by us: ids as they are
     if labels.shape != shape:
-        raise VideoError(f"frame {index} is {shape[1]}x{shape[0]} now, it was another size before; upload the clip again")
+        raise VideoError(
+            f"frame {index} is {shape[1]}x{shape[0]} now, it was another size before; upload the clip again"
+        )
     return labels
 
 
@@ -75,13 +91,17 @@ def _mix(frame: np.ndarray, labels: np.ndarray | None, kind: str, opacity: float
     return masks.overlay(frame, labels, alpha=opacity)
 
 
-def archive(folder: str, out: str, frames: list[int], kind: str, extra: dict[str, str], session: str) -> Iterator[dict]:
-    """`palette`: masks/00000.png as they are; `binary`: object_1/00000.png with 0 and 255; `everything`: both and the rest.
+def archive(
+    folder: str, out: str, frames: list[int], kind: str, extra: dict[str, str], session: str
+) -> Iterator[dict]:
+    """`palette`: masks/00000.png as they are; `binary`: object_1/00000.png with 0 and 255; `everything`:
+    both and the rest.
 
-    extra: name in the ZIP -> file; session: JSON text that resumes the work.  Names in the ZIP are ours, never a visitor's.
+    extra: name in the ZIP -> file; session: JSON text that resumes the work.  Names in the ZIP are ours,
+    never a visitor's.
     """
     partial = Path(out).with_suffix(".part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:     # everything in it is compressed already
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:  # everything in it is compressed already
         for count, index in enumerate(frames):
             path = Path(folder) / "masks" / f"{index:05d}.png"
             if kind != "binary":
@@ -103,14 +123,18 @@ def _binary(path: Path) -> Iterator[tuple[int, bytes]]:
     labels = np.array(Image.open(path))
     for number in masks.object_ids(labels):
         buffer = io.BytesIO()
-        Image.fromarray(np.where(labels == number, 255, 0).astype(np.uint8)).save(buffer, format="PNG", compress_level=1)
+        Image.fromarray(np.where(labels == number, 255, 0).astype(np.uint8)).save(
+            buffer, format="PNG", compress_level=1
+        )
         yield number, buffer.getvalue()
 
 
 def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
-    """Take an `everything` ZIP apart: the clip, the masks and the prompts into `folder`; its session as {"session": ...}.
+    """Take an `everything` ZIP apart: the clip, the masks and the prompts into `folder`; its session as
+    {"session": ...}.
 
-    Yields {} when it is an ordinary ZIP (of frames).  Only known names are taken out; sizes are checked before and during.
+    Yields {} when it is an ordinary ZIP (of frames).  Only known names are taken out; sizes are checked
+    before and during.
     """
     try:
         with zipfile.ZipFile(path) as pack:
@@ -121,10 +145,14 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
             session = json.loads(_take(pack, names[SESSION], 16 * 2**20))
             source = next((name for name in names if re.fullmatch(r"source\.[a-z0-9]{2,4}", name)), None)
             if not isinstance(session, dict) or source is None:
-                raise VideoError("this ZIP holds no clip; upload the ZIP that “Everything” gave you, unchanged")
+                raise VideoError(
+                    "this ZIP holds no clip; upload the ZIP that “Everything” gave you, unchanged"
+                )
             wanted = [source, *(name for name in names if MASK_NAME.fullmatch(name))]
             if sum(names[name].file_size for name in wanted) > most_bytes:
-                raise LimitError(f"this ZIP unpacks to more than {most_bytes / 2**20:.0f} MB; upload the clip by itself")
+                raise LimitError(
+                    f"this ZIP unpacks to more than {most_bytes / 2**20:.0f} MB; upload the clip by itself"
+                )
             for name in wanted:
                 target = Path(folder) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +163,9 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
 
 
 def adopt_masks(folder: str, height: int, width: int) -> Iterator[dict]:
-    """Read every mask that came out of a ZIP and write it anew; one that does not fit the clip is left out."""
+    """Read every mask that came out of a ZIP and write it anew; one that does not fit the clip is left
+    out.
+    """
     kept: dict[str, list[int]] = {"masks": [], "prompts": []}
     for kind, numbers in kept.items():
         for path in sorted((Path(folder) / kind).glob("*.png")):

@@ -1,9 +1,11 @@
-"""The wall around untrusted media: every job that parses a visitor's bytes runs in its own short-lived process.
+"""The wall around untrusted media: every job that parses a visitor's bytes runs in its own short-lived
+process.
 
-The process has limits of memory, CPU time and file size, and answers over a pipe in JSON and raw pixels (never pickle: a
-decoder that was taken over must not be able to hand code back).  A hang, a decompression bomb or a native crash therefore
-costs one visitor one sentence.  Processes come from a fork server that has the decoders loaded, so that one starts in about
-10 ms; where the system has no fork (Windows) a fresh interpreter is started and the limits shrink to the time limit.
+The process has limits of memory, CPU time and file size, and answers over a pipe in JSON and raw pixels
+(never pickle: a decoder that was taken over must not be able to hand code back).  A hang, a decompression
+bomb or a native crash therefore costs one visitor one sentence.  Processes come from a fork server that
+has the decoders loaded, so that one starts in about 10 ms; where the system has no fork (Windows) a fresh
+interpreter is started and the limits shrink to the time limit.
 """
 
 import contextlib
@@ -41,18 +43,25 @@ class Guard:
 
     def call(self, job: str, *, cpu_seconds: float | None = None, **arguments) -> dict:
         """The last answer of a job.  StmError when the job refuses, hangs, crashes or runs out of memory."""
-        answer = {}
-        for answer, _ in self.stream(job, cpu_seconds=cpu_seconds, **arguments):
-            pass
-        return answer
+        return [answer for answer, _ in self.stream(job, cpu_seconds=cpu_seconds, **arguments)][-1]
+
+    def pixels(self, job: str, **arguments) -> np.ndarray:
+        """The one array that a job answers with.  StmError as `call`."""
+        [found] = [pixels for _, pixels in self.stream(job, **arguments)]
+        return found
 
     def stream(
         self, job: str, *, cpu_seconds: float | None = None, **arguments
     ) -> Iterator[tuple[dict, np.ndarray | None]]:
-        """A job's answers as they come: (dict, uint8 array or None).  Closing the generator ends the process."""
+        """A job's answers as they come: (dict, uint8 array or None).
+
+        Closing the generator ends the process.
+        """
         ours, theirs = self.context.Pipe(duplex=False)
         # plain text only: a subclass of str from a web framework would make the process load that framework
-        arguments = {key: str(value) if isinstance(value, (str, Path)) else value for key, value in arguments.items()}
+        arguments = {
+            key: str(value) if isinstance(value, (str, Path)) else value for key, value in arguments.items()
+        }
         caps = (cpu_seconds or self.limits.decode_seconds, self.limits.decode_mb)
         process = self.context.Process(target=_serve, args=(theirs, job, arguments, caps), daemon=True)
         process.start()
@@ -75,14 +84,17 @@ class Guard:
                 return
             pixels = None
             if "shape" in header:
-                flat = np.frombuffer(bytearray(self._receive(pipe, process)), np.uint8)     # writable, as torch wants it
+                flat = np.frombuffer(
+                    bytearray(self._receive(pipe, process)), np.uint8
+                )  # writable, as torch wants it
                 pixels = flat.reshape(header.pop("shape"))
             yield header, pixels
 
     def _receive(self, pipe, process) -> bytes:
         if not pipe.poll(self.limits.stall_seconds):
             raise errors.VideoError(
-                f"reading this file made no progress for {self.limits.stall_seconds} s and was given up; {ADVICE}"
+                f"reading this file made no progress for {self.limits.stall_seconds} s and was given up; "
+                f"{ADVICE}"
             )
         try:
             return pipe.recv_bytes()
@@ -92,7 +104,10 @@ class Guard:
             raise errors.VideoError(_ending(process.exitcode, self.limits)) from error
 
     def frames(self, path: Path, start: int, stop: int, *, reverse: bool = False, **arguments):
-        """Upright RGB frames start .. stop-1 of a clip (or back from stop-1), uint8 (H, W, 3), decoded next door."""
+        """Upright RGB frames start ..
+
+        stop-1 of a clip (or back from stop-1), uint8 (H, W, 3), decoded next door.
+        """
         job = self.stream(
             "frames", cpu_seconds=3600, path=str(path), start=start, stop=stop, reverse=reverse, **arguments
         )
@@ -110,7 +125,8 @@ def _error(header: dict) -> errors.StmError:
 
 def _ending(code: int | None, limits: Limits) -> str:
     if code == -24:  # SIGXCPU
-        return f"reading this file took more than {limits.decode_seconds} s of computing and was stopped; {ADVICE}"
+        return f"reading this file took more than {limits.decode_seconds} s of computing and was stopped; "
+        f"{ADVICE}"
     return f"the decoder crashed on this file (code {code}), it is probably damaged; {ADVICE}"
 
 
@@ -129,11 +145,19 @@ def _serve(pipe, job: str, arguments: dict, caps: tuple[float, float]) -> None:
     except errors.StmError as error:
         _refuse(pipe, type(error).__name__, str(error))
     except MemoryError:
-        _refuse(pipe, "LimitError", f"reading this file needs more than {caps[1]:.0f} MB of memory; use a smaller one")
+        _refuse(
+            pipe,
+            "LimitError",
+            f"reading this file needs more than {caps[1]:.0f} MB of memory; use a smaller one",
+        )
     except (BrokenPipeError, ConnectionResetError):
         pass  # the visitor went away
     except OSError as error:
-        _refuse(pipe, "VideoError", f"the server could not store or read this file ({error.strerror}); try again later")
+        _refuse(
+            pipe,
+            "VideoError",
+            f"the server could not store or read this file ({error.strerror}); try again later",
+        )
     except Exception as error:  # whatever a decoder throws at a hostile file ends here, as one sentence
         log.exception("job %s failed", job)
         _refuse(pipe, "VideoError", f"this file could not be read ({type(error).__name__}); {ADVICE}")

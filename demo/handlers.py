@@ -1,7 +1,7 @@
 """What each event of the page does: event -> session -> view.
 
-Here: coming and going, the clip, the marks; runs and results are in demo.runs.  Handlers take plain values and know no
-Gradio, so that each can be tested by calling it; what they return is a view (demo.views).
+Here: coming and going, the clip, the marks; runs and results are in demo.runs.  Handlers take plain values
+and know no Gradio, so that each can be tested by calling it; what they return is a view (demo.views).
 """
 
 import shutil
@@ -22,7 +22,7 @@ from demo.session import Clip, Session
 from demo.views import Props, View, answers
 from stm_core.errors import OptionError, PromptError, VideoError
 
-SHARP_KEPT = 24       # lossless pictures kept on disk per visitor: about as many frames as one marks
+SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many frames as one marks
 
 
 class Handlers:
@@ -57,7 +57,9 @@ class Handlers:
 
     @answers
     def open_clip(self, session: Session, path: str, name: str = "", start: int = 0) -> Iterator[View]:
-        """Show the first frame and the report at once, then count the frames and prepare pictures for scrubbing."""
+        """Show the first frame and the report at once, then count the frames and prepare pictures for
+        scrubbing.
+        """
         if not path:
             raise PromptError("no file arrived; choose a clip, or pick an example")
         folder = session.new_folder()
@@ -65,18 +67,31 @@ class Handlers:
         try:
             source, saved = self._unpacked(_adopt(path, folder), folder)
             start = int(saved.get("start", 0)) if saved else start
-            found = self.guard.call("inspect", path=str(source), folder=str(folder), start=start,
-                                    limits=self._clip_limits())
+            found = self.guard.call(
+                "inspect", path=str(source), folder=str(folder), start=start, limits=self._clip_limits()
+            )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        if session.clips_opened != own:        # another clip came in meanwhile
+        if session.clips_opened != own:  # another clip came in meanwhile
             return
         info = found["info"]
         start, stop = self._part(info, start)
-        session.take_clip(Clip(str(source), name or Path(path).name[:60], str(folder), info, start, stop,
-                               warnings=tuple(info.get("warnings") or ())))
-        yield {**views.everything(session, self.limits, self.engine.device), "part": self._part_slider(session)}
+        session.take_clip(
+            Clip(
+                str(source),
+                name or Path(path).name[:60],
+                str(folder),
+                info,
+                start,
+                stop,
+                warnings=tuple(info.get("warnings") or ()),
+            )
+        )
+        yield {
+            **views.everything(session, self.limits, self.engine.device),
+            "part": self._part_slider(session),
+        }
         yield from self._check(session, own)
         if saved and session.clips_opened == own:
             yield self._restored(session, saved)
@@ -85,8 +100,12 @@ class Handlers:
         """(clip, saved work or None) of an upload: an “Everything” ZIP holds both."""
         if source.suffix != ".zip":
             return source, None
-        found = self.guard.call("unpack_session", path=str(source), folder=str(folder),
-                                most_bytes=2 * self.limits.upload_mb * 2**20)
+        found = self.guard.call(
+            "unpack_session",
+            path=str(source),
+            folder=str(folder),
+            most_bytes=2 * self.limits.upload_mb * 2**20,
+        )
         if "session" not in found:
             return source, None
         source.unlink()
@@ -102,25 +121,43 @@ class Handlers:
             raise VideoError("the saved work in this ZIP is damaged; only its clip was opened") from error
         session.jump, session.revision = session.jump + 1, session.revision + 1
         self._picture(session)
-        return {**views.everything(session, self.limits, self.engine.device),
-                "notice": render.notice(f"Taken up where it was left: {len(session.records)} masks, "
-                                        f"{len(session.marks)} marked frames.", "info")}
+        return {
+            **views.everything(session, self.limits, self.engine.device),
+            "notice": render.notice(
+                f"Taken up where it was left: {len(session.records)} masks, "
+                f"{len(session.marks)} marked frames.",
+                "info",
+            ),
+        }
 
     def open_for_api(self, path: str) -> tuple[Session, Path, dict]:
-        """A clip of the web API: (session that owns the files, the clip's path, its report).  LimitError when too long."""
+        """A clip of the web API: (session that owns the files, the clip's path, its report).
+
+        LimitError when too long.
+        """
         session = Session.new(self.limits.root)
         folder = session.new_folder()
         source = _adopt(path, folder)
-        limits = {**self._clip_limits(), "max_frames": self.limits.max_frames, "max_seconds": self.limits.max_seconds}
+        limits = {
+            **self._clip_limits(),
+            "max_frames": self.limits.max_frames,
+            "max_seconds": self.limits.max_seconds,
+        }
         found = self.guard.call("inspect", path=str(source), folder=str(folder), start=0, limits=limits)
         return session, source, found["info"]
 
     def _check(self, session: Session, own: int) -> Iterator[View]:
         clip = session.clip
         last = time.monotonic()
-        for found, _ in self.guard.stream("check", cpu_seconds=4 * self.limits.decode_seconds, path=clip.path,
-                                          folder=clip.folder, start=clip.start, stop=clip.stop,
-                                          side=self.limits.preview_side):
+        for found, _ in self.guard.stream(
+            "check",
+            cpu_seconds=4 * self.limits.decode_seconds,
+            path=clip.path,
+            folder=clip.folder,
+            start=clip.start,
+            stop=clip.stop,
+            side=self.limits.preview_side,
+        ):
             if session.clips_opened != own:
                 return
             session.proxies = found.get("done", session.proxies)
@@ -135,8 +172,12 @@ class Handlers:
         yield {"stage": render.stage(session), "report": render.clip_report(session.clip, self.limits)}
 
     def _clip_limits(self) -> dict:
-        return {"max_bytes": self.limits.upload_mb * 2**20, "max_pixels": self.limits.max_pixels,
-                "max_frames": None, "max_seconds": None}
+        return {
+            "max_bytes": self.limits.upload_mb * 2**20,
+            "max_pixels": self.limits.max_pixels,
+            "max_frames": None,
+            "max_seconds": None,
+        }
 
     def _part(self, info: dict, start: int) -> tuple[int, int]:
         """The frames that will be worked on: as many as the limits allow, from `start`."""
@@ -149,7 +190,9 @@ class Handlers:
         info, clip = session.clip.info, session.clip
         too_long = info["frames"] > clip.stop - clip.start
         seconds = round((info.get("seconds") or 0), 1)
-        return Props(visible=bool(too_long), maximum=max(seconds, 1), value=round(clip.start / (info["fps"] or 25), 1))
+        return Props(
+            visible=bool(too_long), maximum=max(seconds, 1), value=round(clip.start / (info["fps"] or 25), 1)
+        )
 
     @answers
     def choose_part(self, session: Session, seconds: float) -> Iterator[View]:
@@ -216,9 +259,7 @@ class Handlers:
             return {}
         self._may_mark(session)
         height, width = session.clip.size
-        labels = None
-        for _, labels in self.guard.stream("mask", path=path, height=height, width=width):
-            pass
+        labels = self.guard.pixels("mask", path=path, height=height, width=width)
         session.import_labels(labels, self.limits)
         return {**self._marked(session), "mask_file": None}
 
@@ -270,7 +311,11 @@ def _checked(clip: Clip, found: dict) -> Clip:
 def _adopt(path: str, folder: Path) -> Path:
     """The upload as a file of ours: its name is ours too, only the suffix says what it claimed to be."""
     source = Path(path)
-    suffix = source.suffix.lower() if source.suffix.lower().lstrip(".").isalnum() and len(source.suffix) < 6 else ""
+    suffix = (
+        source.suffix.lower()
+        if source.suffix.lower().lstrip(".").isalnum() and len(source.suffix) < 6
+        else ""
+    )
     target = folder / f"source{suffix}"
     try:
         target.hardlink_to(source)

@@ -22,7 +22,7 @@ def keep_house(sweep: Callable[[], object], lifetime_minutes: float) -> threadin
         while not closed.wait(period(lifetime_minutes)):
             try:
                 sweep()
-            except OSError:   # a full or failing disk: the next round may succeed
+            except OSError:  # a full or failing disk: the next round may succeed
                 log.exception("could not remove old files")
 
     threading.Thread(target=rounds, name="keep-house", daemon=True).start()

@@ -1,8 +1,8 @@
 """Makes `stm_core` importable piece by piece, for the guarded process only: its decoders need no torch.
 
-`import stm_core` loads everything, torch included: half a second and 200 MB that every upload would pay for.  Here the package
-is put in place without running its `__init__`, so that `from stm_core import video` loads just that.  Imported first by the
-fork server (see demo.guard) and nowhere else.
+`import stm_core` loads everything, torch included: half a second and 200 MB that every upload would pay
+for.  Here the package is put in place without running its `__init__`, so that `from stm_core import video`
+loads just that.  Imported first by the fork server (see demo.guard) and nowhere else.
 """
 
 import sys

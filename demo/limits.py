@@ -1,7 +1,8 @@
 """Every number a visitor can run into, with its reason.
 
-Each limit is a field here, a flag of `python app.py` (`--max-frames`) and an environment variable (`STM_LIVE_MAX_FRAMES`);
-the flag wins over the variable, the variable over the default.  The page shows the ones that matter before an upload.
+Each limit is a field here, a flag of `python app.py` (`--max-frames`) and an environment variable
+(`STM_LIVE_MAX_FRAMES`); the flag wins over the variable, the variable over the default.  The page shows
+the ones that matter before an upload.
 """
 
 import argparse
@@ -23,27 +24,36 @@ def _limit(default, why: str):
 class Limits:
     """What the host allows.  Positive numbers; OptionError names the field that is not."""
 
-    upload_mb: int = _limit(200, "largest upload, MB: a minute of phone video, and a full disk stays unlikely")
+    upload_mb: int = _limit(
+        200, "largest upload, MB: a minute of phone video, and a full disk stays unlikely"
+    )
     max_pixels: int = _limit(4096 * 2304, "most pixels in a frame: 4K passes, a decompression bomb does not")
-    max_frames: int = _limit(900, "most frames tracked in one clip: 30 s at 30 frames/s, about a minute on 2 cores")
+    max_frames: int = _limit(
+        900, "most frames tracked in one clip: 30 s at 30 frames/s, about a minute on 2 cores"
+    )
     max_seconds: float = _limit(60.0, "longest part of a clip that is tracked, seconds")
     max_objects: int = _limit(8, "most objects in a clip: one colour each that people can still tell apart")
     max_edits: int = _limit(200, "most clicks and brush strokes on one frame")
     max_budget_mb: int = _limit(512, "largest memory budget a visitor may ask for, MB")
-    decode_seconds: int = _limit(60, "CPU seconds the separate decoding process may use for one step of one upload")
+    decode_seconds: int = _limit(
+        60, "CPU seconds the separate decoding process may use for one step of one upload"
+    )
     decode_mb: int = _limit(2048, "memory the separate decoding process may use on top of its own start, MB")
     stall_seconds: int = _limit(20, "seconds without a new frame before decoding counts as hung")
     queue_size: int = _limit(32, "visitors who may wait in the queue; the next one is told that it is full")
     lifetime_minutes: int = _limit(60, "minutes that a visitor's files live after the last use")
     preview_side: int = _limit(640, "longest side of the live preview and of the scrubbing pictures, pixels")
-    cache: str = _limit("", "folder of the visitors' files (default: stm_live in the system's temporary folder)")
+    cache: str = _limit(
+        "", "folder of the visitors' files (default: stm_live in the system's temporary folder)"
+    )
 
     def __post_init__(self):
         for limit in fields(self):
             value = getattr(self, limit.name)
             if limit.type in (int, float) and not value > 0:
                 raise OptionError(
-                    f"limit {limit.name} is {value}, expected a number above 0; set {variable(limit.name)} or "
+                    f"limit {limit.name} is {value}, expected a number above 0; set {variable(limit.name)} "
+                    f"or "
                     f"{flag(limit.name)} to one"
                 )
 
@@ -67,7 +77,11 @@ def add_limit_arguments(parser: argparse.ArgumentParser, environ=os.environ) -> 
     """One flag per limit, its default taken from the environment."""
     group = parser.add_argument_group("limits", f"each is also an environment variable, {PREFIX}NAME")
     for limit in fields(Limits):
-        default = from_text(limit, environ[variable(limit.name)]) if variable(limit.name) in environ else limit.default
+        default = (
+            from_text(limit, environ[variable(limit.name)])
+            if variable(limit.name) in environ
+            else limit.default
+        )
         why = limit.metadata["why"].replace("%", "%%")
         shown = "" if limit.name == "cache" else f" (now {default})"
         group.add_argument(flag(limit.name), type=limit.type, default=default, metavar="N", help=why + shown)
@@ -78,7 +92,9 @@ def from_text(limit, text: str):
     try:
         return limit.type(text)
     except ValueError as error:
-        raise OptionError(f"{variable(limit.name)} is {text!r}, expected {limit.type.__name__}; unset or fix it") from error
+        raise OptionError(
+            f"{variable(limit.name)} is {text!r}, expected {limit.type.__name__}; unset or fix it"
+        ) from error
 
 
 def limits_from(arguments: argparse.Namespace) -> Limits:

@@ -1,4 +1,6 @@
-"""Runs and what comes of them: the forecast, Track, Stop, Continue after a correction, the player, the downloads."""
+"""Runs and what comes of them: the forecast, Track, Stop, Continue after a correction, the player, the
+downloads.
+"""
 
 import json
 import time
@@ -16,7 +18,7 @@ from demo.views import Props, View, answers
 from stm_core.config import PRESETS, MemoryConfig
 from stm_core.errors import OptionError, PromptError
 
-UPDATE_EVERY = 0.15     # seconds between views while it runs
+UPDATE_EVERY = 0.15  # seconds between views while it runs
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
 OPACITY = 0.5
 
@@ -32,7 +34,9 @@ class Runs:
     def memory(self, preset: str, budget_mb: float, every: float) -> MemoryConfig:
         """The chosen memory.  OptionError when a value makes no sense or is over the host's limit."""
         if preset not in PRESETS:
-            raise OptionError(f"there is no memory preset {str(preset)[:30]!r}; choose one of {', '.join(PRESETS)}")
+            raise OptionError(
+                f"there is no memory preset {str(preset)[:30]!r}; choose one of {', '.join(PRESETS)}"
+            )
         try:
             megabytes, interval = float(budget_mb), int(every)
         except (TypeError, ValueError) as error:
@@ -43,7 +47,9 @@ class Runs:
 
     @answers
     def forecast(self, session: Session, preset: str, budget_mb: float, every: float, size: int) -> View:
-        """What a run would cost: bytes from the closed form, seconds from a short calibration on this machine."""
+        """What a run would cost: bytes from the closed form, seconds from a short calibration on this
+        machine.
+        """
         if session.clip is None or session.running:
             return {}
         memory = self.memory(preset, budget_mb, every)
@@ -51,20 +57,29 @@ class Runs:
         objects, frames = len(session.subjects), session.clip.stop - session.clip.start
         found = self.engine.predict(memory, *seen, objects, frames)
         rate = self.engine.rate(*seen, objects)
-        view = {"prediction": render.prediction(
-            found, rate, frames, memory.budget_bytes, preset, self.engine.device, seen)}
+        view = {
+            "prediction": render.prediction(
+                found, rate, frames, memory.budget_bytes, preset, self.engine.device, seen
+            )
+        }
         if not session.records:
             budget = memory.budget_bytes if preset == "bounded" else None
-            view["readout"] = render.readout([], frames, (), (), found.frame_bytes, budget, found.unbounded_bytes,
-                                             self.engine.device)
+            view["readout"] = render.readout(
+                [], frames, (), (), found.frame_bytes, budget, found.unbounded_bytes, self.engine.device
+            )
         return view
 
     def get_ready(self, session: Session) -> View:
         """Track was pressed: said at once, while the run may still wait for its turn."""
         session.stop = False
         session.touch()
-        return {"stop": Props(interactive=True), "track": Props(interactive=False), "fix": Props(interactive=False),
-                "notice": "", "progress": render.progress(0, 1, 0.0, queue="waiting for its turn…")}
+        return {
+            "stop": Props(interactive=True),
+            "track": Props(interactive=False),
+            "fix": Props(interactive=False),
+            "notice": "",
+            "progress": render.progress(0, 1, 0.0, queue="waiting for its turn…"),
+        }
 
     def stop(self, session: Session) -> View:
         """Stop was pressed: the run ends after the frame it is at, or does not begin."""
@@ -74,14 +89,20 @@ class Runs:
     # the run ----------------------------------------------------------------------------------------------
 
     @answers
-    def track(self, session: Session, preset: str, budget_mb: float, every: float, size: int,
-              direction: str = "") -> Iterator[View]:
-        """Give every frame its mask; with a direction, go on from the corrected frame and recompute only what follows."""
+    def track(
+        self, session: Session, preset: str, budget_mb: float, every: float, size: int, direction: str = ""
+    ) -> Iterator[View]:
+        """Give every frame its mask; with a direction, go on from the corrected frame and recompute only
+        what follows.
+        """
         session.need_clip()
         if session.running:
             raise PromptError("this clip is being tracked already; press Stop to end that run first")
-        if session.stop:                     # stopped while it waited
-            yield {**views.buttons(session), "progress": render.progress(0, 1, 0.0, finished="stopped before it began")}
+        if session.stop:  # stopped while it waited
+            yield {
+                **views.buttons(session),
+                "progress": render.progress(0, 1, 0.0, finished="stopped before it began"),
+            }
             return
         job = self.plan(session, self.memory(preset, budget_mb, every), int(size or 0) or None, direction)
         yield from self._run(session, job, fresh=not direction)
@@ -94,16 +115,29 @@ class Runs:
         if direction:
             fixes = session.fixes()
             if direction not in DIRECTIONS or not fixes:
-                raise PromptError("no frame was corrected since the last run; go to a wrong frame, click it right, "
-                                  "then continue")
+                raise PromptError(
+                    "no frame was corrected since the last run; go to a wrong frame, click it right, "
+                    "then continue"
+                )
             first = session.frame if session.frame in fixes else fixes[0]
             directions = DIRECTIONS[direction]
         rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(session.subjects))
         return Job(
-            clip=clip.path, folder=clip.folder, start=clip.start, stop=clip.stop, first=first, directions=directions,
-            prompts=tuple(prompts), given={n: marks.mask for n, marks in session.marks.items() if marks.mask},
-            memory=memory, size=size, preview_side=self.limits.preview_side, opacity=OPACITY,
-            seconds=rate * (clip.stop - clip.start), side=min(clip.size))
+            clip=clip.path,
+            folder=clip.folder,
+            start=clip.start,
+            stop=clip.stop,
+            first=first,
+            directions=directions,
+            prompts=tuple(prompts),
+            given={n: marks.mask for n, marks in session.marks.items() if marks.mask},
+            memory=memory,
+            size=size,
+            preview_side=self.limits.preview_side,
+            opacity=OPACITY,
+            seconds=rate * (clip.stop - clip.start),
+            side=min(clip.size),
+        )
 
     def _run(self, session: Session, job: Job, fresh: bool) -> Iterator[View]:
         session.run += 1
@@ -116,7 +150,7 @@ class Runs:
             yield {**views.buttons(session), "notice": "", **run.view(None), "stage": render.stage(session)}
             with closing(self.engine.track(job)) as steps:
                 for step in steps:
-                    if session.run != mine:              # another clip was opened, or the page was closed
+                    if session.run != mine:  # another clip was opened, or the page was closed
                         return
                     if isinstance(step, dict):
                         session.report = step
@@ -151,8 +185,13 @@ class Runs:
             self.engine.rates[(height, width, len(session.subjects))] = run.seconds / run.done
         session.answer += 1
         session.frame, session.jump = job.first, session.jump + 1
-        return {**views.buttons(session), "stage": render.stage(session), "timeline": charts.timeline(session),
-                **run.view(None, final=True), "progress": run.verdict(stopped=session.stop)}
+        return {
+            **views.buttons(session),
+            "stage": render.stage(session),
+            "timeline": charts.timeline(session),
+            **run.view(None, final=True),
+            "progress": run.verdict(stopped=session.stop),
+        }
 
     # after ------------------------------------------------------------------------------------------------
 
@@ -196,8 +235,12 @@ class Runs:
         return str(target)
 
     def _extras(self, session: Session, folder: Path) -> dict[str, str]:
-        """What else goes into the ZIP of everything: the films, the report, the prompts, and the clip to resume with."""
-        names = {export.KINDS[kind]: self.file(session, kind) for kind in ("overlay", "alpha", "green", "report")}
+        """What else goes into the ZIP of everything: the films, the report, the prompts, and the clip to
+        resume with.
+        """
+        names = {
+            export.KINDS[kind]: self.file(session, kind) for kind in ("overlay", "alpha", "green", "report")
+        }
         for index, marks in session.marks.items():
             path = folder / f"prompt{index:05d}.png"
             path.write_bytes(marks.mask)
@@ -234,8 +277,15 @@ class _Run:
         view = {
             "progress": render.progress(self.done, total, self.began),
             "readout": render.readout(
-                self.points, total, last.held if last else (), last.pinned if last else (),
-                self.forecast.frame_bytes, budget, self.forecast.unbounded_bytes, self.device),
+                self.points,
+                total,
+                last.held if last else (),
+                last.pinned if last else (),
+                self.forecast.frame_bytes,
+                budget,
+                self.forecast.unbounded_bytes,
+                self.device,
+            ),
         }
         if step is not None:
             self.first_preview = self.first_preview or time.perf_counter() - self.began
@@ -246,20 +296,51 @@ class _Run:
         """The last line of the progress."""
         spent = time.perf_counter() - self.began
         what = "stopped; every mask so far is kept" if stopped else "done"
-        return render.progress(self.done, self.job.frames, self.began, finished=(
-            f"{what}: {self.done} of {self.job.frames} frames in {render.clock(spent)}, "
-            f"{self.done / max(spent, 1e-6):.1f} frames/s"))
+        return render.progress(
+            self.done,
+            self.job.frames,
+            self.began,
+            finished=(
+                f"{what}: {self.done} of {self.job.frames} frames in {render.clock(spent)}, "
+                f"{self.done / max(spent, 1e-6):.1f} frames/s"
+            ),
+        )
 
     def summary(self, stopped: bool) -> dict:
         """What the page adds to the engine's report."""
         clip = self.session.clip
         return {
-            "clip": {"name": clip.name, "start": clip.start, "stop": clip.stop, **{k: clip.info.get(k) for k in (
-                "container", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "audio")}},
-            "run": {"first": self.job.first, "directions": list(self.job.directions), "stopped": stopped,
-                    "frames_done": self.done, "size": self.job.size, "first_preview": self.first_preview},
+            "clip": {
+                "name": clip.name,
+                "start": clip.start,
+                "stop": clip.stop,
+                **{
+                    k: clip.info.get(k)
+                    for k in (
+                        "container",
+                        "codec",
+                        "width",
+                        "height",
+                        "frames",
+                        "fps",
+                        "seconds",
+                        "rotation",
+                        "audio",
+                    )
+                },
+            },
+            "run": {
+                "first": self.job.first,
+                "directions": list(self.job.directions),
+                "stopped": stopped,
+                "frames_done": self.done,
+                "size": self.job.size,
+                "first_preview": self.first_preview,
+            },
             "frames_with_masks": render.ranges(self.session.records),
             "marked_frames": sorted(self.session.marks),
-            "doubtful_frames": {s.name: charts.doubts(self.session.records, s.id) for s in self.session.subjects},
+            "doubtful_frames": {
+                s.name: charts.doubts(self.session.records, s.id) for s in self.session.subjects
+            },
             "memory_log": [asdict(point) for point in charts.thin(self.points)],
         }

@@ -1,4 +1,6 @@
-"""A session as JSON, and back: what an “Everything” ZIP carries so that the work can be taken up on another day."""
+"""A session as JSON, and back: what an “Everything” ZIP carries so that the work can be taken up on
+another day.
+"""
 
 from pathlib import Path
 
@@ -9,15 +11,25 @@ from demo.session import Marks, Record, Session, Subject, unpack
 
 
 def to_json(session: Session) -> dict:
-    """What is needed to go on another day: objects, prompts (masks lie beside it), per-frame figures, report."""
+    """What is needed to go on another day: objects, prompts (masks lie beside it), per-frame figures,
+    report.
+    """
     return {
-        "version": 1, "name": session.clip.name, "start": session.clip.start, "frame": session.frame,
+        "version": 1,
+        "name": session.clip.name,
+        "start": session.clip.start,
+        "frame": session.frame,
         "objects": [{"id": s.id, "name": s.name} for s in session.subjects],
-        "marks": {str(n): {"clicks": m.clicks, "dots": m.dots, "drawn": m.base is not None, "fixed": m.fixed}
-                  for n, m in session.marks.items()},
-        "records": {str(n): {"areas": r.areas, "confidence": r.confidence, "prompted": r.prompted}
-                    for n, r in session.records.items()},
-        "pinned": list(session.pinned), "report": session.report,
+        "marks": {
+            str(n): {"clicks": m.clicks, "dots": m.dots, "drawn": m.base is not None, "fixed": m.fixed}
+            for n, m in session.marks.items()
+        },
+        "records": {
+            str(n): {"areas": r.areas, "confidence": r.confidence, "prompted": r.prompted}
+            for n, r in session.records.items()
+        },
+        "pinned": list(session.pinned),
+        "report": session.report,
     }
 
 
@@ -39,7 +51,9 @@ def restore(session: Session, saved: dict, kept: dict[str, list[int]], limits: L
         counts = np.bincount(labels.ravel(), minlength=256)
         old = saved.get("records", {}).get(str(index), {})
         sure = {int(k): float(v) for k, v in old.get("confidence", {}).items() if int(k) in subjects}
-        session.records[index] = Record({n: int(counts[n]) for n in subjects}, sure, bool(old.get("prompted")))
+        session.records[index] = Record(
+            {n: int(counts[n]) for n in subjects}, sure, bool(old.get("prompted"))
+        )
     session.pinned = tuple(n for n in session.marks if n in set(_list(saved, "pinned")))
     session.dirty = set(session.marks) - set(session.pinned)
     session.report = saved.get("report") if isinstance(saved.get("report"), dict) else None
@@ -52,13 +66,25 @@ def _restore_marks(session: Session, index: int, saved: dict) -> None:
     known = {s.id for s in session.subjects}
 
     def clicks(name: str) -> tuple:
-        return tuple(tuple(row) for row in _list(saved, name)
-                     if isinstance(row, list) and len(row) == 4 and _is(row[0], 0, width - 1)
-                     and _is(row[1], 0, height - 1) and row[2] in (0, 1) and row[3] in known)
+        return tuple(
+            tuple(row)
+            for row in _list(saved, name)
+            if isinstance(row, list)
+            and len(row) == 4
+            and _is(row[0], 0, width - 1)
+            and _is(row[1], 0, height - 1)
+            and row[2] in (0, 1)
+            and row[3] in known
+        )
 
     drawn = bool(saved.get("drawn", True)) or not clicks("clicks")
-    session.marks[index] = Marks(clicks=() if drawn else clicks("clicks"), base=packed if drawn else None, mask=packed,
-                              dots=clicks("dots"), fixed=bool(saved.get("fixed")))
+    session.marks[index] = Marks(
+        clicks=() if drawn else clicks("clicks"),
+        base=packed if drawn else None,
+        mask=packed,
+        dots=clicks("dots"),
+        fixed=bool(saved.get("fixed")),
+    )
 
 
 def _list(saved: dict, key: str) -> list:

@@ -1,7 +1,9 @@
-"""One visitor's state and its transitions: clip, objects, prompts per frame, results.  Knows no Gradio and holds no tensors.
+"""One visitor's state and its transitions: clip, objects, prompts per frame, results.  Knows no Gradio and
+holds no tensors.
 
-Pictures and result masks lie in the visitor's folder; a prompt's mask is kept as PNG bytes (a few kB), so that a session can
-be copied and pickled at any time.  Every mistake of the visitor is a StmError whose text is shown as it is.
+Pictures and result masks lie in the visitor's folder; a prompt's mask is kept as PNG bytes (a few kB), so
+that a session can be copied and pickled at any time.  Every mistake of the visitor is a StmError whose
+text is shown as it is.
 """
 
 import io
@@ -46,9 +48,9 @@ class Clip:
     start: int
     stop: int
     times: tuple[float, ...] = ()
-    checked: bool = False          # the whole part was decoded once: counts and times are exact
+    checked: bool = False  # the whole part was decoded once: counts and times are exact
     warnings: tuple[str, ...] = ()
-    truth: str | None = None       # folder of exact masks, for examples
+    truth: str | None = None  # folder of exact masks, for examples
 
     @property
     def size(self) -> tuple[int, int]:
@@ -66,8 +68,9 @@ class Clip:
 class Marks:
     """What the visitor said about one frame.
 
-    clicks: (x, y, label, object) since `base`; base: mask they refine (drawn, imported, or tracked), PNG or None;
-    mask: the resulting labels, PNG or None; dots: every click to be shown; fixed: made after a run, on its result.
+    clicks: (x, y, label, object) since `base`; base: mask they refine (drawn, imported, or tracked), PNG
+    or None; mask: the resulting labels, PNG or None; dots: every click to be shown; fixed: made after a
+    run, on its result.
     """
 
     clicks: tuple[tuple[int, int, int, int], ...] = ()
@@ -98,18 +101,20 @@ class Session:
     marks: dict[int, Marks] = field(default_factory=dict)
     history: list[tuple[int, Marks | None]] = field(default_factory=list)
     records: dict[int, Record] = field(default_factory=dict)
-    curve: list[tuple] = field(default_factory=list)   # render.Point per shown update of the last run
+    curve: list[tuple] = field(default_factory=list)  # render.Point per shown update of the last run
     report: dict | None = None
     pinned: tuple[int, ...] = ()
-    dirty: set[int] = field(default_factory=set)           # frames marked or changed since the last run
-    revision: int = 0              # grows with every run; makes the browser ask for new pictures
-    run: int = 0                   # grows whenever a run starts or must end; a run that sees another number is over
+    dirty: set[int] = field(default_factory=set)  # frames marked or changed since the last run
+    revision: int = 0  # grows with every run; makes the browser ask for new pictures
+    run: int = 0  # grows whenever a run starts or must end; a run that sees another number is over
     running: bool = False
     stop: bool = False
-    answer: int = 0                # grows with every answer to the stage; jump: when the stage must show `frame`
+    answer: int = 0  # grows with every answer to the stage; jump: when the stage must show `frame`
     jump: int = 0
-    sharp: dict[int, None] = field(default_factory=dict)   # frames whose lossless picture is on disk, oldest first
-    proxies: int = 0               # scrubbing pictures on disk, from the part's start
+    sharp: dict[int, None] = field(
+        default_factory=dict
+    )  # frames whose lossless picture is on disk, oldest first
+    proxies: int = 0  # scrubbing pictures on disk, from the part's start
     clips_opened: int = 0
     touched: float = 0.0
 
@@ -123,7 +128,9 @@ class Session:
     # clip -------------------------------------------------------------------------------------------------
 
     def new_folder(self) -> Path:
-        """A fresh folder for a clip that is about to be read; the open clip stays as it is until `take_clip`."""
+        """A fresh folder for a clip that is about to be read; the open clip stays as it is until
+        `take_clip`.
+        """
         self.clips_opened += 1
         self.touch()
         folder = Path(self.folder) / f"clip{self.clips_opened}"
@@ -134,8 +141,14 @@ class Session:
     def take_clip(self, clip: Clip) -> None:
         """Open a clip that was read: work on the one before ends, its marks, results and files go."""
         old = self.clip
-        fresh = Session(folder=self.folder, clips_opened=self.clips_opened, revision=self.revision + 1,
-                        answer=self.answer + 1, jump=self.jump + 1, run=self.run + 1)
+        fresh = Session(
+            folder=self.folder,
+            clips_opened=self.clips_opened,
+            revision=self.revision + 1,
+            answer=self.answer + 1,
+            jump=self.jump + 1,
+            run=self.run + 1,
+        )
         self.__dict__.update(fresh.__dict__)
         self.clip, self.frame, self.sharp = clip, clip.start, {clip.start: None}
         self.touch()
@@ -163,7 +176,9 @@ class Session:
     def add_subject(self, limit: int) -> Subject:
         """One more object, selected.  LimitError beyond `limit`."""
         if len(self.subjects) >= limit:
-            raise LimitError(f"a clip can have {limit} objects here and has {len(self.subjects)}; delete one first")
+            raise LimitError(
+                f"a clip can have {limit} objects here and has {len(self.subjects)}; delete one first"
+            )
         taken = {subject.id for subject in self.subjects}
         number = next(n for n in range(1, 256) if n not in taken)
         self.subjects = sorted([*self.subjects, Subject(number, f"Object {number}")], key=lambda s: s.id)
@@ -182,7 +197,9 @@ class Session:
         self.selected = self.subject(int(number)).id
 
     def rename(self, number: int, name: str) -> None:
-        """Call an object something else; control characters and length are tidied, an empty name is kept out."""
+        """Call an object something else; control characters and length are tidied, an empty name is kept
+        out.
+        """
         clean = re.sub(r"\s+", " ", "".join(c for c in str(name) if c.isprintable())).strip()[:24]
         old = self.subject(int(number))
         self.subjects = [replace(s, name=clean or old.name) if s.id == old.id else s for s in self.subjects]
@@ -201,7 +218,9 @@ class Session:
     # marks ------------------------------------------------------------------------------------------------
 
     def labels(self, index: int) -> np.ndarray | None:
-        """The labels shown on a frame, uint8 (H, W): the visitor's marks, else the run's result, else None."""
+        """The labels shown on a frame, uint8 (H, W): the visitor's marks, else the run's result, else
+        None.
+        """
         marks = self.marks.get(index)
         if marks is not None and marks.mask is not None:
             return unpack(marks.mask)
@@ -221,7 +240,9 @@ class Session:
         height, width = self.need_clip().size
         x, y = int(x), int(y)
         if not (0 <= x < width and 0 <= y < height):
-            raise PromptError(f"the click at {x},{y} is outside the picture of {width}x{height}; click inside it")
+            raise PromptError(
+                f"the click at {x},{y} is outside the picture of {width}x{height}; click inside it"
+            )
         marks = self._marks_to_change(limit)
         click = (x, y, int(bool(label)), self.selected)
         return replace(marks, clicks=(*marks.clicks, click), dots=(*marks.dots, click))
@@ -235,23 +256,34 @@ class Session:
         """Replace the frame's mask by one that was drawn or imported; later clicks refine it."""
         height, width = self.need_clip().size
         if labels.shape != (height, width):
-            raise MaskError(f"the mask is {labels.shape[1]}x{labels.shape[0]}, the clip {width}x{height}; "
-                            "export it at the clip's size")
+            raise MaskError(
+                f"the mask is {labels.shape[1]}x{labels.shape[0]}, the clip {width}x{height}; "
+                "export it at the clip's size"
+            )
         marks = self._marks_to_change(limit)
         packed = masks.encode_mask(labels)
         self._remember()
         self._keep(self.frame, replace(marks, clicks=(), base=packed, mask=packed))
 
     def import_labels(self, labels: np.ndarray, limits) -> None:
-        """Take an imported mask for this frame; its object ids that are new here become objects.  LimitError, MaskError."""
+        """Take an imported mask for this frame; its object ids that are new here become objects.
+
+        LimitError, MaskError.
+        """
         found = masks.object_ids(labels)
         if not found:
-            raise MaskError("this mask is empty, it has only background; paint the object in white or a palette colour")
+            raise MaskError(
+                "this mask is empty, it has only background; paint the object in white or a palette colour"
+            )
         fresh = [n for n in found if n not in {s.id for s in self.subjects}]
         if len(self.subjects) + len(fresh) > limits.max_objects:
-            raise LimitError(f"this mask has {len(found)} objects, {limits.max_objects} are allowed here; merge some")
+            raise LimitError(
+                f"this mask has {len(found)} objects, {limits.max_objects} are allowed here; merge some"
+            )
         self.draw(labels, limits.max_edits)
-        self.subjects = sorted([*self.subjects, *(Subject(n, f"Object {n}") for n in fresh)], key=lambda s: s.id)
+        self.subjects = sorted(
+            [*self.subjects, *(Subject(n, f"Object {n}") for n in fresh)], key=lambda s: s.id
+        )
         if self.selected not in found:
             self.selected = found[0]
 
@@ -260,7 +292,9 @@ class Session:
         return None if packed is None else unpack(packed)
 
     def undo(self) -> bool:
-        """Take the last mark back, wherever it was, and show its frame; False when there is nothing to undo."""
+        """Take the last mark back, wherever it was, and show its frame; False when there is nothing to
+        undo.
+        """
         if not self.history:
             return False
         index, marks = self.history.pop()
@@ -282,7 +316,9 @@ class Session:
                 return Marks()
             return Marks(base=masks.encode_mask(tracked), fixed=True)
         if len(marks.dots) >= limit:
-            raise LimitError(f"this frame has {len(marks.dots)} clicks, the limit; clear it or draw the mask instead")
+            raise LimitError(
+                f"this frame has {len(marks.dots)} clicks, the limit; clear it or draw the mask instead"
+            )
         return marks
 
     def _remember(self) -> None:
@@ -312,7 +348,7 @@ class Session:
             if marks.base is None:
                 found.append(Prompt.from_clicks(marks.clicks, frame=index))
                 continue
-            spoken = inside | set(masks.object_ids(unpack(marks.base)))   # erased here: not in this frame
+            spoken = inside | set(masks.object_ids(unpack(marks.base)))  # erased here: not in this frame
             if spoken:
                 found.append(Prompt.from_mask(labels, frame=index, objects=spoken))
         if not found:
@@ -336,6 +372,7 @@ def unpack(packed: bytes) -> np.ndarray:
 
 def _without(marks: Marks, gone: int) -> Marks | None:
     """A frame's marks without one object; None when nothing is left."""
+
     def erase(packed: bytes | None) -> bytes | None:
         if packed is None:
             return None
@@ -343,7 +380,10 @@ def _without(marks: Marks, gone: int) -> Marks | None:
         return masks.encode_mask(np.where(labels == gone, 0, labels).astype(np.uint8))
 
     keep = replace(
-        marks, clicks=tuple(c for c in marks.clicks if c[3] != gone), dots=tuple(d for d in marks.dots if d[3] != gone),
-        base=erase(marks.base), mask=erase(marks.mask),
+        marks,
+        clicks=tuple(c for c in marks.clicks if c[3] != gone),
+        dots=tuple(d for d in marks.dots if d[3] != gone),
+        base=erase(marks.base),
+        mask=erase(marks.mask),
     )
     return keep if keep.base is not None or keep.clicks else None

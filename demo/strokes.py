@@ -10,7 +10,8 @@ MOST_RADIUS = 2000.0
 
 
 def paint(labels: np.ndarray, data: dict, number: int) -> np.ndarray:
-    """Labels (H, W) uint8 with one stroke of object `number` added, or erased (`data["erase"]`: only that object).
+    """Labels (H, W) uint8 with one stroke of object `number` added, or erased (`data["erase"]`: only that
+    object).
 
     data: points [[x, y], ...] and radius in pixels of the clip; what lies outside the picture is cut off.
     Raises PromptError when it is no stroke.
@@ -21,7 +22,7 @@ def paint(labels: np.ndarray, data: dict, number: int) -> np.ndarray:
     draw = ImageDraw.Draw(touched)
     if len(points) > 1:
         draw.line([tuple(p) for p in points], fill=1, width=max(round(2 * radius), 1))
-    for x, y in points:                      # round joints and ends
+    for x, y in points:  # round joints and ends
         draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=1)
     area = np.asarray(touched)
     if data.get("erase"):

@@ -1,7 +1,7 @@
 """Views: what a handler answers, a dict from the name of a part of the page (demo.ui) to its new value.
 
-`Props` changes a part's properties instead of its value.  A mistake of the visitor becomes a view with a notice, never a
-traceback.
+`Props` changes a part's properties instead of its value.  A mistake of the visitor becomes a view with a
+notice, never a traceback.
 """
 
 import functools
@@ -22,7 +22,10 @@ class Props(dict):
 
 
 def answers(function):
-    """Let a handler (a method whose first value is the session) raise: a StmError becomes a notice, anything unforeseen a sentence and a line in the log."""
+    """Let a handler (a method whose first value is the session) raise: a StmError becomes a notice,
+    anything unforeseen a sentence and a line in the log.
+    """
+
     def refused(session, error):
         if not isinstance(error, StmError):
             log.exception("handler %s failed", function.__name__)
@@ -56,8 +59,10 @@ def marked(session: Session) -> View:
 def buttons(session: Session) -> View:
     """What can be pressed now."""
     return {
-        "track": Props(interactive=bool(session.marks) and not session.running,
-                       value="Track again" if session.records else "Track"),
+        "track": Props(
+            interactive=bool(session.marks) and not session.running,
+            value="Track again" if session.records else "Track",
+        ),
         "stop": Props(interactive=session.running),
         "fix": Props(interactive=bool(session.fixes()) and not session.running),
         "results": Props(visible=bool(session.records)),
@@ -67,9 +72,14 @@ def buttons(session: Session) -> View:
 def everything(session: Session, limits: Limits, device: str) -> View:
     """After a clip was opened: the whole page."""
     frames = session.clip.stop - session.clip.start
-    return {**marked(session), "report": render.clip_report(session.clip, limits), "progress": "",
-            "readout": render.readout([], frames, (), (), 0, None, 0, device), "timeline": charts.timeline(session),
-            "player": None}
+    return {
+        **marked(session),
+        "report": render.clip_report(session.clip, limits),
+        "progress": "",
+        "readout": render.readout([], frames, (), (), 0, None, 0, device),
+        "timeline": charts.timeline(session),
+        "player": None,
+    }
 
 
 def refuse(session: Session | None, text: str) -> View:

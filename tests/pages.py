@@ -50,7 +50,9 @@ class Bench:
         return session
 
     def click(self, session: Session, frame: int, x: int, y: int, label: int = 1) -> dict:
-        return self.handlers.edit(session, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0)
+        return self.handlers.edit(
+            session, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0
+        )
 
     def tracked(self, session: Session, direction: str = "", settings: tuple = SETTINGS) -> list[dict]:
         self.runs.get_ready(session)

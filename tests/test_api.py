@@ -1,4 +1,6 @@
-"""The web API through gradio_client, on a running page: the contract's shapes, the command's masks, clear refusals."""
+"""The web API through gradio_client, on a running page: the contract's shapes, the command's masks, clear
+refusals.
+"""
 
 import io
 import json
@@ -44,21 +46,32 @@ def test_segment_from_clicks_gives_what_the_command_gives(client, clip, page, tm
     )
     with zipfile.ZipFile(archive) as pack:
         assert sorted(pack.namelist()) == sorted(
-            [*(f"masks/{n:05d}.png" for n in range(FRAMES)), "overlay.mp4", "report.json"])
+            [*(f"masks/{n:05d}.png" for n in range(FRAMES)), "overlay.mp4", "report.json"]
+        )
         for n in range(FRAMES):
             name = f"masks/{n:05d}.png"
             assert pack.read(name) == (tmp_path / "out" / name).read_bytes()
         assert json.loads(pack.read("report.json")) == report
         assert pack.read("overlay.mp4") == Path(overlay).read_bytes()
-    assert overlay.endswith(".mp4") and set(report) == set(expected) and set(report["memory"]) == set(expected["memory"])
+    assert (
+        overlay.endswith(".mp4")
+        and set(report) == set(expected)
+        and set(report["memory"]) == set(expected["memory"])
+    )
     assert report["frames_in"] == report["frames_out"] == FRAMES and report["objects"] == 2
 
 
 def test_segment_from_a_mask_with_options(client, clip, page, tmp_path):
     Image.fromarray(np.where(clip[1][0] == 1, 255, 0).astype(np.uint8)).save(tmp_path / "first.png")
     _, archive, report = client.predict(
-        video=handle_file(clip[0]), mask=handle_file(tmp_path / "first.png"), preset="first+previous", budget_mb=1,
-        every=3, size=48, api_name="/segment")
+        video=handle_file(clip[0]),
+        mask=handle_file(tmp_path / "first.png"),
+        preset="first+previous",
+        budget_mb=1,
+        every=3,
+        size=48,
+        api_name="/segment",
+    )
     memory = MemoryConfig(preset="first+previous", every=3, budget_bytes=2**20)
     labels = (clip[1][0] == 1).astype(np.uint8)
     run_to_folder(page.model, clip[0], Prompt.from_mask(labels), tmp_path / "out", memory=memory, size=48)
@@ -71,7 +84,8 @@ def test_segment_from_a_mask_with_options(client, clip, page, tmp_path):
 
 def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
     _, archive, _ = client.predict(
-        video=handle_file(clip[0]), clicks=[[9, 8 + 16 * (9 % 6), 8, 1, 1]], api_name="/segment")
+        video=handle_file(clip[0]), clicks=[[9, 8 + 16 * (9 % 6), 8, 1, 1]], api_name="/segment"
+    )
     with zipfile.ZipFile(archive) as pack:
         for n in (0, 9, FRAMES - 1):
             assert np.array_equal(unpack(pack.read(f"masks/{n:05d}.png")) == 1, clip[1][n] == 1)
@@ -79,7 +93,11 @@ def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
 
 def test_click_answers_with_the_mask_of_that_frame(client, clip):
     found = client.predict(
-        video=handle_file(clip[0]), frame=7, clicks=[[8 + 16 * (7 % 6), 8, 1, 1], [2, 60, 0, 1]], api_name="/click")
+        video=handle_file(clip[0]),
+        frame=7,
+        clicks=[[8 + 16 * (7 % 6), 8, 1, 1], [2, 60, 0, 1]],
+        api_name="/click",
+    )
     picture = Image.open(io.BytesIO(Path(found).read_bytes()))
     assert picture.mode == "P" and np.array_equal(np.array(picture) == 1, clip[1][7] == 1)
 
@@ -125,7 +143,14 @@ def test_only_the_two_endpoints_are_public_and_they_are_described(client):
     parameters = {p["parameter_name"]: p for p in endpoints["/segment"]["parameters"]}
     assert list(parameters) == ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
     defaults = {name: p["parameter_default"] for name, p in parameters.items() if p["parameter_has_default"]}
-    assert defaults == {"mask": None, "clicks": None, "preset": "bounded", "budget_mb": 64, "every": 5, "size": None}
+    assert defaults == {
+        "mask": None,
+        "clicks": None,
+        "preset": "bounded",
+        "budget_mb": 64,
+        "every": 5,
+        "size": None,
+    }
     assert "Give every frame" in json.dumps(client.view_api(return_format="dict")) or endpoints["/segment"]
 
 

@@ -1,4 +1,6 @@
-"""A headless Chromium walks the page: upload, click, track, fix, download; asserts on what is shown and handed out."""
+"""A headless Chromium walks the page: upload, click, track, fix, download; asserts on what is shown and
+handed out.
+"""
 
 import os
 import shutil
@@ -20,8 +22,13 @@ from stm_core.weights import Model
 
 pytestmark = pytest.mark.browser
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 ]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FRAMES, HEIGHT, WIDTH, FIXED = 30, 128, 192, 12
@@ -103,8 +110,11 @@ class Visitor:
         self.wait("([s, w]) => document.querySelector(s)?.innerText.includes(w)", [selector, words])
 
     def shown(self, frame: int, masked: bool) -> None:
-        self.wait("([n, m]) => { const d = document.querySelector('.stm-canvas').dataset; "
-                  "return d.shown === n && d.masked === m; }", [str(frame), "1" if masked else ""])
+        self.wait(
+            "([n, m]) => { const d = document.querySelector('.stm-canvas').dataset; "
+            "return d.shown === n && d.masked === m; }",
+            [str(frame), "1" if masked else ""],
+        )
 
     def upload(self, path: Path) -> None:
         self.page.set_input_files("#upload input[type=file]", str(path))
@@ -145,8 +155,10 @@ class Visitor:
     def color(self, x: int, y: int) -> list[int]:
         """The colour that the stage shows at a pixel of the clip."""
         return self.page.evaluate(
-            "([x, y]) => [...document.querySelector('.stm-canvas').getContext('2d').getImageData(x, y, 1, 1).data]",
-            [x, y])
+            "([x, y]) => [...document.querySelector('.stm-canvas').getContext('2d').getImageData(x, y, 1, "
+            "1).data]",
+            [x, y],
+        )
 
     def download(self, kind: str, folder: Path) -> Path:
         with self.page.expect_download() as found:
@@ -287,8 +299,10 @@ def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network)
     network.close_after(9)
     try:
         visitor.page.click("#track")
-        visitor.wait("() => document.querySelector('.stm-live')?.src.startsWith('data:image/jpeg') "
-                     "&& !document.querySelector('.stm-live').hidden")
+        visitor.wait(
+            "() => document.querySelector('.stm-live')?.src.startsWith('data:image/jpeg') "
+            "&& !document.querySelector('.stm-live').hidden"
+        )
         assert visitor.page.is_disabled("#track") and visitor.page.is_disabled("button[data-mode=add]")
         visitor.page.click("#stop")
         visitor.wait("() => document.querySelector('#stop').disabled")

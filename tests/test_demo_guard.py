@@ -60,10 +60,14 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def small(monkeypatch) -> Guard:
-    """A guard with tight limits whose processes are forked from this one, so that they know the jobs above."""
+    """A guard with tight limits whose processes are forked from this one, so that they know the jobs
+    above.
+    """
     found = Guard(Limits(stall_seconds=2, decode_seconds=2, decode_mb=256))
     found.context = guard.multiprocessing.get_context("fork")
-    monkeypatch.setattr(guard, "JOBS", {**guard.JOBS, **{f.__name__: f for f in (hang, crash, spin, swell, confuse)}})
+    monkeypatch.setattr(
+        guard, "JOBS", {**guard.JOBS, **{f.__name__: f for f in (hang, crash, spin, swell, confuse)}}
+    )
     return found
 
 
@@ -116,7 +120,11 @@ def test_the_decoding_process_never_loads_torch():
 
 def test_what_is_no_clip_is_refused_with_advice(tmp_path):
     wall = Guard(Limits())
-    for name, data in (("a.mp4", b""), ("b.mp4", b"#EXTM3U\n/etc/passwd"), ("c.webm", b"\x1a\x45\xdf\xa3" + bytes(50))):
+    for name, data in (
+        ("a.mp4", b""),
+        ("b.mp4", b"#EXTM3U\n/etc/passwd"),
+        ("c.webm", b"\x1a\x45\xdf\xa3" + bytes(50)),
+    ):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(VideoError):
             wall.call("inspect", path=str(tmp_path / name), folder=str(tmp_path), start=0, limits=NO_LIMITS)

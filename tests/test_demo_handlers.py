@@ -126,7 +126,9 @@ def test_undo_takes_back_clicks_strokes_and_clear_in_turn(bench, session):
 
 
 def test_a_brush_paints_hard_edges_and_the_eraser_only_its_object(bench, session):
-    bench.handlers.edit(session, {"kind": "stroke", "frame": 0, "points": [[10, 10], [40, 10]], "radius": 4}, 0)
+    bench.handlers.edit(
+        session, {"kind": "stroke", "frame": 0, "points": [[10, 10], [40, 10]], "radius": 4}, 0
+    )
     assert set(np.unique(session.labels(0))) == {0, 1} and session.labels(0)[10, 25] == 1
     bench.handlers.order(session, {"kind": "add"})
     bench.handlers.edit(session, {"kind": "stroke", "frame": 0, "points": [[60, 40]], "radius": 4}, 0)
@@ -303,8 +305,11 @@ def test_cancelling_a_run_frees_its_memory_bank(bench, session, monkeypatch):
     import stm_core.memory as memory
 
     banks = []
-    monkeypatch.setattr(memory.MemoryBank, "clear", lambda bank, clear=memory.MemoryBank.clear: (
-        banks.append(bank), clear(bank))[1])
+    monkeypatch.setattr(
+        memory.MemoryBank,
+        "clear",
+        lambda bank, clear=memory.MemoryBank.clear: (banks.append(bank), clear(bank))[1],
+    )
     bench.click(session, 0, 8, 8)
     bench.runs.get_ready(session)
     run = bench.runs.track(session, *SETTINGS)

@@ -34,14 +34,26 @@ def test_a_limit_that_is_no_number_is_refused():
 
 
 def test_help_names_every_limit_and_option():
-    done = subprocess.run([sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for word in ("--host", "--port", "--weights", "--share", "--auth", *(flag(f.name) for f in fields(Limits))):
+    done = subprocess.run(
+        [sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for word in (
+        "--host",
+        "--port",
+        "--weights",
+        "--share",
+        "--auth",
+        *(flag(f.name) for f in fields(Limits)),
+    ):
         assert word in done.stdout
     assert variable("NAME") in done.stdout
 
 
 def test_a_wrong_option_is_one_line_and_exit_code_2():
     done = subprocess.run(
-        [sys.executable, "app.py", "--weights", "/nowhere.safetensors"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "app.py", "--weights", "/nowhere.safetensors"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "/nowhere" in done.stderr

@@ -12,7 +12,12 @@ MB = 2**20
 
 def test_bytes_in_words():
     assert [charts.size(n) for n in (812, 2048, 3.1 * MB, 64 * MB, 1.24 * 2**30)] == [
-        "812 B", "2.00 kB", "3.10 MB", "64 MB", "1.24 GB"]
+        "812 B",
+        "2.00 kB",
+        "3.10 MB",
+        "64 MB",
+        "1.24 GB",
+    ]
 
 
 def test_the_memory_chart_is_well_formed_and_draws_every_curve():
