@@ -53,9 +53,7 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1):
         super().__init__()
-        self.conv = nn.Conv2d(
-            inputs, outputs, size, stride, padding=0 if size == stride else size // 2, bias=False
-        )
+        self.conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +110,8 @@ class ValueEncoder(nn.Module):
     def __init__(self, config: CompactConfig):
         super().__init__()
         (c4, c8), c16 = config.masks, config.value
-        self.mask4 = ConvNorm(MASK_INPUTS, c4, PATCH, stride=PATCH)
+        # no norm: clicks alone are nearly empty maps, and their statistics would not be those of masks
+        self.mask4 = nn.Conv2d(MASK_INPUTS, c4, PATCH, stride=PATCH)
         self.mask8 = ConvNorm(c4, c8, stride=2)
         self.block8 = Block(c8, c8)
         self.mask16 = ConvNorm(c8, c16, stride=2)

@@ -1,6 +1,5 @@
 """Laws of training: made-up clips match their masks, clicks fall right, steps help, resume is exact."""
 
-import copy
 import os
 import subprocess
 import sys
@@ -17,10 +16,11 @@ from stm_core.errors import OptionError, WeightsError
 from stm_core.training import unroll
 from stm_core.training.click_score import score
 from stm_core.training.clicks import error_click, first_clicks, next_clicks
-from stm_core.training.export import read_checkpoint, settle_norms
+from stm_core.training.export import read_checkpoint
 from stm_core.training.loop import Stage, TrainConfig, Trainer
 from stm_core.training.losses import correspondence, segmentation
 from stm_core.training.motion import Dice, bend, look, path, sample, turn
+from stm_core.training.norms import freeze, settle
 from stm_core.training.shards import pack
 from stm_core.training.stores import IGNORE, MAX_OBJECTS, Clips, Photos
 from stm_core.training.synth import Batch, ClipMaker
@@ -267,17 +267,15 @@ def test_a_written_file_loads_as_weights(tmp_path, photos):
     assert torch.equal(model.network.encode_query(frame).key, kept.network.encode_query(frame).key)
 
 
-def test_settling_gives_norms_the_statistics_of_their_own_weights(maker):
-    network = CompactSTM(TINY)
-    settle_norms(network, maker, SIZE, 3, bf16=False)
-    settled = copy.deepcopy(network.state_dict())
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.mul_(1.5)
-    settle_norms(network, maker, SIZE, 3, bf16=False)
-    name = "trunk.stem.bn.running_mean"
-    assert not torch.allclose(network.state_dict()[name], settled[name], atol=1e-3)
-    assert network.trunk.stem.bn.momentum == 0.1
+def test_settled_norms_have_the_mean_statistics_and_frozen_ones_keep_them(maker):
+    network, batch = CompactSTM(TINY), maker.batch(2, 2, SIZE, video=False)
+    settle(network, lambda: unroll.track(network, batch, 1), 2)
+    stem = network.trunk.stem.bn
+    settled, usual = stem.running_mean.clone(), stem.momentum
+    assert usual == 0.1 and settled.abs().max() > 0
+    freeze(network)
+    unroll.track(network, batch, 1)["loss"].backward()
+    assert torch.equal(stem.running_mean, settled) and stem.weight.grad is not None
 
 
 def test_training_needs_exactly_one_length(tmp_path):

@@ -6,40 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..compact import CompactConfig, CompactSTM
+from ..compact import CompactConfig
 from ..errors import WeightsError
-from .synth import ClipMaker
-from .unroll import track
 
 CHECKPOINT = ("network", "average", "optimizers", "rest")
-
-
-def settle_norms(network: CompactSTM, maker: ClipMaker, size: int, batches: int, *, bf16: bool) -> None:
-    """Recomputes batch-norm statistics over some batches of crops of `size`.
-
-    Averaged weights need it: the running statistics belong to the weights before averaging.
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    kept = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-    network.train()
-    for number in range(batches):
-        batch = maker.batch(4, 3, size, video=maker.clips is not None and number % 2 == 0)
-        with torch.no_grad(), torch.autocast(maker.dice.device.type, torch.bfloat16, enabled=bf16):
-            track(network, batch, 1)
-    for norm, momentum in zip(norms, kept, strict=True):
-        norm.momentum = momentum
 
 
 def write_checkpoint(folder: Path, **parts: object) -> None:
@@ -66,9 +44,10 @@ def read_checkpoint(folder: Path, device: str | torch.device = "cpu") -> list:
         return [
             torch.load(folder / f"{name}.pt", weights_only=True, map_location=device) for name in CHECKPOINT
         ]
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle can raise almost anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(
-            f"{folder} is not a checkpoint of training: {(str(error) or type(error).__name__).splitlines()[0]}; "
+            f"{folder} is not a checkpoint of training: {reason}; "
             "give the .ckpt folder that a run wrote beside its weights"
         ) from error
 

@@ -16,9 +16,10 @@ from torch import Tensor
 from ..compact import CompactConfig, CompactSTM
 from ..errors import OptionError, WeightsError
 from . import unroll
-from .export import read_checkpoint, settle_norms, write_checkpoint, write_weights
+from .export import read_checkpoint, write_checkpoint, write_weights
+from .norms import freeze, settle
 from .optim import Average, clip_gradients, optimizers, set_rates
-from .parallel import agreed, average_gradients, everyone, rank_and_size, share_norms
+from .parallel import agreed, average_gradients, everyone, rank_and_size, share_buffers, share_norms
 from .synth import LARGEST_GAP, ClipMaker
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ class TrainConfig:
     begin: float = 0.0  # where in the curriculum the run begins
     compile: bool = False
     save_minutes: float = 4.0
-    settle: int = 40  # batches that give the final weights their norm statistics
+    freeze: float = 0.6  # from this share of the curriculum on, norms keep their statistics
+    settle: int = 60  # batches over which those are measured
     curriculum: tuple[Stage, ...] = CURRICULUM
     network: CompactConfig = field(default_factory=CompactConfig)
 
@@ -90,7 +92,7 @@ class Trainer:
         self.plan = torch.Generator().manual_seed(config.seed)
         self.clips = clips
         self.maker = ClipMaker(photos, textures, clips, self.generator)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.frozen = 0, 0.0, False
         self.track = torch.compile(unroll.track) if config.compile else unroll.track
 
     @property
@@ -103,6 +105,8 @@ class Trainer:
     def run(self) -> None:
         """Trains until the run's length is reached; saves every few minutes and at the end."""
         self.network.train()
+        if self.frozen:
+            freeze(self.network)
         saved = time.monotonic()
         recent: dict[str, list[float]] = {}
         while True:
@@ -122,13 +126,25 @@ class Trainer:
                 self._log(progress, recent)
                 recent = {}
         self.save()
-        if self.rank == 0:
-            self.finish()
 
     def train_step(self, progress: float) -> dict[str, float]:
         """One batch, one update; returns numbers for the log."""
+        place = self.config.begin + (1 - self.config.begin) * progress
+        if place >= self.config.freeze and not self.frozen:
+            self._freeze(place)
+        factor = set_rates(self.optimizers, self.step, progress, self.config.rate)
+        kind, count, losses = self._forward(place)
+        norm = self._update(losses["loss"])
+        self.average.update(self.network, self.step)
+        self.step += 1
+        numbers = {f"{kind}_seg": losses["seg"].item(), f"{kind}_iou": losses["iou"].item()}
+        if kind == "track":
+            numbers["keys"] = losses["keys"].item()
+        return numbers | {"norm": float(norm), "rate": factor, "clips": float(count)}
+
+    def _forward(self, place: float) -> tuple[str, int, dict[str, Tensor]]:
+        """Losses of a fresh batch at this place of the curriculum; its kind and its clips."""
         config = self.config
-        place = config.begin + (1 - config.begin) * progress
         stage = next(s for s in config.curriculum if place < s.until or s is config.curriculum[-1])
         kind, video, pair, rounds = torch.rand(4, generator=self.plan).tolist()  # the same on every process
         clicks = kind < CLICK_SHARE
@@ -140,25 +156,22 @@ class Trainer:
             video=self.clips is not None and video < stage.video,
             gap=round(2 + (LARGEST_GAP - 2) * min(1.0, place * 1.5)),
         )
-        factor = set_rates(self.optimizers, self.step, progress, config.rate)
+        hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
         with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
-            hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
             if clicks:
                 losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator, hardest)
             else:
                 losses = self.track(self.network, batch, 2 if pair < PAIR_SHARE else 1, hardest)
-        norm = self._update(losses["loss"])
-        self.average.update(self.network, self.step)
-        self.step += 1
-        prefix = "click" if clicks else "track"
-        return {
-            f"{prefix}_seg": losses["seg"].item(),
-            f"{prefix}_iou": losses["iou"].item(),
-            **({} if clicks else {"keys": losses["keys"].item()}),
-            "norm": float(norm),
-            "rate": factor,
-            "clips": float(count),
-        }
+        return "click" if clicks else "track", count, losses
+
+    def _freeze(self, place: float) -> None:
+        settle(self.network, lambda: self._forward(place), self.config.settle)
+        share_buffers(self.network)
+        freeze(self.network)
+        for name, value in self.network.named_buffers():
+            if name in self.average.state:
+                self.average.state[name].copy_(value)
+        self.frozen = True
 
     def _update(self, loss: Tensor) -> Tensor:
         if not torch.isfinite(loss):
@@ -203,6 +216,7 @@ class Trainer:
         rest = {
             "step": self.step,
             "seconds": self.seconds,
+            "frozen": self.frozen,
             "generators": generators,
             "plan": self.plan.get_state(),
         }
@@ -215,15 +229,6 @@ class Trainer:
         )
         write_weights(self.config.out, self.config.network, self.average.state)
 
-    def finish(self) -> None:
-        """Writes the averaged weights with norm statistics of their own."""
-        final = CompactSTM(self.config.network).to(self.config.device, memory_format=torch.channels_last)
-        final.load_state_dict(self.average.state)
-        settle_norms(
-            final, self.maker, self.config.curriculum[-1].size, self.config.settle, bf16=self.config.bf16
-        )
-        write_weights(self.config.out, self.config.network, final.state_dict())
-
     def load(self, path: Path) -> None:
         """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state.
         """
@@ -232,7 +237,9 @@ class Trainer:
         self.average.state = average
         for optimizer, kept in zip(self.optimizers, optimizers, strict=True):
             optimizer.load_state_dict(kept)
-        self.step, self.seconds = rest["step"], rest["seconds"]
+        self.step, self.seconds, self.frozen = rest["step"], rest["seconds"], rest["frozen"]
+        if self.frozen:
+            freeze(self.network)
         self._logged = self.seconds
         if len(rest["generators"]) == self.world:
             self.generator.set_state(rest["generators"][self.rank].cpu())

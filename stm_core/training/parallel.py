@@ -68,6 +68,13 @@ def average_gradients(network: nn.Module, processes: int) -> None:
         grad.copy_(mean.view_as(grad))
 
 
+def share_buffers(network: nn.Module) -> None:
+    """Gives every process rank 0's buffers: norm statistics."""
+    for buffer in network.buffers():
+        if dist.is_initialized():
+            dist.broadcast(buffer, 0)
+
+
 def everyone(value: Tensor) -> list[Tensor]:
     """This CPU tensor of every process, by rank."""
     if not dist.is_initialized():
