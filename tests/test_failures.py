@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import colour_model, squares
+from conftest import colour_model
 from pages import FRAMES, Bench, notice, write_clip
 from PIL import Image
 
@@ -19,6 +18,7 @@ from demo import engine
 from stm_core import output
 from stm_core.cli import main
 from stm_core.errors import StmError
+from stm_core.masks import write_mask
 from stm_core.prompts import Prompt
 from stm_core.save import segment_to_folder
 from stm_core.weights import random_model
@@ -145,37 +145,32 @@ def weights(tmp_path_factory) -> Path:
     return path
 
 
+DIE_AT_MASK_7 = """
+import os, signal, sys
+from stm_core import cli, output
+def write_whole(path, data):
+    if path.name == "00007.png":
+        path.with_name(".00007.png.part").write_bytes(data[:20])
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(path, data)
+whole, output.write_whole = output.write_whole, write_whole
+cli.main(sys.argv[1:])
+"""
+
+
 def test_a_killed_run_leaves_whole_masks_and_can_be_repeated(weights, tmp_path):
-    frames = tmp_path / "frames"
-    frames.mkdir()
-    for t, (picture, labels) in enumerate(squares(300)):
-        Image.fromarray(picture).save(frames / f"{t:04d}.png")
-        if t == 0:
-            Image.fromarray(labels * 255).save(tmp_path / "mask.png")
-    out = tmp_path / "out"
-    words = [
-        sys.executable,
-        "-m",
-        "stm_core",
-        "segment",
-        frames,
-        "--mask",
-        tmp_path / "mask.png",
-        "--out",
-        out,
-    ]
+    masks, out = write_clip(tmp_path / "clip.mp4", objects=1), tmp_path / "out"
+    write_mask(tmp_path / "mask.png", masks[0])
+    words = ["segment", tmp_path / "clip.mp4", "--mask", tmp_path / "mask.png", "--out", out]
     words = [str(word) for word in [*words, "--weights", weights, "--device", "cpu"]]
-    child = subprocess.Popen(words, cwd=ROOT)
-    end = time.monotonic() + 60
-    while len(list(out.glob("masks/*.png"))) < 5 and child.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait(60) == -signal.SIGKILL
-    for path in out.glob("masks/*.png"):
-        assert np.asarray(Image.open(path)).shape == (64, 96)
+    killed = subprocess.run([sys.executable, "-c", DIE_AT_MASK_7, *words], cwd=ROOT, timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    kept = sorted(out.glob("masks/*.png"))
+    assert [path.name for path in kept] == [f"{t:05d}.png" for t in range(7)]
+    assert all(np.asarray(Image.open(path)).shape == masks[0].shape for path in kept)
     assert not (out / "overlay.mp4").exists() and not (out / "report.json").exists()
-    assert subprocess.run(words, cwd=ROOT, capture_output=True, timeout=300).returncode == 0
-    assert whole_masks(out / "masks") == list(range(300))
+    assert main(words) == 0
+    assert whole_masks(out / "masks") == list(range(FRAMES))
     assert sorted(path.name for path in out.iterdir()) == ["masks", "overlay.mp4", "report.json"]
 
 
