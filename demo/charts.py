@@ -180,7 +180,7 @@ def _row(session: Session, subject) -> str:
     areas = [records[i].areas.get(subject.id, 0) for i in indices]
     y = _scale(0, max(max(areas), 1), 38, 3)
     curve = _path([(i, a) for i, a in zip(indices, areas, strict=True)], x, y)
-    fill = f'<path d="{curve}V38H{x(indices[0]):.1f}Z" fill="{subject.color}" opacity=".3"/>'
+    fill = f'<path d="{curve}V38H{x(indices[0]):.1f}Z" fill="{subject.bright}" opacity=".3"/>'
     width = 1000 / max(clip.stop - clip.start - 1, 1)
     band = "".join(
         f'<rect x="{x(i) - width / 2:.1f}" y="42" width="{width + 0.4:.1f}" height="8" '
@@ -209,7 +209,7 @@ def _row(session: Session, subject) -> str:
         f"<b>{escape(subject.name)}</b><span>{mean}{words}</span></div>"
         f'<svg viewBox="0 0 1000 52" preserveAspectRatio="none" role="img" '
         f'aria-label="Area and confidence of {escape(subject.name)} over the clip">{flags}{fill}'
-        f'<path class="stm-area" d="{curve}" stroke="{subject.color}"/>{band}{pins}'
+        f'<path class="stm-area" d="{curve}" stroke="{subject.bright}"/>{band}{pins}'
         f'<path class="stm-playhead" d="M0 0V52"/></svg></div>'
     )
 

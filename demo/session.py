@@ -36,6 +36,11 @@ class Subject:
         """CSS colour: the one that its masks have in the palette PNGs."""
         return "#{:02x}{:02x}{:02x}".format(*masks.PALETTE[self.id])
 
+    @property
+    def bright(self) -> str:
+        """The same hue for thin lines, which must stand out on a dark page too."""
+        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in masks.PALETTE[self.id]))
+
 
 @dataclass(frozen=True)
 class Clip:
