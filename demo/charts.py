@@ -163,12 +163,12 @@ def timeline(session: Session) -> str:
     clip = session.clip
     if clip is None or not session.records:
         return '<p class="stm-faint">After tracking, each object’s area and confidence appear here, frame by '
-        'frame.</p>'
+        "frame.</p>"
     rows = "".join(_row(session, subject) for subject in session.subjects)
     return (
         f'<div class="stm-timeline" data-start="{clip.start}" data-stop="{clip.stop}">{rows}'
         '<p class="stm-faint">Curve: area. Band below: confidence, pale where low. Click anywhere to go '
-        'there; '
+        "there; "
         "dotted lines are frames you marked.</p></div>"
     )
 
@@ -202,7 +202,7 @@ def _row(session: Session, subject) -> str:
     )
     more = f" and {len(doubtful) - 12} more" if len(doubtful) > 12 else ""
     words = f"check {buttons}{more}" if doubtful else "no doubtful frames"
-    sure = [records[i].confidence[subject.id] for i in indices if subject.id in records[i].confidence]
+    sure = [records[i].confidence.get(subject.id, 0.0) for i in indices if records[i].areas.get(subject.id)]
     mean = f"mean confidence {sum(sure) / len(sure):.0%} · " if sure else ""
     return (
         f'<div class="stm-row"><div class="stm-row-head"><i style="background:{subject.color}"></i>'
