@@ -17,7 +17,7 @@ class VideoLimits:
     def __post_init__(self):
         for name in ("max_bytes", "max_pixels", "max_frames", "max_seconds"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (isinstance(value, (int, float)) and value > 0):
                 raise OptionError(
                     f"VideoLimits.{name} is {value!r}; give a number above 0, or None for no limit"
                 )

@@ -11,10 +11,8 @@ import numpy as np
 from PIL import Image
 
 from stm_core.errors import MaskError
-from stm_core.palette import PALETTE, VOC
+from stm_core.palette import IGNORE, MAX_OBJECTS, PALETTE, VOC
 
-MAX_OBJECTS = 254
-IGNORE = 255
 LOSSY = ("JPEG", "WEBP")
 LOSSY_DISTANCE = 48  # how far JPEG moves a flat colour, per channel
 PHOTO_SHARE = 0.3  # more in-between pixels than this: no mask

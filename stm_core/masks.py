@@ -15,12 +15,11 @@ from PIL import Image, ImageOps
 
 from stm_core.errors import LimitError, MaskError, VideoError
 from stm_core.limits import SAFE_LIMITS, VideoLimits
-from stm_core.mask_import import MAX_OBJECTS, labels_of_image
+from stm_core.mask_import import labels_of_image
 from stm_core.palette import OVERLAY_COLOURS, PALETTE
 from stm_core.pictures import PICTURE_ERRORS, open_picture
 
 __all__ = [
-    "MAX_OBJECTS",
     "OVERLAY_COLOURS",
     "PALETTE",
     "check_labels",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from .config import PRESETS, MemoryConfig
 from .errors import OptionError, PromptError
-from .prompts import MAX_OBJECTS, Click
-from .video import VideoLimits
+from .limits import VideoLimits
+from .palette import MAX_OBJECTS
+from .prompts import Click
 
 CLICK = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?){1,3}")
 DTYPES = ("auto", "fp32", "bf16", "fp16")
@@ -130,7 +131,8 @@ def add_shared(parser: argparse.ArgumentParser, several: bool = False) -> None:
         "--budget-mb",
         type=megabytes,
         metavar="N",
-        help="most MB of stored frames under bounded (default: 64)",
+        help="most MB that stored frames and reading them take under bounded (default: 64), "
+        f"which holds {MemoryConfig.capacity} frames, or the prompted ones and the previous",
     )
     add("--every", type=at_least(1), metavar="N", help="store one frame in N (default: 5)")
     add("--top-k", type=at_least(1), metavar="K", help="read only the K best matches (default: all)")

@@ -1,6 +1,9 @@
-"""The colours of object ids."""
+"""Object ids and their colours."""
 
 import numpy as np
+
+MAX_OBJECTS = 254  # ids 1 to 254
+IGNORE = 255  # not scored, and never an object
 
 
 def _bit_colours() -> np.ndarray:

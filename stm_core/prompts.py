@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import LimitError, MaskError, PromptError
-
-MAX_OBJECTS = 254  # ids 1 to 254; 255 is void in DAVIS
+from .palette import MAX_OBJECTS
 
 Click = tuple[float, float, int, int]  # x, y in pixels of the frame; 1 object or 0 background; object id
 
@@ -91,10 +90,12 @@ def checked_click(click: Sequence[float]) -> Click:
     try:
         x, y, label, obj = [*click, *(1, 1)[len(click) - 2 :]] if len(click) in (2, 3) else click
         numbers = float(x), float(y), int(label), int(obj)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise PromptError(f"click is {click!r}, expected x, y, label, object; give numbers") from error
-    x, y, label, obj = numbers
-    if not (np.isfinite(x) and np.isfinite(y)) or label not in (0, 1) or not 1 <= obj <= MAX_OBJECTS:
+    x, y, whole_label, whole_obj = numbers
+    whole = label == whole_label and obj == whole_obj
+    allowed = whole_label in (0, 1) and 1 <= whole_obj <= MAX_OBJECTS
+    if not (np.isfinite(x) and np.isfinite(y) and whole and allowed):
         raise PromptError(
             f"click is {click!r}; x and y are pixels, label is 1 (object) or 0 (background), "
             f"object counts from 1 to {MAX_OBJECTS}"
@@ -112,7 +113,21 @@ def check_inside(clicks: Iterable[Click], height: int, width: int) -> None:
             )
 
 
+def as_given(labels: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
+    """labels uint8 (H, W) with the masks that were given for their frame exactly as they were given.
+
+    With clicks among the prompts they stay: clicks correct masks.
+    """
+    if any(prompt.labels is None for prompt in prompts):
+        return labels
+    for prompt in prompts:
+        spoken = np.isin(np.arange(256), prompt.objects)
+        labels = np.where(spoken[labels] | (prompt.labels > 0), prompt.labels, labels)
+    return labels
+
+
 def _checked_frame(frame: int) -> int:
-    if isinstance(frame, bool) or int(frame) != frame or frame < 0:
+    number = isinstance(frame, (int, float, np.number)) and not isinstance(frame, bool)
+    if not number or frame < 0 or frame % 1 != 0:
         raise PromptError(f"prompted frame is {frame!r}, expected a whole number from 0; count frames from 0")
     return int(frame)

@@ -38,6 +38,7 @@ def propagate(
 
     frames: uint8 (H, W, 3) RGB of one size, read ahead by a thread and never held; the first has index
     `start`. prompts: on any of these frames.  step: 1, or -1 for frames that come backwards.
+    memory: what is remembered.  size: short side in pixels at which frames are processed (None: as they are).
     references: other frames whose masks are known; with them the first frame needs no prompt.
     ahead: frames read ahead, 0 for no thread.  Closing the generator stops the thread and frees the memory.
     Raises PromptError (no prompt, or none of these frames is prompted), and what `Propagator.step` raises.

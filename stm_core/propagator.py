@@ -14,7 +14,8 @@ from .config import MemoryConfig
 from .errors import LimitError, MaskError, OptionError, PromptError, VideoError
 from .memory import MemoryBank
 from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, unpad
-from .prompts import MAX_OBJECTS, Prompt, Reference, check_inside
+from .palette import MAX_OBJECTS
+from .prompts import Prompt, Reference, as_given, check_inside
 from .result import FrameResult, MemoryReport
 from .scaling import check_image, enlarge, masks_of, place, processed_size, to_network
 from .weights import Model
@@ -63,7 +64,7 @@ class Propagator:
         usage = self.bank.usage
         channels, best = _strongest(masks)
         pixels, confidence = self._pixels(channels, best)
-        labels = self._labels(masks, channels)
+        labels = as_given(self._labels(masks, channels), prompts)
         result_masks = masks.cpu()
         self._remember(index, frame, masks, query, pixels, {i for one in prompts for i in one.objects})
         return FrameResult(

@@ -1,5 +1,6 @@
 import gc
 import inspect
+import math
 import threading
 import time
 
@@ -54,10 +55,11 @@ def test_a_result_says_what_the_contract_says(colour):
     assert result.memory.read_peak_bytes > 0
 
 
-def test_the_prompted_mask_comes_back_unchanged_whatever_the_network(tiny):
+@pytest.mark.parametrize("size", [None, 16])
+def test_the_prompted_mask_comes_back_unchanged_whatever_the_network(tiny, size):
     labels = np.random.default_rng(0).integers(0, 255, (37, 53)).astype(np.uint8)
     frame = np.zeros((37, 53, 3), np.uint8)
-    (result,) = propagate(tiny, [frame], Prompt.from_mask(labels))
+    (result,) = propagate(tiny, [frame], Prompt.from_mask(labels), size=size)
     np.testing.assert_array_equal(result.labels, labels)
     assert len(result.objects) == 254 == len(np.unique(labels)) - 1
 
@@ -322,14 +324,25 @@ def test_a_boolean_mask_is_one_object():
 
 
 @pytest.mark.parametrize(
-    "click", [(1,), (1, 2, 3, 4), (1, 2, 1, 0), (1, 2, 1, 255), ("x", 1), (float("nan"), 1), 7]
+    "click",
+    [
+        (1,),
+        (1, 2, 3, 4),
+        (1, 2, 1, 0),
+        (1, 2, 1, 255),
+        (1, 2, 0.5),
+        ("x", 1),
+        (float("nan"), 1),
+        (1, 2, math.inf),
+        7,
+    ],
 )
 def test_clicks_that_are_none_are_refused(click):
     with pytest.raises(PromptError, match="click is"):
         Prompt.from_clicks([click])
 
 
-@pytest.mark.parametrize("frame", [-1, 0.5, True])
+@pytest.mark.parametrize("frame", [-1, 0.5, True, None, "3", math.nan, math.inf])
 def test_a_prompted_frame_is_counted_from_zero(frame):
     with pytest.raises(PromptError, match="count frames from 0"):
         Prompt.from_mask(MASK, frame=frame)
