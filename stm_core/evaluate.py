@@ -20,19 +20,16 @@ import numpy as np
 
 from .config import MemoryConfig
 from .errors import MaskError, OptionError, VideoError
-from .metrics import IGNORE as VOID
-from .metrics import evaluate_masks
+from .limits import NO_LIMITS
+from .metrics import averaged, evaluate_masks
 from .output import MaskFolder, check_folder, read_labels, write_json
+from .palette import IGNORE
 from .pictures import PictureList
 from .prompts import Prompt
 from .segment import segment_clip
-from .video import VideoLimits
 
 if TYPE_CHECKING:
     from .weights import Model
-
-STATISTICS = ("mean", "recall", "decay")
-NO_LIMITS = VideoLimits(max_bytes=None, max_frames=None, max_seconds=None)
 
 
 @dataclass(frozen=True)
@@ -161,7 +158,7 @@ def score(sequence: Sequence, folder: Path, year: int) -> dict:
     """What `evaluate_masks` says of a sequence, from the masks in `folder`.  Raises MaskError."""
     last = _prompt(sequence, year).max()
     truth = (read_truth(path, year) for path in sequence.annotations)
-    asked = (np.where((one > last) & (one != VOID), 0, one).astype(np.uint8) for one in truth)
+    asked = (np.where((one > last) & (one != IGNORE), 0, one).astype(np.uint8) for one in truth)
     found = (read_labels(folder / path.name) for path in sequence.annotations)
     return evaluate_masks(found, asked, drop_ends=True)
 
@@ -169,7 +166,7 @@ def score(sequence: Sequence, folder: Path, year: int) -> dict:
 def _prompt(sequence: Sequence, year: int) -> np.ndarray:
     """Labels of the first frame.  Raises MaskError when it shows no object."""
     labels = read_truth(sequence.annotations[0], year)
-    labels = np.where(labels == VOID, 0, labels).astype(np.uint8)
+    labels = np.where(labels == IGNORE, 0, labels).astype(np.uint8)
     if not labels.any():
         raise MaskError(
             f"sequence {sequence.name} has no object in its first frame; leave it out with --sequences"
@@ -180,14 +177,5 @@ def _prompt(sequence: Sequence, year: int) -> np.ndarray:
 def summary(scores: dict[str, dict], fps: float) -> dict:
     """The content of scores.json from the scores of every sequence."""
     objects = [one for found in scores.values() for one in found["objects"].values()]
-    mean = {
-        measure: {name: float(np.mean([one[measure][name] for one in objects])) for name in STATISTICS}
-        for measure in ("J", "F")
-    }
     sequences = {name: {"J": one["J"]["mean"], "F": one["F"]["mean"]} for name, one in scores.items()}
-    return {
-        "J&F": (mean["J"]["mean"] + mean["F"]["mean"]) / 2,
-        **mean,
-        "fps": fps,
-        "sequences": sequences,
-    }
+    return {**averaged(objects), "fps": fps, "sequences": sequences}

@@ -6,13 +6,14 @@ definitions were checked against davis2017-evaluation: boundary pixels lie half 
 true edge, the distance is a disk of 0.008 of the image diagonal, rounded up.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from stm_core.errors import MaskError
+from stm_core.palette import IGNORE
 
-IGNORE = 255  # pixels of the truth that are not scored
+STATISTICS = ("mean", "recall", "decay")  # of J or F over the frames of one object
 TOLERANCE = 0.008  # share of the image diagonal
 
 
@@ -106,14 +107,7 @@ class Scorer:
         for number, pairs in sorted(values.items()):
             region, boundary = zip(*pairs, strict=True)
             objects[number] = {"J": statistics(region), "F": statistics(boundary)}
-        mean = {
-            measure: {
-                name: float(np.mean([one[measure][name] for one in objects.values()]))
-                for name in ("mean", "recall", "decay")
-            }
-            for measure in ("J", "F")
-        }
-        return {"J&F": (mean["J"]["mean"] + mean["F"]["mean"]) / 2, **mean, "objects": objects}
+        return {**averaged(list(objects.values())), "objects": objects}
 
 
 def evaluate_masks(
@@ -143,6 +137,15 @@ def evaluate_masks(
         scorer.add(*held)
         held = pair
     return scorer.result()
+
+
+def averaged(objects: Sequence[dict]) -> dict:
+    """{"J&F", "J": {"mean", "recall", "decay"}, "F": {..}}: means over objects, each {"J": .., "F": ..}."""
+    mean = {
+        measure: {name: float(np.mean([one[measure][name] for one in objects])) for name in STATISTICS}
+        for measure in ("J", "F")
+    }
+    return {"J&F": (mean["J"]["mean"] + mean["F"]["mean"]) / 2, **mean}
 
 
 def _pairs(
