@@ -25,7 +25,7 @@ from .errors import StmError
 from .memory import Prediction, predict
 from .prompts import Prompt
 from .propagate import propagate
-from .report import dtype_name, peak_cuda_bytes, peak_rss_bytes, start_peaks
+from .report import peak_cuda_bytes, peak_rss_bytes, start_peaks
 from .save import run_to_folder
 from .video_write import VideoWriter
 from .weights import Model, load_model, random_model
@@ -123,6 +123,7 @@ def _measure_apart(case: Case) -> dict:
 def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
     """One row: times in seconds, memory in bytes, `at` the median and p95 around the marked frames."""
     model = _model(case)
+    expected = _expected(model, case)  # refuses a budget that is too small before anything runs
     height, width = case.size
     start_peaks()
     clip = moving_clip(height, width, case.frames, case.objects)
@@ -140,13 +141,12 @@ def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
         bank, read_peak = max(bank, memory.nbytes), max(read_peak, memory.read_peak_bytes)
         if on_frame is not None:
             on_frame(1)
-    expected = _expected(model, case)
     steady = seconds[WARM_UP:] or seconds
     median, p95 = np.percentile(steady, [50, 95]).tolist()
     return {
         **_describe(case),
         "device": str(model.device),
-        "dtype": dtype_name(model.dtype),
+        "dtype": model.dtype_name,
         "fps": len(steady) / sum(steady),
         "seconds": {"median": median, "p95": p95},
         "at": {str(mark): around(seconds, mark) for mark in MARKS},

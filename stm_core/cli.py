@@ -133,6 +133,10 @@ def _bench(args: argparse.Namespace) -> int:
     from .bench import bench, combinations, markdown
     from .output import write_json
 
+    if args.json and not args.json.absolute().parent.is_dir():
+        raise OptionError(
+            f"--json {args.json} cannot be written: there is no folder {args.json.parent}; make it"
+        )
     memories = [options.memory_config(args, preset) for preset in args.memory]
     same = {
         "frames": args.frames,

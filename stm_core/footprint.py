@@ -77,8 +77,8 @@ class Layout:
                 return frames
         needed = self._total(least, config) / 2**20
         raise LimitError(
-            f"the memory budget is {config.budget_bytes / 2**20:.1f} MB, but {pinned} prompted frame(s), the "
-            f"previous one and reading them take {needed:.1f} MB with {self.objects} object(s) at this size; "
+            f"the memory budget is {config.budget_bytes / 2**20:.4g} MB, but {pinned} prompted frame(s), the "
+            f"previous one and reading them take {needed:.4g} MB with {self.objects} object(s) at this size; "
             f"give a budget of at least {int(needed) + 1} MB or a smaller size"
         )
 

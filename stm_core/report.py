@@ -86,7 +86,7 @@ class Report:
             },
             "fps": self.frames / total,
             "device": str(self.model.device),
-            "dtype": dtype_name(self.model.dtype),
+            "dtype": self.model.dtype_name,
             "weights": {"name": self.model.name, "sha256": self.model.sha256},
             "memory": {
                 "preset": self.memory.preset,
@@ -110,9 +110,3 @@ class Report:
             model.network, self.memory, **clip, dtype=model.dtype, size=size, device=model.device
         )
         return expected.bank_bytes
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """The word that `--dtype` takes for a torch dtype."""
-    names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-    return names.get(dtype, str(dtype).removeprefix("torch."))

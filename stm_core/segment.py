@@ -17,6 +17,7 @@ import numpy as np
 
 from .config import MemoryConfig
 from .errors import MaskError, PromptError
+from .footprint import predict
 from .prompts import Prompt, Reference, check_inside
 from .propagate import FrameResult, propagate
 from .video import VideoInfo, VideoLimits, VideoReader, probe, read_video
@@ -53,9 +54,14 @@ def segment_clip(
     Raises VideoError, LimitError, MaskError, PromptError; before any frame is computed where it can.
     """
     path, limits, notes = Path(path), limits or VideoLimits(), warnings if warnings is not None else []
-    prompts = check_prompts(probe(path, limits=limits), prompts)
-    options = {"limits": limits, "memory": memory or MemoryConfig(), "size": size, "notes": notes}
+    info, memory = probe(path, limits=limits), memory or MemoryConfig()
+    prompts = check_prompts(info, prompts)
     first = last = prompts[0].frame
+    begun = [prompt for prompt in prompts if prompt.frame == first]
+    objects = {i for prompt in begun for i in prompt.objects}
+    clip = {"height": info.height, "width": info.width, "objects": len(objects), "frames": info.frames}
+    predict(model.network, memory, **clip, dtype=model.dtype, size=size, device=model.device)  # is it enough?
+    options = {"limits": limits, "memory": memory, "size": size, "notes": notes}
     later = {prompt.frame for prompt in prompts if prompt.frame > first}
     references: list[Reference] = []
     empty = True
@@ -69,8 +75,7 @@ def segment_clip(
     if later and max(later) > last:
         notes.append(f"the prompt on frame {max(later)} was not used: the clip ends after frame {last}")
     if first > 0:
-        begun = [prompt for prompt in prompts if prompt.frame == first]
-        known = _only(references, {i for prompt in begun for i in prompt.objects})
+        known = _only(references, objects)
         for step in _one_way(model, path, begun, step=-1, references=known, **options):
             last = step.result.index
             if last < first:  # the prompted frame itself came first, on the way forward

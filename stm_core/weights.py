@@ -34,6 +34,11 @@ class Model:
     dtype: torch.dtype
     sha256: str | None = None
 
+    @property
+    def dtype_name(self) -> str:
+        """The word that `--dtype` takes for its dtype."""
+        return next(word for word, dtype in DTYPES.items() if dtype == self.dtype)
+
 
 def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: str = "auto") -> Model:
     """A network with trained weights, on its device, folded for inference.
@@ -49,6 +54,8 @@ def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: 
         network, sha256 = _bundled()
     else:
         path = Path(name.removeprefix("paper:"))
+        if name in ("", "paper:"):
+            raise WeightsError(f"the weights are {name!r}; give compact, paper:PATH or PATH")
         sha256 = _sha256(path)
         network = _from_file(path, paper=name.startswith("paper:"))
         name = "paper" if isinstance(network, PaperSTM) else path.name

@@ -6,7 +6,7 @@ import pytest
 from stm_core import bench as module
 from stm_core.bench import Case, around, bench, combinations, markdown, measure, moving_clip
 from stm_core.config import MemoryConfig
-from stm_core.errors import StmError
+from stm_core.errors import LimitError, StmError
 
 TINY = "random:compact-tiny"
 
@@ -69,6 +69,12 @@ def test_several_cases_run_apart_and_a_failed_one_keeps_its_line(monkeypatch):
         f"| {TINY} (random weights) | 32x48 | fp32 | bounded | 1 |"
     )
     assert "nowhere" in rows[1]["error"] and rows[1]["error"] in lines[3]
+
+
+def test_a_budget_too_small_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(module, "propagate", None)
+    with pytest.raises(LimitError, match="budget"):
+        measure(Case(TINY, (480, 854), "fp32", MemoryConfig(budget_bytes=1000), frames=4, objects=1))
 
 
 def test_a_single_mistake_is_raised():

@@ -241,6 +241,14 @@ def test_prompts_that_do_not_fit_the_clip_are_refused(model, clip, tmp_path, pro
     assert not (tmp_path / "out").exists()
 
 
+def test_a_budget_too_small_is_refused_before_a_frame_is_computed(model, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr("stm_core.segment.propagate", None)
+    with pytest.raises(LimitError, match="budget"):
+        options = {"memory": MemoryConfig(budget_bytes=1000)}
+        run_to_folder(model, clip[0], prompt_at(clip, 0), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_refused(model, clip, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OptionError, match="a folder is needed"):
