@@ -28,6 +28,7 @@ class FrameIndex:
     facts: object = None  # what a probe found, kept with the index
 
     def note(self, n: int, tick: int, key: bool) -> None:
+        """Add frame n if it is the next one."""
         with _LOCK:
             if n == len(self.ticks):
                 self.seekable = self.seekable and (n == 0 or tick > self.ticks[-1])

@@ -42,6 +42,8 @@ class MemoryEncoder(ResNet):
 
 
 class KeyValue(nn.Module):
+    """Key and value of a feature map at stride 16."""
+
     def __init__(self):
         super().__init__()
         self.Key = nn.Conv2d(1024, KEY, 3, padding=1)
@@ -52,6 +54,8 @@ class KeyValue(nn.Module):
 
 
 class ResBlock(nn.Module):
+    """Two convolutions beside a shortcut."""
+
     def __init__(self):
         super().__init__()
         self.conv1 = nn.Conv2d(DECODER, DECODER, 3, padding=1)

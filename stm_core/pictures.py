@@ -89,6 +89,7 @@ class PictureList:
         return len(self.names)
 
     def close(self) -> None:
+        """Let go of the ZIP."""
         if self._zip:
             self._zip.close()
 
@@ -200,6 +201,7 @@ class AnimatedWebP:
         return len(self.times)
 
     def close(self) -> None:
+        """Let go of the picture."""
         self._image.close()
 
     def frame(self, n: int) -> np.ndarray:

@@ -47,6 +47,7 @@ def cut_short(path: Path, kind: str) -> bool:
 
 
 def kind_of(file: BinaryIO, name: str) -> str:
+    """The kind of clip that an open file is, by its first bytes.  Raises VideoError when it is none."""
     head = file.read(4096)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
         return _sniff_mov(file, head, name)
