@@ -2,8 +2,8 @@
 
     python assets/render_examples.py [NAME ...]
 
-For each scene: NAME.mp4, NAME_masks.zip (one palette PNG a frame: 0 background, 1.. the objects) and
-NAME.json (title, sentence, object names, starting clicks as [frame, x, y, label, object]). All from numbers.
+For each scene: NAME.mp4, NAME_masks.zip (one palette PNG a frame: 0 background, 1.. the objects), NAME.png
+(the first of them) and NAME.json (title, sentence, object names, clicks: [frame, x, y, label, object]).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from stm_core.masks import PALETTE  # noqa: E402
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 QUALITY = "26"  # x264's constant rate factor: 150 to 380 KB a clip
+CLICKS, DEEP = 3, 10  # pixels: a click lies at least so far from the object's edge
 FIXED = (2026, 1, 1, 0, 0, 0)  # the date of every file in a ZIP, so that rendering again gives the same bytes
 
 
@@ -38,19 +39,30 @@ def finish(picture: np.ndarray, t: int) -> np.ndarray:
 
 
 def starting_clicks(labels: np.ndarray) -> list[list[int]]:
-    """A click on each object of frame 0, [frame, x, y, label, object], where it is farthest from its edge."""
+    """Three clicks on each object of frame 0, [frame, x, y, label, object]: well inside and far apart."""
+    y, x = np.mgrid[: labels.shape[0], : labels.shape[1]]
     clicks = []
     for number in range(1, int(labels.max()) + 1):
-        inside = np.pad(labels == number, 1)
-        depth = np.zeros(inside.shape, int)
-        while inside.any():  # peel one pixel at a time; the last ones left are the deepest
-            depth += inside
-            before = inside
-            for step, axis in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
-                inside = inside & np.roll(before, step, axis)
-        y, x = np.unravel_index(depth.argmax(), depth.shape)
-        clicks.append([0, int(x) - 1, int(y) - 1, 1, number])
+        depth = depth_inside(labels == number)
+        top, left = np.unravel_index(depth.argmax(), depth.shape)
+        away = np.where(depth >= min(DEEP, depth.max()), np.inf, 0.0)  # pixels to the nearest click
+        for _ in range(CLICKS):
+            clicks.append([0, int(left), int(top), 1, number])
+            away = np.minimum(away, np.hypot(x - left, y - top))
+            top, left = np.unravel_index(away.argmax(), away.shape)
     return clicks
+
+
+def depth_inside(mask: np.ndarray) -> np.ndarray:
+    """How many layers of pixels (4-connected) lie over each pixel of a mask (H, W); 0 outside."""
+    inside = np.pad(mask, 1)
+    depth = np.zeros(inside.shape, int)
+    while inside.any():
+        depth += inside
+        before = inside
+        for step, axis in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
+            inside = inside & np.roll(before, step, axis)
+    return depth[1:-1, 1:-1]
 
 
 def small_png(labels: np.ndarray) -> bytes:
@@ -76,6 +88,7 @@ def render(name: str) -> None:
             labels = canvas.labels()
             if t == 0:
                 clicks = starting_clicks(labels)
+                (EXAMPLES / f"{name}.png").write_bytes(small_png(labels))
             frame = av.VideoFrame.from_ndarray(finish(canvas.picture, t), format="rgb24")
             clip.mux(stream.encode(frame))
             entry = zipfile.ZipInfo(f"{t:05d}.png", date_time=FIXED)

@@ -57,3 +57,8 @@ def test_the_balloon_is_hidden_for_a_while_and_returns():
     hidden = np.flatnonzero(~seen)
     assert 6 <= len(hidden) <= 24 and np.all(np.diff(hidden) == 1)
     assert seen[0] and seen[-1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_mask_lies_beside_the_clip(name):
+    assert (np.asarray(Image.open(EXAMPLES / f"{name}.png")) == load_masks(name)[0]).all()
