@@ -17,7 +17,7 @@ from .compact import click_maps
 from .errors import MaskError, PromptError
 from .network import Network, QueryFeatures, aggregate, pad, unpad
 from .prompts import Click, Prompt, check_inside, checked_labels
-from .scaling import check_image, enlarge, masks_of, place, processed_size, to_network
+from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
 from .weights import Model
 
 KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins
@@ -37,9 +37,10 @@ def segment_frame(
     image: uint8 (H, W, 3) RGB.  clicks: (x, y, label, object), pixels of the image, label 1 object, 0
     background. mask: labels to correct, as this function returned them; without it the clicks are taken one
     after the other. size: short side at which the frame is processed.
-    Raises PromptError, MaskError, VideoError.
+    Raises PromptError, MaskError, VideoError, OptionError.
     """
     check_image(image)
+    check_size(size)
     shape, device = image.shape[:2], model.device
     prompt = Prompt.from_clicks(clicks)
     labels = np.zeros(shape, np.uint8) if mask is None else checked_labels(mask)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from . import readout
 from .config import MemoryConfig
-from .errors import LimitError
+from .errors import LimitError, OptionError
 from .network import Network
-from .scaling import processed_size
+from .scaling import check_size, processed_size
 
 CHUNK_SHARE = 8  # `bounded`: one chunk of affinity takes at most this part of the budget
 
@@ -117,8 +117,12 @@ def predict(
     """What a clip of height x width pixels and so many frames will need, prompted on its first frame.
 
     size: short side at which it is processed (None: as it is).
-    Raises LimitError when the budget cannot hold the prompted and the previous frame.
+    Raises LimitError when the budget cannot hold the prompted and the previous frame, OptionError.
     """
+    check_size(size)
+    for name, value in (("height", height), ("width", width), ("objects", objects), ("frames", frames)):
+        if not value >= 1:
+            raise OptionError(f"{name} is {value!r}, expected at least 1; give what the clip has")
     rows, columns = (-(-side // network.stride) for side in processed_size(height, width, size))
     layout = Layout(
         keys=1 if network.shared_keys else objects,

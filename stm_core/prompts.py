@@ -49,7 +49,10 @@ class Prompt:
 
         label and object may be left out and are then 1.  Raises PromptError.
         """
-        clicks = tuple(checked_click(click) for click in clicks)
+        try:
+            clicks = tuple(checked_click(click) for click in clicks)
+        except TypeError as error:
+            raise PromptError(f"clicks are {clicks!r}, expected a list of x, y, label, object") from error
         if not clicks:
             raise PromptError("no click was given; click at least once on an object")
         return cls(_checked_frame(frame), tuple(sorted({click[3] for click in clicks})), clicks=clicks)
@@ -63,6 +66,15 @@ class Reference:
     index: int
     frame: np.ndarray
     labels: np.ndarray
+
+
+def listed(prompts: Prompt | Iterable[Prompt] | None) -> list[Prompt]:
+    """One prompt, several or none as a list.  Raises PromptError when one is something else."""
+    prompts = [prompts] if isinstance(prompts, Prompt) else list(prompts or ())
+    for prompt in prompts:
+        if not isinstance(prompt, Prompt):
+            raise PromptError(f"a prompt is {prompt!r}; make it with Prompt.from_mask or Prompt.from_clicks")
+    return prompts
 
 
 def checked_labels(labels: np.ndarray) -> np.ndarray:

@@ -9,9 +9,9 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 import numpy as np
 
 from .config import MemoryConfig
-from .errors import OptionError, PromptError
+from .errors import OptionError, PromptError, VideoError
 from .overlap import DEPTH, read_ahead
-from .prompts import Prompt, Reference
+from .prompts import Prompt, Reference, listed
 from .propagator import Propagator
 from .result import FrameResult, MemoryReport
 from .weights import Model
@@ -41,9 +41,11 @@ def propagate(
     memory: what is remembered.  size: short side in pixels at which frames are processed (None: as they are).
     references: other frames whose masks are known; with them the first frame needs no prompt.
     ahead: frames read ahead, 0 for no thread.  Closing the generator stops the thread and frees the memory.
-    Raises PromptError (no prompt, or none of these frames is prompted), and what `Propagator.step` raises.
+    Raises PromptError (no prompt, or none of these frames is prompted), and what `Propagator` raises.
     """
-    prompts = [prompts] if isinstance(prompts, Prompt) else list(prompts)
+    prompts = listed(prompts)
+    if not isinstance(frames, Iterable):
+        raise VideoError(f"frames are {type(frames).__name__}; give uint8 arrays one after the other")
     if step not in (1, -1):
         raise OptionError(f"step is {step!r}, expected 1 (forward) or -1 (backward)")
     if not prompts and not references:

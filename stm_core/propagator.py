@@ -11,13 +11,13 @@ from torch import Tensor
 
 from .clicks import click_logits
 from .config import MemoryConfig
-from .errors import LimitError, MaskError, OptionError, PromptError, VideoError
+from .errors import LimitError, MaskError, PromptError, VideoError
 from .memory import MemoryBank
 from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, unpad
 from .palette import MAX_OBJECTS
-from .prompts import Prompt, Reference, as_given, check_inside
+from .prompts import Prompt, Reference, as_given, check_inside, listed
 from .result import FrameResult, MemoryReport
-from .scaling import check_image, enlarge, masks_of, place, processed_size, to_network
+from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
 from .weights import Model
 
 OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects
@@ -31,10 +31,7 @@ class Propagator:
     """
 
     def __init__(self, model: Model, *, memory: MemoryConfig | None = None, size: int | None = None):
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 16):
-            raise OptionError(
-                f"size is {size!r}, expected a whole number of pixels from 16; leave it out for full size"
-            )
+        check_size(size)
         network = model.network
         self.model, self.size = model, size
         self.bank = MemoryBank(memory or MemoryConfig(), scale=network.scale, shared_keys=network.shared_keys)
@@ -51,7 +48,7 @@ class Propagator:
         """
         begin = time.perf_counter()
         self._check(index, image)
-        prompts = [prompt] if isinstance(prompt, Prompt) else list(prompt)
+        prompts = listed(prompt)
         if not prompts and not self.bank.frames:
             raise PromptError(
                 f"nothing is known at frame {index}; give a mask or a click on it, or on one before"

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import VideoError
+from .errors import OptionError, VideoError
 from .network import pad, padding
 
 
@@ -26,6 +26,14 @@ def check_image(image: np.ndarray) -> None:
         raise VideoError(f"frame is {got}, expected uint8 (height, width, 3) RGB; convert it first")
     if 0 in image.shape:
         raise VideoError(f"frame has shape {image.shape}; give frames of at least one pixel")
+
+
+def check_size(size: int | None) -> None:
+    """Raises OptionError unless size is a short side to process frames at: None or whole pixels from 16."""
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 16):
+        raise OptionError(
+            f"size is {size!r}, expected a whole number of pixels from 16; leave it out for full size"
+        )
 
 
 def processed_size(height: int, width: int, size: int | None) -> tuple[int, int]:

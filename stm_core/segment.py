@@ -18,7 +18,7 @@ import numpy as np
 from .config import MemoryConfig
 from .errors import MaskError, PromptError
 from .footprint import predict
-from .prompts import Prompt, Reference, check_inside
+from .prompts import Prompt, Reference, check_inside, listed
 from .propagate import FrameResult, propagate
 from .video import VideoInfo, VideoLimits, VideoReader, probe, read_video
 
@@ -110,7 +110,7 @@ def _one_way(
 
 def check_prompts(info: VideoInfo, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit the clip."""
-    prompts = sorted([prompts] if isinstance(prompts, Prompt) else prompts, key=lambda prompt: prompt.frame)
+    prompts = sorted(listed(prompts), key=lambda prompt: prompt.frame)
     if not prompts:
         raise PromptError("no prompt was given; give a mask or a click on one frame")
     height, width = info.height, info.width

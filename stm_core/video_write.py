@@ -3,6 +3,7 @@
 The file appears under its name only when it is finished; until then it has a temporary name beside it.
 """
 
+import math
 import os
 import secrets
 from fractions import Fraction
@@ -63,6 +64,8 @@ class VideoWriter:
         if width < 1 or height < 1:
             raise OptionError(f"a video of {width}x{height} pixels cannot be written; give a size above 0")
         self.path, self.width, self.height, self.kind = Path(path), width, height, kind
+        if fps is not None and not 0 < fps < float("inf"):
+            raise OptionError(f"a video of {fps} frames a second cannot be written; give a number above 0")
         if not self.path.parent.is_dir():
             raise VideoError(f"cannot write {self.path.name!r}: there is no folder {str(self.path.parent)!r}")
         self.warnings: list[str] = []
@@ -125,6 +128,8 @@ class VideoWriter:
             raise VideoError(f"a frame to write is {got}, expected uint8 {expected}; convert it first")
         if seconds is None:
             seconds = self.frames / self._fps + self._offset
+        if not math.isfinite(seconds):
+            raise VideoError(f"frame {self.frames} has time {seconds}; give seconds")
         seconds -= self._offset
         tick = round(Fraction(seconds).limit_denominator(10**9) / self._clock)
         if self._last_tick is not None and tick <= self._last_tick:

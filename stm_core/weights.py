@@ -85,7 +85,7 @@ def choose_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         place = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise OptionError(f"device is {device!r}; choose auto, cpu or cuda") from error
     if place.type not in ("cpu", "cuda"):
         raise OptionError(f"device is {device!r}; choose auto, cpu or cuda")

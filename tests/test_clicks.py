@@ -3,7 +3,7 @@ import pytest
 from conftest import colour_model, squares
 
 from stm_core import segment_frame
-from stm_core.errors import MaskError, PromptError, VideoError
+from stm_core.errors import MaskError, OptionError, PromptError, VideoError
 
 
 def test_a_click_finds_the_object_under_it(colour):
@@ -49,12 +49,16 @@ def test_mistakes_are_told(colour):
     ((frame, labels),) = squares(1)
     for error, words, arguments in (
         (PromptError, "no click", (frame, [])),
+        (PromptError, "expected a list", (frame, None)),
         (PromptError, "outside", (frame, [(-1, 0)])),
         (PromptError, "background clicks only", (frame, [(1, 1, 0, 1)])),
         (VideoError, "expected uint8", (frame[..., :2], [(1, 1)])),
     ):
         with pytest.raises(error, match=words):
             segment_frame(colour, *arguments)
+    for size in (-5, 0, 32.0, float("nan"), "32"):
+        with pytest.raises(OptionError, match="from 16"):
+            segment_frame(colour, frame, [(1, 1)], size=size)
     with pytest.raises(MaskError, match="95x64.*96x64"):
         segment_frame(colour, frame, [(1, 1)], mask=labels[:, 1:])
     with pytest.raises(PromptError, match="takes a mask, not clicks"):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from stm_core.config import PRESETS, MemoryConfig
-from stm_core.errors import LimitError, PromptError
+from stm_core.errors import LimitError, OptionError, PromptError
 from stm_core.memory import MemoryBank, predict
 
 CK, CV, H, W = 4, 6, 2, 3
@@ -129,6 +129,12 @@ def test_a_budget_too_small_is_refused_and_nothing_is_lost():
     assert bank.frames == [0]
     with pytest.raises(LimitError, match="budget is 9.537e-05 MB"):
         predict(OneToOne(), MemoryConfig(budget_bytes=100), 64, 64, 1, 9, torch.float32)
+
+
+def test_a_clip_of_nothing_has_no_prediction():
+    for clip in ((0, 64, 1, 9), (64, 0, 1, 9), (64, 64, 0, 9), (64, 64, 1, 0)):
+        with pytest.raises(OptionError, match="at least 1"):
+            predict(OneToOne(), MemoryConfig(), *clip, torch.float32)
 
 
 def test_storage_does_not_grow_with_the_clip():

@@ -352,6 +352,9 @@ def test_writing_badly_is_refused_in_words(tmp_path):
         VideoWriter(tmp_path / "nowhere" / "out.mp4", 128, 96)
     with pytest.raises(OptionError, match="mp4 or webm-alpha"):
         VideoWriter(tmp_path / "out.avi", 128, 96, kind="avi")
+    for fps in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(OptionError, match="above 0"):
+            VideoWriter(tmp_path / "out.mp4", 128, 96, fps=fps)
     with pytest.raises(OptionError):
         VideoWriter(tmp_path / "out.mp4", 0, 96)
     with pytest.raises(VideoError, match="expected uint8"):
