@@ -1,0 +1,197 @@
+"""The page's parts and where they stand: six cards, two columns on a desk and one on a phone (page.css)."""
+
+import html
+from pathlib import Path
+
+import gradio as gr
+
+from demo import render
+from demo.house import file_input
+from demo.limits import Limits
+from stm_core.config import PRESETS
+
+HERE = Path(__file__).parent
+
+
+def place(limits: Limits, gallery: str) -> dict:
+    parts = {}
+    gr.HTML(
+        '<header class="stm-head"><h1>STM Live</h1><p>Mark an object on one frame; a space-time memory '
+        "network "
+        "follows it through the clip, and shows what it remembers.</p></header>"
+    )
+    with gr.Row(equal_height=False, elem_classes="stm-columns"):
+        with gr.Column(scale=7, min_width=340):
+            _clip_card(parts, limits, gallery)
+            _mark_card(parts)
+        with gr.Column(scale=5, min_width=340):
+            _memory_card(parts, limits)
+            _track_card(parts)
+            _result_card(parts)
+    return parts
+
+
+def _card(number: int, title: str, text: str) -> None:
+    gr.HTML(
+        f'<h2 class="stm-title"><b>{number}</b>{html.escape(title)}<small>{html.escape(text)}</small></h2>'
+    )
+
+
+def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
+    with gr.Group(elem_classes="stm-card"):
+        _card(1, "Clip", "upload, record, or pick an example")
+        with gr.Tabs(elem_classes="stm-tabs"):
+            with gr.Tab("Upload"):
+                parts["upload"] = file_input(
+                    label="A clip, a ZIP of frames, or an “Everything” ZIP to resume",
+                    height=84,
+                    elem_id="upload",
+                    file_types=["video", ".mkv", ".avi", ".mov", ".gif", ".webp", ".apng", ".zip"],
+                )
+            with gr.Tab("Webcam"):
+                parts["webcam"] = gr.Video(
+                    label="Record a few seconds",
+                    sources=["webcam"],
+                    height=240,
+                    elem_id="webcam",
+                    webcam_options=gr.WebcamOptions(mirror=False),
+                    buttons=[],
+                )
+        parts["gallery"] = gr.HTML(
+            gallery,
+            elem_classes="stm-gallery",
+            visible=bool(gallery),
+            js_on_load="element.addEventListener('click', (event) => "
+            "{ const card = event.target.closest('[data-example]');"
+            " if (card) trigger('pick', { name: card.dataset.example }); });",
+        )
+        parts["notice"] = gr.HTML("", elem_id="notice")
+        parts["report"] = gr.HTML(render.clip_report(None, limits), elem_id="report")
+        parts["part"] = gr.Slider(
+            0,
+            1,
+            value=0,
+            step=0.1,
+            visible=False,
+            elem_id="part",
+            label="This clip is longer than what is tracked here: start at second",
+            info="Release to choose the part; nothing outside it is processed.",
+        )
+
+
+def _mark_card(parts: dict) -> None:
+    with gr.Group(elem_classes="stm-card"):
+        _card(2, "Mark", "click, or paint; on any frame")
+        parts["stage"] = gr.HTML(
+            {"clip": None, "welcome": render.WELCOME},
+            html_template=(HERE / "stage.html").read_text(),
+            elem_id="stage",
+            js_on_load=(HERE / "stage.js").read_text(),
+            apply_default_css=False,
+        )
+        with gr.Accordion("Mask file instead", open=False):
+            parts["mask_file"] = file_input(
+                label="A mask for the frame that is shown: PNG in palette colours, or black and white",
+                height=84,
+                file_types=[".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jpg", ".jpeg"],
+                elem_id="mask",
+            )
+    with gr.Group(elem_classes="stm-card"):
+        parts["timeline"] = gr.HTML(
+            '<p class="stm-faint">After tracking, each object’s area and confidence appear here, frame by '
+            "frame.</p>",
+            elem_id="timeline",
+            js_on_load=(HERE / "timeline.js").read_text(),
+            apply_default_css=False,
+        )
+
+
+def _memory_card(parts: dict, limits: Limits) -> None:
+    with gr.Group(elem_classes="stm-card"):
+        _card(3, "Memory", "what the network may keep")
+        parts["preset"] = gr.Dropdown(
+            [(render.PRESETS[name][0], name) for name in reversed(PRESETS)],
+            value="bounded",
+            label="Strategy",
+            elem_id="preset",
+            info="Which frames are stored, and what is dropped.",
+        )
+        with gr.Row():
+            parts["budget"] = gr.Number(
+                64,
+                label="Budget, MB",
+                minimum=0.1,
+                maximum=limits.max_budget_mb,
+                elem_id="budget",
+                min_width=96,
+                info="Most bytes stored.",
+            )
+            parts["every"] = gr.Number(
+                5,
+                label="Every n-th",
+                minimum=1,
+                maximum=1000,
+                precision=0,
+                elem_id="every",
+                min_width=96,
+                info="1 stores all frames.",
+            )
+            parts["size"] = gr.Dropdown(
+                list(render.SIZES.items()),
+                value=360,
+                label="Size, px",
+                elem_id="size",
+                min_width=120,
+                info="Short side seen.",
+            )
+        parts["prediction"] = gr.HTML(
+            '<p class="stm-faint">Open a clip to see what a run would take, before it runs.</p>',
+            elem_id="prediction",
+            apply_default_css=False,
+        )
+
+
+def _track_card(parts: dict) -> None:
+    with gr.Group(elem_classes="stm-card"):
+        _card(4, "Track", "watch it work")
+        with gr.Row():
+            parts["track"] = gr.Button(
+                "Track", variant="primary", interactive=False, elem_id="track", min_width=90
+            )
+            parts["stop"] = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=90)
+        parts["progress"] = gr.HTML("", elem_id="progress", min_height=46)
+        parts["readout"] = gr.HTML(
+            render.readout([], 100, (), (), 0, None, 0, "cpu"), elem_id="readout", apply_default_css=False
+        )
+
+
+def _result_card(parts: dict) -> None:
+    with gr.Group(elem_classes="stm-card", visible=False) as parts["results"]:
+        _card(5, "Result", "fix it, take it away")
+        parts["direction"] = gr.Radio(
+            ["forward", "backward", "both"],
+            value="forward",
+            label="Fix: from the corrected frame, go on",
+            info="Click or paint a wrong frame right first; only what follows is computed again.",
+            elem_id="direction",
+        )
+        parts["fix"] = gr.Button("Continue", interactive=False, elem_id="fix")
+        parts["player"] = gr.Video(
+            label="Overlay, with the clip’s sound", interactive=False, elem_id="player", height=300
+        )
+        gr.HTML('<p class="stm-faint">Downloads: one mask per frame, same size, same count.</p>')
+        parts["downloads"] = {}
+        labels = {
+            "overlay": "Overlay MP4",
+            "palette": "Masks, palette PNG",
+            "binary": "Masks, black/white",
+            "alpha": "Cut-out, RGBA WebM",
+            "green": "Cut-out, green MP4",
+            "report": "Report JSON",
+            "everything": "Everything (can be resumed)",
+        }
+        with gr.Row(elem_classes="stm-downloads"):
+            for kind, label in labels.items():
+                parts["downloads"][kind] = gr.Button(label, size="sm", min_width=130, elem_id=f"get-{kind}")
+        parts["made"] = gr.HTML("", elem_id="made", min_height=30)
+        parts["file"] = gr.DownloadButton("Download", elem_id="file", elem_classes="stm-hidden")

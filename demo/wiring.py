@@ -1,0 +1,176 @@
+"""The page's wiring: every event goes to a handler, the view that it answers goes to the parts."""
+
+import threading
+from pathlib import Path
+
+import gradio as gr
+
+from demo import views
+from demo.handlers import Handlers
+from demo.runs import Runs
+from demo.session import Session
+
+GRACE_SECONDS = 60  # a closed tab may only have lost its connection
+LIGHT = {"queue": True, "show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
+# short answers of the network: never behind somebody's whole run
+NETWORK = {**LIGHT, "concurrency_id": "click", "concurrency_limit": 1}
+GPU = {**LIGHT, "concurrency_id": "gpu", "concurrency_limit": 1}
+
+
+class Wiring:
+    """Connects the parts' events with handlers."""
+
+    def __init__(self, page: gr.Blocks, session: gr.State, parts: dict, handlers: Handlers, runs: Runs):
+        self.page, self.session, self.parts = page, session, parts
+        self.handlers, self.runs = handlers, runs
+        self.outputs = [part for name, part in parts.items() if name != "downloads"]
+        self.settings = [parts[name] for name in ("preset", "budget", "every", "size")]
+        self.visitors: dict[str, Session] = {}
+        self.left: list[str] = []  # the last tabs that were closed
+
+    def connect(self) -> None:
+        """All events of the page."""
+        self.page.load(self._arrive, None, self.session, **LIGHT)
+        self.page.unload(self._left)
+        self._clip_events()
+        self._mark_events()
+        self._run_events()
+        for kind, button in self.parts["downloads"].items():
+            made = self._on(
+                button.click, self._streamed(lambda s, kind=kind: self.runs.download(s, kind)), [], **LIGHT
+            )
+            made.success(None, None, None, js=_PRESS_DOWNLOAD)
+
+    def _clip_events(self) -> None:
+        parts, handlers = self.parts, self.handlers
+        opened = [
+            self._on(parts["upload"].upload, self._streamed(handlers.open_clip), [parts["upload"]], **LIGHT),
+            self._on(
+                parts["webcam"].stop_recording, self._streamed(handlers.open_clip), [parts["webcam"]], **LIGHT
+            ),
+            self._on(
+                parts["gallery"].pick,
+                self._from_event(handlers.pick_example, "name", stream=True),
+                [],
+                **LIGHT,
+            ),
+            self._on(parts["part"].release, self._streamed(handlers.choose_part), [parts["part"]], **LIGHT),
+        ]
+        for event in opened:
+            self._forecast(event.then)
+
+    def _mark_events(self) -> None:
+        parts, handlers = self.parts, self.handlers
+        stage = parts["stage"]
+        every = {**NETWORK, "trigger_mode": "multiple"}  # no click is lost while another is answered
+        edited = self._on(stage.edit, self._from_event(handlers.edit), [parts["size"]], **every)
+        ordered = self._on(
+            stage.order, self._from_event(handlers.order), [], **{**LIGHT, "trigger_mode": "multiple"}
+        )
+        self._on(
+            stage.seek,
+            self._from_event(handlers.seek, "frame"),
+            [],
+            **{**LIGHT, "trigger_mode": "always_last"},
+        )
+        imported = self._on(
+            parts["mask_file"].upload, self._plain(handlers.import_mask), [parts["mask_file"]], **LIGHT
+        )
+        for event in (edited, ordered, imported):
+            self._forecast(event.then)
+        for setting in self.settings:
+            self._forecast(setting.change)
+
+    def _run_events(self) -> None:
+        parts, runs = self.parts, self.runs
+        shown = {
+            **GPU,
+            "show_progress": "minimal",
+            "show_progress_on": parts["progress"],
+        }  # the place in the queue
+        for button, inputs in ((parts["track"], []), (parts["fix"], [parts["direction"]])):
+            ready = self._on(button.click, self._plain(runs.get_ready), [], **{**LIGHT, "queue": False})
+            ran = self._on(ready.then, self._streamed(runs.track), [*self.settings, *inputs], **shown)
+            self._on(ran.then, self._plain(runs.player), [], **LIGHT)
+        self._on(parts["stop"].click, self._plain(runs.stop), [], **{**LIGHT, "queue": False})
+
+    def _forecast(self, event) -> None:
+        self._on(event, self._plain(self.runs.forecast), self.settings, **NETWORK)
+
+    def _on(self, event, function, inputs: list, **options):
+        return event(function, [self.session, *inputs], self.outputs, **options)
+
+    # adapters: a handler's view -> what Gradio takes --------------------------------------------------------
+
+    def _show(self, view: dict) -> dict:
+        return {
+            self.parts[name]: gr.update(**value) if isinstance(value, views.Props) else value
+            for name, value in view.items()
+        }
+
+    def _plain(self, handler):
+        def answer(session, *values):
+            return self._show(handler(self._known(session), *values))
+
+        return answer
+
+    def _streamed(self, handler):
+        def answer(session, *values):
+            for view in handler(self._known(session), *values):
+                yield self._show(view)
+
+        return answer
+
+    def _from_event(self, handler, key: str | None = None, stream: bool = False):
+        def value(event: gr.EventData):
+            data = event._data if isinstance(event._data, dict) else {}
+            return data if key is None else data.get(key)
+
+        def answer(session, event: gr.EventData):
+            return self._show(handler(self._known(session), value(event)))
+
+        def answer_sized(session, size, event: gr.EventData):
+            return self._show(handler(self._known(session), value(event), size))
+
+        def answers(session, event: gr.EventData):
+            for view in handler(self._known(session), value(event)):
+                yield self._show(view)
+
+        if stream:
+            return answers
+        return answer_sized if handler == self.handlers.edit else answer
+
+    def _known(self, session) -> Session:
+        if not isinstance(session, Session) or not Path(session.folder).is_dir():
+            raise gr.Error(
+                "This page was open for too long and its files are gone; reload it.", print_exception=False
+            )
+        return session
+
+    def _arrive(self, request: gr.Request):
+        session = self.handlers.arrive()
+        self.visitors[request.session_hash] = session
+        return session
+
+    def _left(self, request: gr.Request) -> None:
+        """The tab was closed: its run ends now; its files go soon, unless the visitor comes back."""
+        session = self.visitors.get(request.session_hash)
+        if session is None:
+            return
+        session.stop, seen = True, session.touched
+        self.left[:] = [*self.left, request.session_hash][-100:]
+
+        def forget():
+            if session.touched == seen:
+                self.visitors.pop(request.session_hash, None)
+                self.handlers.leave(session)
+
+        timer = threading.Timer(GRACE_SECONDS, forget)
+        timer.daemon = True
+        timer.start()
+
+
+_PRESS_DOWNLOAD = """() => {
+  const link = document.querySelector("#file a, a#file, button#file, #file button, #file");
+  if (link) link.click();
+}"""
