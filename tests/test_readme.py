@@ -73,7 +73,8 @@ def test_command_lines_parse(line):
 
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "stm_core"]
-    arguments = cli.build_parser().parse_args(options.split_clicks(words[3:]))
+    words = [word.replace("X,Y", "1,2") for word in words[3:]]
+    arguments = cli.build_parser().parse_args(options.split_clicks(words))
     assert callable(arguments.run)
     clip = getattr(arguments, "clip", None)
     assert clip is None or str(clip) == "CLIP" or (ROOT / clip).is_file()
