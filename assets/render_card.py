@@ -1,7 +1,8 @@
-"""The pictures and tables of the model card: `python assets/render_card.py DAVIS_ROOT --log RUN.log.jsonl --out DIR`.
+"""The pictures and tables of the model card.
 
-Writes the training curve and strips of masks over real frames as PNG; prints the tables in Markdown.  Run from the
-repository's folder.
+    python assets/render_card.py DAVIS_ROOT --log RUN.log.jsonl --out assets/card
+
+Writes the training curve and strips of masks over real frames as PNG; prints the tables in Markdown.
 """
 
 import argparse

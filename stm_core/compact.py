@@ -25,6 +25,7 @@ from .network import Network, QueryFeatures
 MASK_INPUTS = 4  # this object's mask, the other objects' masks, positive clicks, negative clicks
 CLICK_RADIUS = 5  # pixels of the processed frame
 PATCH = 4  # masks enter the value encoder at stride 4, a 4x4 patch at a time
+OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
 
 
@@ -202,10 +203,17 @@ class CompactSTM(Network):
         others = (mine.sum(1, keepdim=True) - mine).clamp(0, 1).view_as(masks)
         if clicks is None:
             clicks = masks.new_zeros(rows, 2, *masks.shape[1:])
-        inputs = torch.cat([masks[:, None], others[:, None], clicks], dim=1).to(self.key.weight.dtype)
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-        likeness = self._likeness(query.key, clicks).to(inputs.dtype)
-        return query.key, self.value(inputs, likeness, _rows(query.for_value, rows))
+        maps = torch.cat([masks[:, None], others[:, None], clicks], dim=1).to(self.key.weight.dtype)
+        if batch == 1:  # one frame: its objects in parts, which bounds the memory of many
+            parts = [self._encode_values(part, query) for part in maps.split(OBJECTS_AT_ONCE)]
+            return query.key, torch.cat(parts)
+        return query.key, self._encode_values(maps, query)
+
+    def _encode_values(self, maps: Tensor, query: QueryFeatures) -> Tensor:
+        """maps (N,4,H,W): mask, others, positive and negative clicks -> value (N,Cv,h,w)."""
+        likeness = self._likeness(query.key, maps[:, 2:]).to(maps.dtype)
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        return self.value(maps, likeness, _rows(query.for_value, len(maps)))
 
     def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
         """read (N,Cv,h,w) -> logits float32 (N,H,W)."""

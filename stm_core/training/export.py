@@ -60,6 +60,7 @@ def write_weights(path: Path, config: CompactConfig, state: dict[str, Tensor]) -
     }
     part = path.with_suffix(".part")
     save_file(halves, part, metadata={"config": json.dumps(asdict(config))})
+    part.chmod(0o644)  # safetensors writes for the owner alone
     part.replace(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
