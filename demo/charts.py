@@ -10,10 +10,13 @@ from html import escape
 
 from demo.session import Record, Session
 
-WIDTH, HIGH, LOW, LEFT, GAP = 440, 142, 58, 52, 34  # drawing units; about pixels in the desk layout
+WIDTH, HIGH, LOW, LEFT, GAP = 440, 142, 58, 58, 34  # drawing units; about pixels in the desk layout
 DOUBT = 0.6  # confidence below this is worth a look
 JUMP = 2.5  # so is an area that changes by this factor from one frame to the next
 MOST_POINTS = 240
+NO_TIMELINE = (
+    '<p class="stm-faint">After tracking, each object’s area and confidence appear here, frame by frame.</p>'
+)
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,9 @@ def memory_chart(points: Sequence[Point], total: int, unbounded_end: int, budget
             f'<path class="stm-budget" d="M{LEFT} {y(budget):.1f}H{WIDTH - 8}"/>'
             f'<text x="{WIDTH - 10}" y="{y(budget) - 4:.1f}" text-anchor="end">budget</text>'
         )
-    if total and unbounded_end:
-        parts.append(_line("stm-ahead", (unbounded[-1:] or [(0, 0)]) + [(total, unbounded_end)], x, y))
+    now = unbounded[-1] if unbounded else (0, 0)
+    if now[0] < total and now[1] < unbounded_end:
+        parts.append(_line("stm-ahead", [now, (total, unbounded_end)], x, y))
     parts.append(_line("stm-unbounded", unbounded, x, y))
     if len(bank) > 1:
         parts.append(f'<path class="stm-bank-fill" d="{_path(bank, x, y)}V{HIGH}H{x(bank[0][0]):.1f}Z"/>')
@@ -162,8 +166,7 @@ def timeline(session: Session) -> str:
     """
     clip = session.clip
     if clip is None or not session.records:
-        return '<p class="stm-faint">After tracking, each object’s area and confidence appear here, frame by '
-        "frame.</p>"
+        return NO_TIMELINE
     rows = "".join(_row(session, subject) for subject in session.subjects)
     return (
         f'<div class="stm-timeline" data-start="{clip.start}" data-stop="{clip.stop}">{rows}'

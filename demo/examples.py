@@ -14,13 +14,20 @@ log = logging.getLogger(__name__)
 WIDTH = 200  # pixels of a card's picture
 
 
+def about(path: Path) -> dict:
+    """What is told of an example beside its film: title, sentence, objects (names), clicks
+    [frame, x, y, label, object]; empty when nothing is.
+    """
+    beside = path.with_suffix(".json")
+    return json.loads(beside.read_text()) if beside.exists() else {}
+
+
 def gallery(guard: Guard, folder: Path, scratch: Path) -> str:
     """HTML of the examples in `folder` (NAME.mp4 with NAME.json beside it); empty when there are none."""
     scratch.mkdir(parents=True, exist_ok=True)
     cards = []
     for path in sorted(folder.glob("*.mp4")):
-        about = path.with_suffix(".json")
-        known = json.loads(about.read_text()) if about.exists() else {}
+        known = about(path)
         try:
             with tempfile.TemporaryDirectory(dir=scratch) as place:
                 for _ in guard.stream("check", path=str(path), folder=place, start=0, stop=1, side=WIDTH):

@@ -125,8 +125,7 @@ def _error(header: dict) -> errors.StmError:
 
 def _ending(code: int | None, limits: Limits) -> str:
     if code == -24:  # SIGXCPU
-        return f"reading this file took more than {limits.decode_seconds} s of computing and was stopped; "
-        f"{ADVICE}"
+        return f"reading this file took over {limits.decode_seconds} s of computing and was stopped; {ADVICE}"
     return f"the decoder crashed on this file (code {code}), it is probably damaged; {ADVICE}"
 
 

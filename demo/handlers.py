@@ -4,6 +4,7 @@ Here: coming and going, the clip, the marks; runs and results are in demo.runs. 
 and know no Gradio, so that each can be tested by calling it; what they return is a view (demo.views).
 """
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo import render, strokes, views
+from demo import examples, render, strokes, views
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.limits import Limits
 from demo.saved import restore
-from demo.session import Clip, Session
+from demo.session import Clip, Marks, Session, Subject
 from demo.views import Props, View, answers
-from stm_core.errors import OptionError, PromptError, VideoError
+from stm_core.errors import OptionError, PromptError, StmError, VideoError
 
 SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many frames as one marks
 
@@ -28,8 +29,8 @@ SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many fra
 class Handlers:
     """The page's events, over one engine; everything about a visitor is in the session that comes first."""
 
-    def __init__(self, engine: Engine, guard: Guard, limits: Limits, examples: Path):
-        self.engine, self.guard, self.limits, self.examples = engine, guard, limits, examples
+    def __init__(self, engine: Engine, guard: Guard, limits: Limits, examples_folder: Path):
+        self.engine, self.guard, self.limits, self.examples = engine, guard, limits, examples_folder
 
     # coming and going -------------------------------------------------------------------------------------
 
@@ -56,7 +57,9 @@ class Handlers:
     # the clip ---------------------------------------------------------------------------------------------
 
     @answers
-    def open_clip(self, session: Session, path: str, name: str = "", start: int = 0) -> Iterator[View]:
+    def open_clip(
+        self, session: Session, path: str, name: str = "", start: int = 0, example: str = ""
+    ) -> Iterator[View]:
         """Show the first frame and the report at once, then count the frames and prepare pictures for
         scrubbing.
         """
@@ -70,8 +73,11 @@ class Handlers:
             found = self.guard.call(
                 "inspect", path=str(source), folder=str(folder), start=start, limits=self._clip_limits()
             )
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, StmError):  # it knows the file by our name, the visitor by another
+                told = re.sub(r"\bsource\.\w+", lambda _: Path(path).name[:60], str(error))
+                raise type(error)(told) from error
             raise
         if session.clips_opened != own:  # another clip came in meanwhile
             return
@@ -86,6 +92,7 @@ class Handlers:
                 start,
                 stop,
                 warnings=tuple(info.get("warnings") or ()),
+                example=example,
             )
         )
         yield {
@@ -207,7 +214,26 @@ class Handlers:
         known = {path.stem: path for path in self.examples.glob("*.mp4")}
         if name not in known:
             raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
-        yield from self.open_clip(session, str(known[name]), f"{name}.mp4")
+        yield from self.open_clip(session, str(known[name]), f"{name}.mp4", 0, name)
+
+    @answers
+    def mark_example(self, session: Session) -> View:
+        """The marks that an example brings, as if they had been clicked; what a visitor marked stays."""
+        if session.clip is None or not session.clip.example or session.marks or session.running:
+            return {}
+        known = examples.about(self.examples / f"{session.clip.example}.mp4")
+        clicks = tuple((x, y, label, number) for _, x, y, label, number in known.get("clicks", ()))
+        if not clicks:
+            return {}
+        session.subjects = [Subject(n, name) for n, name in enumerate(known["objects"], 1)]
+        session.go(known["clicks"][0][0])
+        session.jump += 1
+        labels = self.engine.click(self._picture(session), clicks, None, None)
+        session.put(Marks(clicks=clicks, dots=clicks), labels)
+        return {
+            **self._marked(session),
+            "notice": render.notice(f"{known['sentence']} It is marked already: press Track.", "info"),
+        }
 
     @answers
     def seek(self, session: Session, index: int) -> View:

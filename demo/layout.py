@@ -5,12 +5,20 @@ from pathlib import Path
 
 import gradio as gr
 
-from demo import render
+from demo import charts, render
 from demo.house import file_input
 from demo.limits import Limits
 from stm_core.config import PRESETS
 
 HERE = Path(__file__).parent
+# On a phone the settings are folded away (page.css), so that Track is near the picture.
+UNFOLD = """element.addEventListener("click", (event) => {
+  const button = event.target.closest(".stm-fold");
+  if (!button) return;
+  const open = element.closest(".stm-memory").classList.toggle("stm-unfolded");
+  button.setAttribute("aria-expanded", String(open));
+  button.textContent = open ? "Done" : "Change";
+});"""
 
 
 def place(limits: Limits, gallery: str) -> dict:
@@ -20,10 +28,12 @@ def place(limits: Limits, gallery: str) -> dict:
         "network "
         "follows it through the clip, and shows what it remembers.</p></header>"
     )
+    parts["notice"] = gr.HTML("", elem_id="notice")
     with gr.Row(equal_height=False, elem_classes="stm-columns"):
         with gr.Column(scale=7, min_width=340):
             _clip_card(parts, limits, gallery)
             _mark_card(parts)
+            _fix_card(parts)
         with gr.Column(scale=5, min_width=340):
             _memory_card(parts, limits)
             _track_card(parts)
@@ -32,13 +42,16 @@ def place(limits: Limits, gallery: str) -> dict:
 
 
 def _card(number: int, title: str, text: str) -> None:
-    gr.HTML(
-        f'<h2 class="stm-title"><b>{number}</b>{html.escape(title)}<small>{html.escape(text)}</small></h2>'
-    )
+    gr.HTML(_title(number, title, text))
+
+
+def _title(number: int, title: str, text: str) -> str:
+    words = f"<span>{html.escape(title)}</span><small>{html.escape(text)}</small>"
+    return f'<h2 class="stm-title"><b>{number}</b>{words}</h2>'
 
 
 def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
-    with gr.Group(elem_classes="stm-card"):
+    with gr.Group(elem_classes="stm-card stm-clip"):
         _card(1, "Clip", "upload, record, or pick an example")
         with gr.Tabs(elem_classes="stm-tabs"):
             with gr.Tab("Upload"):
@@ -65,7 +78,6 @@ def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
             "{ const card = event.target.closest('[data-example]');"
             " if (card) trigger('pick', { name: card.dataset.example }); });",
         )
-        parts["notice"] = gr.HTML("", elem_id="notice")
         parts["report"] = gr.HTML(render.clip_report(None, limits), elem_id="report")
         parts["part"] = gr.Slider(
             0,
@@ -80,7 +92,7 @@ def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
 
 
 def _mark_card(parts: dict) -> None:
-    with gr.Group(elem_classes="stm-card"):
+    with gr.Group(elem_classes="stm-card stm-mark"):
         _card(2, "Mark", "click, or paint; on any frame")
         parts["stage"] = gr.HTML(
             {"clip": None, "welcome": render.WELCOME},
@@ -96,19 +108,36 @@ def _mark_card(parts: dict) -> None:
                 file_types=[".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jpg", ".jpeg"],
                 elem_id="mask",
             )
-    with gr.Group(elem_classes="stm-card"):
+
+
+def _fix_card(parts: dict) -> None:
+    with gr.Group(elem_classes="stm-card stm-fix"):
+        _card(5, "Check and fix", "go to a doubtful frame, mark it right, continue")
         parts["timeline"] = gr.HTML(
-            '<p class="stm-faint">After tracking, each object’s area and confidence appear here, frame by '
-            "frame.</p>",
+            charts.NO_TIMELINE,
             elem_id="timeline",
             js_on_load=(HERE / "timeline.js").read_text(),
             apply_default_css=False,
         )
+        with gr.Group(visible=False, elem_classes="stm-plain") as parts["fixing"]:
+            parts["direction"] = gr.Radio(
+                ["forward", "backward", "both"],
+                value="forward",
+                label="From the corrected frame, go on",
+                info="Click or paint a wrong frame right first; only what follows is computed again.",
+                elem_id="direction",
+            )
+            parts["fix"] = gr.Button("Continue", interactive=False, elem_id="fix")
 
 
 def _memory_card(parts: dict, limits: Limits) -> None:
-    with gr.Group(elem_classes="stm-card"):
-        _card(3, "Memory", "what the network may keep")
+    with gr.Group(elem_classes="stm-card stm-memory"):
+        gr.HTML(
+            _title(3, "Memory", "what the network may keep")
+            + '<button type="button" class="stm-fold" aria-expanded="false">Change</button>',
+            elem_classes="stm-folding",
+            js_on_load=UNFOLD,
+        )
         parts["preset"] = gr.Dropdown(
             [(render.PRESETS[name][0], name) for name in reversed(PRESETS)],
             value="bounded",
@@ -120,8 +149,6 @@ def _memory_card(parts: dict, limits: Limits) -> None:
             parts["budget"] = gr.Number(
                 64,
                 label="Budget, MB",
-                minimum=0.1,
-                maximum=limits.max_budget_mb,
                 elem_id="budget",
                 min_width=96,
                 info="Most bytes stored.",
@@ -129,8 +156,6 @@ def _memory_card(parts: dict, limits: Limits) -> None:
             parts["every"] = gr.Number(
                 5,
                 label="Every n-th",
-                minimum=1,
-                maximum=1000,
                 precision=0,
                 elem_id="every",
                 min_width=96,
@@ -152,32 +177,30 @@ def _memory_card(parts: dict, limits: Limits) -> None:
 
 
 def _track_card(parts: dict) -> None:
-    with gr.Group(elem_classes="stm-card"):
+    with gr.Group(elem_classes="stm-card stm-track"):
         _card(4, "Track", "watch it work")
-        with gr.Row():
-            parts["track"] = gr.Button(
-                "Track", variant="primary", interactive=False, elem_id="track", min_width=90
-            )
-            parts["stop"] = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=90)
-        parts["progress"] = gr.HTML("", elem_id="progress", min_height=46)
+        with gr.Column(elem_classes="stm-actions"):  # stays in sight on a phone while a run goes
+            with gr.Row():
+                parts["track"] = gr.Button(
+                    "Track", variant="primary", interactive=False, elem_id="track", min_width=90
+                )
+                parts["stop"] = gr.Button(
+                    "Stop", variant="stop", interactive=False, elem_id="stop", min_width=90
+                )
+            parts["progress"] = gr.HTML("", elem_id="progress", min_height=46)
         parts["readout"] = gr.HTML(
             render.readout([], 100, (), (), 0, None, 0, "cpu"), elem_id="readout", apply_default_css=False
         )
 
 
 def _result_card(parts: dict) -> None:
-    with gr.Group(elem_classes="stm-card", visible=False) as parts["results"]:
-        _card(5, "Result", "fix it, take it away")
-        parts["direction"] = gr.Radio(
-            ["forward", "backward", "both"],
-            value="forward",
-            label="Fix: from the corrected frame, go on",
-            info="Click or paint a wrong frame right first; only what follows is computed again.",
-            elem_id="direction",
-        )
-        parts["fix"] = gr.Button("Continue", interactive=False, elem_id="fix")
+    with gr.Group(elem_classes="stm-card stm-result", visible=False) as parts["results"]:
+        _card(6, "Result", "watch it, take it away")
         parts["player"] = gr.Video(
-            label="Overlay, with the clip’s sound", interactive=False, elem_id="player", height=300
+            label="Overlay, with the clip’s sound if it has any",
+            interactive=False,
+            elem_id="player",
+            height=300,
         )
         gr.HTML('<p class="stm-faint">Downloads: one mask per frame, same size, same count.</p>')
         parts["downloads"] = {}

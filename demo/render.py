@@ -231,7 +231,7 @@ def readout(
             "bank",
             "Bank",
             last and last.bank,
-            f"{len(held)} frames held of {last.frames} seen; {used}"
+            f"{len(held)} frame{'s' * (len(held) != 1)} held of {last.frames} seen; {used}"
             if last
             else "keys and values of the frames held",
         ),

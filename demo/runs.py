@@ -16,7 +16,7 @@ from demo.limits import Limits
 from demo.session import Record, Session
 from demo.views import Props, View, answers
 from stm_core.config import PRESETS, MemoryConfig
-from stm_core.errors import OptionError, PromptError
+from stm_core.errors import OptionError, PromptError, StmError
 
 UPDATE_EVERY = 0.15  # seconds between views while it runs
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
@@ -151,6 +151,7 @@ class Runs:
             with closing(self.engine.track(job)) as steps:
                 for step in steps:
                     if session.run != mine:  # another clip was opened, or the page was closed
+                        yield {"progress": ""}
                         return
                     if isinstance(step, dict):
                         session.report = step
@@ -167,6 +168,10 @@ class Runs:
                         break
             session.running = False
             yield self._finished(session, job, run)
+        except StmError:
+            if session.run == mine:
+                raise
+            yield {"progress": ""}  # its clip was closed under it, which is no news
         finally:
             if session.run == mine:
                 session.running = False

@@ -55,7 +55,7 @@ class Clip:
     times: tuple[float, ...] = ()
     checked: bool = False  # the whole part was decoded once: counts and times are exact
     warnings: tuple[str, ...] = ()
-    truth: str | None = None  # folder of exact masks, for examples
+    example: str = ""  # its name among the bundled clips
 
     @property
     def size(self) -> tuple[int, int]:

@@ -258,7 +258,7 @@ $(".stm-name").addEventListener("change", (event) =>
   send("order", { kind: "rename", frame: ui.frame, object: state.selected, name: event.target.value }));
 function keys(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", keys);
-  if (event.ctrlKey || event.metaKey || event.altKey || !state.clip) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !state.clip || state.running) return;
   if (event.target.closest?.("input, textarea, select, [contenteditable=true], [role=listbox], video, audio")) return;
   const onButton = event.target.closest?.("button, a, summary");
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -297,6 +297,7 @@ function update() {
   if (state.live) { live.src = state.live; ui.frame = state.at ?? ui.frame; slider.value = ui.frame; }
   if (before.answer !== state.answer || fresh) { waiting = 0; $(".stm-busy").hidden = true; clearInk(); }
   if (before.jump !== state.jump || fresh) { ui.frame = state.frame; slider.value = ui.frame; }
+  if (state.running && !before.running && innerWidth <= 640) screen_.scrollIntoView({ block: "start" });
   chips();
   tools();
   where();

@@ -15,6 +15,7 @@ from stm_core.errors import StmError
 
 log = logging.getLogger(__name__)
 View = dict
+EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped without removing the last one
 
 
 class Props(dict):
@@ -65,6 +66,7 @@ def buttons(session: Session) -> View:
         ),
         "stop": Props(interactive=session.running),
         "fix": Props(interactive=bool(session.fixes()) and not session.running),
+        "fixing": Props(visible=bool(session.records)),
         "results": Props(visible=bool(session.records)),
     }
 
@@ -79,12 +81,13 @@ def everything(session: Session, limits: Limits, device: str) -> View:
         "readout": render.readout([], frames, (), (), 0, None, 0, device),
         "timeline": charts.timeline(session),
         "player": None,
+        **EMPTIED,
     }
 
 
 def refuse(session: Session | None, text: str) -> View:
     """After a mistake: the sentence, and the stage as it was."""
-    notice = {"notice": render.notice(sentence(text))}
+    notice = {"notice": render.notice(sentence(text)), **EMPTIED}
     if not isinstance(session, Session):
         return notice
     session.answer += 1

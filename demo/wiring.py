@@ -43,17 +43,15 @@ class Wiring:
 
     def _clip_events(self) -> None:
         parts, handlers = self.parts, self.handlers
+        picked = self._on(
+            parts["gallery"].pick, self._from_event(handlers.pick_example, "name", stream=True), [], **LIGHT
+        )
         opened = [
             self._on(parts["upload"].upload, self._streamed(handlers.open_clip), [parts["upload"]], **LIGHT),
             self._on(
                 parts["webcam"].stop_recording, self._streamed(handlers.open_clip), [parts["webcam"]], **LIGHT
             ),
-            self._on(
-                parts["gallery"].pick,
-                self._from_event(handlers.pick_example, "name", stream=True),
-                [],
-                **LIGHT,
-            ),
+            self._on(picked.then, self._plain(handlers.mark_example), [], **NETWORK),
             self._on(parts["part"].release, self._streamed(handlers.choose_part), [parts["part"]], **LIGHT),
         ]
         for event in opened:
@@ -103,10 +101,11 @@ class Wiring:
     # adapters: a handler's view -> what Gradio takes --------------------------------------------------------
 
     def _show(self, view: dict) -> dict:
-        return {
+        shown = {
             self.parts[name]: gr.update(**value) if isinstance(value, views.Props) else value
             for name, value in view.items()
         }
+        return shown or {self.outputs[0]: gr.skip()}  # Gradio takes no empty answer
 
     def _plain(self, handler):
         def answer(session, *values):

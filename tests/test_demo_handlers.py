@@ -58,8 +58,32 @@ def test_a_bad_upload_is_refused_and_the_open_clip_stays(bench, session, tmp_pat
     (tmp_path / "bad.mp4").write_bytes(b"no film at all")
     before = session.clip
     [view] = bench.handlers.open_clip(session, str(tmp_path / "bad.mp4"))
-    assert "not a clip" in notice(view) and session.clip is before
+    assert "&#x27;bad.mp4&#x27; is not a clip" in view["notice"] and session.clip is before
+    assert view["upload"] is None  # room for the next file
     assert len(list(Path(session.folder).iterdir())) == 1
+
+
+def test_an_example_comes_marked_and_a_visitors_own_mark_is_kept(bench, clip):
+    folder = bench.handlers.examples
+    folder.mkdir()
+    (folder / "squares.mp4").write_bytes(clip[0].read_bytes())
+    about = {"sentence": "Squares.", "objects": ["red"], "clicks": [[0, 8, 8, 1, 1]]}
+    (folder / "squares.json").write_text(json.dumps(about))
+    session = bench.handlers.arrive()
+    list(bench.handlers.pick_example(session, "squares"))
+    view = bench.handlers.mark_example(session)
+    assert view["track"]["interactive"] and view["stage"]["dots"] and session.subjects[0].name == "red"
+    assert np.array_equal(session.labels(0) == 1, clip[1][0] == 1)
+    assert bench.handlers.mark_example(session) == {}
+
+
+def test_a_run_ends_without_a_word_when_its_clip_is_replaced(bench, session, clip):
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    run = bench.runs.track(session, *SETTINGS, "")
+    next(run)
+    list(bench.handlers.open_clip(session, str(clip[0])))
+    assert list(run)[-1] == {"progress": ""} and not session.running and not session.records
 
 
 def test_a_clip_over_the_limit_is_tracked_in_the_part_that_was_chosen(tmp_path, clip):
@@ -221,7 +245,7 @@ def test_the_page_shows_a_preview_and_what_the_memory_holds_while_it_runs(bench,
     views = bench.tracked(session)
     live = [view for view in views if view.get("stage", {}).get("live")]
     assert live and live[0]["stage"]["live"].startswith("data:image/jpeg")
-    assert "frames held of" in live[-1]["readout"] and "<svg" in live[-1]["readout"]
+    assert " held of" in live[-1]["readout"] and "<svg" in live[-1]["readout"]
     assert not session.running and session.report["frames_out"] == FRAMES
 
 
