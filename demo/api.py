@@ -11,9 +11,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from demo.engine import Again, Job
 from demo.handlers import Handlers
 from demo.house import file_input
+from demo.job import Again, Job
 from demo.runs import Runs
 from demo.session import Session
 from demo.views import sentence

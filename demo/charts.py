@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from demo.session import Record, Session
+from demo.clip import Record
+from demo.session import Session
 
 WIDTH, HIGH, LOW, LEFT, GAP = 440, 142, 58, 58, 34  # drawing units; about pixels in the desk layout
 DOUBT = 0.6  # confidence below this is worth a look

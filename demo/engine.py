@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,9 @@ except ImportError:
 
 import torch
 
+from demo.clip import unpack
 from demo.guard import Guard
-from demo.session import unpack
+from demo.job import Again, Job, Step
 from stm_core import masks
 from stm_core.clicks import segment_frame
 from stm_core.config import MemoryConfig
@@ -42,57 +43,6 @@ from stm_core.scaling import processed_size
 
 PREVIEW_EVERY = 0.15  # seconds between pictures while it runs: six a second
 PREVIEW_QUALITY = 82
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run: which frames of which clip, from what, with which memory."""
-
-    clip: str
-    folder: str
-    start: int
-    stop: int
-    first: int  # the frame that it begins at
-    directions: tuple[int, ...]  # of 1 (forward) and -1 (backward), in this order
-    prompts: tuple[Prompt, ...]
-    given: dict[int, bytes]  # masks of all marked frames, PNG: the ones off the way are pinned in memory
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
-    size: int | None = None
-    preview_side: int = 640
-    opacity: float = 0.5
-    seconds: float = 60.0  # expected; a ZeroGPU Space grants this long
-    side: int = 480  # short side of the clip's frames, pixels
-
-    @property
-    def frames(self) -> int:
-        """How many frames it will give a mask."""
-        return sum(len(_way(self, step)) for step in self.directions) - (len(self.directions) - 1)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the page learns about one frame."""
-
-    index: int
-    areas: dict[int, int]
-    confidence: dict[int, float]
-    prompted: bool
-    bank: int  # bytes stored, read_peak: most bytes that one read took, unbounded: what no budget would hold
-    read_peak: int
-    unbounded: int
-    held: tuple[int, ...]
-    pinned: tuple[int, ...]
-    process: int  # bytes: resident memory, or GPU memory when there is a GPU
-    seconds: float
-    preview: bytes | None = None  # JPEG
-
-
-@dataclass(frozen=True)
-class Again:
-    """The run begins once more with a smaller job, and why."""
-
-    job: Job
-    why: str
 
 
 class Engine:
@@ -214,7 +164,7 @@ class Engine:
         """(image, FrameResult) along one direction from the job's first frame; known masks off the way are
         pinned.
         """
-        way = _way(job, direction)
+        way = job.way(direction)
         prompts = [p for p in job.prompts if p.frame in way and (direction > 0 or p.frame <= job.first)]
         on_way = {prompt.frame for prompt in prompts}
         begun = {number for prompt in prompts for number in prompt.objects}
@@ -302,10 +252,6 @@ class _Masks:
 
     def close(self) -> None:
         self._submit.close()
-
-
-def _way(job: Job, direction: int) -> range:
-    return range(job.first, job.stop) if direction > 0 else range(job.start, job.first + 1)
 
 
 def picture(image: np.ndarray, labels: np.ndarray, job: Job) -> bytes:

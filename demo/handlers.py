@@ -1,7 +1,8 @@
 """What each event of the page does: event -> session -> view.
 
-Here: coming and going, the clip, the marks; runs and results are in demo.runs.  Handlers take plain values
-and know no Gradio, so that each can be tested by calling it; what they return is a view (demo.views).
+Here: coming and going, and the clip; marks are in demo.marking, runs and results in demo.runs.  Handlers
+take plain values and know no Gradio, so that each can be tested by calling it; what they return is a view
+(demo.views).
 """
 
 import re
@@ -11,19 +12,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from demo import examples, render, strokes, views
+from demo import render, views
+from demo.clip import Clip
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.limits import Limits
+from demo.marking import picture
 from demo.saved import restore
-from demo.session import Clip, Marks, Session, Subject
+from demo.session import Session
 from demo.views import Props, View, answers
 from stm_core.errors import OptionError, PromptError, StmError, VideoError
-
-SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many frames as one marks
 
 
 class Handlers:
@@ -127,7 +125,7 @@ class Handlers:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise VideoError("the saved work in this ZIP is damaged; only its clip was opened") from error
         session.jump, session.revision = session.jump + 1, session.revision + 1
-        self._picture(session)
+        picture(self.guard, session)
         return {
             **views.everything(session, self.limits, self.engine.device),
             "notice": render.notice(
@@ -216,112 +214,6 @@ class Handlers:
             raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
         yield from self.open_clip(session, str(known[name]), f"{name}.mp4", 0, name)
 
-    @answers
-    def mark_example(self, session: Session) -> View:
-        """The marks that an example brings, as if they had been clicked; what a visitor marked stays."""
-        if session.clip is None or not session.clip.example or session.marks or session.running:
-            return {}
-        known = examples.about(self.examples / f"{session.clip.example}.mp4")
-        clicks = tuple((x, y, label, number) for _, x, y, label, number in known.get("clicks", ()))
-        if not clicks:
-            return {}
-        session.subjects = [Subject(n, name) for n, name in enumerate(known["objects"], 1)]
-        session.go(known["clicks"][0][0])
-        session.jump += 1
-        labels = self.engine.click(self._picture(session), clicks, None, None)
-        session.put(Marks(clicks=clicks, dots=clicks), labels)
-        return {
-            **self._marked(session),
-            "notice": render.notice(f"{known['sentence']} It is marked already: press Track.", "info"),
-        }
-
-    @answers
-    def seek(self, session: Session, index: int) -> View:
-        """Look at a frame: its lossless picture, its mask, its dots."""
-        clip = session.need_clip()
-        index = session.go(_whole(index, "frame"))
-        if index not in session.sharp:
-            self.guard.call("sharp", path=clip.path, folder=clip.folder, index=index)
-            self._note_sharp(session, index)
-        return {"stage": render.stage(session)}
-
-    def _note_sharp(self, session: Session, index: int) -> None:
-        session.sharp[index] = None
-        for old in list(session.sharp)[:-SHARP_KEPT]:
-            session.sharp.pop(old)
-            (Path(session.clip.folder) / "sharp" / f"{old:05d}.png").unlink(missing_ok=True)
-
-    def _picture(self, session: Session) -> np.ndarray:
-        path = Path(session.clip.folder) / "sharp" / f"{session.frame:05d}.png"
-        if not path.exists():
-            self.guard.call("sharp", path=session.clip.path, folder=session.clip.folder, index=session.frame)
-            self._note_sharp(session, session.frame)
-        return np.array(Image.open(path).convert("RGB"))
-
-    # marks ------------------------------------------------------------------------------------------------
-
-    @answers
-    def edit(self, session: Session, data: dict, size: int) -> View:
-        """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
-        self._may_mark(session)
-        session.go(_whole(data.get("frame"), "frame"))
-        if data.get("kind") == "stroke":
-            labels = session.labels(session.frame)
-            if labels is None:
-                labels = np.zeros(session.clip.size, np.uint8)
-            session.draw(strokes.paint(labels, data, session.selected), self.limits.max_edits)
-        else:
-            x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
-            marks = session.plan_click(x, y, int(bool(data.get("label", 1))), self.limits.max_edits)
-            base = session.unpacked(marks.base)
-            labels = self.engine.click(self._picture(session), marks.clicks, base, size or None)
-            session.put(marks, labels)
-        return self._marked(session)
-
-    @answers
-    def import_mask(self, session: Session, path: str) -> View:
-        """An uploaded mask becomes this frame's marks; objects that it brings are added."""
-        if not path:
-            return {}
-        self._may_mark(session)
-        height, width = session.clip.size
-        labels = self.guard.pixels("mask", path=path, height=height, width=width)
-        session.import_labels(labels, self.limits)
-        return {**self._marked(session), "mask_file": None}
-
-    @answers
-    def order(self, session: Session, data: dict) -> View:
-        """Objects and history: add, select, rename, delete, undo, clear."""
-        self._may_mark(session)
-        kind, number = data.get("kind"), data.get("object")
-        if data.get("frame") is not None:
-            session.go(_whole(data["frame"], "frame"))
-        if kind == "add":
-            session.add_subject(self.limits.max_objects)
-        elif kind == "select":
-            session.select(_whole(number, "object"))
-        elif kind == "rename":
-            session.rename(_whole(number, "object"), str(data.get("name", "")))
-        elif kind == "delete":
-            session.delete_subject(_whole(number, "object"))
-        elif kind == "clear":
-            session.clear()
-        elif kind == "undo":
-            if not session.undo():
-                return {**self._marked(session), "notice": render.notice("There is nothing to undo.", "info")}
-            session.jump += 1
-        return self._marked(session)
-
-    def _marked(self, session: Session) -> View:
-        if session.frame not in session.sharp:
-            self._picture(session)
-        return views.marked(session)
-
-    def _may_mark(self, session: Session) -> None:
-        session.need_clip()
-        if session.running:
-            raise PromptError("tracking is running; press Stop first, what is done will be kept")
-
 
 def _checked(clip: Clip, found: dict) -> Clip:
     """The clip after every frame of the part was decoded once."""
@@ -355,17 +247,3 @@ def _last_use(folder: Path) -> float:
         return max(p.stat().st_mtime for p in (folder, *folder.glob("*"), *folder.glob("*/*")))
     except (OSError, ValueError):
         return time.time()
-
-
-def _whole(value, name: str) -> int:
-    return int(_number(value, name))
-
-
-def _number(value, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise PromptError(f"{name} is {str(value)[:20]!r}, expected a number; reload the page") from error
-    if not abs(number) < 1e7:
-        raise PromptError(f"{name} is {number:g}, which is no place in a clip; reload the page")
-    return number

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from demo import charts
 from demo.charts import Point, size
+from demo.clip import Clip
 from demo.limits import Limits
-from demo.session import Clip, Session
+from demo.session import Session
 
 WELCOME = "Upload a clip or pick an example, click the object, press Track."
 PRESETS = {  # name -> (what the menu says, what it is good and bad for)

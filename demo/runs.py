@@ -3,22 +3,21 @@ downloads.
 """
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 from demo import charts, export, render, saved, views
-from demo.engine import Again, Engine, Job, Step
+from demo.engine import Engine
 from demo.guard import Guard
+from demo.job import Again, Job
 from demo.limits import Limits
-from demo.session import Record, Session
+from demo.runlog import RunLog
+from demo.session import Session
 from demo.views import Props, View, answers
 from stm_core.config import PRESETS, MemoryConfig
 from stm_core.errors import OptionError, PromptError, StmError
 
-UPDATE_EVERY = 0.15  # seconds between views while it runs
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
 OPACITY = 0.5
 
@@ -141,7 +140,7 @@ class Runs:
 
     def _run(self, session: Session, job: Job, fresh: bool) -> Iterator[View]:
         session.run += 1
-        mine, run = session.run, _Run(session, job, self._forecast(session, job), self.engine.device)
+        mine, run = session.run, RunLog(session, job, self._forecast(session, job), self.engine.device)
         session.running, session.report = True, None
         session.revision += 1
         if fresh:
@@ -158,7 +157,7 @@ class Runs:
                         continue
                     if isinstance(step, Again):
                         job = step.job
-                        run = _Run(session, job, self._forecast(session, job), self.engine.device)
+                        run = RunLog(session, job, self._forecast(session, job), self.engine.device)
                         yield {"notice": render.notice(views.sentence(step.why), "info"), **run.view(None)}
                         continue
                     run.add(step)
@@ -180,7 +179,7 @@ class Runs:
         height, width = self.engine.seen(*session.clip.size, job.size)
         return self.engine.predict(job.memory, height, width, max(len(session.subjects), 1), job.frames)
 
-    def _finished(self, session: Session, job: Job, run: "_Run") -> View:
+    def _finished(self, session: Session, job: Job, run: RunLog) -> View:
         session.pinned = tuple(sorted(session.marks))
         session.dirty.clear()
         session.report = {**(session.report or {}), **run.summary(stopped=session.stop)}
@@ -251,101 +250,3 @@ class Runs:
             path.write_bytes(marks.mask)
             names[f"prompts/{index:05d}.png"] = str(path)
         return {**names, f"source{Path(session.clip.path).suffix}": session.clip.path}
-
-
-class _Run:
-    """The numbers of a run as it goes, and the views made of them."""
-
-    def __init__(self, session: Session, job: Job, forecast, device: str):
-        self.session, self.job, self.forecast, self.device = session, job, forecast, device
-        self.points: list[charts.Point] = []
-        self.done, self.seconds, self.began, self.shown = 0, 0.0, time.perf_counter(), 0.0
-        self.first_preview: float | None = None
-        self.last: Step | None = None
-
-    def add(self, step: Step) -> None:
-        """Count one frame."""
-        self.session.records[step.index] = Record(step.areas, step.confidence, step.prompted)
-        self.done, self.seconds, self.last = self.done + 1, self.seconds + step.seconds, step
-        self.points.append(charts.Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))
-        if len(self.points) > 4 * charts.MOST_POINTS:
-            self.points = charts.thin(self.points)
-
-    def due(self, step: Step) -> bool:
-        """Whether the page should hear of this frame."""
-        return step.preview is not None
-
-    def view(self, step: Step | None, final: bool = False) -> View:
-        """Progress and memory readout; with a step that has a picture, the live preview too."""
-        last, total = self.last, self.job.frames
-        budget = self.job.memory.budget_bytes if self.job.memory.preset == "bounded" else None
-        view = {
-            "progress": render.progress(self.done, total, self.began),
-            "readout": render.readout(
-                self.points,
-                total,
-                last.held if last else (),
-                last.pinned if last else (),
-                self.forecast.frame_bytes,
-                budget,
-                self.forecast.unbounded_bytes,
-                self.device,
-            ),
-        }
-        if step is not None:
-            self.first_preview = self.first_preview or time.perf_counter() - self.began
-            view["stage"] = render.stage(self.session, live=step.preview, at=step.index)
-        return view
-
-    def verdict(self, stopped: bool) -> str:
-        """The last line of the progress."""
-        spent = time.perf_counter() - self.began
-        what = "stopped; every mask so far is kept" if stopped else "done"
-        return render.progress(
-            self.done,
-            self.job.frames,
-            self.began,
-            finished=(
-                f"{what}: {self.done} of {self.job.frames} frames in {render.clock(spent)}, "
-                f"{self.done / max(spent, 1e-6):.1f} frames/s"
-            ),
-        )
-
-    def summary(self, stopped: bool) -> dict:
-        """What the page adds to the engine's report."""
-        clip = self.session.clip
-        return {
-            "clip": {
-                "name": clip.name,
-                "start": clip.start,
-                "stop": clip.stop,
-                **{
-                    k: clip.info.get(k)
-                    for k in (
-                        "container",
-                        "codec",
-                        "width",
-                        "height",
-                        "frames",
-                        "fps",
-                        "seconds",
-                        "rotation",
-                        "audio",
-                    )
-                },
-            },
-            "run": {
-                "first": self.job.first,
-                "directions": list(self.job.directions),
-                "stopped": stopped,
-                "frames_done": self.done,
-                "size": self.job.size,
-                "first_preview": self.first_preview,
-            },
-            "frames_with_masks": render.ranges(self.session.records),
-            "marked_frames": sorted(self.session.marks),
-            "doubtful_frames": {
-                s.name: charts.doubts(self.session.records, s.id) for s in self.session.subjects
-            },
-            "memory_log": [asdict(point) for point in charts.thin(self.points)],
-        }

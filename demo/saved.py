@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from demo.clip import Marks, Record, Subject, unpack
 from demo.limits import Limits
-from demo.session import Marks, Record, Session, Subject, unpack
+from demo.session import Session
 
 
 def to_json(session: Session) -> dict:

@@ -6,7 +6,6 @@ that a session can be copied and pickled at any time.  Every mistake of the visi
 text is shown as it is.
 """
 
-import io
 import re
 import secrets
 import shutil
@@ -15,83 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from demo.clip import Clip, Marks, Record, Subject, unpack, without
 from stm_core import masks
 from stm_core.errors import LimitError, MaskError, PromptError
 from stm_core.prompts import Prompt
 
 UNDO_DEPTH = 100
-
-
-@dataclass(frozen=True)
-class Subject:
-    """An object of the clip, as the visitor knows it."""
-
-    id: int
-    name: str
-
-    @property
-    def color(self) -> str:
-        """CSS colour: the one that its masks have in the palette PNGs."""
-        return "#{:02x}{:02x}{:02x}".format(*masks.PALETTE[self.id])
-
-    @property
-    def bright(self) -> str:
-        """The same hue for thin lines, which must stand out on a dark page too."""
-        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in masks.PALETTE[self.id]))
-
-
-@dataclass(frozen=True)
-class Clip:
-    """The open clip: where it is, what the report says, and which frames start .. stop-1 are worked on."""
-
-    path: str
-    name: str
-    folder: str
-    info: dict
-    start: int
-    stop: int
-    times: tuple[float, ...] = ()
-    checked: bool = False  # the whole part was decoded once: counts and times are exact
-    warnings: tuple[str, ...] = ()
-    example: str = ""  # its name among the bundled clips
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of its upright frames."""
-        return self.info["height"], self.info["width"]
-
-    def seconds(self, index: int) -> float:
-        """When a frame is shown, in seconds of the clip."""
-        if 0 <= index - self.start < len(self.times):
-            return self.times[index - self.start]
-        return index / (self.info.get("fps") or 25)
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What the visitor said about one frame.
-
-    clicks: (x, y, label, object) since `base`; base: mask they refine (drawn, imported, or tracked), PNG
-    or None; mask: the resulting labels, PNG or None; dots: every click to be shown; fixed: made after a
-    run, on its result.
-    """
-
-    clicks: tuple[tuple[int, int, int, int], ...] = ()
-    base: bytes | None = None
-    mask: bytes | None = None
-    dots: tuple[tuple[int, int, int, int], ...] = ()
-    fixed: bool = False
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a run found on one frame: pixels and confidence per object id."""
-
-    areas: dict[int, int]
-    confidence: dict[int, float]
-    prompted: bool = False
 
 
 @dataclass
@@ -213,7 +142,7 @@ class Session:
         """Remove an object and all its marks; the last one is emptied instead of removed."""
         gone = self.subject(int(number)).id
         for index, marks in list(self.marks.items()):
-            self._keep(index, _without(marks, gone))
+            self._keep(index, without(marks, gone))
         self.history.clear()
         rest = [s for s in self.subjects if s.id != gone]
         self.subjects = rest or [Subject(1, "Object 1")]
@@ -368,27 +297,3 @@ class Session:
     def fixes(self) -> list[int]:
         """Frames that were corrected since the last run."""
         return sorted(self.dirty) if self.records else []
-
-
-def unpack(packed: bytes) -> np.ndarray:
-    """Labels (H, W) uint8 of a palette PNG that this program wrote."""
-    return np.array(Image.open(io.BytesIO(packed)))
-
-
-def _without(marks: Marks, gone: int) -> Marks | None:
-    """A frame's marks without one object; None when nothing is left."""
-
-    def erase(packed: bytes | None) -> bytes | None:
-        if packed is None:
-            return None
-        labels = unpack(packed)
-        return masks.encode_mask(np.where(labels == gone, 0, labels).astype(np.uint8))
-
-    keep = replace(
-        marks,
-        clicks=tuple(c for c in marks.clicks if c[3] != gone),
-        dots=tuple(d for d in marks.dots if d[3] != gone),
-        base=erase(marks.base),
-        mask=erase(marks.mask),
-    )
-    return keep if keep.base is not None or keep.clicks else None

@@ -13,6 +13,7 @@ from demo.guard import Guard
 from demo.handlers import Handlers
 from demo.house import keep_house, period
 from demo.limits import Limits
+from demo.marking import Marking
 from demo.runs import Runs
 from demo.wiring import Wiring
 
@@ -24,7 +25,9 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
     """The page over a loaded model; `launch(**launch_options(limits))` it."""
     guard = Guard(limits)
     engine = Engine(model, guard)
-    handlers, runs = Handlers(engine, guard, limits, examples_folder), Runs(engine, guard, limits)
+    handlers = Handlers(engine, guard, limits, examples_folder)
+    marking = Marking(engine, guard, limits, examples_folder)
+    runs = Runs(engine, guard, limits)
     with gr.Blocks(
         title="STM Live",
         analytics_enabled=False,
@@ -33,7 +36,7 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
     ) as page:
         session = gr.State(time_to_live=60 * limits.lifetime_minutes, delete_callback=handlers.leave)
         parts = layout.place(limits, examples.gallery(guard, examples_folder, limits.root))
-        wiring = Wiring(page, session, parts, handlers, runs)
+        wiring = Wiring(page, session, parts, handlers=handlers, marking=marking, runs=runs)
         wiring.connect()
         api.add(handlers, runs)
     page.queue(max_size=limits.queue_size, default_concurrency_limit=4)

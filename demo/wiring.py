@@ -7,6 +7,7 @@ import gradio as gr
 
 from demo import views
 from demo.handlers import Handlers
+from demo.marking import Marking
 from demo.runs import Runs
 from demo.session import Session
 
@@ -20,9 +21,18 @@ GPU = {**LIGHT, "concurrency_id": "gpu", "concurrency_limit": 1}
 class Wiring:
     """Connects the parts' events with handlers."""
 
-    def __init__(self, page: gr.Blocks, session: gr.State, parts: dict, handlers: Handlers, runs: Runs):
+    def __init__(
+        self,
+        page: gr.Blocks,
+        session: gr.State,
+        parts: dict,
+        *,
+        handlers: Handlers,
+        marking: Marking,
+        runs: Runs,
+    ):
         self.page, self.session, self.parts = page, session, parts
-        self.handlers, self.runs = handlers, runs
+        self.handlers, self.marking, self.runs = handlers, marking, runs
         self.outputs = [part for name, part in parts.items() if name != "downloads"]
         self.settings = [parts[name] for name in ("preset", "budget", "every", "size")]
         self.visitors: dict[str, Session] = {}
@@ -51,28 +61,28 @@ class Wiring:
             self._on(
                 parts["webcam"].stop_recording, self._streamed(handlers.open_clip), [parts["webcam"]], **LIGHT
             ),
-            self._on(picked.then, self._plain(handlers.mark_example), [], **NETWORK),
+            self._on(picked.then, self._plain(self.marking.mark_example), [], **NETWORK),
             self._on(parts["part"].release, self._streamed(handlers.choose_part), [parts["part"]], **LIGHT),
         ]
         for event in opened:
             self._forecast(event.then)
 
     def _mark_events(self) -> None:
-        parts, handlers = self.parts, self.handlers
+        parts, marking = self.parts, self.marking
         stage = parts["stage"]
         every = {**NETWORK, "trigger_mode": "multiple"}  # no click is lost while another is answered
-        edited = self._on(stage.edit, self._from_event(handlers.edit), [parts["size"]], **every)
+        edited = self._on(stage.edit, self._from_event(marking.edit), [parts["size"]], **every)
         ordered = self._on(
-            stage.order, self._from_event(handlers.order), [], **{**LIGHT, "trigger_mode": "multiple"}
+            stage.order, self._from_event(marking.order), [], **{**LIGHT, "trigger_mode": "multiple"}
         )
         self._on(
             stage.seek,
-            self._from_event(handlers.seek, "frame"),
+            self._from_event(marking.seek, "frame"),
             [],
             **{**LIGHT, "trigger_mode": "always_last"},
         )
         imported = self._on(
-            parts["mask_file"].upload, self._plain(handlers.import_mask), [parts["mask_file"]], **LIGHT
+            parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **LIGHT
         )
         for event in (edited, ordered, imported):
             self._forecast(event.then)
@@ -137,7 +147,7 @@ class Wiring:
 
         if stream:
             return answers
-        return answer_sized if handler == self.handlers.edit else answer
+        return answer_sized if handler == self.marking.edit else answer
 
     def _known(self, session) -> Session:
         if not isinstance(session, Session) or not Path(session.folder).is_dir():

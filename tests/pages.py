@@ -12,6 +12,7 @@ from demo.engine import Engine
 from demo.guard import Guard
 from demo.handlers import Handlers
 from demo.limits import Limits
+from demo.marking import Marking
 from demo.runs import Runs
 from demo.session import Session
 
@@ -40,6 +41,7 @@ class Bench:
         self.guard = Guard(self.limits)
         self.engine = Engine(model or colour_model(), self.guard)
         self.handlers = Handlers(self.engine, self.guard, self.limits, root / "examples")
+        self.marking = Marking(self.engine, self.guard, self.limits, root / "examples")
         self.runs = Runs(self.engine, self.guard, self.limits)
 
     def opened(self, path: Path) -> Session:
@@ -50,7 +52,7 @@ class Bench:
         return session
 
     def click(self, session: Session, frame: int, x: int, y: int, label: int = 1) -> dict:
-        return self.handlers.edit(
+        return self.marking.edit(
             session, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0
         )
 

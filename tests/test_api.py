@@ -14,7 +14,7 @@ from gradio_client.exceptions import AppError
 from pages import FRAMES, serve, write_clip
 from PIL import Image
 
-from demo.session import unpack
+from demo.clip import unpack
 from stm_core.config import MemoryConfig
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder

@@ -15,7 +15,7 @@ from conftest import ColourNetwork
 from pages import serve, write_clip
 from PIL import Image
 
-from demo.session import unpack
+from demo.clip import unpack
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder
 from stm_core.weights import Model

@@ -13,7 +13,8 @@ import pytest
 from pages import FRAMES, HEIGHT, SETTINGS, WIDTH, Bench, notice, write_clip
 from PIL import Image
 
-from demo.session import Session, unpack
+from demo.clip import unpack
+from demo.session import Session
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder
 
@@ -71,10 +72,10 @@ def test_an_example_comes_marked_and_a_visitors_own_mark_is_kept(bench, clip):
     (folder / "squares.json").write_text(json.dumps(about))
     session = bench.handlers.arrive()
     list(bench.handlers.pick_example(session, "squares"))
-    view = bench.handlers.mark_example(session)
+    view = bench.marking.mark_example(session)
     assert view["track"]["interactive"] and view["stage"]["dots"] and session.subjects[0].name == "red"
     assert np.array_equal(session.labels(0) == 1, clip[1][0] == 1)
-    assert bench.handlers.mark_example(session) == {}
+    assert bench.marking.mark_example(session) == {}
 
 
 def test_a_run_ends_without_a_word_when_its_clip_is_replaced(bench, session, clip):
@@ -99,18 +100,18 @@ def test_a_clip_over_the_limit_is_tracked_in_the_part_that_was_chosen(tmp_path, 
 
 
 def test_a_frame_that_is_looked_at_is_shown_without_loss(bench, session, clip):
-    view = bench.handlers.seek(session, 17)
+    view = bench.marking.seek(session, 17)
     assert view["stage"]["frame"] == 17
     assert (Path(session.clip.folder) / "sharp" / "00017.png").exists()
-    assert bench.handlers.seek(session, 10_000)["stage"]["frame"] == FRAMES - 1
+    assert bench.marking.seek(session, 10_000)["stage"]["frame"] == FRAMES - 1
 
 
 def test_nothing_works_before_there_is_a_clip(bench):
     session = bench.handlers.arrive()
     for view in (
         bench.click(session, 0, 1, 1),
-        bench.handlers.seek(session, 3),
-        bench.handlers.order(session, {"kind": "add"}),
+        bench.marking.seek(session, 3),
+        bench.marking.order(session, {"kind": "add"}),
         *bench.tracked(session),
     ):
         assert "no clip yet" in notice(view)
@@ -128,7 +129,7 @@ def test_a_click_gives_the_mask_of_the_object(bench, session, clip):
 
 def test_each_object_has_its_own_clicks(bench, session, clip):
     bench.click(session, 0, 8, 8)
-    bench.handlers.order(session, {"kind": "add"})
+    bench.marking.order(session, {"kind": "add"})
     bench.click(session, 0, 24, 24)
     assert np.array_equal(session.labels(0), clip[1][0])
 
@@ -136,28 +137,28 @@ def test_each_object_has_its_own_clicks(bench, session, clip):
 def test_undo_takes_back_clicks_strokes_and_clear_in_turn(bench, session):
     bench.click(session, 0, 8, 8)
     clicked = session.labels(0)
-    bench.handlers.edit(session, {"kind": "stroke", "frame": 0, "points": [[60, 50]], "radius": 5}, 0)
+    bench.marking.edit(session, {"kind": "stroke", "frame": 0, "points": [[60, 50]], "radius": 5}, 0)
     assert session.labels(0)[50, 60] == 1
-    bench.handlers.order(session, {"kind": "clear", "frame": 0})
+    bench.marking.order(session, {"kind": "clear", "frame": 0})
     assert session.labels(0) is None
-    bench.handlers.order(session, {"kind": "undo"})
+    bench.marking.order(session, {"kind": "undo"})
     assert session.labels(0)[50, 60] == 1
-    bench.handlers.order(session, {"kind": "undo"})
+    bench.marking.order(session, {"kind": "undo"})
     assert np.array_equal(session.labels(0), clicked)
-    bench.handlers.order(session, {"kind": "undo"})
+    bench.marking.order(session, {"kind": "undo"})
     assert session.labels(0) is None
-    assert "nothing to undo" in notice(bench.handlers.order(session, {"kind": "undo"}))
+    assert "nothing to undo" in notice(bench.marking.order(session, {"kind": "undo"}))
 
 
 def test_a_brush_paints_hard_edges_and_the_eraser_only_its_object(bench, session):
-    bench.handlers.edit(
+    bench.marking.edit(
         session, {"kind": "stroke", "frame": 0, "points": [[10, 10], [40, 10]], "radius": 4}, 0
     )
     assert set(np.unique(session.labels(0))) == {0, 1} and session.labels(0)[10, 25] == 1
-    bench.handlers.order(session, {"kind": "add"})
-    bench.handlers.edit(session, {"kind": "stroke", "frame": 0, "points": [[60, 40]], "radius": 4}, 0)
+    bench.marking.order(session, {"kind": "add"})
+    bench.marking.edit(session, {"kind": "stroke", "frame": 0, "points": [[60, 40]], "radius": 4}, 0)
     wide = {"kind": "stroke", "frame": 0, "points": [[0, 10], [95, 40]], "radius": 200, "erase": True}
-    bench.handlers.edit(session, wide, 0)
+    bench.marking.edit(session, wide, 0)
     assert set(np.unique(session.labels(0))) == {0, 1}
 
 
@@ -166,7 +167,7 @@ def test_a_mask_file_brings_its_objects(bench, session, clip, tmp_path):
     picture = Image.fromarray(clip[1][0])
     picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
     picture.save(tmp_path / "mask.png")
-    view = bench.handlers.import_mask(session, str(tmp_path / "mask.png"))
+    view = bench.marking.import_mask(session, str(tmp_path / "mask.png"))
     assert not notice(view) and np.array_equal(session.labels(0), clip[1][0])
     assert [subject.id for subject in session.subjects] == [1, 2]
 
@@ -184,7 +185,7 @@ def test_a_mask_file_brings_its_objects(bench, session, clip, tmp_path):
     ],
 )
 def test_marks_that_make_no_sense_are_refused_in_a_sentence(bench, session, data, words):
-    assert words in notice(bench.handlers.edit(session, data, 0))
+    assert words in notice(bench.marking.edit(session, data, 0))
     assert not session.marks
 
 
@@ -193,20 +194,20 @@ def test_masks_that_do_not_fit_are_refused_in_a_sentence(bench, session, tmp_pat
     Image.new("P", (WIDTH, HEIGHT)).save(tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("not a picture")
     for name in ("small.png", "empty.png", "text.png"):
-        assert notice(bench.handlers.import_mask(session, str(tmp_path / name))), name
+        assert notice(bench.marking.import_mask(session, str(tmp_path / name))), name
     assert not session.marks
 
 
 def test_objects_can_be_added_up_to_the_limit_named_and_deleted(bench, session):
     bench.click(session, 0, 8, 8)
     for _ in range(7):
-        bench.handlers.order(session, {"kind": "add"})
-    assert "8 objects" in notice(bench.handlers.order(session, {"kind": "add"}))
-    bench.handlers.order(session, {"kind": "rename", "object": 2, "name": "  my <b>koi</b>\n\x00"})
+        bench.marking.order(session, {"kind": "add"})
+    assert "8 objects" in notice(bench.marking.order(session, {"kind": "add"}))
+    bench.marking.order(session, {"kind": "rename", "object": 2, "name": "  my <b>koi</b>\n\x00"})
     assert session.subject(2).name == "my <b>koi</b>"
-    bench.handlers.order(session, {"kind": "delete", "object": 1})
+    bench.marking.order(session, {"kind": "delete", "object": 1})
     assert [s.id for s in session.subjects] == list(range(2, 9)) and not session.marks
-    assert "no object 77" in notice(bench.handlers.order(session, {"kind": "select", "object": 77}))
+    assert "no object 77" in notice(bench.marking.order(session, {"kind": "select", "object": 77}))
 
 
 # runs -------------------------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def test_tracking_gives_the_masks_of_the_command_bit_for_bit(bench, session, cli
 def test_marks_in_mid_clip_are_tracked_both_ways_like_the_command(bench, session, clip, tmp_path):
     x = 8 + 16 * (9 % 6)
     bench.click(session, 9, x, 8)
-    bench.handlers.order(session, {"kind": "add"})
+    bench.marking.order(session, {"kind": "add"})
     bench.click(session, 15, 8 + 16 * (16 % 6), 24)
     bench.tracked(session)
     assert sorted(session.records) == list(range(FRAMES))
@@ -275,7 +276,7 @@ def test_a_correction_recomputes_only_what_follows_and_is_pinned(bench, session,
     bench.tracked(session)
     before = [session.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
     stroke = {"kind": "stroke", "frame": 10, "points": [[5, 60]], "radius": 3}
-    view = bench.handlers.edit(session, stroke, 0)
+    view = bench.marking.edit(session, stroke, 0)
     assert view["fix"]["interactive"] and "Frame 10 corrected" in view["stage"]["hint"]
     assert "press Track" in notice(bench.tracked(bench.opened(clip[0]), "forward")[0])
     *_, last = bench.tracked(session, "forward")
@@ -289,7 +290,7 @@ def test_a_correction_can_go_backward(bench, session):
     bench.click(session, 12, 8 + 16 * (12 % 6), 8)
     bench.tracked(session)
     stamps = [session.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
-    bench.handlers.edit(session, {"kind": "stroke", "frame": 5, "points": [[5, 60]], "radius": 3}, 0)
+    bench.marking.edit(session, {"kind": "stroke", "frame": 5, "points": [[5, 60]], "radius": 3}, 0)
     bench.tracked(session, "backward")
     changed = [n for n in range(FRAMES) if session.mask_path(n).stat().st_mtime_ns != stamps[n]]
     assert changed == list(range(6))
@@ -298,7 +299,7 @@ def test_a_correction_can_go_backward(bench, session):
 def test_a_run_without_marks_or_with_an_emptied_object_is_refused(bench, session):
     assert "nothing is marked" in notice(bench.tracked(session)[0]).lower()
     bench.click(session, 0, 8, 8)
-    bench.handlers.order(session, {"kind": "add"})
+    bench.marking.order(session, {"kind": "add"})
     assert "has no pixels" in notice(bench.tracked(session)[0])
 
 
@@ -359,7 +360,7 @@ def finished(tmp_path_factory, clip):
     bench = Bench(tmp_path_factory.mktemp("finished"))
     session = bench.opened(clip[0])
     bench.click(session, 0, 8, 8)
-    bench.handlers.order(session, {"kind": "add"})
+    bench.marking.order(session, {"kind": "add"})
     bench.click(session, 0, 24, 24)
     bench.tracked(session)
     return bench, session
@@ -405,7 +406,7 @@ def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
     assert "Taken up" in notice(last) and len(again.records) == FRAMES
     assert again.marks[0].clicks == session.marks[0].clicks and again.pinned == (0,)
     assert all(np.array_equal(a, b) for a, b in zip(masks_of(again), masks_of(session), strict=True))
-    bench.handlers.edit(again, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
+    bench.marking.edit(again, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
     *_, last = bench.tracked(again, "forward")
     assert "done: 4 of 4" in last["progress"]
 

@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 from demo import charts, render
 from demo.charts import Point
-from demo.session import Record, Session
+from demo.clip import Record
+from demo.session import Session
 
 MB = 2**20
 
@@ -52,7 +53,7 @@ def test_what_a_visitor_typed_is_never_markup(tmp_path):
     session = Session.new(tmp_path)
     session.subjects[0] = type(session.subjects[0])(1, "<img src=x onerror=alert(1)>")
     session.records[0] = Record({1: 5}, {1: 0.2})
-    from demo.session import Clip
+    from demo.clip import Clip
 
     info = {"height": 4, "width": 4, "frames": 3, "fps": 10}
     session.clip = Clip("x", "<script>", str(tmp_path), info, 0, 3, warnings=("<b>",))

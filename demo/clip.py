@@ -1,0 +1,103 @@
+"""What a session is made of: the clip, its objects, marks and results of frames; none of them changes."""
+
+import io
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from stm_core import masks
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An object of the clip, as the visitor knows it."""
+
+    id: int
+    name: str
+
+    @property
+    def color(self) -> str:
+        """CSS colour: the one that its masks have in the palette PNGs."""
+        return "#{:02x}{:02x}{:02x}".format(*masks.PALETTE[self.id])
+
+    @property
+    def bright(self) -> str:
+        """The same hue for thin lines, which must stand out on a dark page too."""
+        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in masks.PALETTE[self.id]))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The open clip: where it is, what the report says, and which frames start .. stop-1 are worked on."""
+
+    path: str
+    name: str
+    folder: str
+    info: dict
+    start: int
+    stop: int
+    times: tuple[float, ...] = ()
+    checked: bool = False  # the whole part was decoded once: counts and times are exact
+    warnings: tuple[str, ...] = ()
+    example: str = ""  # its name among the bundled clips
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its upright frames."""
+        return self.info["height"], self.info["width"]
+
+    def seconds(self, index: int) -> float:
+        """When a frame is shown, in seconds of the clip."""
+        if 0 <= index - self.start < len(self.times):
+            return self.times[index - self.start]
+        return index / (self.info.get("fps") or 25)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What the visitor said about one frame.
+
+    clicks: (x, y, label, object) since `base`; base: mask they refine (drawn, imported, or tracked), PNG
+    or None; mask: the resulting labels, PNG or None; dots: every click to be shown; fixed: made after a
+    run, on its result.
+    """
+
+    clicks: tuple[tuple[int, int, int, int], ...] = ()
+    base: bytes | None = None
+    mask: bytes | None = None
+    dots: tuple[tuple[int, int, int, int], ...] = ()
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run found on one frame: pixels and confidence per object id."""
+
+    areas: dict[int, int]
+    confidence: dict[int, float]
+    prompted: bool = False
+
+
+def unpack(packed: bytes) -> np.ndarray:
+    """Labels (H, W) uint8 of a palette PNG that this program wrote."""
+    return np.array(Image.open(io.BytesIO(packed)))
+
+
+def without(marks: Marks, gone: int) -> Marks | None:
+    """A frame's marks without one object; None when nothing is left."""
+
+    def erase(packed: bytes | None) -> bytes | None:
+        if packed is None:
+            return None
+        labels = unpack(packed)
+        return masks.encode_mask(np.where(labels == gone, 0, labels).astype(np.uint8))
+
+    keep = replace(
+        marks,
+        clicks=tuple(c for c in marks.clicks if c[3] != gone),
+        dots=tuple(d for d in marks.dots if d[3] != gone),
+        base=erase(marks.base),
+        mask=erase(marks.mask),
+    )
+    return keep if keep.base is not None or keep.clicks else None

@@ -1,0 +1,98 @@
+"""The numbers of a run as it goes, and what the page and the report show of them."""
+
+import time
+from dataclasses import asdict
+
+from demo import charts, render
+from demo.clip import Record
+from demo.job import Job, Step
+from demo.session import Session
+from demo.views import View
+
+# of the clip's report, for the downloaded one
+FACTS = ("container", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "audio")
+
+
+class RunLog:
+    """The numbers of a run as it goes, and the views made of them."""
+
+    def __init__(self, session: Session, job: Job, forecast, device: str):
+        self.session, self.job, self.forecast, self.device = session, job, forecast, device
+        self.points: list[charts.Point] = []
+        self.done, self.seconds, self.began, self.shown = 0, 0.0, time.perf_counter(), 0.0
+        self.first_preview: float | None = None
+        self.last: Step | None = None
+
+    def add(self, step: Step) -> None:
+        """Count one frame."""
+        self.session.records[step.index] = Record(step.areas, step.confidence, step.prompted)
+        self.done, self.seconds, self.last = self.done + 1, self.seconds + step.seconds, step
+        self.points.append(charts.Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))
+        if len(self.points) > 4 * charts.MOST_POINTS:
+            self.points = charts.thin(self.points)
+
+    def due(self, step: Step) -> bool:
+        """Whether the page should hear of this frame."""
+        return step.preview is not None
+
+    def view(self, step: Step | None, final: bool = False) -> View:
+        """Progress and memory readout; with a step that has a picture, the live preview too."""
+        last, total = self.last, self.job.frames
+        budget = self.job.memory.budget_bytes if self.job.memory.preset == "bounded" else None
+        view = {
+            "progress": render.progress(self.done, total, self.began),
+            "readout": render.readout(
+                self.points,
+                total,
+                last.held if last else (),
+                last.pinned if last else (),
+                self.forecast.frame_bytes,
+                budget,
+                self.forecast.unbounded_bytes,
+                self.device,
+            ),
+        }
+        if step is not None:
+            self.first_preview = self.first_preview or time.perf_counter() - self.began
+            view["stage"] = render.stage(self.session, live=step.preview, at=step.index)
+        return view
+
+    def verdict(self, stopped: bool) -> str:
+        """The last line of the progress."""
+        spent = time.perf_counter() - self.began
+        what = "stopped; every mask so far is kept" if stopped else "done"
+        return render.progress(
+            self.done,
+            self.job.frames,
+            self.began,
+            finished=(
+                f"{what}: {self.done} of {self.job.frames} frames in {render.clock(spent)}, "
+                f"{self.done / max(spent, 1e-6):.1f} frames/s"
+            ),
+        )
+
+    def summary(self, stopped: bool) -> dict:
+        """What the page adds to the engine's report."""
+        clip = self.session.clip
+        return {
+            "clip": {
+                "name": clip.name,
+                "start": clip.start,
+                "stop": clip.stop,
+                **{name: clip.info.get(name) for name in FACTS},
+            },
+            "run": {
+                "first": self.job.first,
+                "directions": list(self.job.directions),
+                "stopped": stopped,
+                "frames_done": self.done,
+                "size": self.job.size,
+                "first_preview": self.first_preview,
+            },
+            "frames_with_masks": render.ranges(self.session.records),
+            "marked_frames": sorted(self.session.marks),
+            "doubtful_frames": {
+                s.name: charts.doubts(self.session.records, s.id) for s in self.session.subjects
+            },
+            "memory_log": [asdict(point) for point in charts.thin(self.points)],
+        }
