@@ -25,6 +25,7 @@ from .network import Network, QueryFeatures
 MASK_INPUTS = 4  # this object's mask, the other objects' masks, positive clicks, negative clicks
 CLICK_RADIUS = 5  # pixels of the processed frame
 PATCH = 4  # masks enter the value encoder at stride 4, a 4x4 patch at a time
+READ_SHARPER = 2.0  # at use: a frame has ten times the positions of a training crop (assets/README.md)
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
 
@@ -162,7 +163,7 @@ class CompactSTM(Network):
         super().__init__()
         self.config = config
         self.key_channels, self.value_channels = config.key, config.value
-        self.scale = 1.0  # the sharpness is inside the keys
+        self.scale = READ_SHARPER  # training reads with 1: its sharpness is inside the keys
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
         self.trunk = Trunk(config)
