@@ -49,45 +49,47 @@ def segment_frame(
             f"the mask is {labels.shape[1]}x{labels.shape[0]}, the frame {shape[1]}x{shape[0]}; "
             "give the mask of this frame"
         )
-    frame = to_network(image, size, device)
-    query = model.network.encode_query(frame)
     ids = sorted({*prompt.objects, *np.unique(labels).tolist()} - {0})
     given = masks_of(labels, ids, size, device)
     logits = (2 * given - 1) * KEPT_LOGIT
     rows = [ids.index(i) for i in prompt.objects]
     current = None if mask is None else given[rows]
-    logits[rows] = click_logits(model.network, frame, query, prompt.clicks, shape, size, current)
+    logits[rows] = click_logits(model, image, prompt.clicks, size, current)
     probs = enlarge(aggregate(logits), *shape)
     return np.array([0, *ids], np.uint8)[probs.argmax(0).cpu().numpy()]
 
 
 def click_logits(
-    network: Network,
-    frame: Tensor,
-    query: QueryFeatures,
+    model: Model,
+    image: np.ndarray,
     clicks: Sequence[Click],
-    shape: tuple[int, int],
     size: int | None,
     masks: Tensor | None = None,
 ) -> Tensor:
     """Logits (n, H', W') of the clicked objects, sorted by id, at the processed size.
 
-    frame, query: as the network takes and gives them.  shape: the frame's own size, which the clicks refer
-    to. masks: (n, H', W') what is corrected; without it the clicks are taken one after the other, each
-    correcting the mask of those before.  Raises PromptError.
+    image: uint8 (H, W, 3), which the clicks refer to.  masks: (n, H', W') what is corrected; without it the
+    clicks are taken one after the other, each correcting the mask of those before.  The network sees the
+    frame no larger than its `click_side`, whatever `size` is.  Raises PromptError.
     """
+    network, shape = model.network, image.shape[:2]
     if not network.takes_clicks:
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
     check_inside(clicks, *shape)
-    points = _points(clicks, shape, size, needs_positive=masks is None)
+    most = network.click_side
+    side = size if most is None else min(size or most, most)
+    points = _points(clicks, shape, side, needs_positive=masks is None)
+    frame = to_network(image, side, model.device)
+    query = network.encode_query(frame)
+    seen = processed_size(*shape, side)
     if masks is not None:
-        return _read_itself(network, frame, query, points, masks, shape, size)
-    rows, columns = processed_size(*shape, size)
-    masks = torch.zeros(len(points), rows, columns, device=frame.device)
+        logits = _read_itself(network, frame, query, points, enlarge(masks, *seen), shape, side)
+        return enlarge(logits, *processed_size(*shape, size))
+    masks = torch.zeros(len(points), *seen, device=frame.device)
     for count in range(1, points.shape[1] + 1):
-        logits = _read_itself(network, frame, query, points[:, :count], masks, shape, size)
+        logits = _read_itself(network, frame, query, points[:, :count], masks, shape, side)
         masks = logits.sigmoid()
-    return logits
+    return enlarge(logits, *processed_size(*shape, size))
 
 
 def _read_itself(

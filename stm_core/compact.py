@@ -158,6 +158,7 @@ class CompactSTM(Network):
     stride = 16
     shared_keys = True
     takes_clicks = True
+    click_side = 240  # clicks were trained on crops of 160 to 288 pixels, and spread no further
 
     def __init__(self, config: CompactConfig = CompactConfig()):
         super().__init__()

@@ -39,7 +39,8 @@ class Network(nn.Module):
     """A space-time memory network: the interface under `propagate`, `clicks` and `training`.
 
     shared_keys: one key per frame serves all objects (compact), or one per object (paper).
-    takes_clicks: `encode_memory` accepts click maps.  scale: affinity = scale * key . query.
+    takes_clicks: `encode_memory` accepts click maps.  click_side: most of the short side at which a clicked
+    frame is seen.  scale: affinity = scale * key . query.
     """
 
     key_channels: int
@@ -47,6 +48,7 @@ class Network(nn.Module):
     stride: int = STRIDE
     shared_keys: bool
     takes_clicks: bool = False
+    click_side: int | None = None
     scale: float
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:

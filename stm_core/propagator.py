@@ -57,7 +57,7 @@ class Propagator:
         logits = self._predict(query)
         masks = aggregate(logits)[1:]
         for one in prompts:
-            logits, masks = self._prompted(one, frame, query, logits, masks)
+            logits, masks = self._prompted(one, image, logits, masks)
         usage = self.bank.usage
         channels, best = _strongest(masks)
         pixels, confidence = self._pixels(channels, best)
@@ -82,7 +82,7 @@ class Propagator:
         self._check(reference.index, reference.frame)
         frame, query = self._encoded(reference.frame)
         nothing = frame.new_zeros(0, *self._processed)
-        _, masks = self._prompted(prompt, frame, query, nothing, nothing)
+        _, masks = self._prompted(prompt, reference.frame, nothing, nothing)
         self._remember(reference.index, frame, masks, query, [0] * len(self.objects), set(prompt.objects))
 
     @torch.inference_mode()
@@ -142,7 +142,7 @@ class Propagator:
         return logits
 
     def _prompted(
-        self, prompt: Prompt, frame: Tensor, query: QueryFeatures, logits: Tensor, masks: Tensor
+        self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits and masks (N, H', W') after a prompt; objects that it does not speak for give way to it."""
         self.objects += tuple(i for i in prompt.objects if i not in self.objects)
@@ -150,7 +150,7 @@ class Propagator:
             raise LimitError(f"{len(self.objects)} objects are prompted; mark at most {MAX_OBJECTS}")
         logits, masks = self._grown(logits, -LOGIT_LIMIT), self._grown(masks, 0)
         if prompt.clicks is not None:
-            return self._clicked(prompt, frame, query, logits, masks)
+            return self._clicked(prompt, image, logits, masks)
         if prompt.labels.shape != self._shape:
             (height, width), (own_height, own_width) = self._shape, prompt.labels.shape
             raise MaskError(
@@ -158,7 +158,7 @@ class Propagator:
                 "draw it on a frame of this clip"
             )
         rows = [self.objects.index(i) for i in prompt.objects]
-        given = masks_of(prompt.labels, prompt.objects, self.size, frame.device)
+        given = masks_of(prompt.labels, prompt.objects, self.size, logits.device)
         covered = given.sum(0).clamp(max=1)
         masks = masks * (1 - covered)
         masks[rows] = given
@@ -167,7 +167,7 @@ class Propagator:
         return logits, masks
 
     def _clicked(
-        self, prompt: Prompt, frame: Tensor, query: QueryFeatures, logits: Tensor, masks: Tensor
+        self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
     ) -> tuple[Tensor, Tensor]:
         """As `_prompted`, for clicks: they correct a mask that is there, or begin one."""
         rows = {i: self.objects.index(i) for i in prompt.objects}
@@ -176,15 +176,8 @@ class Propagator:
             if group:
                 own = [click for click in prompt.clicks if click[3] in group]
                 at = [rows[i] for i in group]
-                logits[at] = click_logits(
-                    self.model.network,
-                    frame,
-                    query,
-                    own,
-                    self._shape,
-                    self.size,
-                    masks[at] if current else None,
-                )
+                current_masks = masks[at] if current else None
+                logits[at] = click_logits(self.model, image, own, self.size, current_masks)
         return logits, aggregate(logits)[1:]
 
     def _grown(self, maps: Tensor, fill: float) -> Tensor:
