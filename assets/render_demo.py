@@ -23,7 +23,7 @@ def main() -> int:
     """Read the options, run the command, pack its film."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("name", nargs="?", default="koi")
+    parser.add_argument("name", nargs="?", default="balloon")
     parser.add_argument("--clicks", action="store_true", help="start from clicks instead of the first mask")
     args = parser.parse_args()
     clip = HERE / "examples" / f"{args.name}.mp4"
