@@ -61,9 +61,10 @@ def read(
     frames, positions = sum(block.shape[1] for block in keys), keys[0].shape[2]
     batch, objects, channels = keys[0].shape[0], values[0].shape[3], values[0].shape[4]
     row_bytes = batch * frames * positions * query.element_size()
-    step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
-    flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
     runs = _runs(present, objects, query.device)
+    partial = present is not None
+    step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes, partial=partial)
+    flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
     parts, usage = [], torch.zeros(frames, device=query.device)
     for chunk in (query * scale).split(step, dim=1):
         part, mass = _read_chunk(chunk.expand(batch, -1, -1), flat_keys, values, runs, positions, top_k)
@@ -107,10 +108,16 @@ def _read_chunk(
     return _joined(parts), mass
 
 
-def chunk_rows(queries: int, row_bytes: int, device: str, chunk_bytes: int | None = None) -> int:
-    """Query positions to read at once: even chunks whose affinity, row_bytes each, fits in chunk_bytes."""
+def chunk_rows(
+    queries: int, row_bytes: int, device: str, chunk_bytes: int | None = None, *, partial: bool = False
+) -> int:
+    """Query positions to read at once: even chunks whose affinity, row_bytes each, fits in chunk_bytes.
+
+    partial: frames are hidden from some object, which takes a third copy of the affinity: chunks of two
+    thirds keep the peak where it is without.
+    """
     limit = chunk_bytes or CHUNK_BYTES.get(device, CHUNK_BYTES["cpu"])
-    most = max(MIN_ROWS, limit // row_bytes)
+    most = max(MIN_ROWS, (limit * 2 // 3 if partial else limit) // row_bytes)
     return math.ceil(queries / math.ceil(queries / most))
 
 
@@ -134,7 +141,7 @@ def read_peak_bytes(
     """
     stored, (key_channels, value_channels) = frames * positions, channels
     row_bytes = batch * stored * itemsize
-    step = chunk_rows(positions, row_bytes, device, chunk_bytes)
+    step = chunk_rows(positions, row_bytes, device, chunk_bytes, partial=partial)
     affinity = step * row_bytes * (3 if partial else 2)  # scores, scores with unknown frames hidden, weights
     if top_k is not None and top_k < stored:
         affinity += step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
