@@ -26,7 +26,6 @@ from stm_core.masks import PALETTE  # noqa: E402
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 QUALITY = "26"  # x264's constant rate factor: 150 to 380 KB a clip
-CLICKS, DEEP = 3, 10  # pixels: a click lies at least so far from the object's edge
 FIXED = (2026, 1, 1, 0, 0, 0)  # the date of every file in a ZIP, so that rendering again gives the same bytes
 
 
@@ -39,17 +38,12 @@ def finish(picture: np.ndarray, t: int) -> np.ndarray:
 
 
 def starting_clicks(labels: np.ndarray) -> list[list[int]]:
-    """Three clicks on each object of frame 0, [frame, x, y, label, object]: well inside and far apart."""
-    y, x = np.mgrid[: labels.shape[0], : labels.shape[1]]
+    """A click on each object of frame 0, [frame, x, y, label, object], where it is farthest from its edge."""
     clicks = []
     for number in range(1, int(labels.max()) + 1):
         depth = depth_inside(labels == number)
-        top, left = np.unravel_index(depth.argmax(), depth.shape)
-        away = np.where(depth >= min(DEEP, depth.max()), np.inf, 0.0)  # pixels to the nearest click
-        for _ in range(CLICKS):
-            clicks.append([0, int(left), int(top), 1, number])
-            away = np.minimum(away, np.hypot(x - left, y - top))
-            top, left = np.unravel_index(away.argmax(), away.shape)
+        y, x = np.unravel_index(depth.argmax(), depth.shape)
+        clicks.append([0, int(x), int(y), 1, number])
     return clicks
 
 
