@@ -100,8 +100,8 @@ class Visitor:
         self.page.goto(f"{site.url}/?__theme={theme}")
         self.page.wait_for_selector("#stage .stm-welcome")
 
-    def wait(self, script: str, value=None) -> None:
-        self.page.wait_for_function(script, arg=value)
+    def wait(self, script: str, value=None, patience: float = PATIENCE) -> None:
+        self.page.wait_for_function(script, arg=value, timeout=patience)
 
     def text(self, selector: str) -> str:
         return self.page.inner_text(selector)
@@ -109,19 +109,26 @@ class Visitor:
     def wait_text(self, selector: str, words: str) -> None:
         self.wait("([s, w]) => document.querySelector(s)?.innerText.includes(w)", [selector, words])
 
-    def shown(self, frame: int, masked: bool) -> None:
+    def shown(self, frame: int, masked: bool, patience: float = PATIENCE) -> None:
         self.wait(
             "([n, m]) => { const d = document.querySelector('.stm-canvas').dataset; "
             "return d.shown === n && d.masked === m; }",
             [str(frame), "1" if masked else ""],
+            patience,
         )
 
     def upload(self, path: Path) -> None:
         self.page.set_input_files("#upload input[type=file]", str(path))
 
     def open(self, path: Path) -> None:
-        self.upload(path)
-        self.shown(0, False)
+        for last in (False, False, True):  # on a busy machine a file set before the page listens is lost
+            self.upload(path)
+            try:
+                self.shown(0, False, PATIENCE / 3)
+                break
+            except Exception as error:
+                if last or type(error).__name__ != "TimeoutError":
+                    raise
         self.wait_text("#report", "Every frame was decoded")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
