@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -49,9 +50,8 @@ class Layout:
         key_channels, value_channels = self.channels
         return self.positions * (self.keys * key_channels + self.objects * value_channels) * self.itemsize
 
-    def read_peak_bytes(self, frames: int, config: MemoryConfig, partial: bool = False) -> int:
-        """Most bytes that a read of so many frames allocates.  partial: some object is unknown in some frame.
-        """
+    def read_peak_bytes(self, frames: int, config: MemoryConfig) -> int:
+        """Most bytes that a read of so many frames allocates."""
         return readout.read_peak_bytes(
             batch=self.keys,
             frames=frames,
@@ -62,7 +62,6 @@ class Layout:
             device=self.device,
             top_k=config.top_k,
             chunk_bytes=chunk_bytes(config, self.device),
-            partial=partial,
         )
 
     def most_frames(self, config: MemoryConfig, pinned: int) -> int:
@@ -71,19 +70,34 @@ class Layout:
         The pinned ones and the previous one are always among them.  Raises LimitError when those do not fit.
         """
         least = pinned + 1
-        most = min(max(config.capacity, least), config.budget_bytes // self.frame_bytes)
-        for frames in range(most, least - 1, -1):
-            if self._total(frames, config) <= config.budget_bytes:
-                return frames
-        needed = self._total(least, config) / 2**20
+        fitting, needed = _fitting(self, config, max(config.capacity, least), least)
+        if fitting >= least:
+            return fitting
+        needed /= 2**20
         raise LimitError(
             f"the memory budget is {config.budget_bytes / 2**20:.4g} MB, but {pinned} prompted frame(s), the "
             f"previous one and reading them take {needed:.4g} MB with {self.objects} object(s) at this size; "
             f"give a budget of at least {int(needed) + 1} MB or a smaller size"
         )
 
-    def _total(self, frames: int, config: MemoryConfig) -> int:
-        return frames * self.frame_bytes + self.read_peak_bytes(frames, config, partial=True)
+
+@lru_cache(maxsize=64)
+def _fitting(layout: Layout, config: MemoryConfig, most: int, least: int) -> tuple[int, int]:
+    """Frames, at most so many, that fit the budget with the largest read on the way there; bytes of `least`.
+
+    A read of fewer frames may allocate more, because chunks are even: each count on the way matters.
+    """
+    fitting = worst = needed = 0
+    for frames in range(1, most + 1):
+        worst = max(worst, layout.read_peak_bytes(frames, config))
+        total = frames * layout.frame_bytes + worst
+        if total <= config.budget_bytes:
+            fitting = frames
+        elif frames > least:
+            break
+        if frames == least:
+            needed = total
+    return fitting, needed
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,7 @@ def predict(
         held = min(held, layout.most_frames(config, pinned=1))
     return Prediction(
         bank_bytes=held * layout.frame_bytes,
-        read_peak_bytes=layout.read_peak_bytes(held, config),
+        read_peak_bytes=max(layout.read_peak_bytes(count, config) for count in range(1, held + 1)),
         frame_bytes=layout.frame_bytes,
         frames_held=held,
         unbounded_bytes=published * layout.frame_bytes,

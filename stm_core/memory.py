@@ -182,8 +182,7 @@ class MemoryBank:
         """Closed form of the most that one read allocates for a moment, with the frames held now."""
         if not self._frames:
             return 0
-        partial = self._presence() is not None
-        return self._storage.layout.read_peak_bytes(len(self._frames), self.config, partial)
+        return self._storage.layout.read_peak_bytes(len(self._frames), self.config)
 
     def unbounded_bytes(self, t: int) -> int:
         """What the bank would hold after frame t under `every-5`, with the same frames pinned."""

@@ -62,8 +62,7 @@ def read(
     batch, objects, channels = keys[0].shape[0], values[0].shape[3], values[0].shape[4]
     row_bytes = batch * frames * positions * query.element_size()
     runs = _runs(present, objects, query.device)
-    partial = present is not None
-    step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes, partial=partial)
+    step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
     parts, usage = [], torch.zeros(frames, device=query.device)
     for chunk in (query * scale).split(step, dim=1):
@@ -93,10 +92,13 @@ def _read_chunk(
     positions: int,
     top_k: int | None,
 ) -> tuple[Tensor, Tensor]:
-    """Values (B, q, N*Cv) for queries (B, q, Ck), and the softmax mass (S,) of each stored frame."""
-    scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)
+    """Values (B, q, N*Cv) for queries (B, q, Ck), and the softmax mass (S,) of each stored frame.
+
+    Scores are made anew for each run, since hiding frames writes into them: a copy would raise the peak.
+    """
     parts, mass = [], 0
     for first, last, known, anywhere in runs:
+        scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)
         weights = _weights(scores, known, positions, top_k)
         part = _weighted(weights, [_columns(block, first, last) for block in values])
         share = weights.detach().unflatten(-1, (-1, positions)).sum(-1).sum((0, 1), dtype=torch.float32)
@@ -108,16 +110,10 @@ def _read_chunk(
     return _joined(parts), mass
 
 
-def chunk_rows(
-    queries: int, row_bytes: int, device: str, chunk_bytes: int | None = None, *, partial: bool = False
-) -> int:
-    """Query positions to read at once: even chunks whose affinity, row_bytes each, fits in chunk_bytes.
-
-    partial: frames are hidden from some object, which takes a third copy of the affinity: chunks of two
-    thirds keep the peak where it is without.
-    """
+def chunk_rows(queries: int, row_bytes: int, device: str, chunk_bytes: int | None = None) -> int:
+    """Query positions to read at once: even chunks whose affinity, row_bytes each, fits in chunk_bytes."""
     limit = chunk_bytes or CHUNK_BYTES.get(device, CHUNK_BYTES["cpu"])
-    most = max(MIN_ROWS, (limit * 2 // 3 if partial else limit) // row_bytes)
+    most = max(MIN_ROWS, limit // row_bytes)
     return math.ceil(queries / math.ceil(queries / most))
 
 
@@ -132,17 +128,15 @@ def read_peak_bytes(
     device: str = "cpu",
     top_k: int | None = None,
     chunk_bytes: int | None = None,
-    partial: bool = False,
 ) -> int:
     """Most bytes that one `read` by a frame of as many positions allocates beside keys, values and query.
 
     objects: per read, the N of values (B, S, P, N, Cv).  channels: (Ck, Cv).
-    partial: some object is unknown in some frame.
     """
     stored, (key_channels, value_channels) = frames * positions, channels
     row_bytes = batch * stored * itemsize
-    step = chunk_rows(positions, row_bytes, device, chunk_bytes, partial=partial)
-    affinity = step * row_bytes * (3 if partial else 2)  # scores, scores with unknown frames hidden, weights
+    step = chunk_rows(positions, row_bytes, device, chunk_bytes)
+    affinity = step * row_bytes * 2  # scores and their softmax
     if top_k is not None and top_k < stored:
         affinity += step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
     value = batch * objects * value_channels * itemsize  # per position
@@ -176,10 +170,12 @@ def _runs(present: Tensor | None, objects: int, device: torch.device) -> list[tu
 
 
 def _weights(scores: Tensor, known: Tensor | None, positions: int, top_k: int | None) -> Tensor:
-    """Softmax over memory, not over query: (B, q, M); zero at frames that are not known, (B, S) bool."""
+    """Softmax over memory, not over query: (B, q, M); zero at frames that are not known, (B, S) bool.
+
+    Writes into `scores` where frames are hidden.
+    """
     if known is not None:
-        hidden = ~known.repeat_interleave(positions, 1).unsqueeze(1)
-        scores = scores.masked_fill(hidden, float("-inf"))
+        scores.masked_fill_(~known.repeat_interleave(positions, 1).unsqueeze(1), float("-inf"))
     if top_k is not None and top_k < scores.shape[-1]:
         best, where = scores.topk(top_k, dim=-1, sorted=False)
         return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))

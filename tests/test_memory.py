@@ -3,6 +3,7 @@ import torch
 
 from stm_core.config import PRESETS, MemoryConfig
 from stm_core.errors import LimitError, OptionError, PromptError
+from stm_core.footprint import Layout
 from stm_core.memory import MemoryBank, predict
 
 CK, CV, H, W = 4, 6, 2, 3
@@ -108,6 +109,22 @@ def test_predicted_bytes_are_the_measured_ones(preset, objects, shared):
     )
     assert (peak, read_peak) == (expected.bank_bytes, expected.read_peak_bytes)
     assert bank.unbounded_bytes(22) == expected.unbounded_bytes == 6 * bank.frame_bytes
+
+
+def test_the_predicted_read_peak_covers_every_number_of_frames_on_the_way():
+    """Chunks are even, so that fewer frames may need more for a read; frames hidden from an object, never."""
+    network = OneToOne(True)
+    config = MemoryConfig(every=1, capacity=9)
+    expected = predict(network, config, 480, 854, 3, 60, torch.bfloat16)
+    shorter = [predict(network, config, 480, 854, 3, frames, torch.bfloat16) for frames in range(1, 10)]
+    assert [one.frames_held for one in shorter] == list(range(1, 10))
+    layout = Layout(1, 3, 30 * 54, (CK, CV), 2, "cpu")
+    assert expected.read_peak_bytes == max(layout.read_peak_bytes(n, config) for n in range(1, 10))
+    assert expected.read_peak_bytes == max(one.read_peak_bytes for one in shorter)
+    for megabytes in range(4, 64):
+        config = MemoryConfig(every=1, capacity=99, budget_bytes=megabytes * 2**20)
+        fitting = predict(network, config, 480, 854, 3, 60, torch.bfloat16)
+        assert fitting.bank_bytes + fitting.read_peak_bytes <= config.budget_bytes
 
 
 def test_the_budget_is_obeyed_by_bank_and_read_together():

@@ -28,7 +28,7 @@ def next_clicks(found: Tensor, truth: Tensor, ignored: Tensor, generator: torch.
 
 
 def _draw(region: Tensor, label: Tensor, generator: torch.Generator) -> Tensor:
-    depth = _depth(region)[:, ::GRID, ::GRID]
+    depth = _depth(region[:, ::GRID, ::GRID], GRID)
     weight = depth.square().flatten(1)
     empty = weight.sum(1) == 0
     index = torch.multinomial(weight + empty[:, None].float(), 1, generator=generator)[:, 0]
@@ -37,11 +37,20 @@ def _draw(region: Tensor, label: Tensor, generator: torch.Generator) -> Tensor:
     return torch.stack([x.float(), y.float(), torch.where(empty, -1.0, label)], dim=1)[:, None]
 
 
-def _depth(region: Tensor) -> Tensor:
-    """How deep inside its region a pixel lies: the sum of box means at growing scales, 0 outside; (B,H,W)."""
+def _depth(region: Tensor, step: int = 1) -> Tensor:
+    """How deep inside its region a place lies: the sum of box means at growing scales, 0 outside; (B,H,W).
+
+    step: pixels between two places of the region.
+    """
     inside = region.float()[:, None]
-    depth = sum(F.avg_pool2d(inside, size, 1, size // 2, count_include_pad=True) ** 4 for size in (5, 15, 41))
-    return (depth * inside)[:, 0]
+    means = (_box_mean(inside, size // step | 1) for size in (5, 15, 41))
+    return (sum(mean**4 for mean in means) * inside)[:, 0]
+
+
+def _box_mean(maps: Tensor, size: int) -> Tensor:
+    """Mean over a square of odd side around each place; along rows, then along columns, is much faster."""
+    along = F.avg_pool2d(maps, (1, size), 1, (0, size // 2))
+    return F.avg_pool2d(along, (size, 1), 1, (size // 2, 0))
 
 
 def error_click(found: np.ndarray, truth: np.ndarray, ignored: np.ndarray) -> tuple[int, int, int] | None:

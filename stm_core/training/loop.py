@@ -23,7 +23,7 @@ from .parallel import agreed, average_gradients, everyone, rank_and_size, share_
 from .synth import LARGEST_GAP, ClipMaker
 
 log = logging.getLogger(__name__)
-CLICK_SHARE = 0.25  # of the batches
+CLICK_SHARE = 0.30  # of the batches
 PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
 
 
@@ -39,9 +39,10 @@ class Stage:
 
 
 CURRICULUM = (
-    Stage(until=0.40, size=160, frames=3, clips=12, video=0.25),
-    Stage(until=0.85, size=224, frames=3, clips=8, video=0.45),
-    Stage(until=1.00, size=288, frames=4, clips=4, video=0.60),
+    Stage(until=0.30, size=160, frames=3, clips=12, video=0.25),
+    Stage(until=0.65, size=224, frames=3, clips=8, video=0.45),
+    Stage(until=0.88, size=288, frames=4, clips=4, video=0.50),
+    Stage(until=1.00, size=384, frames=4, clips=2, video=0.60),
 )
 
 
@@ -60,7 +61,7 @@ class TrainConfig:
     begin: float = 0.0  # where in the curriculum the run begins
     compile: bool = False
     save_minutes: float = 4.0
-    freeze: float = 0.6  # from this share of the curriculum on, norms keep their statistics
+    freeze: float = 0.3  # from this share of the curriculum on, norms keep their statistics
     settle: int = 60  # batches over which those are measured
     curriculum: tuple[Stage, ...] = CURRICULUM
     network: CompactConfig = field(default_factory=CompactConfig)
