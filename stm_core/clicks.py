@@ -18,7 +18,7 @@ from .errors import MaskError, PromptError
 from .network import Network, QueryFeatures, aggregate, pad, unpad
 from .prompts import Click, Prompt, check_inside, checked_labels
 from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
-from .weights import Model
+from .weights import Model, check_model
 
 KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins
 
@@ -39,6 +39,7 @@ def segment_frame(
     after the other. size: short side at which the frame is processed.
     Raises PromptError, MaskError, VideoError, OptionError.
     """
+    check_model(model)
     check_image(image)
     check_size(size)
     shape, device = image.shape[:2], model.device

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .arguments import whole
 from .errors import OptionError
 
 PRESETS = ("first", "previous", "first+previous", "every-5", "bounded")
@@ -26,14 +27,10 @@ class MemoryConfig:
     top_k: int | None = None  # stored positions that count for a query position; None = all (STM)
 
     def __post_init__(self):
-        if self.preset not in PRESETS:
+        if not isinstance(self.preset, str) or self.preset not in PRESETS:
             raise OptionError(f"memory preset is {self.preset!r}; choose one of {', '.join(PRESETS)}")
         for name, least in (("every", 1), ("budget_bytes", 1), ("capacity", 2), ("top_k", 1)):
             value = getattr(self, name)
             if name == "top_k" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise OptionError(
-                    f"memory option {name} is {value!r}, expected a whole number of at least {least}; "
-                    f"leave it out for the default"
-                )
+            whole(f"memory option {name}", value, least)

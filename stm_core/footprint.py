@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from . import readout
+from .arguments import expect, whole
 from .config import MemoryConfig
-from .errors import LimitError, OptionError
+from .errors import LimitError
 from .network import Network
 from .scaling import check_size, processed_size
 
@@ -134,9 +135,11 @@ def predict(
     Raises LimitError when the budget cannot hold the prompted and the previous frame, OptionError.
     """
     check_size(size)
-    for name, value in (("height", height), ("width", width), ("objects", objects), ("frames", frames)):
-        if not value >= 1:
-            raise OptionError(f"{name} is {value!r}, expected at least 1; give what the clip has")
+    expect("network", network, Network, "give the .network of a model")
+    expect("memory", config, MemoryConfig, "make it with MemoryConfig(...)")
+    expect("dtype", dtype, torch.dtype, "give one such as torch.bfloat16")
+    height, width = whole("height", height, 1), whole("width", width, 1)
+    objects, frames = whole("objects", objects, 1), whole("frames", frames, 1)
     rows, columns = (-(-side // network.stride) for side in processed_size(height, width, size))
     layout = Layout(
         keys=1 if network.shared_keys else objects,

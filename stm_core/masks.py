@@ -8,11 +8,11 @@ import io
 import os
 import secrets
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from stm_core.arguments import path_of
 from stm_core.errors import LimitError, MaskError, VideoError
 from stm_core.limits import SAFE_LIMITS, VideoLimits
 from stm_core.mask_import import labels_of_image
@@ -50,7 +50,7 @@ def read_mask(
         source = _image_of(source)
     if isinstance(source, Image.Image):
         return _labels(source, "the mask", size)
-    path = Path(source)
+    path = path_of("the mask", source)
     try:
         with open_picture(path, path.name, limits, MASK_FORMATS) as image:
             return _labels(image, path.name, size)
@@ -120,7 +120,7 @@ def encode_mask(labels: np.ndarray) -> bytes:
 
 def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
     """Write encode_mask(labels) under a temporary name, then rename: the file is whole or not there."""
-    path, data = Path(path), encode_mask(labels)
+    path, data = path_of("the mask's name", path), encode_mask(labels)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         part.write_bytes(data)

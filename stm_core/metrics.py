@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from stm_core.arguments import expect
 from stm_core.errors import MaskError
 from stm_core.palette import IGNORE
 
@@ -123,6 +124,8 @@ def evaluate_masks(
     """
     if isinstance(truth, np.ndarray) and truth.ndim == 2:
         predicted, truth = [predicted], [truth]
+    for name, masks in (("predicted", predicted), ("truth", truth)):
+        expect(name, masks, Iterable, "give one mask (H, W) for each frame")
     pairs = _pairs(predicted, truth)
     scorer = Scorer()
     if not drop_ends:

@@ -70,7 +70,11 @@ class Reference:
 
 def listed(prompts: Prompt | Iterable[Prompt] | None) -> list[Prompt]:
     """One prompt, several or none as a list.  Raises PromptError when one is something else."""
-    prompts = [prompts] if isinstance(prompts, Prompt) else list(prompts or ())
+    if prompts is None or isinstance(prompts, Prompt):
+        prompts = [] if prompts is None else [prompts]
+    if not isinstance(prompts, Iterable):
+        raise PromptError(f"prompts are {prompts!r}; give Prompt.from_mask or Prompt.from_clicks, or several")
+    prompts = list(prompts)
     for prompt in prompts:
         if not isinstance(prompt, Prompt):
             raise PromptError(f"a prompt is {prompt!r}; make it with Prompt.from_mask or Prompt.from_clicks")

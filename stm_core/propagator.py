@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arguments import expect
 from .clicks import click_logits
 from .config import MemoryConfig
 from .errors import LimitError, MaskError, PromptError, VideoError
@@ -18,7 +19,7 @@ from .palette import MAX_OBJECTS
 from .prompts import Prompt, Reference, as_given, check_inside, listed
 from .result import FrameResult, MemoryReport
 from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
-from .weights import Model
+from .weights import Model, check_model
 
 OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects
 
@@ -31,10 +32,13 @@ class Propagator:
     """
 
     def __init__(self, model: Model, *, memory: MemoryConfig | None = None, size: int | None = None):
+        check_model(model)
         check_size(size)
+        memory = MemoryConfig() if memory is None else memory
+        expect("memory", memory, MemoryConfig, "make it with MemoryConfig(...)")
         network = model.network
         self.model, self.size = model, size
-        self.bank = MemoryBank(memory or MemoryConfig(), scale=network.scale, shared_keys=network.shared_keys)
+        self.bank = MemoryBank(memory, scale=network.scale, shared_keys=network.shared_keys)
         self.objects: tuple[int, ...] = ()
         self._shape: tuple[int, int] | None = None
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +20,7 @@ from .footprint import predict
 from .prompts import Prompt, Reference, check_inside, listed
 from .propagate import FrameResult, propagate
 from .video import VideoInfo, VideoLimits, VideoReader, probe, read_video
-
-if TYPE_CHECKING:
-    from .weights import Model
+from .weights import Model, check_model
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,10 @@ def segment_clip(
     that were prompted there.
     Raises VideoError, LimitError, MaskError, PromptError; before any frame is computed where it can.
     """
-    path, limits, notes = Path(path), limits or VideoLimits(), warnings if warnings is not None else []
-    info, memory = probe(path, limits=limits), memory or MemoryConfig()
+    check_model(model)
+    limits, notes = VideoLimits() if limits is None else limits, [] if warnings is None else warnings
+    info, memory = probe(path, limits=limits), MemoryConfig() if memory is None else memory
+    path = info.path
     prompts = check_prompts(info, prompts)
     first = last = prompts[0].frame
     begun = [prompt for prompt in prompts if prompt.frame == first]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import av.error
 import numpy as np
 
+from stm_core.arguments import whole
 from stm_core.decode import Decoder, backwards
 from stm_core.errors import OptionError, VideoError
 from stm_core.facts import VideoInfo, probe
@@ -44,8 +45,7 @@ def read_frame(
     path: str | os.PathLike, index: int, limits: VideoLimits = SAFE_LIMITS, max_side: int | None = None
 ) -> np.ndarray:
     """Frame `index` as uint8 (H, W, 3) RGB; quick once it was read.  Raises VideoError if there is none."""
-    if index < 0:
-        raise OptionError(f"frame {index} does not exist; frames count from 0")
+    index = whole("frame number", index)
     with read_video(path, limits, start=index, stop=index + 1, max_side=max_side) as reader:
         for frame in reader:
             return frame
@@ -70,10 +70,10 @@ class VideoReader:
         reverse: bool,
         max_side: int | None,
     ):
-        if start < 0 or (stop is not None and stop < start):
+        start, stop = whole("start", start), None if stop is None else whole("stop", stop)
+        if stop is not None and stop < start:
             raise OptionError(f"frames {start} to {stop} make no range; give 0 <= start <= stop")
-        if max_side is not None and max_side < 1:
-            raise OptionError(f"max_side is {max_side}; give a number of pixels above 0")
+        max_side = None if max_side is None else whole("max_side", max_side, 1)
         self.info = probe(path, limits)
         self.warnings = list(self.info.warnings)
         self.times: list[float] = []

@@ -7,7 +7,7 @@ import math
 import os
 import secrets
 from fractions import Fraction
-from pathlib import Path
+from numbers import Real
 
 import av
 import av.error
@@ -15,6 +15,7 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from stm_core.arguments import path_of, whole
 from stm_core.containers import file_url
 from stm_core.errors import OptionError, VideoError
 from stm_core.limits import NO_LIMITS
@@ -59,12 +60,11 @@ class VideoWriter:
         fps: float | None = None,
         offset: float = 0.0,
     ):
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise OptionError(f"there is no kind of video called {kind!r}; choose {' or '.join(KINDS)}")
-        if width < 1 or height < 1:
-            raise OptionError(f"a video of {width}x{height} pixels cannot be written; give a size above 0")
-        self.path, self.width, self.height, self.kind = Path(path), width, height, kind
-        if fps is not None and not 0 < fps < float("inf"):
+        self.path, self.kind = path_of("the video's name", path), kind
+        self.width, self.height = whole("width", width, 1), whole("height", height, 1)
+        if fps is not None and not (isinstance(fps, Real) and 0 < fps < float("inf")):
             raise OptionError(f"a video of {fps} frames a second cannot be written; give a number above 0")
         if not self.path.parent.is_dir():
             raise VideoError(f"cannot write {self.path.name!r}: there is no folder {str(self.path.parent)!r}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .arguments import expect
 from .compact import CompactConfig, CompactSTM
 from .errors import OptionError, WeightsError
 from .network import Network
@@ -69,7 +70,7 @@ def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", d
         "compact-tiny": lambda: CompactSTM(TINY),
         "paper": PaperSTM,
     }
-    if name not in makers:
+    if not isinstance(name, str) or name not in makers:
         raise OptionError(f"there is no network {name!r}; choose one of {', '.join(makers)}")
     place = choose_device(device)
     number = choose_dtype(dtype, place)
@@ -79,9 +80,14 @@ def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", d
     return Model(_placed(network, place, number), f"{name} (random)", place, number)
 
 
+def check_model(model: object) -> None:
+    """Raises OptionError unless it is a Model."""
+    expect("model", model, Model, "load one with stm_core.load_model")
+
+
 def choose_device(device: str) -> torch.device:
     """The device of a word: auto is the GPU if there is one.  Raises OptionError."""
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         place = torch.device(device)
@@ -100,8 +106,8 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """The number format of a word: auto is bf16 where the device computes in it, else fp32 (fp16 on older
     GPUs).
     """
-    if dtype != "auto":
-        if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype != "auto":
+        if not isinstance(dtype, str) or dtype not in DTYPES:
             raise OptionError(f"dtype is {dtype!r}; choose one of auto, {', '.join(DTYPES)}")
         return DTYPES[dtype]
     if device.type == "cuda":

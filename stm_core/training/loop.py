@@ -24,6 +24,7 @@ from .synth import LARGEST_GAP, ClipMaker
 
 log = logging.getLogger(__name__)
 CLICK_SHARE = 0.30  # of the batches
+CLICK_SIZE = 192  # crop of click batches at most, pixels: near `click_side`, and more pictures a batch
 PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
 
 
@@ -149,11 +150,15 @@ class Trainer:
         stage = next(s for s in config.curriculum if place < s.until or s is config.curriculum[-1])
         kind, video, pair, rounds = torch.rand(4, generator=self.plan).tolist()  # the same on every process
         clicks = kind < CLICK_SHARE
-        count = max(1, round(stage.clips * config.batch * (2 if clicks else 1)))
+        size, frames, clips = stage.size, stage.frames, stage.clips
+        if clicks:  # single pictures, three quarters as many pixels: they are decoded up to three times
+            side = min(size, CLICK_SIZE)
+            size, frames, clips = side, 1, 0.75 * clips * frames * (size / side) ** 2
+        count = max(1, round(clips * config.batch))
         batch = self.maker.batch(
             count,
-            1 if clicks else stage.frames,
-            stage.size,
+            frames,
+            size,
             video=self.clips is not None and video < stage.video,
             gap=round(2 + (LARGEST_GAP - 2) * min(1.0, place * 1.5)),
         )
