@@ -18,10 +18,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from .config import MemoryConfig
 from .errors import StmError
+from .made_up import moving_clip
 from .memory import Prediction, predict
 from .prompts import Prompt
 from .propagate import propagate
@@ -61,37 +61,6 @@ def combinations(
     return [Case(w, s, d, m, **same) for w, s, d, m in product(weights, sizes, dtypes, memories)]
 
 
-def moving_clip(
-    height: int, width: int, frames: int, objects: int = 1
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (image uint8 (H, W, 3), labels uint8 (H, W)): textured discs that wander over a drifting
-    background."""
-    random = np.random.default_rng(0)
-    margin, radius = 32, max(6, min(height, width) // (4 + objects))
-    background = _texture(random, height + 2 * margin, width + 2 * margin, 24)
-    textures = [_texture(random, 2 * radius, 2 * radius, 6) for _ in range(objects)]
-    y, x = np.mgrid[-radius:radius, -radius:radius]
-    disc = x * x + y * y < radius * radius
-    for t in range(frames):
-        top, left = (margin + margin * np.sin([t / 31, t / 43])).astype(int)
-        image = background[top : top + height, left : left + width].copy()
-        labels = np.zeros((height, width), np.uint8)
-        for n, texture in enumerate(textures):
-            angle = t / 40 + 2 * np.pi * n / objects
-            top = int((height - 2 * radius) * (0.5 + 0.45 * np.sin(angle)))
-            left = int((width - 2 * radius) * (0.5 + 0.45 * np.cos(0.7 * angle + n)))
-            window = slice(top, top + 2 * radius), slice(left, left + 2 * radius)
-            image[window][disc] = texture[disc]
-            labels[window][disc] = n + 1
-        yield image, labels
-
-
-def _texture(random: np.random.Generator, height: int, width: int, grain: int) -> np.ndarray:
-    """Smooth coloured noise, uint8 (height, width, 3)."""
-    small = random.integers(0, 256, (height // grain + 2, width // grain + 2, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
-
-
 def bench(cases: Sequence[Case], on_frame: Callable[[int], None] | None = None) -> list[dict]:
     """Measure every case; a row that failed carries `error` in place of figures.
 
@@ -122,7 +91,7 @@ def _measure_apart(case: Case) -> dict:
 
 def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
     """One row: times in seconds, memory in bytes, `at` the median and p95 around the marked frames."""
-    model = _model(case)
+    model = model_of(case)
     expected = _expected(model, case)  # refuses a budget that is too small before anything runs
     height, width = case.size
     start_peaks()
@@ -168,7 +137,8 @@ def _expected(model: Model, case: Case) -> Prediction:
     return predict(model.network, case.memory, **clip, dtype=model.dtype, device=model.device)
 
 
-def _model(case: Case) -> Model:
+def model_of(case: Case) -> Model:
+    """The network of a case, loaded or with random weights."""
     name = "paper" if case.weights == "paper" else case.weights.removeprefix(RANDOM)
     if is_random(case.weights):
         return random_model(name, device=case.device, dtype=case.dtype)

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import options
 from .errors import OptionError, StmError
@@ -145,11 +146,28 @@ def _bench(args: argparse.Namespace) -> int:
         "with_files": args.with_files,
     }
     cases = combinations(args.weights, args.size, args.dtype, memories, **same)
+    if args.profile:
+        return _profile(cases, args.json)
     with _progress(len(cases) * args.frames) as bar:
         rows = bench(cases, on_frame=bar.update)
     print(markdown(rows))
     if args.json:
         write_json(args.json, rows)
+    return DONE
+
+
+def _profile(cases: list, out: Path | None) -> int:
+    from .bench import model_of
+    from .output import write_json
+    from .profile import markdown, profile
+
+    if len(cases) > 1:
+        raise OptionError(f"--profile looks at one case, got {len(cases)}; give one of each option")
+    case = cases[0]
+    rows = profile(model_of(case), case.size, case.memory, frames=case.frames, objects=case.objects)
+    print(markdown(rows))
+    if out:
+        write_json(out, rows)
     return DONE
 
 

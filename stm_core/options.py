@@ -90,6 +90,7 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also time `segment` whole: decoding, masks and overlay included",
     )
+    add("--profile", action="store_true", help="show where the time of a frame goes instead; one case only")
     add_shared(parser, several=True)
 
 

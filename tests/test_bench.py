@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from stm_core import bench as module
-from stm_core.bench import Case, around, bench, combinations, markdown, measure, moving_clip
+from stm_core.bench import Case, around, bench, combinations, markdown, measure
 from stm_core.config import MemoryConfig
 from stm_core.errors import LimitError, StmError
+from stm_core.made_up import moving_clip
+from stm_core.profile import PARTS, arithmetic, profile
+from stm_core.weights import random_model
 
 TINY = "random:compact-tiny"
 
@@ -80,3 +83,22 @@ def test_a_budget_too_small_is_refused_before_anything_runs(monkeypatch):
 def test_a_single_mistake_is_raised():
     with pytest.raises(StmError):
         bench([Case("/nowhere.safetensors", (32, 48), "fp32", MemoryConfig(), frames=4, objects=1)])
+
+
+def test_a_profile_names_every_part_and_its_arithmetic(capsys):
+    model = random_model("compact-tiny")
+    rows = {row["part"]: row for row in profile(model, (48, 80), MemoryConfig(), frames=12, objects=2)}
+    parts = [*PARTS, "the rest"]
+    assert sum(rows[part]["share"] for part in parts) == pytest.approx(1)
+    assert all(rows[part]["gflop"] > 0 for part in PARTS)
+    assert "encode_query" not in model.network.__dict__  # the clocks are gone
+    one = arithmetic(model.network, 48, 80, 1, 4)
+    three = arithmetic(model.network, 48, 80, 3, 4)
+    assert three["encode_query"] == one["encode_query"]
+    assert three["decode"] == pytest.approx(3 * one["decode"])
+    assert one["read"] == 2 * (3 * 5) ** 2 * 4 * (model.network.key_channels + model.network.value_channels)
+
+
+def test_the_arithmetic_of_one_convolution_is_the_textbook_one():
+    [*_, best] = profile(random_model("compact-tiny"), (32, 32), MemoryConfig(), frames=2, objects=1)
+    assert best["gflop"] == pytest.approx(2 * 9 * 128 * 128 * 60 * 108 / 1e9)

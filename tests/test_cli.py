@@ -12,10 +12,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from stm_core import cli, options, weights
-from stm_core.bench import moving_clip
 from stm_core.compact import CompactSTM
 from stm_core.config import PRESETS
 from stm_core.errors import PromptError
+from stm_core.made_up import moving_clip
 from stm_core.masks import write_mask
 from stm_core.video import VideoLimits
 from stm_core.video_write import VideoWriter
@@ -147,6 +147,7 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         (["bench", "--size", "480"], "HEIGHTxWIDTH"),
         (["bench", "--weights", "random:huge", "--frames", "4"], "huge"),
         (["bench", "--json", "none/figures.json"], "none"),
+        (["bench", "--profile", "--size", "48x80,64x64"], "one case"),
         ([*CLIP_AND_MASK, "--out", "o", "--weights", "paper:"], "paper:PATH"),
         (["batch", "none.txt", "--out", "o"], "none.txt"),
     ],
@@ -238,6 +239,9 @@ def test_bench_prints_a_table_and_writes_json(run, tmp_path):
     assert (code, err) == (0, "")
     assert out.startswith("| network |") and "(random weights)" in out
     assert json.loads((tmp_path / "bench.json").read_text())[0]["frames"] == 4
+    code, out, err = run("bench", *words, "--profile", "--json", tmp_path / "parts.json")
+    assert (code, err) == (0, "") and "| encode_query |" in out
+    assert json.loads((tmp_path / "parts.json").read_text())[0]["part"] == "encode_query"
 
 
 INTERRUPT_AT_MASK_3 = """

@@ -14,7 +14,7 @@ PLAIN, COMPUTING, KEEPING, DOING, DOORS = range(5)
 FLOORS = {
     COMPUTING: "backbone compact network packed paper readout result scaling",
     KEEPING: "footprint memory storage weights",
-    DOING: "bench clicks evaluate propagate propagator report save segment",
+    DOING: "bench clicks evaluate profile propagate propagator report save segment",
     DOORS: "__main__ cli",
 }
 FLOOR_OF = {f"stm_core.{name}": floor for floor, names in FLOORS.items() for name in names.split()}

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from stm_core import output, save, segment
-from stm_core.bench import moving_clip
 from stm_core.config import MemoryConfig
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, StmError, VideoError
+from stm_core.made_up import moving_clip
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder, segment_to_folder
 from stm_core.segment import segment_clip

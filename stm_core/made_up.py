@@ -1,0 +1,37 @@
+"""A clip made up on the fly, with exact masks: for measuring, where what it shows does not matter."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+
+def moving_clip(
+    height: int, width: int, frames: int, objects: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (image uint8 (H, W, 3), labels uint8 (H, W)): textured discs that wander over a drifting
+    background."""
+    random = np.random.default_rng(0)
+    margin, radius = 32, max(6, min(height, width) // (4 + objects))
+    background = _texture(random, height + 2 * margin, width + 2 * margin, 24)
+    textures = [_texture(random, 2 * radius, 2 * radius, 6) for _ in range(objects)]
+    y, x = np.mgrid[-radius:radius, -radius:radius]
+    disc = x * x + y * y < radius * radius
+    for t in range(frames):
+        top, left = (margin + margin * np.sin([t / 31, t / 43])).astype(int)
+        image = background[top : top + height, left : left + width].copy()
+        labels = np.zeros((height, width), np.uint8)
+        for n, texture in enumerate(textures):
+            angle = t / 40 + 2 * np.pi * n / objects
+            top = int((height - 2 * radius) * (0.5 + 0.45 * np.sin(angle)))
+            left = int((width - 2 * radius) * (0.5 + 0.45 * np.cos(0.7 * angle + n)))
+            window = slice(top, top + 2 * radius), slice(left, left + 2 * radius)
+            image[window][disc] = texture[disc]
+            labels[window][disc] = n + 1
+        yield image, labels
+
+
+def _texture(random: np.random.Generator, height: int, width: int, grain: int) -> np.ndarray:
+    """Smooth coloured noise, uint8 (height, width, 3)."""
+    small = random.integers(0, 256, (height // grain + 2, width // grain + 2, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
