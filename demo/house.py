@@ -29,6 +29,17 @@ def keep_house(sweep: Callable[[], object], lifetime_minutes: float) -> threadin
     return closed
 
 
+def webcam_input(**options) -> gr.Video:
+    """A webcam that hands over what the browser recorded, without sound: Gradio's own runs an ffmpeg binary
+    on it, which a plain machine does not have.
+    """
+    wanted = {"video": {"width": {"ideal": 854}, "height": {"ideal": 480}}}  # not a camera's most
+    seen = gr.WebcamOptions(mirror=False, constraints=wanted)
+    part = gr.Video(sources=["webcam"], include_audio=False, webcam_options=seen, **options)
+    part.preprocess = lambda payload: payload.path if payload else None
+    return part
+
+
 def file_input(**options) -> gr.File:
     """A gr.File that leaves nothing behind: Gradio's own makes one per event, empty and for ever."""
     part = gr.File(type="filepath", **options)

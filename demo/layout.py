@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo import charts, render
-from demo.house import file_input
+from demo.house import file_input, webcam_input
 from demo.limits import Limits
 from stm_core.config import PRESETS
 
@@ -62,13 +62,8 @@ def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
                     file_types=["video", ".mkv", ".avi", ".mov", ".gif", ".webp", ".apng", ".zip"],
                 )
             with gr.Tab("Webcam"):
-                parts["webcam"] = gr.Video(
-                    label="Record a few seconds",
-                    sources=["webcam"],
-                    height=240,
-                    elem_id="webcam",
-                    webcam_options=gr.WebcamOptions(mirror=False),
-                    buttons=[],
+                parts["webcam"] = webcam_input(
+                    label="Record a few seconds", height=240, elem_id="webcam", buttons=[]
                 )
         parts["gallery"] = gr.HTML(
             gallery,

@@ -83,7 +83,10 @@ class Runs:
     def stop(self, session: Session) -> View:
         """Stop was pressed: the run ends after the frame it is at, or does not begin."""
         session.stop = True
-        return {"stop": Props(interactive=False)}
+        view: View = {"stop": Props(interactive=False)}
+        if not session.running:
+            view["progress"] = render.progress(0, 1, 0.0, queue="stopping; it leaves the queue…")
+        return view
 
     # the run ----------------------------------------------------------------------------------------------
 

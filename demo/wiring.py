@@ -66,6 +66,7 @@ class Wiring:
         ]
         for event in opened:
             self._forecast(event.then)
+            self._on(event.then, self._plain(self.runs.player), [], **LIGHT)  # of work taken up again
 
     def _mark_events(self) -> None:
         parts, marking = self.parts, self.marking

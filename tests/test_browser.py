@@ -29,6 +29,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that shows a test picture
+    "--use-fake-ui-for-media-stream",
 ]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FRAMES, HEIGHT, WIDTH, FIXED = 30, 128, 192, 12
@@ -283,6 +285,23 @@ def test_a_wrong_file_is_refused_in_words_and_the_work_stays(visitor, clip, tmp_
     visitor.page.wait_for_selector("#upload input[type=file]", state="attached")  # ready for the next file
     visitor.shown(0, True)
     assert visitor.page.is_enabled("#track")
+
+
+def test_the_webcam_records_a_clip(visitor):
+    page = visitor.page
+    for last in (False, False, True):  # on a busy machine the browser may not have encoded a picture yet
+        page.get_by_role("tab", name="Webcam").click()
+        page.locator("#webcam").get_by_text("Click to Access Webcam").click()
+        page.click("#webcam button[aria-label*=record]")
+        page.wait_for_timeout(4000)  # that is how long the recording is
+        page.click("#webcam button[aria-label*=record]")
+        said = "['#report', '#notice'].map((s) => document.querySelector(s).innerText).join()"
+        visitor.wait(f"() => /every frame was decoded|is empty/i.test({said})")
+        if last or "is empty" not in visitor.text("#notice"):
+            break
+        page.reload()
+    visitor.shown(0, False)
+    assert "no audio" in visitor.text("#report")
 
 
 def test_a_mask_file_marks_the_frame(visitor, clip, tmp_path):

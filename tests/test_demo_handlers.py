@@ -266,7 +266,7 @@ def test_stop_keeps_what_is_done(bench, session):
 def test_stop_while_waiting_in_the_queue_ends_the_run_before_it_begins(bench, session):
     bench.click(session, 0, 8, 8)
     bench.runs.get_ready(session)
-    bench.runs.stop(session)
+    assert "leaves the queue" in bench.runs.stop(session)["progress"]
     [view] = bench.runs.track(session, *SETTINGS)
     assert "before it began" in view["progress"] and not session.records
 
