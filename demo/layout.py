@@ -158,7 +158,7 @@ def _memory_card(parts: dict, limits: Limits) -> None:
             )
             parts["size"] = gr.Dropdown(
                 list(render.SIZES.items()),
-                value=360,
+                value=480,
                 label="Size, px",
                 elem_id="size",
                 min_width=120,

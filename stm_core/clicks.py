@@ -84,13 +84,29 @@ def click_logits(
     query = network.encode_query(frame)
     seen = processed_size(*shape, side)
     if masks is not None:
-        logits = _read_itself(network, frame, query, points, enlarge(masks, *seen), shape, side)
+        logits = _settled(network, frame, query, points, enlarge(masks, *seen), shape, side)
         return enlarge(logits, *processed_size(*shape, size))
     masks = torch.zeros(len(points), *seen, device=frame.device)
     for count in range(1, points.shape[1] + 1):
-        logits = _read_itself(network, frame, query, points[:, :count], masks, shape, side)
+        logits = _settled(network, frame, query, points[:, :count], masks, shape, side)
         masks = logits.sigmoid()
     return enlarge(logits, *processed_size(*shape, size))
+
+
+def _settled(
+    network: Network,
+    frame: Tensor,
+    query: QueryFeatures,
+    points: Tensor,
+    masks: Tensor,
+    shape: tuple[int, int],
+    size: int | None,
+) -> Tensor:
+    """Logits (n, H', W') after `click_passes` reads, each of the mask that the one before gave."""
+    for _ in range(network.click_passes):
+        logits = _read_itself(network, frame, query, points, masks, shape, size)
+        masks = logits.sigmoid()
+    return logits
 
 
 def _read_itself(

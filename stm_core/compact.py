@@ -25,7 +25,7 @@ from .network import Network, QueryFeatures
 MASK_INPUTS = 4  # this object's mask, the other objects' masks, positive clicks, negative clicks
 CLICK_RADIUS = 5  # pixels of the processed frame
 PATCH = 4  # masks enter the value encoder at stride 4, a 4x4 patch at a time
-READ_SHARPER = 2.0  # at use: a frame has ten times the positions of a training crop (assets/README.md)
+READ_SHARPER = 1.5  # at use: a frame has ten times the positions of a training crop (assets/README.md)
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
 
@@ -158,7 +158,8 @@ class CompactSTM(Network):
     stride = 16
     shared_keys = True
     takes_clicks = True
-    click_side = 240  # clicks were trained on crops of 160 to 288 pixels, and spread no further
+    click_side = 192  # clicks were trained on crops of that size, and spread no further
+    click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
 
     def __init__(self, config: CompactConfig = CompactConfig()):
         super().__init__()

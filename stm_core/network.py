@@ -40,7 +40,8 @@ class Network(nn.Module):
 
     shared_keys: one key per frame serves all objects (compact), or one per object (paper).
     takes_clicks: `encode_memory` accepts click maps.  click_side: most of the short side at which a clicked
-    frame is seen.  scale: affinity = scale * key . query.
+    frame is seen.  click_passes: reads of a clicked frame, each with the mask of the one before.
+    scale: affinity = scale * key . query.
     """
 
     key_channels: int
@@ -49,6 +50,7 @@ class Network(nn.Module):
     shared_keys: bool
     takes_clicks: bool = False
     click_side: int | None = None
+    click_passes: int = 1
     scale: float
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:

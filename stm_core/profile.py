@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from itertools import chain
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -26,7 +25,7 @@ BEST_CHANNELS, BEST_SIZE = 128, (60, 108)  # the convolution that shows a machin
 def profile(
     model: Model, size: tuple[int, int], memory: MemoryConfig, *, frames: int, objects: int
 ) -> list[dict]:
-    """Rows {part, seconds (median a frame), share, gflop, gflops}; the last is one large convolution alone.
+    """Rows {part, seconds (mean a frame), share, gflop, gflops}; the last is one large convolution alone.
 
     Parts are the network's calls; `the rest` is scaling, masks and the report.  gflop counts multiplications
     and additions; None where a part has next to none.
@@ -40,11 +39,13 @@ def profile(
         for result in propagate(model, images, Prompt.from_mask(labels), memory=memory, ahead=0):
             seconds["step"].append(result.seconds)
             stored = len(result.memory.frames)
-    medians = {name: float(np.median(values[WARM_UP:] or values)) for name, values in seconds.items()}
-    whole = medians.pop("step")
-    medians["the rest"] = whole - sum(medians.values())
+    warm = WARM_UP if len(seconds["step"]) > 2 * WARM_UP else 1
+    counted = len(seconds["step"]) - warm
+    means = {name: sum(values[-counted:]) / counted for name, values in seconds.items()}
+    whole = means.pop("step")
+    means["the rest"] = whole - sum(means.values())
     work = arithmetic(model.network, height, width, objects, stored)
-    rows = [_row(name, seconds, seconds / whole, work.get(name)) for name, seconds in medians.items()]
+    rows = [_row(name, seconds, seconds / whole, work.get(name)) for name, seconds in means.items()]
     rows.append(_row("a frame", whole, 1.0, sum(work.values())))
     return [*rows, _best(model)]
 
