@@ -5,6 +5,7 @@ from stm_core.config import PRESETS, MemoryConfig
 from stm_core.errors import LimitError, OptionError, PromptError
 from stm_core.footprint import Layout
 from stm_core.memory import MemoryBank, predict
+from stm_core.network import Network
 
 CK, CV, H, W = 4, 6, 2, 3
 
@@ -27,12 +28,13 @@ def run(bank, frames, read=True, **options):
     return bank
 
 
-class OneToOne:
+class OneToOne(Network):
     """A network's numbers, for `predict`."""
 
     key_channels, value_channels, stride = CK, CV, 16
 
     def __init__(self, shared_keys=True):
+        super().__init__()
         self.shared_keys = shared_keys
 
 
