@@ -122,7 +122,8 @@ class Server:
 
     def files(self) -> set[Path]:
         """Files on the disk that were not there before the first visitor."""
-        found = {path for place in self.places for path in place.rglob("*") if path.is_file()}
+        walks = (walk for place in self.places for walk in os.walk(place))  # folders may vanish meanwhile
+        found = {Path(folder, name) for folder, _, names in walks for name in names}
         return found - self.own
 
 
