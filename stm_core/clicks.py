@@ -84,29 +84,13 @@ def click_logits(
     query = network.encode_query(frame)
     seen = processed_size(*shape, side)
     if masks is not None:
-        logits = _settled(network, frame, query, points, enlarge(masks, *seen), shape, side)
+        logits = _read_itself(network, frame, query, points, enlarge(masks, *seen), shape, side)
         return enlarge(logits, *processed_size(*shape, size))
     masks = torch.zeros(len(points), *seen, device=frame.device)
     for count in range(1, points.shape[1] + 1):
-        logits = _settled(network, frame, query, points[:, :count], masks, shape, side)
+        logits = _read_itself(network, frame, query, points[:, :count], masks, shape, side)
         masks = logits.sigmoid()
     return enlarge(logits, *processed_size(*shape, size))
-
-
-def _settled(
-    network: Network,
-    frame: Tensor,
-    query: QueryFeatures,
-    points: Tensor,
-    masks: Tensor,
-    shape: tuple[int, int],
-    size: int | None,
-) -> Tensor:
-    """Logits (n, H', W') after `click_passes` reads, each of the mask that the one before gave."""
-    for _ in range(network.click_passes):
-        logits = _read_itself(network, frame, query, points, masks, shape, size)
-        masks = logits.sigmoid()
-    return logits
 
 
 def _read_itself(
@@ -118,16 +102,22 @@ def _read_itself(
     shape: tuple[int, int],
     size: int | None,
 ) -> Tensor:
-    """One read of the frame's own memory, with click maps of all the points (n, clicks, 3) in it."""
+    """Logits (n, H', W') from the frame's own memory, with click maps of all the points (n, clicks, 3).
+
+    It is read `click_passes` times, each with the mask of the read before.
+    """
     height, width = frame.shape[-2:]
     maps = click_maps(points.to(frame.device), height, width)
-    key, value = network.encode_memory(frame, pad(masks), query, maps)
-    values = readout.rows(value).transpose(0, 1)[None, None]  # (1, 1, P, n, Cv)
-    result = readout.read(
-        [readout.rows(key)[:, None]], [values], readout.rows(query.key), scale=network.scale
-    )
-    read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
-    return unpad(network.decode(read, query), *processed_size(*shape, size)).float()
+    for _ in range(network.click_passes):
+        key, value = network.encode_memory(frame, pad(masks), query, maps)
+        values = readout.rows(value).transpose(0, 1)[None, None]  # (1, 1, P, n, Cv)
+        result = readout.read(
+            [readout.rows(key)[:, None]], [values], readout.rows(query.key), scale=network.scale
+        )
+        read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
+        logits = unpad(network.decode(read, query), *processed_size(*shape, size)).float()
+        masks = logits.sigmoid()
+    return logits
 
 
 def _points(
