@@ -33,25 +33,29 @@ def profile(
     height, width = size
     clip = moving_clip(height, width, frames, objects)
     first, labels = next(clip)
-    seconds: dict[str, list[float]] = {name: [] for name in (*PARTS, "step")}
-    with _timed(model, seconds):
+    warm = min(WARM_UP, frames // 2)
+    spent, begun, steps, stored = dict.fromkeys(PARTS, 0.0), {}, [], []
+    with _timed(model, spent):
         images = chain([first], (image for image, _ in clip))
-        for result in propagate(model, images, Prompt.from_mask(labels), memory=memory, ahead=0):
-            seconds["step"].append(result.seconds)
-            stored = len(result.memory.frames)
-    warm = WARM_UP if len(seconds["step"]) > 2 * WARM_UP else 1
-    counted = len(seconds["step"]) - warm
-    means = {name: sum(values[-counted:]) / counted for name, values in seconds.items()}
-    whole = means.pop("step")
+        results = propagate(model, images, Prompt.from_mask(labels), memory=memory, ahead=0)
+        for n, result in enumerate(results):
+            steps.append(result.seconds)
+            stored.append(len(result.memory.frames))
+            if n + 1 == warm:
+                begun = dict(spent)
+    counted = frames - warm
+    means = {name: (seconds - begun[name]) / counted for name, seconds in spent.items()}
+    whole = sum(steps[warm:]) / counted
     means["the rest"] = whole - sum(means.values())
-    work = arithmetic(model.network, height, width, objects, stored)
+    read = stored[warm - 1 : -1]  # what each counted frame found in memory
+    work = arithmetic(model.network, height, width, objects, sum(read) / counted)
     rows = [_row(name, seconds, seconds / whole, work.get(name)) for name, seconds in means.items()]
     rows.append(_row("a frame", whole, 1.0, sum(work.values())))
     return [*rows, _best(model)]
 
 
-def arithmetic(network: Network, height: int, width: int, objects: int, stored: int) -> dict[str, float]:
-    """Floating-point operations of each part for one frame, with so many frames in memory."""
+def arithmetic(network: Network, height: int, width: int, objects: int, stored: float) -> dict[str, float]:
+    """Floating-point operations of each part for one frame, with so many frames in memory (a mean)."""
     rows, columns = (-(-side // network.stride) for side in (height, width))
     config = getattr(network, "config", None)
     with torch.device("meta"):
@@ -94,8 +98,8 @@ def _counted(call: Callable) -> tuple[object, float]:
 
 
 @contextmanager
-def _timed(model: Model, seconds: dict[str, list[float]]):
-    """Lets the network's calls note their time while inside."""
+def _timed(model: Model, spent: dict[str, float]):
+    """Lets the network's calls add their time to `spent` while inside."""
 
     def timing(name: str) -> Callable:
         inner = getattr(model.network, name)
@@ -105,7 +109,7 @@ def _timed(model: Model, seconds: dict[str, list[float]]):
             try:
                 return inner(*arguments, **options)
             finally:
-                seconds[name].append(_now(model) - begin)
+                spent[name] += _now(model) - begin
 
         return call
 
