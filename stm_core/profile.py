@@ -49,6 +49,7 @@ def profile(
     means["the rest"] = whole - sum(means.values())
     read = stored[warm - 1 : -1]  # what each counted frame found in memory
     work = arithmetic(model.network, height, width, objects, sum(read) / counted)
+    work = {name: flop for name, flop in work.items() if means[name]}  # `first` stores one frame for good
     rows = [_row(name, seconds, seconds / whole, work.get(name)) for name, seconds in means.items()]
     rows.append(_row("a frame", whole, 1.0, sum(work.values())))
     return [*rows, _best(model)]

@@ -99,6 +99,12 @@ def test_a_profile_names_every_part_and_its_arithmetic(capsys):
     assert one["read"] == 2 * (3 * 5) ** 2 * 4 * (model.network.key_channels + model.network.value_channels)
 
 
+def test_a_part_that_is_not_called_has_no_arithmetic():
+    rows = profile(random_model("compact-tiny"), (32, 32), MemoryConfig("first"), frames=6, objects=1)
+    [stored] = [row for row in rows if row["part"] == "encode_memory"]
+    assert (stored["seconds"], stored["gflop"]) == (0, None)
+
+
 def test_the_arithmetic_of_one_convolution_is_the_textbook_one():
     [*_, best] = profile(random_model("compact-tiny"), (32, 32), MemoryConfig(), frames=2, objects=1)
     assert best["gflop"] == pytest.approx(2 * 9 * 128 * 128 * 60 * 108 / 1e9)
