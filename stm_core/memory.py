@@ -93,6 +93,8 @@ class MemoryBank:
         self._last = t
         while limit is not None and len(self._frames) >= limit:
             self.evict()
+        if not all(present):  # `readout.read` asks for zeros where it must not look
+            value = value * value.new_tensor(present).view(-1, 1, 1, 1)
         self._store(frame, key, value, layout, limit)
 
     def read(self, query_key: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def read(
     query: (B, Q, Ck), or (1, Q, Ck) for all.  scale: affinity = scale * key . query.
     top_k: only the k best stored positions count for each query (None or k >= all: every one).
     present: (B, N, S) bool on the CPU, which stored frames know an object; the others are left out of that
-    object's softmax, and an object present nowhere reads zeros.
+    object's softmax, and an object present nowhere reads zeros.  Values that it hides must be zeros.
     chunk_bytes: most affinity held at once, by default that of the device.
     Source: Oh et al., ICCV 2019, section 3.2; top-k as in Cheng et al., STCN, NeurIPS 2021.
     """
@@ -62,11 +62,14 @@ def read(
     batch, objects, channels = keys[0].shape[0], values[0].shape[3], values[0].shape[4]
     row_bytes = batch * frames * positions * query.element_size()
     runs = _runs(present, objects, query.device)
+    known = present[0].to(query.device) if batch == 1 and top_k is None and len(runs) > 1 else None
     step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
     parts, usage = [], torch.zeros(frames, device=query.device)
     for chunk in (query * scale).split(step, dim=1):
-        part, mass = _read_chunk(chunk.expand(batch, -1, -1), flat_keys, values, runs, positions, top_k)
+        chunk = chunk.expand(batch, -1, -1)
+        result = None if known is None else _read_once(chunk, flat_keys, values, known)
+        part, mass = result or _read_runs(chunk, flat_keys, values, runs, positions, top_k)
         parts.append(part)
         usage += mass
     value = _joined(parts, dim=1).unflatten(2, (objects, channels)).transpose(1, 2)
@@ -84,7 +87,28 @@ def where(keys: Sequence[Tensor], query: Tensor, *, scale: float, top_k: int | N
     return _weights(scores.float(), None, positions, top_k).mean(0)[0].unflatten(-1, (-1, positions))
 
 
-def _read_chunk(
+def _read_once(
+    query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], known: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """What `_read_runs` returns for one batch, from one softmax for all objects: known is (N, S).
+
+    What an object sees of all weights, divided by their mass at the frames that know it, is its own softmax:
+    the values of the other frames are zeros.  None where that mass is too small to divide by.
+    """
+    weights = _joined([_matmul(query, block) for block in flat_keys]).softmax(-1)
+    exact = torch.promote_types(weights.dtype, torch.float32)
+    mass = weights[0].unflatten(-1, (known.shape[1], -1)).sum(-1, dtype=exact)  # (q, S)
+    own = torch.where(known.any(1), mass @ known.T.to(exact), 1.0)  # (q, N)
+    numbers = torch.finfo(weights.dtype)
+    if own.min() < numbers.tiny * weights.shape[-1] / numbers.eps:  # weights have vanished
+        return None
+    part = _weighted(weights, [_columns(block, 0, len(known)) for block in values])
+    part = part.unflatten(-1, (len(known), -1)) / own.unsqueeze(-1)
+    share = (mass.detach() * ((1 / own.detach()) @ known.to(exact))).sum(0)
+    return part.flatten(2).to(weights.dtype), share
+
+
+def _read_runs(
     query: Tensor,
     flat_keys: list[Tensor],
     values: Sequence[Tensor],

@@ -54,23 +54,34 @@ def test_top_1_returns_the_value_of_the_best_match():
     torch.testing.assert_close(result.value[0, 0], values.flatten(1, 2)[0, best, 0])
 
 
+def hidden(values, present):
+    """Values (B, S, P, N, Cv) with zeros where present (B, N, S) hides them."""
+    return values * present.transpose(1, 2)[:, :, None, :, None]
+
+
 @pytest.mark.parametrize("shared", [True, False])
-def test_frames_that_do_not_know_an_object_are_left_out_of_its_softmax(shared):
+@pytest.mark.parametrize("options", [{}, {"top_k": 4}, {"chunk_bytes": 1}], ids=str)
+@pytest.mark.parametrize("scale", [1.0, 1e4], ids=["mild", "where weights vanish"])
+def test_frames_that_do_not_know_an_object_are_left_out_of_its_softmax(shared, options, scale):
     keys, values, query = some(batch=1 if shared else 2, objects=2 if shared else 1)
     present = torch.tensor([[True, True, True], [True, False, True]])
     shaped = present.unsqueeze(0) if shared else present.unsqueeze(1)
-    result = read([keys], [values], query, scale=1.0, present=shaped).value.flatten(0, 1)
-    full = read([keys], [values], query, scale=1.0).value.flatten(0, 1)
-    some_frames = [0, 2]
-    less = read([keys[:, some_frames]], [values[:, some_frames]], query, scale=1.0).value.flatten(0, 1)
-    torch.testing.assert_close(result[0], full[0])
-    torch.testing.assert_close(result[1], less[1])
+    values = hidden(values, shaped)
+    result = read([keys], [values], query, scale=scale, present=shaped, **options)
+    full = read([keys], [values], query, scale=scale, **options)
+    less = [0, 2]
+    alone = read([keys[:, less]], [values[:, less]], query, scale=scale, **options)
+    torch.testing.assert_close(result.value.flatten(0, 1)[0], full.value.flatten(0, 1)[0])
+    torch.testing.assert_close(result.value.flatten(0, 1)[1], alone.value.flatten(0, 1)[1])
+    if shared:
+        expected = full.usage + torch.zeros(3).index_add(0, torch.tensor(less), alone.usage)
+        torch.testing.assert_close(result.usage, expected / 2)
 
 
 def test_an_object_present_nowhere_reads_zeros_and_uses_nothing():
     keys, values, query = some()
     present = torch.tensor([[[True, False, False], [False, False, False]]])
-    result = read([keys], [values], query, scale=1.0, present=present)
+    result = read([keys], [hidden(values, present)], query, scale=1.0, present=present)
     assert result.value[0, 1].abs().max() == 0 and result.value.isfinite().all()
     torch.testing.assert_close(result.usage, torch.tensor([1.0, 0, 0]))
 
@@ -99,6 +110,12 @@ def test_gradients_are_right():
 
     assert torch.autograd.gradcheck(value, inputs, fast_mode=True)
     assert torch.autograd.gradcheck(lambda *three: value(*three, top_k=3), inputs, fast_mode=True)
+    present = torch.tensor([[[True, True, True], [True, False, True]]])
+
+    def partly(keys, values, query):
+        return value(keys, hidden(values, present), query, present=present)
+
+    assert torch.autograd.gradcheck(partly, inputs, fast_mode=True)
 
 
 def test_rows_and_maps_are_inverse_and_copy_nothing_when_channels_last():
