@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import options
+from . import option_values, options
 from .errors import OptionError, StmError
 
 DONE, MISTAKE, INTERRUPTED = 0, 2, 130
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
-        args = build_parser(with_training=argv[:1] == ["train"]).parse_args(options.split_clicks(argv))
+        args = build_parser(with_training=argv[:1] == ["train"]).parse_args(option_values.split_clicks(argv))
         return args.run(args)
     except StmError as error:
         return _say(error)
@@ -200,7 +200,7 @@ def _model(args: argparse.Namespace):
 
 def _prompt(args: argparse.Namespace, size: tuple[int, int]):
     """The prompt that the options describe.  size: (H, W) of the clip's frames."""
-    clicks = [options.click(text) for text in args.click]
+    clicks = [option_values.click(text) for text in args.click]
     from .masks import read_mask
     from .prompts import Prompt
 

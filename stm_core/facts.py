@@ -13,9 +13,10 @@ from stm_core.containers import container_of
 from stm_core.decode import Decoder
 from stm_core.errors import VideoError
 from stm_core.limits import SAFE_LIMITS, VideoLimits
-from stm_core.pictures import FOLDER_FPS, AnimatedWebP, PictureList, open_pictures
+from stm_core.pictures import FOLDER_FPS, PictureList, open_pictures
 from stm_core.signatures import cut_short
 from stm_core.upright import Upright, has_alpha, is_full_range, matrix_of
+from stm_core.webp import AnimatedWebP
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from stm_core.errors import LimitError, MaskError, VideoError
 from stm_core.limits import SAFE_LIMITS, VideoLimits
 from stm_core.mask_import import labels_of_image
 from stm_core.palette import OVERLAY_COLOURS, PALETTE
-from stm_core.pictures import PICTURE_ERRORS, open_picture
+from stm_core.still import PICTURE_ERRORS, open_picture
 
 __all__ = [
     "OVERLAY_COLOURS",

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from .config import PRESETS, MemoryConfig
-from .errors import OptionError, PromptError
+from .errors import OptionError
 from .limits import VideoLimits
+from .option_values import at_least, frame_size, list_of, megabytes, one_of, words
 from .palette import MAX_OBJECTS
-from .prompts import Click
 
-CLICK = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?){1,3}")
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 SHARED = ("weights", "memory", "budget_mb", "every", "top_k", "size", "device", "dtype")
 
@@ -179,95 +177,3 @@ def shared_words(args: argparse.Namespace) -> list[str]:
     """The shared options as words of a command line again."""
     given = {name: getattr(args, name) for name in SHARED}
     return [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
-
-
-def click(text: str) -> Click:
-    """X,Y[,LABEL[,OBJECT]] as (x, y, label, object), x and y rounded down to the pixel.  Raises
-    PromptError."""
-    if not CLICK.fullmatch(text):
-        raise PromptError(
-            f"--click {text} is not X,Y[,LABEL[,OBJECT]]; write for example --click 320,240 or 320,240,0,2"
-        )
-    numbers = [float(word) for word in text.split(",")]
-    x, y, label, object_id = (*numbers, *(1, 1)[len(numbers) - 2 :])
-    if label not in (0, 1):
-        raise PromptError(f"--click {text} has the label {label:g}; give 1 for object or 0 for background")
-    if object_id not in range(1, MAX_OBJECTS + 1):
-        raise PromptError(
-            f"--click {text} has the object {object_id:g}; objects are numbered 1 to {MAX_OBJECTS}"
-        )
-    return x, y, int(label), int(object_id)
-
-
-def split_clicks(argv: Sequence[str]) -> list[str]:
-    """`--click a b` as `--click=a --click=b`: argparse would take the clip for a click, and -3,5 for an
-    option."""
-    out: list[str] = []
-    clicking = False
-    for word in argv:
-        if clicking and CLICK.fullmatch(word):
-            if out[-1] == "--click":
-                out.pop()
-            word = f"--click={word}"
-        else:
-            clicking = word == "--click"
-        out.append(word)
-    return out
-
-
-def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A reader of whole numbers from `least` to `most`."""
-    expected = f"of at least {least}" if most is None else f"from {least} to {most}"
-
-    def whole_number(text: str) -> int:
-        if (
-            not re.fullmatch(r"-?\d{1,15}", text)
-            or int(text) < least
-            or (most is not None and int(text) > most)
-        ):
-            raise argparse.ArgumentTypeError(f"got {text}, expected a whole number {expected}")
-        return int(text)
-
-    return whole_number
-
-
-def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
-    """A reader of one of these words."""
-
-    def word(text: str) -> str:
-        if text not in allowed:
-            raise argparse.ArgumentTypeError(f"got {text}, expected one of {', '.join(allowed)}")
-        return text
-
-    return word
-
-
-def list_of(value: Callable) -> Callable[[str], list]:
-    """A reader of several values with commas between them."""
-
-    def several(text: str) -> list:
-        if not words(text):
-            raise argparse.ArgumentTypeError("got nothing, expected at least one value")
-        return [value(word) for word in words(text)]
-
-    return several
-
-
-def words(text: str) -> list[str]:
-    """Words separated by commas."""
-    return [word for word in text.split(",") if word]
-
-
-def megabytes(text: str) -> float:
-    """A number above 0."""
-    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or float(text) * 2**20 < 1:
-        raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0, in MB")
-    return float(text)
-
-
-def frame_size(text: str) -> tuple[int, int]:
-    """HxW as (height, width)."""
-    if not re.fullmatch(r"\d{2,4}x\d{2,4}", text) or min(map(int, text.split("x"))) < 16:
-        raise argparse.ArgumentTypeError(f"got {text}, expected HEIGHTxWIDTH such as 480x854, at least 16x16")
-    height, width = text.split("x")
-    return int(height), int(width)

@@ -5,63 +5,21 @@ All three answer alike: `len()`, `times` (seconds), `frame(n)` -> uint8 (H, W, 3
 
 import io
 import re
-import struct
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from stm_core.errors import LimitError, VideoError
+from stm_core.errors import VideoError
 from stm_core.limits import VideoLimits
-from stm_core.upright import WINDOW_BYTES, over_background
+from stm_core.still import PICTURE_ERRORS, open_picture, to_rgb
+from stm_core.upright import WINDOW_BYTES
+from stm_core.webp import AnimatedWebP
 
 FOLDER_FPS = 24  # pictures carry no clock; DAVIS is shown at 24
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # the decoders that may look at a stranger's picture
-PICTURE_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    struct.error,
-    UnidentifiedImageError,
-    EOFError,
-    IndexError,
-    MemoryError,
-)
-
-
-def open_picture(data, name: str, limits: VideoLimits, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """A Pillow image (not decoded yet) of a path or binary file, its size checked first.
-
-    Raises VideoError if it is no picture, LimitError if it is too large.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit comes next
-            image = Image.open(data, formats=formats)
-    except Image.DecompressionBombError as error:
-        raise LimitError(f"{name!r} is far too large a picture; scale it down first") from error
-    except PICTURE_ERRORS as error:
-        raise VideoError(
-            f"{name!r} is not a picture that can be read; expected {', '.join(formats)}"
-        ) from error
-    limits.check_pixels(*image.size, repr(name))
-    return image
-
-
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """uint8 (H, W, 3) of any Pillow image: EXIF orientation applied, 16 bit scaled, no transparency."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip at 255
-        grey = np.asarray(image).astype(np.int64)
-        grey = (np.clip(grey, 0, 65535) / 257 + 0.5).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        return over_background(np.asarray(image.convert("RGBA")))
-    return np.asarray(image.convert("RGB"))
 
 
 class PictureList:
@@ -176,64 +134,6 @@ def _reason(error: Exception) -> str:
         if str(error)
         else type(error).__name__
     )
-
-
-class AnimatedWebP:
-    """Frames of an animated WebP through Pillow (FFmpeg does not read them)."""
-
-    def __init__(self, path: Path, limits: VideoLimits):
-        self.path = path
-        data, durations, complete = _whole_webp(path, limits)
-        self.warnings = (
-            [] if complete else [f"{path.name} is cut short: its end is missing, what is there will be used"]
-        )
-        if not durations:
-            raise VideoError(f"not one frame of {path.name!r} could be decoded; export it again")
-        self._image = open_picture(io.BytesIO(data), path.name, limits, ("WEBP",))
-        self.width, self.height = self._image.size
-        frames = min(len(durations), getattr(self._image, "n_frames", 1))
-        limits.check_frames(frames, path.name)
-        self.times = [float(t) for t in np.cumsum([0.0] + durations)[:frames]]
-        self.seconds = float(sum(durations[:frames]))
-        limits.check_seconds(self.seconds, path.name)
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    def close(self) -> None:
-        """Let go of the picture."""
-        self._image.close()
-
-    def frame(self, n: int) -> np.ndarray:
-        """uint8 (H, W, 3) of frame n.  Raises VideoError where the file is damaged."""
-        try:
-            self._image.seek(n)
-            return to_rgb(self._image)
-        except PICTURE_ERRORS as error:
-            raise VideoError(f"frame {n} of {self.path.name!r} is damaged; export it again") from error
-
-
-def _whole_webp(path: Path, limits: VideoLimits) -> tuple[bytes, list[float], bool]:
-    """(the file up to its last whole chunk, seconds of each frame in it, True if nothing is missing).
-
-    Pillow refuses a WebP that is cut short, so the length in its head is set to what is there.
-    """
-    data = path.read_bytes()
-    durations, end = [], 12
-    while end + 8 <= len(data):
-        name, length = struct.unpack("<4sI", data[end : end + 8])
-        following = end + 8 + length + (length & 1)
-        if following > len(data):
-            break
-        if name == b"ANMF":
-            milliseconds = int.from_bytes(data[end + 20 : end + 23], "little")
-            durations.append(
-                (milliseconds or 100) / 1000
-            )  # 0 means "as fast as possible": browsers show 100 ms
-            limits.check_frames(len(durations), path.name)
-        end = following
-    stated = struct.unpack("<I", data[4:8])[0] + 8
-    return data[:4] + struct.pack("<I", end - 8) + data[8:end], durations, stated <= end
 
 
 def open_pictures(path: Path, kind: str, limits: VideoLimits) -> PictureList | AnimatedWebP:

@@ -1,0 +1,140 @@
+"""The parts of the compact network: frame trunk, value encoder, decoder (legend in `compact.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .errors import OptionError
+
+MASK_INPUTS = 4  # this object's mask, the other objects' masks, positive clicks, negative clicks
+PATCH = 4  # masks enter the value encoder at stride 4, a 4x4 patch at a time
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Channel counts of `CompactSTM`; the defaults are the bundled network."""
+
+    stem: int = 32  # stride 2
+    trunk: tuple[int, int, int] = (64, 128, 192)  # strides 4, 8, 16
+    blocks: tuple[int, int, int] = (1, 2, 3)  # residual blocks at those strides
+    key: int = 64
+    value: int = 128
+    masks: tuple[int, int] = (32, 64)  # value encoder at strides 4 and 8; `value` at 16
+    decoder: tuple[int, int, int] = (128, 64, 32)  # strides 16, 8, 4
+
+    def __post_init__(self):
+        numbers = [self.stem, *self.trunk, *self.blocks, self.key, self.value, *self.masks, *self.decoder]
+        if any(not isinstance(n, int) or n < 1 for n in numbers):
+            raise OptionError(
+                f"CompactConfig has a size that is not a positive whole number: {self}; give channel counts"
+            )
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, then batch norm; the norm is folded into the convolution for inference."""
+
+    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x))
+
+    def fold(self) -> None:
+        """Moves the norm's running statistics into the convolution; evaluation mode only."""
+        if isinstance(self.bn, nn.BatchNorm2d):
+            self.conv, self.bn = fuse_conv_bn_eval(self.conv, self.bn), nn.Identity()
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut (ResNet's basic block)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+        super().__init__()
+        self.conv1 = ConvNorm(inputs, outputs, stride=stride)
+        self.conv2 = ConvNorm(outputs, outputs)
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, 1, stride)
+        nn.init.zeros_(self.conv2.bn.weight)  # starts as the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv2(F.relu(self.conv1(x))) + self.shortcut(x))
+
+
+class Trunk(nn.Module):
+    """Frame -> features at strides 4, 8, 16."""
+
+    def __init__(self, config: CompactConfig):
+        super().__init__()
+        self.stem = ConvNorm(3, config.stem, 5, stride=2)
+        widths = (config.stem, *config.trunk)
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *(
+                    Block(widths[i] if j == 0 else widths[i + 1], widths[i + 1], 2 if j == 0 else 1)
+                    for j in range(config.blocks[i])
+                )
+            )
+            for i in range(3)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = F.relu(self.stem(x))
+        f4 = self.stages[0](x)
+        f8 = self.stages[1](f4)
+        return f4, f8, self.stages[2](f8)
+
+
+class ValueEncoder(nn.Module):
+    """Masks and clicks of each object, joined with the frame's features -> value (N,Cv,h,w)."""
+
+    def __init__(self, config: CompactConfig):
+        super().__init__()
+        (c4, c8), c16 = config.masks, config.value
+        # no norm: clicks alone are nearly empty maps, and their statistics would not be those of masks
+        self.mask4 = nn.Conv2d(MASK_INPUTS, c4, PATCH, stride=PATCH)
+        self.mask8 = ConvNorm(c4, c8, stride=2)
+        self.block8 = Block(c8, c8)
+        self.mask16 = ConvNorm(c8, c16, stride=2)
+        self.click16 = nn.Conv2d(2, c16, 1, bias=False)
+        self.block16 = Block(c16, c16)
+        self.out = nn.Conv2d(c16, c16, 1)
+
+    def forward(self, masks: Tensor, likeness: Tensor, frame: tuple[Tensor, ...]) -> Tensor:
+        """masks (N,4,H,W); likeness (N,2,h,w) to the clicked places; frame: its part at strides 4, 8, 16."""
+        frame4, frame8, frame16 = frame
+        x = F.relu(self.mask4(masks) + frame4)
+        x = self.block8(F.relu(self.mask8(x) + frame8))
+        x = self.block16(F.relu(self.mask16(x) + self.click16(likeness) + frame16))
+        return self.out(x)
+
+
+class Decoder(nn.Module):
+    """What was read, joined with the frame's features -> one logit a pixel (N,H,W)."""
+
+    def __init__(self, config: CompactConfig):
+        super().__init__()
+        d16, d8, d4 = config.decoder
+        self.read16 = ConvNorm(config.value, d16, 1)
+        self.block16 = Block(d16, d16)
+        self.to8 = ConvNorm(d16, d8, 1)
+        self.block8 = Block(d8, d8)
+        self.to4 = ConvNorm(d8, d4, 1)
+        self.block4 = Block(d4, d4)
+        self.out = nn.Conv2d(d4, 1, 3, padding=1)
+
+    def forward(self, read: Tensor, frame: tuple[Tensor, ...]) -> Tensor:
+        frame4, frame8, frame16 = frame
+        x = self.block16(F.relu(self.read16(read) + frame16))
+        x = self.block8(F.relu(enlarge(self.to8(x), 2) + frame8))
+        x = self.block4(F.relu(enlarge(self.to4(x), 2) + frame4))
+        return enlarge(self.out(x), 4)[:, 0].float()
+
+
+def enlarge(x: Tensor, factor: int) -> Tensor:
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
