@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from demo import charts, render
+from demo import charts, readout, render
 from demo.house import file_input, webcam_input
 from demo.limits import Limits
 from stm_core.config import PRESETS
@@ -134,7 +134,7 @@ def _memory_card(parts: dict, limits: Limits) -> None:
             js_on_load=UNFOLD,
         )
         parts["preset"] = gr.Dropdown(
-            [(render.PRESETS[name][0], name) for name in reversed(PRESETS)],
+            [(readout.PRESETS[name][0], name) for name in reversed(PRESETS)],
             value="bounded",
             label="Strategy",
             elem_id="preset",
@@ -157,7 +157,7 @@ def _memory_card(parts: dict, limits: Limits) -> None:
                 info="1 stores all frames.",
             )
             parts["size"] = gr.Dropdown(
-                list(render.SIZES.items()),
+                list(readout.SIZES.items()),
                 value=480,
                 label="Size, px",
                 elem_id="size",
@@ -184,7 +184,7 @@ def _track_card(parts: dict) -> None:
                 )
             parts["progress"] = gr.HTML("", elem_id="progress", min_height=46)
         parts["readout"] = gr.HTML(
-            render.readout([], 100, (), (), 0, None, 0, "cpu"), elem_id="readout", apply_default_css=False
+            readout.memory([], 100, (), (), 0, None, 0, "cpu"), elem_id="readout", apply_default_css=False
         )
 
 

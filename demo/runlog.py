@@ -3,12 +3,13 @@
 import time
 from dataclasses import asdict
 
-from demo import charts, render
+from demo import charts, readout, render
 from demo.clip import Record
 from demo.job import Job, Step
 from demo.session import Session
 from demo.views import View
 
+READOUT_EVERY = 0.4  # seconds between drawings of the memory: the chart costs a browser more than the picture
 # of the clip's report, for the downloaded one
 FACTS = ("container", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "audio")
 
@@ -19,7 +20,7 @@ class RunLog:
     def __init__(self, session: Session, job: Job, forecast, device: str):
         self.session, self.job, self.forecast, self.device = session, job, forecast, device
         self.points: list[charts.Point] = []
-        self.done, self.seconds, self.began, self.shown = 0, 0.0, time.perf_counter(), 0.0
+        self.done, self.seconds, self.began, self.drawn = 0, 0.0, time.perf_counter(), 0.0
         self.first_preview: float | None = None
         self.last: Step | None = None
 
@@ -31,42 +32,43 @@ class RunLog:
         if len(self.points) > 4 * charts.MOST_POINTS:
             self.points = charts.thin(self.points)
 
-    def due(self, step: Step) -> bool:
-        """Whether the page should hear of this frame."""
-        return step.preview is not None
-
-    def view(self, step: Step | None, final: bool = False) -> View:
-        """Progress and memory readout; with a step that has a picture, the live preview too."""
-        last, total = self.last, self.job.frames
-        budget = self.job.memory.budget_bytes if self.job.memory.preset == "bounded" else None
-        view = {
-            "progress": render.progress(self.done, total, self.began),
-            "readout": render.readout(
-                self.points,
-                total,
-                last.held if last else (),
-                last.pinned if last else (),
-                self.forecast.frame_bytes,
-                budget,
-                self.forecast.unbounded_bytes,
-                self.device,
-            ),
-        }
+    def view(self, step: Step | None = None) -> View:
+        """Progress and memory readout; of a step that has a picture, the live preview, and the readout where
+        it is due.
+        """
+        view = {"progress": readout.progress(self.done, self.job.frames, self.began)}
+        now = time.perf_counter()
         if step is not None:
-            self.first_preview = self.first_preview or time.perf_counter() - self.began
+            self.first_preview = self.first_preview or now - self.began
             view["stage"] = render.stage(self.session, live=step.preview, at=step.index)
+        if step is None or now - self.drawn >= READOUT_EVERY:
+            self.drawn = now
+            view["readout"] = self._readout()
         return view
+
+    def _readout(self) -> str:
+        last, memory = self.last, self.job.memory
+        return readout.memory(
+            self.points,
+            self.job.frames,
+            last.held if last else (),
+            last.pinned if last else (),
+            self.forecast.frame_bytes,
+            memory.budget_bytes if memory.preset == "bounded" else None,
+            self.forecast.unbounded_bytes,
+            self.device,
+        )
 
     def verdict(self, stopped: bool) -> str:
         """The last line of the progress."""
         spent = time.perf_counter() - self.began
         what = "stopped; every mask so far is kept" if stopped else "done"
-        return render.progress(
+        return readout.progress(
             self.done,
             self.job.frames,
             self.began,
             finished=(
-                f"{what}: {self.done} of {self.job.frames} frames in {render.clock(spent)}, "
+                f"{what}: {self.done} of {self.job.frames} frames in {readout.clock(spent)}, "
                 f"{self.done / max(spent, 1e-6):.1f} frames/s"
             ),
         )

@@ -7,19 +7,21 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from demo import charts, export, render, saved, views
+from demo import charts, export, readout, render, saved, views
 from demo.engine import Engine
 from demo.guard import Guard
-from demo.job import Again, Job
+from demo.job import Again, Job, Step
 from demo.limits import Limits
 from demo.runlog import RunLog
 from demo.session import Session
 from demo.views import Props, View, answers
 from stm_core.config import PRESETS, MemoryConfig
 from stm_core.errors import OptionError, PromptError, StmError
+from stm_core.overlap import read_ahead
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
 OPACITY = 0.5
+AHEAD = 2  # frames that may be done before the page hears of them
 
 
 class Runs:
@@ -57,13 +59,13 @@ class Runs:
         found = self.engine.predict(memory, *seen, objects, frames)
         rate = self.engine.rate(*seen, objects)
         view = {
-            "prediction": render.prediction(
+            "prediction": readout.prediction(
                 found, rate, frames, memory.budget_bytes, preset, self.engine.device, seen
             )
         }
         if not session.records:
             budget = memory.budget_bytes if preset == "bounded" else None
-            view["readout"] = render.readout(
+            view["readout"] = readout.memory(
                 [], frames, (), (), found.frame_bytes, budget, found.unbounded_bytes, self.engine.device
             )
         return view
@@ -77,7 +79,7 @@ class Runs:
             "track": Props(interactive=False),
             "fix": Props(interactive=False),
             "notice": "",
-            "progress": render.progress(0, 1, 0.0, queue="waiting for its turn…"),
+            "progress": readout.progress(0, 1, 0.0, queue="waiting for its turn…"),
         }
 
     def stop(self, session: Session) -> View:
@@ -85,7 +87,7 @@ class Runs:
         session.stop = True
         view: View = {"stop": Props(interactive=False)}
         if not session.running:
-            view["progress"] = render.progress(0, 1, 0.0, queue="stopping; it leaves the queue…")
+            view["progress"] = readout.progress(0, 1, 0.0, queue="stopping; it leaves the queue…")
         return view
 
     # the run ----------------------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ class Runs:
         if session.stop:  # stopped while it waited
             yield {
                 **views.buttons(session),
-                "progress": render.progress(0, 1, 0.0, finished="stopped before it began"),
+                "progress": readout.progress(0, 1, 0.0, finished="stopped before it began"),
             }
             return
         job = self.plan(session, self.memory(preset, budget_mb, every), int(size or 0) or None, direction)
@@ -149,8 +151,8 @@ class Runs:
         if fresh:
             session.records.clear()
         try:
-            yield {**views.buttons(session), "notice": "", **run.view(None), "stage": render.stage(session)}
-            with closing(self.engine.track(job)) as steps:
+            yield {**views.buttons(session), "notice": "", **run.view(), "stage": render.stage(session)}
+            with closing(self._steps(session, job)) as steps:
                 for step in steps:
                     if session.run != mine:  # another clip was opened, or the page was closed
                         yield {"progress": ""}
@@ -161,13 +163,11 @@ class Runs:
                     if isinstance(step, Again):
                         job = step.job
                         run = RunLog(session, job, self._forecast(session, job), self.engine.device)
-                        yield {"notice": render.notice(views.sentence(step.why), "info"), **run.view(None)}
+                        yield {"notice": render.notice(views.sentence(step.why), "info"), **run.view()}
                         continue
                     run.add(step)
-                    if run.due(step):
+                    if step.preview is not None:
                         yield run.view(step)
-                    if session.stop:
-                        break
             session.running = False
             yield self._finished(session, job, run)
         except StmError:
@@ -177,6 +177,19 @@ class Runs:
         finally:
             if session.run == mine:
                 session.running = False
+
+    def _steps(self, session: Session, job: Job) -> Iterator[Step | Again | dict]:
+        """The engine's steps, computed in a thread of their own while the page is told of those before."""
+
+        def until_stop():
+            with closing(self.engine.track(job)) as steps:
+                for step in steps:
+                    yield step
+                    if session.stop:
+                        return
+
+        # a ZeroGPU worker is another process already, and its calls belong to this thread
+        return until_stop() if self.engine.zero else read_ahead(until_stop(), AHEAD)
 
     def _forecast(self, session: Session, job: Job):
         height, width = self.engine.seen(*session.clip.size, job.size)
@@ -196,7 +209,7 @@ class Runs:
             **views.buttons(session),
             "stage": render.stage(session),
             "timeline": charts.timeline(session),
-            **run.view(None, final=True),
+            **run.view(),
             "progress": run.verdict(stopped=session.stop),
         }
 

@@ -8,13 +8,14 @@ import functools
 import inspect
 import logging
 
-from demo import charts, render
+from demo import charts, readout, render
 from demo.limits import Limits
 from demo.session import Session
 from stm_core.errors import StmError
 
 log = logging.getLogger(__name__)
 View = dict
+BUTTONS = ("track", "stop", "fix", "fixing", "results")
 EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped without removing the last one
 
 
@@ -78,7 +79,7 @@ def everything(session: Session, limits: Limits, device: str) -> View:
         **marked(session),
         "report": render.clip_report(session.clip, limits),
         "progress": "",
-        "readout": render.readout([], frames, (), (), 0, None, 0, device),
+        "readout": readout.memory([], frames, (), (), 0, None, 0, device),
         "timeline": charts.timeline(session),
         "player": None,
         **EMPTIED,

@@ -11,6 +11,8 @@ from demo.marking import Marking
 from demo.runs import Runs
 from demo.session import Session
 
+# what a run's views speak of: each further part would cost the browser at every one of them
+RUNNING = ("stage", "progress", "readout", "timeline", "notice", *views.BUTTONS, *views.EMPTIED)
 GRACE_SECONDS = 60  # a closed tab may only have lost its connection
 LIGHT = {"queue": True, "show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 # short answers of the network: never behind somebody's whole run
@@ -92,6 +94,7 @@ class Wiring:
 
     def _run_events(self) -> None:
         parts, runs = self.parts, self.runs
+        told = [parts[name] for name in RUNNING]
         shown = {
             **GPU,
             "show_progress": "minimal",
@@ -99,15 +102,15 @@ class Wiring:
         }  # the place in the queue
         for button, inputs in ((parts["track"], []), (parts["fix"], [parts["direction"]])):
             ready = self._on(button.click, self._plain(runs.get_ready), [], **{**LIGHT, "queue": False})
-            ran = self._on(ready.then, self._streamed(runs.track), [*self.settings, *inputs], **shown)
+            ran = self._on(ready.then, self._streamed(runs.track), [*self.settings, *inputs], told, **shown)
             self._on(ran.then, self._plain(runs.player), [], **LIGHT)
         self._on(parts["stop"].click, self._plain(runs.stop), [], **{**LIGHT, "queue": False})
 
     def _forecast(self, event) -> None:
         self._on(event, self._plain(self.runs.forecast), self.settings, **NETWORK)
 
-    def _on(self, event, function, inputs: list, **options):
-        return event(function, [self.session, *inputs], self.outputs, **options)
+    def _on(self, event, function, inputs: list, outputs: list | None = None, **options):
+        return event(function, [self.session, *inputs], outputs or self.outputs, **options)
 
     # adapters: a handler's view -> what Gradio takes --------------------------------------------------------
 
@@ -116,7 +119,7 @@ class Wiring:
             self.parts[name]: gr.update(**value) if isinstance(value, views.Props) else value
             for name, value in view.items()
         }
-        return shown or {self.outputs[0]: gr.skip()}  # Gradio takes no empty answer
+        return shown or {self.parts["stage"]: gr.skip()}  # Gradio takes no empty answer
 
     def _plain(self, handler):
         def answer(session, *values):

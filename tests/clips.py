@@ -13,6 +13,9 @@ import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 from PIL import Image
 
+from stm_core.video import VideoReader, read_video
+from stm_core.video_write import VideoWriter
+
 SIZE = (96, 128)  # height, width
 RED, GREY = (200, 30, 30), (110, 110, 110)
 
@@ -192,3 +195,18 @@ def _clock(container: str) -> Fraction:
         "apng": Fraction(1, 1000),
         "mov": Fraction(1, 600),
     }.get(container, Fraction(1, 1000))
+
+
+def read(path: Path, **options) -> tuple[list[int], VideoReader]:
+    """The numbers of all frames of a file, and the reader at its end."""
+    with read_video(path, **options) as reader:
+        return [number_of(frame) for frame in reader], reader
+
+
+def copy(source: Path, target: Path, **options) -> tuple[VideoReader, VideoWriter]:
+    """Decode and write again."""
+    with read_video(source) as reader:
+        with VideoWriter(target, reader.info.width, reader.info.height, source=source, **options) as writer:
+            for frame in reader:
+                writer.write(frame, reader.times[-1])
+    return reader, writer

@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: E402
 from stm_core.network import Network, QueryFeatures  # noqa: E402
 from stm_core.weights import Model, random_model  # noqa: E402
 
+TRAINING_SIZE = 64
 COLOURS = np.array([(96, 96, 96), (230, 30, 30), (30, 200, 40), (40, 60, 240), (240, 220, 20)], np.uint8)
 
 
@@ -82,3 +83,84 @@ def tiny() -> Model:
 def colour() -> Model:
     """A network that segments `squares` without a mistake."""
     return colour_model()
+
+
+# clips on disk ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory):
+    """A clip of every kind that is read: {kind: path}."""
+    import clips
+
+    return clips.every_kind(tmp_path_factory.mktemp("good"), frames=40)
+
+
+# the page without a browser ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """Handlers and runs of a page of its own."""
+    from pages import Bench
+
+    return Bench(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """(path, masks) of a clip of coloured squares."""
+    from pages import write_clip
+
+    path = tmp_path_factory.mktemp("clip") / "squares.mp4"
+    return path, write_clip(path)
+
+
+@pytest.fixture
+def session(bench, clip):
+    """A visitor who has opened that clip."""
+    return bench.opened(clip[0])
+
+
+# training data ----------------------------------------------------------------------------------------------
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def photos():
+    """Eight pictures whose object is pure red on blue, with a band of ignored green."""
+    from stm_core.training.stores import IGNORE, MAX_OBJECTS, Photos
+
+    labels = torch.zeros(8, 96, 96, dtype=torch.uint8)
+    for n in range(8):
+        labels[n, 20 + n : 60, 25 : 70 - n] = 1
+        labels[n, :6] = IGNORE
+    images = torch.stack([labels == 1, labels == IGNORE, labels == 0], dim=1) * 255
+    share = torch.zeros(8, MAX_OBJECTS + 1)
+    share[:, 1] = (labels == 1).float().mean((1, 2))
+    return Photos(images.to(torch.uint8), labels, torch.ones(8), share)
+
+
+@pytest.fixture
+def clips(photos):
+    """Two annotated clips made of them."""
+    from stm_core.training.stores import Clips
+
+    frames = torch.cat([photos.images, photos.images.flip(0)])
+    labels = torch.cat([photos.labels, photos.labels.flip(0)])
+    return Clips(frames, labels, torch.tensor([0, 8]), torch.tensor([8, 8]))
+
+
+@pytest.fixture
+def maker(photos, clips):
+    from stm_core.training.synth import ClipMaker
+
+    return ClipMaker(photos, photos, clips, generator())
+
+
+@pytest.fixture
+def batch(maker):
+    return maker.batch(4, 3, TRAINING_SIZE, video=False)

@@ -61,6 +61,11 @@ class Bench:
         return list(self.runs.track(session, *settings, direction))
 
 
+def masks_of(session: Session) -> list[np.ndarray]:
+    """The masks of all frames tracked, in order."""
+    return [session.result(index) for index in sorted(session.records)]
+
+
 def notice(view: dict) -> str:
     """What a view complains about; empty when it does not."""
     return view.get("notice", "")

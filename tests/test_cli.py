@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from stm_core import cli, options, weights
+from stm_core import cli, option_values, options, weights
 from stm_core.compact import CompactSTM
 from stm_core.config import PRESETS
 from stm_core.errors import PromptError
@@ -180,17 +180,17 @@ def test_help_of_every_command_exits_0(capsys):
 
 
 def test_clicks_are_read_as_written():
-    assert options.click("3,4") == (3, 4, 1, 1)
-    assert options.click("3.5,4,0") == (3.5, 4, 0, 1)
-    assert options.click("3,4,1,254") == (3, 4, 1, 254)
+    assert option_values.click("3,4") == (3, 4, 1, 1)
+    assert option_values.click("3.5,4,0") == (3.5, 4, 0, 1)
+    assert option_values.click("3,4,1,254") == (3, 4, 1, 254)
     for text in ("3", "a,b", "1,2,3,4,5", "1,2,0.5", "1,2,1,1.5", "1,2,1,255", ""):
         with pytest.raises(PromptError):
-            options.click(text)
+            option_values.click(text)
 
 
 def test_click_words_are_split_apart_from_the_clip():
     words = ["--click", "1,2", "-3,4,0", "clip.mp4", "--click", "bad", "--out", "5,6"]
-    assert options.split_clicks(words) == [
+    assert option_values.split_clicks(words) == [
         *("--click=1,2", "--click=-3,4,0", "clip.mp4", "--click", "bad", "--out", "5,6"),
     ]
 

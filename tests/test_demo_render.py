@@ -3,7 +3,7 @@
 import re
 from xml.etree import ElementTree
 
-from demo import charts, render
+from demo import charts, readout, render
 from demo.charts import Point
 from demo.clip import Record
 from demo.session import Session
@@ -64,9 +64,9 @@ def test_what_a_visitor_typed_is_never_markup(tmp_path):
 def test_progress_tells_speed_and_time_left():
     import time
 
-    text = render.progress(50, 100, time.perf_counter() - 10)
+    text = readout.progress(50, 100, time.perf_counter() - 10)
     assert "frame 50 of 100" in text and "5.0 frames/s" in text and "10 s left" in text
-    assert render.clock(80) == "80 s" and render.clock(150) == "2 min 30 s"
+    assert readout.clock(80) == "80 s" and readout.clock(150) == "2 min 30 s"
 
 
 def _limits():

@@ -1,6 +1,5 @@
 import gc
 import inspect
-import math
 import threading
 import time
 
@@ -12,6 +11,9 @@ from conftest import colour_model, squares
 
 from stm_core import FrameResult, MemoryConfig, Prompt, Propagator, Reference, propagate
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, VideoError
+
+MASK = squares(1)[0][1]
+FRAME = squares(1)[0][0]
 
 
 def frames_of(clip):
@@ -270,10 +272,6 @@ def test_results_do_not_change_when_the_next_frame_comes(colour):
         np.testing.assert_array_equal(result.probs.argmax(0), clip[result.index][1])
 
 
-MASK = squares(1)[0][1]
-FRAME = squares(1)[0][0]
-
-
 @pytest.mark.parametrize(
     "frames, prompt, options, error, words",
     [
@@ -303,49 +301,3 @@ def test_mistakes_are_told_in_one_sentence(colour, frames, prompt, options, erro
 def test_the_first_frame_of_an_engine_needs_a_prompt(colour):
     with pytest.raises(PromptError, match="nothing is known at frame 3"):
         Propagator(colour).step(3, FRAME)
-
-
-@pytest.mark.parametrize(
-    "labels, words",
-    [
-        (np.zeros((4, 4), np.uint8), "all background"),
-        (np.full((4, 4), 255, np.uint8), "0 to 254"),
-        (np.full((4, 4), -1), "0 to 254"),
-        (np.ones((4, 4)), "float64"),
-        (np.ones((4, 4, 3), np.uint8), r"\(4, 4, 3\)"),
-        (np.ones((0, 4), np.uint8), r"\(0, 4\)"),
-    ],
-)
-def test_masks_that_cannot_prompt_are_refused(labels, words):
-    with pytest.raises(MaskError, match=words):
-        Prompt.from_mask(labels)
-
-
-def test_a_boolean_mask_is_one_object():
-    prompt = Prompt.from_mask(np.eye(4, dtype=bool), frame=2)
-    assert prompt.objects == (1,) and prompt.labels.dtype == np.uint8 and prompt.frame == 2
-
-
-@pytest.mark.parametrize(
-    "click",
-    [
-        (1,),
-        (1, 2, 3, 4),
-        (1, 2, 1, 0),
-        (1, 2, 1, 255),
-        (1, 2, 0.5),
-        ("x", 1),
-        (float("nan"), 1),
-        (1, 2, math.inf),
-        7,
-    ],
-)
-def test_clicks_that_are_none_are_refused(click):
-    with pytest.raises(PromptError, match="click is"):
-        Prompt.from_clicks([click])
-
-
-@pytest.mark.parametrize("frame", [-1, 0.5, True, None, "3", math.nan, math.inf])
-def test_a_prompted_frame_is_counted_from_zero(frame):
-    with pytest.raises(PromptError, match="count frames from 0"):
-        Prompt.from_mask(MASK, frame=frame)

@@ -69,12 +69,12 @@ def test_files_named_in_backticks_exist():
 
 @pytest.mark.parametrize("line", [x for block in code("bash") for x in block.splitlines() if "stm_core" in x])
 def test_command_lines_parse(line):
-    from stm_core import cli, options
+    from stm_core import cli, option_values
 
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "stm_core"]
     words = [word.replace("X,Y", "1,2") for word in words[3:]]
-    arguments = cli.build_parser().parse_args(options.split_clicks(words))
+    arguments = cli.build_parser().parse_args(option_values.split_clicks(words))
     assert callable(arguments.run)
     clip = getattr(arguments, "clip", None)
     assert clip is None or str(clip) == "CLIP" or (ROOT / clip).is_file()

@@ -1,0 +1,97 @@
+"""What a finished run hands out: films, archives, the report, and work that is taken up again."""
+
+import copy
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import FRAMES, Bench, masks_of, notice
+from PIL import Image
+
+from demo.clip import unpack
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, clip):
+    bench = Bench(tmp_path_factory.mktemp("finished"))
+    session = bench.opened(clip[0])
+    bench.click(session, 0, 8, 8)
+    bench.marking.order(session, {"kind": "add"})
+    bench.click(session, 0, 24, 24)
+    bench.tracked(session)
+    return bench, session
+
+
+def made(finished, kind: str) -> Path:
+    bench, session = finished
+    *_, last = bench.runs.download(session, kind)
+    return Path(last["file"])
+
+
+def test_the_films_have_every_frame_and_its_time(finished):
+    import av
+
+    for kind, codec in (("overlay", "h264"), ("green", "h264"), ("alpha", "vp9")):
+        with av.open(str(made(finished, kind))) as film:
+            stream = film.streams.video[0]
+            times = [float(frame.pts * stream.time_base) for frame in film.decode(stream)]
+            assert stream.codec_context.codec.canonical_name == codec
+            assert np.allclose(times, np.arange(FRAMES) / 12, atol=2e-3)
+
+
+def test_the_mask_archives_have_one_mask_per_frame_and_object(finished, clip):
+    with zipfile.ZipFile(made(finished, "palette")) as pack:
+        assert pack.namelist() == [f"masks/{n:05d}.png" for n in range(FRAMES)]
+        assert np.array_equal(unpack(pack.read("masks/00007.png")), clip[1][7])
+    with zipfile.ZipFile(made(finished, "binary")) as pack:
+        white = np.array(Image.open(io.BytesIO(pack.read("binary/object_2/00007.png"))))
+        assert set(np.unique(white)) == {0, 255} and np.array_equal(white > 0, clip[1][7] == 2)
+
+
+def test_the_report_says_what_was_run(finished):
+    report = json.loads(made(finished, "report").read_text())
+    assert report["frames_out"] == report["run"]["frames_done"] == FRAMES
+    assert report["memory"]["preset"] == "bounded" and report["memory_log"][-1]["frames"] == FRAMES
+
+
+def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
+    bench, session = finished
+    archive = made(finished, "everything")
+    again = bench.handlers.arrive()
+    *_, last = bench.handlers.open_clip(again, str(archive))
+    assert "Taken up" in notice(last) and len(again.records) == FRAMES
+    assert again.marks[0].clicks == session.marks[0].clicks and again.pinned == (0,)
+    assert all(np.array_equal(a, b) for a, b in zip(masks_of(again), masks_of(session), strict=True))
+    bench.marking.edit(again, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
+    *_, last = bench.tracked(again, "forward")
+    assert "done: 4 of 4" in last["progress"]
+
+
+def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_path):
+    bench, session = finished
+    archive = made(finished, "everything")
+    evil = tmp_path / "evil.zip"
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(evil, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "session.json":
+                data = json.dumps({"objects": [{"id": 10**9}, 3], "marks": [], "records": 7}).encode()
+            if name == "masks/00003.png":
+                data = b"not a png"
+            new.writestr(name, data)
+        new.writestr("../../outside.png", b"x")
+        new.writestr("masks/../../outside.png", b"x")
+    again = bench.handlers.arrive()
+    views = list(bench.handlers.open_clip(again, str(evil)))
+    assert "damaged" in notice(views[-1]) and again.clip is not None
+    assert not list(Path(bench.limits.root).parent.glob("**/outside.png"))
+
+
+def test_a_session_can_be_copied_and_pickled_at_any_time_and_is_small(finished):
+    _, session = finished
+    assert copy.deepcopy(session) == session
+    assert len(pickle.dumps(session)) < 60_000

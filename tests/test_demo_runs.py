@@ -1,0 +1,170 @@
+"""Runs without a browser: Track, Stop, Continue, the forecast, called with plain values."""
+
+from pathlib import Path
+
+import numpy as np
+from pages import FRAMES, SETTINGS, masks_of, notice
+
+from demo.clip import unpack
+from demo.wiring import RUNNING
+from stm_core.prompts import Prompt
+from stm_core.save import run_to_folder
+
+
+def test_tracking_gives_the_masks_of_the_command_bit_for_bit(bench, session, clip, tmp_path):
+    bench.click(session, 0, 8, 8)
+    *_, last = bench.tracked(session)
+    assert f"done: {FRAMES} of {FRAMES} frames" in last["progress"]
+    run_to_folder(bench.engine.model, clip[0], Prompt.from_clicks([(8, 8, 1, 1)]), tmp_path / "out")
+    for index, labels in enumerate(masks_of(session)):
+        ours = (Path(session.clip.folder) / "masks" / f"{index:05d}.png").read_bytes()
+        assert ours == (tmp_path / "out" / "masks" / f"{index:05d}.png").read_bytes()
+        assert np.array_equal(labels == 1, clip[1][index] == 1)
+
+
+def test_marks_in_mid_clip_are_tracked_both_ways_like_the_command(bench, session, clip, tmp_path):
+    x = 8 + 16 * (9 % 6)
+    bench.click(session, 9, x, 8)
+    bench.marking.order(session, {"kind": "add"})
+    bench.click(session, 15, 8 + 16 * (16 % 6), 24)
+    bench.tracked(session)
+    assert sorted(session.records) == list(range(FRAMES))
+    prompts = [
+        Prompt.from_clicks([(x, 8, 1, 1)], frame=9),
+        Prompt.from_clicks([(8 + 16 * (16 % 6), 24, 1, 2)], frame=15),
+    ]
+    run_to_folder(bench.engine.model, clip[0], prompts, tmp_path / "out")
+    for index, labels in enumerate(masks_of(session)):
+        expected = unpack((tmp_path / "out" / "masks" / f"{index:05d}.png").read_bytes())
+        assert np.array_equal(labels, expected), index
+
+
+def test_the_page_shows_a_preview_and_what_the_memory_holds_while_it_runs(bench, session):
+    bench.click(session, 0, 8, 8)
+    views = bench.tracked(session)
+    live = [view for view in views if view.get("stage", {}).get("live")]
+    assert live and live[0]["stage"]["live"].startswith("data:image/jpeg")
+    readouts = [view["readout"] for view in views if "readout" in view]
+    assert " held of" in readouts[-1] and "<svg" in readouts[-1]
+    assert not session.running and session.report["frames_out"] == FRAMES
+
+
+def test_stop_keeps_what_is_done(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    run = bench.runs.track(session, *SETTINGS)
+    next(run)
+    next(run)
+    bench.runs.stop(session)
+    *_, last = run
+    assert "stopped" in last["progress"] and 0 < len(session.records) < FRAMES
+    assert session.result(0) is not None and not session.running
+    assert list(bench.runs.download(session, "palette"))[-1]["file"].endswith(".zip")
+
+
+def test_stop_while_waiting_in_the_queue_ends_the_run_before_it_begins(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    assert "leaves the queue" in bench.runs.stop(session)["progress"]
+    [view] = bench.runs.track(session, *SETTINGS)
+    assert "before it began" in view["progress"] and not session.records
+
+
+def test_a_correction_recomputes_only_what_follows_and_is_pinned(bench, session, clip):
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    before = [session.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
+    stroke = {"kind": "stroke", "frame": 10, "points": [[5, 60]], "radius": 3}
+    view = bench.marking.edit(session, stroke, 0)
+    assert view["fix"]["interactive"] and "Frame 10 corrected" in view["stage"]["hint"]
+    assert "press Track" in notice(bench.tracked(bench.opened(clip[0]), "forward")[0])
+    *_, last = bench.tracked(session, "forward")
+    after = [session.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
+    assert before[:10] == after[:10] and all(a != b for a, b in zip(before[10:], after[10:], strict=True))
+    assert 10 in session.pinned and 10 in last["stage"]["pinned"]
+    assert session.result(10)[60, 5] == 1
+
+
+def test_a_correction_can_go_backward(bench, session):
+    bench.click(session, 12, 8 + 16 * (12 % 6), 8)
+    bench.tracked(session)
+    stamps = [session.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
+    bench.marking.edit(session, {"kind": "stroke", "frame": 5, "points": [[5, 60]], "radius": 3}, 0)
+    bench.tracked(session, "backward")
+    changed = [n for n in range(FRAMES) if session.mask_path(n).stat().st_mtime_ns != stamps[n]]
+    assert changed == list(range(6))
+
+
+def test_a_run_without_marks_or_with_an_emptied_object_is_refused(bench, session):
+    assert "nothing is marked" in notice(bench.tracked(session)[0]).lower()
+    bench.click(session, 0, 8, 8)
+    bench.marking.order(session, {"kind": "add"})
+    assert "has no pixels" in notice(bench.tracked(session)[0])
+
+
+def test_a_second_track_during_a_run_is_refused_and_the_first_goes_on(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    run = bench.runs.track(session, *SETTINGS)
+    next(run)
+    assert "being tracked already" in notice(next(bench.runs.track(session, *SETTINGS)))
+    assert "press Stop first" in notice(bench.click(session, 0, 20, 20))
+    list(run)
+    assert len(session.records) == FRAMES
+
+
+def test_a_new_clip_during_a_run_ends_it_and_leaves_nothing_behind(bench, session, clip):
+    bench.click(session, 0, 8, 8)
+    old = session.clip.folder
+    bench.runs.get_ready(session)
+    run = bench.runs.track(session, *SETTINGS)
+    next(run)
+    list(bench.handlers.open_clip(session, str(clip[0])))
+    list(run)
+    assert not session.records and not session.running and session.clip.folder != old
+    assert not Path(old).exists()
+
+
+def test_cancelling_a_run_frees_its_memory_bank(bench, session, monkeypatch):
+    import stm_core.memory as memory
+
+    banks = []
+    monkeypatch.setattr(
+        memory.MemoryBank,
+        "clear",
+        lambda bank, clear=memory.MemoryBank.clear: (banks.append(bank), clear(bank))[1],
+    )
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    run = bench.runs.track(session, *SETTINGS)
+    next(run)
+    next(run)
+    run.close()
+    assert banks and all(bank.nbytes == 0 for bank in banks) and not session.running
+
+
+def test_the_forecast_tells_bytes_and_seconds_and_follows_the_preset(bench, session):
+    bounded = bench.runs.forecast(session, *SETTINGS)["prediction"]
+    first = bench.runs.forecast(session, "first", 64, 5, 0)["prediction"]
+    assert "Bank at most" in bounded and "about" in bounded and "1 frames" in first
+    for wrong in (("best", 64, 5, 0), ("bounded", 0, 5, 0), ("bounded", 1e9, 5, 0), ("bounded", None, 5, 0)):
+        assert notice(bench.runs.forecast(session, *wrong)), wrong
+
+
+def test_a_stopped_run_has_recorded_every_mask_that_it_wrote(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    run = bench.runs.track(session, *SETTINGS)
+    next(run)
+    bench.runs.stop(session)
+    list(run)
+    written = {int(path.stem) for path in (Path(session.clip.folder) / "masks").glob("*.png")}
+    assert written == set(session.records)
+
+
+def test_the_views_of_a_run_speak_only_of_what_its_event_updates(bench, session):
+    bench.click(session, 0, 8, 8)
+    told = bench.tracked(session)
+    bench.runs.get_ready(session)
+    told += bench.runs.track(session, "no such preset", 64, 5, 0, "")
+    assert {name for view in told for name in view} <= set(RUNNING)

@@ -1,0 +1,118 @@
+"""A visitor: what a person does in one tab of a headless Chromium, and a network that can be held."""
+
+import threading
+from pathlib import Path
+
+from conftest import ColourNetwork
+
+PATIENCE = 60_000  # milliseconds; a busy machine
+HEIGHT, WIDTH = 128, 192  # of the clip it opens
+
+
+class GatedNetwork(ColourNetwork):
+    """Stops before a frame until the test opens the gate: a run that can be caught in the middle."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate, self.left = threading.Event(), 10**9
+        self.gate.set()
+
+    def close_after(self, frames: int) -> None:
+        self.left = frames
+        self.gate.clear()
+
+    def encode_query(self, frame):
+        self.left -= 1
+        if self.left < 0:
+            self.gate.wait(60)
+        return super().encode_query(frame)
+
+
+class Visitor:
+    """One tab, and what a person does in it."""
+
+    def __init__(self, browser, site, size: dict, theme: str = "light"):
+        self.context = browser.new_context(viewport=size, accept_downloads=True)
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.set_default_timeout(PATIENCE)
+        self.page.goto(f"{site.url}/?__theme={theme}")
+        self.page.wait_for_selector("#stage .stm-welcome")
+
+    def wait(self, script: str, value=None, patience: float = PATIENCE) -> None:
+        self.page.wait_for_function(script, arg=value, timeout=patience)
+
+    def text(self, selector: str) -> str:
+        return self.page.inner_text(selector)
+
+    def wait_text(self, selector: str, words: str) -> None:
+        self.wait("([s, w]) => document.querySelector(s)?.innerText.includes(w)", [selector, words])
+
+    def shown(self, frame: int, masked: bool, patience: float = PATIENCE) -> None:
+        self.wait(
+            "([n, m]) => { const d = document.querySelector('.stm-canvas').dataset; "
+            "return d.shown === n && d.masked === m; }",
+            [str(frame), "1" if masked else ""],
+            patience,
+        )
+
+    def upload(self, path: Path) -> None:
+        self.page.set_input_files("#upload input[type=file]", str(path))
+
+    def open(self, path: Path) -> None:
+        for last in (False, False, True):  # on a busy machine a file set before the page listens is lost
+            self.upload(path)
+            try:
+                self.shown(0, False, PATIENCE / 3)
+                break
+            except Exception as error:
+                if last or type(error).__name__ != "TimeoutError":
+                    raise
+        self.wait_text("#report", "Every frame was decoded")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a pixel of the clip is on the screen."""
+        self.page.locator(".stm-canvas").scroll_into_view_if_needed()
+        box = self.page.locator(".stm-canvas").bounding_box()
+        return box["x"] + (x + 0.5) / WIDTH * box["width"], box["y"] + (y + 0.5) / HEIGHT * box["height"]
+
+    def click(self, x: int, y: int, button: str = "left") -> None:
+        self.page.mouse.click(*self.at(x, y), button=button)
+
+    def paint(self, *points: tuple[int, int]) -> None:
+        self.page.click("[data-mode=brush]")
+        self.page.mouse.move(*self.at(*points[0]))
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*self.at(*point), steps=4)
+        self.page.mouse.up()
+
+    def go(self, frame: int) -> None:
+        self.page.evaluate("n => document.dispatchEvent(new CustomEvent('stm-go', { detail: n }))", frame)
+
+    def idle(self) -> None:
+        self.wait("() => document.querySelector('.stm-busy').hidden")
+
+    def track(self) -> None:
+        self.wait("() => !document.querySelector('#track').disabled")
+        self.page.click("#track")
+        self.wait_text("#progress", "done:")
+
+    def color(self, x: int, y: int) -> list[int]:
+        """The colour that the stage shows at a pixel of the clip."""
+        return self.page.evaluate(
+            "([x, y]) => [...document.querySelector('.stm-canvas').getContext('2d').getImageData(x, y, 1, "
+            "1).data]",
+            [x, y],
+        )
+
+    def download(self, kind: str, folder: Path) -> Path:
+        with self.page.expect_download() as found:
+            self.page.click(f"#get-{kind}")
+        target = folder / found.value.suggested_filename
+        found.value.save_as(target)
+        return target
+
+    def close(self) -> None:
+        self.context.close()
