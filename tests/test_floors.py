@@ -12,7 +12,7 @@ import stm_core
 ROOT = Path(__file__).parent.parent
 PLAIN, COMPUTING, KEEPING, DOING, DOORS = range(5)
 FLOORS = {
-    COMPUTING: "backbone compact network packed paper readout result scaling",
+    COMPUTING: "backbone compact compact_layers network packed paper readout result scaling",
     KEEPING: "footprint memory storage weights",
     DOING: "bench clicks evaluate profile propagate propagator report save segment",
     DOORS: "__main__ cli",
