@@ -12,14 +12,14 @@ import sys
 def main() -> int:
     """Read the options, load the network, serve the page."""
     from demo.limits import add_limit_arguments, limits_from
-    from stm_core.errors import StmError
+    from stm_core.errors import OptionError, StmError
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="0.0.0.0: all networks"
     )
     parser.add_argument(
-        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", 7860)), help="default: 7860"
+        "--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"), help="default: 7860"
     )
     parser.add_argument(
         "--weights", default=os.environ.get("STM_LIVE_WEIGHTS", "compact"), help="compact, paper:PATH or PATH"
@@ -35,6 +35,8 @@ def main() -> int:
         add_limit_arguments(parser)
         arguments = parser.parse_args()
         limits = limits_from(arguments)
+        if arguments.auth and ":" not in arguments.auth:
+            raise OptionError("--auth is not USER:PASSWORD; put a colon between the two")
         # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.
         import demo.engine  # noqa: F401
         from stm_core.weights import load_model
@@ -45,14 +47,17 @@ def main() -> int:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
     auth = tuple(arguments.auth.split(":", 1)) if arguments.auth else None
-    page = build_app(model, limits)
-    page.launch(
-        server_name=arguments.host,
-        server_port=arguments.port,
-        share=arguments.share,
-        auth=auth,
-        **launch_options(limits),
-    )
+    try:
+        build_app(model, limits).launch(
+            server_name=arguments.host,
+            server_port=arguments.port,
+            share=arguments.share,
+            auth=auth,
+            **launch_options(limits),
+        )
+    except OSError as error:  # the port is taken, or the cache folder cannot be made
+        print(f"app.py: {error}; choose another --port, --host or --cache", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -4,9 +4,11 @@ Everything else that the page does is private: it belongs to a visitor's session
 """
 
 import json
+import shutil
 import time
 import zipfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import gradio as gr
@@ -87,9 +89,8 @@ class Api:
             archive: ZIP of masks/00000.png ... (palette PNG, one per frame), overlay.mp4, report.json.
             report: the content of report.json: frames, seconds, memory, device, warnings.
         """
-        with _spoken():
+        with _spoken(), self._opened(video) as (source, info):
             memory = self.runs.memory(preset, budget_mb, every)
-            session, source, info = self._open(video)
             prompts = self._prompts(mask, clicks, info)
             job = Job(
                 clip=str(source),
@@ -128,9 +129,9 @@ class Api:
         Returns:
             mask: palette PNG of that frame, value = object.
         """
-        with _spoken():
+        with _spoken(), self._opened(video) as (source, info):
             prompt = Prompt.from_clicks(_rows(clicks, (2, 4), "[x, y, label, object]"))
-            session, source, info = self._open(video)
+            self._check_objects([prompt])
             index = int(frame or 0)
             if not 0 <= index < info["frames"]:
                 raise PromptError(
@@ -146,12 +147,19 @@ class Api:
             target.write_bytes(masks.encode_mask(labels))
             return str(target)
 
-    def _open(self, video: str) -> tuple[Session, Path, dict]:
+    @contextmanager
+    def _opened(self, video: str) -> Iterator[tuple[Path, dict]]:
+        """The clip in a folder of its own, and its report; a call that is refused leaves nothing behind."""
         if not video:
             raise PromptError(
                 "no video was given; send a file, for example gradio_client.handle_file('clip.mp4')"
             )
-        return self.handlers.open_for_api(video)
+        session = Session.new(self.handlers.limits.root)
+        try:
+            yield self.handlers.open_for_api(session, video)
+        except BaseException:
+            shutil.rmtree(session.folder, ignore_errors=True)
+            raise
 
     def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
         if not mask and not clicks:
@@ -166,11 +174,7 @@ class Api:
                     f"a click is on frame {index}; the clip has frames 0 to {info['frames'] - 1}"
                 )
             found.append(Prompt.from_clicks(rows, frame=index))
-        objects = {number for prompt in found for number in prompt.objects}
-        if len(objects) > self.handlers.limits.max_objects:
-            raise LimitError(
-                f"{len(objects)} objects were asked for, {self.handlers.limits.max_objects} are allowed here"
-            )
+        self._check_objects(found)
         for prompt in found:
             for x, y, *_ in prompt.clicks or ():
                 if not (0 <= x < info["width"] and 0 <= y < info["height"]):
@@ -178,6 +182,11 @@ class Api:
                         f"the click {x:g},{y:g} is outside the frame of {info['width']}x{info['height']}"
                     )
         return found
+
+    def _check_objects(self, prompts: list[Prompt]) -> None:
+        objects, most = {n for prompt in prompts for n in prompt.objects}, self.handlers.limits.max_objects
+        if len(objects) > most:
+            raise LimitError(f"{len(objects)} objects were asked for, {most} are allowed here")
 
     def _mask(self, path: str, info: dict) -> Prompt:
         labels = self.runs.guard.pixels("mask", path=path, height=info["height"], width=info["width"])

@@ -78,6 +78,7 @@ class Handlers:
                 raise type(error)(told) from error
             raise
         if session.clips_opened != own:  # another clip came in meanwhile
+            shutil.rmtree(folder, ignore_errors=True)
             return
         info = found["info"]
         start, stop = self._part(info, start)
@@ -125,7 +126,7 @@ class Handlers:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise VideoError("the saved work in this ZIP is damaged; only its clip was opened") from error
         session.jump, session.revision = session.jump + 1, session.revision + 1
-        picture(self.guard, session)
+        picture(self.guard, session, session.frame)
         return {
             **views.everything(session, self.limits, self.engine.device),
             "notice": render.notice(
@@ -135,12 +136,11 @@ class Handlers:
             ),
         }
 
-    def open_for_api(self, path: str) -> tuple[Session, Path, dict]:
-        """A clip of the web API: (session that owns the files, the clip's path, its report).
+    def open_for_api(self, session: Session, path: str) -> tuple[Path, dict]:
+        """A clip of the web API, in a session's folder: (the clip's path, its report).
 
         LimitError when too long.
         """
-        session = Session.new(self.limits.root)
         folder = session.new_folder()
         source = _adopt(path, folder)
         limits = {
@@ -149,7 +149,7 @@ class Handlers:
             "max_seconds": self.limits.max_seconds,
         }
         found = self.guard.call("inspect", path=str(source), folder=str(folder), start=0, limits=limits)
-        return session, source, found["info"]
+        return source, found["info"]
 
     def _check(self, session: Session, own: int) -> Iterator[View]:
         clip = session.clip

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from demo import examples, render, strokes, views
-from demo.clip import Marks, Subject
+from demo.clip import Clip, Marks, Subject
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.limits import Limits
@@ -17,9 +17,9 @@ from stm_core.errors import PromptError
 SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many frames as one marks
 
 
-def picture(guard: Guard, session: Session) -> np.ndarray:
-    """The frame that is shown, uint8 (H, W, 3), lossless; kept on disk for the browser."""
-    clip, index = session.clip, session.frame
+def picture(guard: Guard, session: Session, index: int) -> np.ndarray:
+    """A frame of the open clip, uint8 (H, W, 3), lossless; kept on disk for the browser."""
+    clip = session.clip
     path = Path(clip.folder) / "sharp" / f"{index:05d}.png"
     if not path.exists():
         guard.call("sharp", path=clip.path, folder=clip.folder, index=index)
@@ -45,11 +45,14 @@ class Marking:
         clicks = tuple((x, y, label, number) for _, x, y, label, number in known.get("clicks", ()))
         if not clicks:
             return {}
+        clip, index = session.clip, session.go(known["clicks"][0][0])
+        labels = self.engine.click(picture(self.guard, session, index), clicks, None, None)
+        if not _still(session, clip) or session.marks:
+            return {}
         session.subjects = [Subject(n, name) for n, name in enumerate(known["objects"], 1)]
-        session.go(known["clicks"][0][0])
+        session.go(index)
         session.jump += 1
-        labels = self.engine.click(picture(self.guard, session), clicks, None, None)
-        session.put(Marks(clicks=clicks, dots=clicks), labels)
+        session.put(index, Marks(clicks=clicks, dots=clicks), labels)
         return {
             **self._marked(session),
             "notice": render.notice(f"{known['sentence']} It is marked already: press Track.", "info"),
@@ -60,25 +63,28 @@ class Marking:
         """Look at a frame: its lossless picture, its mask, its dots."""
         index = session.go(_whole(index, "frame"))
         if index not in session.sharp:
-            picture(self.guard, session)
+            picture(self.guard, session, index)
         return {"stage": render.stage(session)}
 
     @answers
     def edit(self, session: Session, data: dict, size: int) -> View:
         """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
-        self._may_mark(session)
-        session.go(_whole(data.get("frame"), "frame"))
+        clip = self._may_mark(session)
+        index = session.go(_whole(data.get("frame"), "frame"))
         if data.get("kind") == "stroke":
-            labels = session.labels(session.frame)
+            labels = session.labels(index)
             if labels is None:
                 labels = np.zeros(session.clip.size, np.uint8)
-            session.draw(strokes.paint(labels, data, session.selected), self.limits.max_edits)
+            session.draw(index, strokes.paint(labels, data, session.selected), self.limits.max_edits)
         else:
             x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
-            marks = session.plan_click(x, y, int(bool(data.get("label", 1))), self.limits.max_edits)
+            marks = session.plan_click(index, x, y, int(bool(data.get("label", 1))), self.limits.max_edits)
             base = session.unpacked(marks.base)
-            labels = self.engine.click(picture(self.guard, session), marks.clicks, base, size or None)
-            session.put(marks, labels)
+            image = picture(self.guard, session, index)
+            labels = self.engine.click(image, marks.clicks, base, size or None)
+            if not _still(session, clip):  # another clip or a run came between: it has its own marks
+                return {}
+            session.put(index, marks, labels)
         return self._marked(session)
 
     @answers
@@ -86,10 +92,12 @@ class Marking:
         """An uploaded mask becomes this frame's marks; objects that it brings are added."""
         if not path:
             return {}
-        self._may_mark(session)
-        height, width = session.clip.size
+        clip, index = self._may_mark(session), session.frame
+        height, width = clip.size
         labels = self.guard.pixels("mask", path=path, height=height, width=width)
-        session.import_labels(labels, self.limits)
+        if not _still(session, clip):
+            return {"mask_file": None}
+        session.import_labels(index, labels, self.limits)
         return {**self._marked(session), "mask_file": None}
 
     @answers
@@ -117,13 +125,19 @@ class Marking:
 
     def _marked(self, session: Session) -> View:
         if session.frame not in session.sharp:
-            picture(self.guard, session)
+            picture(self.guard, session, session.frame)
         return views.marked(session)
 
-    def _may_mark(self, session: Session) -> None:
-        session.need_clip()
+    def _may_mark(self, session: Session) -> Clip:
+        clip = session.need_clip()
         if session.running:
             raise PromptError("tracking is running; press Stop first, what is done will be kept")
+        return clip
+
+
+def _still(session: Session, clip: Clip) -> bool:
+    """Whether marks made on this clip may still be taken, now that their mask is there."""
+    return session.clip is not None and session.clip.folder == clip.folder and not session.running
 
 
 def _whole(value, name: str) -> int:

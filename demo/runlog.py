@@ -20,12 +20,14 @@ class RunLog:
     def __init__(self, session: Session, job: Job, forecast, device: str):
         self.session, self.job, self.forecast, self.device = session, job, forecast, device
         self.points: list[charts.Point] = []
+        self.frames: set[int] = set()
         self.done, self.seconds, self.began, self.drawn = 0, 0.0, time.perf_counter(), 0.0
         self.first_preview: float | None = None
         self.last: Step | None = None
 
     def add(self, step: Step) -> None:
         """Count one frame."""
+        self.frames.add(step.index)
         self.session.records[step.index] = Record(step.areas, step.confidence, step.prompted)
         self.done, self.seconds, self.last = self.done + 1, self.seconds + step.seconds, step
         self.points.append(charts.Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))

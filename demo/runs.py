@@ -172,6 +172,9 @@ class Runs:
             yield self._finished(session, job, run)
         except StmError:
             if session.run == mine:
+                session.keep_what_is_written()
+                session.report = run.summary(stopped=True)
+                session.revision += 1
                 raise
             yield {"progress": ""}  # its clip was closed under it, which is no news
         finally:
@@ -189,17 +192,21 @@ class Runs:
                         return
 
         # a ZeroGPU worker is another process already, and its calls belong to this thread
-        return until_stop() if self.engine.zero else read_ahead(until_stop(), AHEAD)
+        if self.engine.zero:
+            return until_stop()
+        # Gradio closes the run of a closed tab where it serves everybody: that must not wait for a frame
+        return read_ahead(until_stop(), AHEAD, patient=False)
 
     def _forecast(self, session: Session, job: Job):
         height, width = self.engine.seen(*session.clip.size, job.size)
         return self.engine.predict(job.memory, height, width, max(len(session.subjects), 1), job.frames)
 
     def _finished(self, session: Session, job: Job, run: RunLog) -> View:
-        session.pinned = tuple(sorted(session.marks))
-        session.dirty.clear()
+        session.dirty -= run.frames  # a correction that no frame of this run was made from stays one
+        session.pinned = tuple(sorted(set(session.marks) - session.dirty))
         session.report = {**(session.report or {}), **run.summary(stopped=session.stop)}
         session.curve = run.points
+        session.revision += 1  # pictures that were asked for during the run may be older than its end
         if run.done:
             height, width = self.engine.seen(*session.clip.size, job.size)
             self.engine.rates[(height, width, len(session.subjects))] = run.seconds / run.done
@@ -225,12 +232,17 @@ class Runs:
     @answers
     def download(self, session: Session, kind: str) -> Iterator[View]:
         """Make one of the files and hand it over."""
+        yield {"file": None, "made": ""}  # a refusal must not hand over the last one
         if not session.records:
             raise PromptError("there are no masks yet; mark an object and press Track first")
         if session.running:
             raise PromptError("tracking is running; wait for its end or press Stop, then download")
         yield {"made": render.notice(f"Making {export.KINDS[kind]}…", "info")}
-        path = self.file(session, kind)
+        try:
+            path = self.file(session, kind)
+        except StmError:
+            yield {"made": ""}
+            raise
         size = charts.size(Path(path).stat().st_size)
         yield {"file": path, "made": render.notice(f"{Path(path).name} is ready, {size}.", "info")}
 
@@ -239,7 +251,7 @@ class Runs:
         clip, name = session.clip, export.KINDS[kind]
         folder = Path(clip.folder) / "files" / str(session.revision)
         target = folder / name
-        if target.exists():
+        if target.exists() and kind != "everything":  # that one holds the marks too, which change at any time
             return str(target)
         folder.mkdir(parents=True, exist_ok=True)
         frames = sorted(session.records)

@@ -6,10 +6,12 @@ that a session can be copied and pickled at any time.  Every mistake of the visi
 text is shown as it is.
 """
 
+import os
 import re
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import numpy as np
 from demo.clip import Clip, Marks, Record, Subject, unpack, without
 from stm_core import masks
 from stm_core.errors import LimitError, MaskError, PromptError
+from stm_core.output import write_whole
 from stm_core.prompts import Prompt
 
 UNDO_DEPTH = 100
@@ -90,8 +93,10 @@ class Session:
             shutil.rmtree(old.folder, ignore_errors=True)
 
     def touch(self) -> None:
-        """Note that the visitor is here."""
+        """Note that the visitor is here: the folder's own time is what `sweep` goes by."""
         self.touched = time.time()
+        with suppress(OSError):
+            os.utime(self.folder)
 
     def need_clip(self) -> Clip:
         """The open clip; PromptError when there is none."""
@@ -139,8 +144,13 @@ class Session:
         self.subjects = [replace(s, name=clean or old.name) if s.id == old.id else s for s in self.subjects]
 
     def delete_subject(self, number: int) -> None:
-        """Remove an object and all its marks; the last one is emptied instead of removed."""
+        """Remove an object, its marks and its results; the last one is emptied instead of removed."""
         gone = self.subject(int(number)).id
+        for index in [i for i, record in self.records.items() if record.areas.get(gone)]:
+            labels = self.result(index)
+            if labels is not None:
+                write_whole(self.mask_path(index), masks.encode_mask(np.where(labels == gone, 0, labels)))
+            self.revision += 1
         for index, marks in list(self.marks.items()):
             self._keep(index, without(marks, gone))
         self.history.clear()
@@ -165,42 +175,46 @@ class Session:
         path = self.mask_path(index)
         return unpack(path.read_bytes()) if index in self.records and path.exists() else None
 
+    def keep_what_is_written(self) -> None:
+        """After a run that failed: forget the frames whose mask never reached the disk."""
+        self.records = {i: record for i, record in self.records.items() if self.mask_path(i).exists()}
+
     def mask_path(self, index: int) -> Path:
         """Where the run's mask of a frame lies."""
         return Path(self.need_clip().folder) / "masks" / f"{index:05d}.png"
 
-    def plan_click(self, x: float, y: float, label: int, limit: int) -> Marks:
-        """The frame's marks with one more click of the selected object, mask still to be computed."""
+    def plan_click(self, index: int, x: float, y: float, label: int, limit: int) -> Marks:
+        """A frame's marks with one more click of the selected object, mask still to be computed."""
         height, width = self.need_clip().size
         x, y = int(x), int(y)
         if not (0 <= x < width and 0 <= y < height):
             raise PromptError(
                 f"the click at {x},{y} is outside the picture of {width}x{height}; click inside it"
             )
-        marks = self._marks_to_change(limit)
+        marks = self._marks_to_change(index, limit)
         click = (x, y, int(bool(label)), self.selected)
         return replace(marks, clicks=(*marks.clicks, click), dots=(*marks.dots, click))
 
-    def put(self, marks: Marks, labels: np.ndarray) -> None:
-        """Take marks whose mask was computed; undo brings back what was there."""
-        self._remember()
-        self._keep(self.frame, replace(marks, mask=masks.encode_mask(labels)))
+    def put(self, index: int, marks: Marks, labels: np.ndarray) -> None:
+        """Take a frame's marks whose mask was computed; undo brings back what was there."""
+        self._remember(index)
+        self._keep(index, replace(marks, mask=masks.encode_mask(labels)))
 
-    def draw(self, labels: np.ndarray, limit: int) -> None:
-        """Replace the frame's mask by one that was drawn or imported; later clicks refine it."""
+    def draw(self, index: int, labels: np.ndarray, limit: int) -> None:
+        """Replace a frame's mask by one that was drawn or imported; later clicks refine it."""
         height, width = self.need_clip().size
         if labels.shape != (height, width):
             raise MaskError(
                 f"the mask is {labels.shape[1]}x{labels.shape[0]}, the clip {width}x{height}; "
                 "export it at the clip's size"
             )
-        marks = self._marks_to_change(limit)
+        marks = self._marks_to_change(index, limit)
         packed = masks.encode_mask(labels)
-        self._remember()
-        self._keep(self.frame, replace(marks, clicks=(), base=packed, mask=packed))
+        self._remember(index)
+        self._keep(index, replace(marks, clicks=(), base=packed, mask=packed))
 
-    def import_labels(self, labels: np.ndarray, limits) -> None:
-        """Take an imported mask for this frame; its object ids that are new here become objects.
+    def import_labels(self, index: int, labels: np.ndarray, limits) -> None:
+        """Take an imported mask for a frame; its object ids that are new here become objects.
 
         LimitError, MaskError.
         """
@@ -214,7 +228,7 @@ class Session:
             raise LimitError(
                 f"this mask has {len(found)} objects, {limits.max_objects} are allowed here; merge some"
             )
-        self.draw(labels, limits.max_edits)
+        self.draw(index, labels, limits.max_edits)
         self.subjects = sorted(
             [*self.subjects, *(Subject(n, f"Object {n}") for n in fresh)], key=lambda s: s.id
         )
@@ -239,13 +253,13 @@ class Session:
     def clear(self) -> None:
         """Remove this frame's marks of all objects."""
         if self.frame in self.marks:
-            self._remember()
+            self._remember(self.frame)
             self._keep(self.frame, None)
 
-    def _marks_to_change(self, limit: int) -> Marks:
-        marks = self.marks.get(self.frame)
+    def _marks_to_change(self, index: int, limit: int) -> Marks:
+        marks = self.marks.get(index)
         if marks is None:
-            tracked = self.result(self.frame)
+            tracked = self.result(index)
             if tracked is None:
                 return Marks()
             return Marks(base=masks.encode_mask(tracked), fixed=True)
@@ -255,8 +269,8 @@ class Session:
             )
         return marks
 
-    def _remember(self) -> None:
-        self.history = [*self.history, (self.frame, self.marks.get(self.frame))][-UNDO_DEPTH:]
+    def _remember(self, index: int) -> None:
+        self.history = [*self.history, (index, self.marks.get(index))][-UNDO_DEPTH:]
 
     def _keep(self, index: int, marks: Marks | None) -> None:
         if marks is None:

@@ -34,7 +34,7 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
         fill_width=True,
         delete_cache=(period(limits.lifetime_minutes), 60 * limits.lifetime_minutes),
     ) as page:
-        session = gr.State(time_to_live=60 * limits.lifetime_minutes, delete_callback=handlers.leave)
+        session = gr.State()  # its files go when the tab closes (wiring) or by their last use (sweep)
         parts = layout.place(limits, examples.gallery(guard, examples_folder, limits.root))
         wiring = Wiring(page, session, parts, handlers=handlers, marking=marking, runs=runs)
         wiring.connect()

@@ -76,7 +76,7 @@ class Wiring:
         every = {**NETWORK, "trigger_mode": "multiple"}  # no click is lost while another is answered
         edited = self._on(stage.edit, self._from_event(marking.edit), [parts["size"]], **every)
         ordered = self._on(
-            stage.order, self._from_event(marking.order), [], **{**LIGHT, "trigger_mode": "multiple"}
+            stage.order, self._from_event(marking.order), [], **every  # in the order of the clicks
         )
         self._on(
             stage.seek,
@@ -85,7 +85,7 @@ class Wiring:
             **{**LIGHT, "trigger_mode": "always_last"},
         )
         imported = self._on(
-            parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **LIGHT
+            parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **NETWORK
         )
         for event in (edited, ordered, imported):
             self._forecast(event.then)
@@ -158,6 +158,7 @@ class Wiring:
             raise gr.Error(
                 "This page was open for too long and its files are gone; reload it.", print_exception=False
             )
+        session.touch()
         return session
 
     def _arrive(self, request: gr.Request):

@@ -65,7 +65,7 @@ def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
                 f"{path}, line {number}: --out belongs to the command, not to a line; remove it"
             )
         words = _relative_to(path.parent.resolve(), words)
-        name = _unique(Path(words[0]).stem or "clip", taken)
+        name = _unique(Path(words[0]).resolve().stem or "clip", taken)
         jobs.append(Job(name, (*shared, *words), str(out.resolve() / name)))
     if not jobs:
         raise OptionError(

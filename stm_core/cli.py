@@ -134,6 +134,8 @@ def _bench(args: argparse.Namespace) -> int:
     from .bench import bench, combinations, markdown
     from .output import write_json
 
+    if args.json and args.json.is_dir():
+        raise OptionError(f"--json {args.json} is a folder; give the name of a file")
     if args.json and not args.json.absolute().parent.is_dir():
         raise OptionError(
             f"--json {args.json} cannot be written: there is no folder {args.json.parent}; make it"
@@ -206,7 +208,8 @@ def _prompt(args: argparse.Namespace, size: tuple[int, int]):
 
     if clicks:
         return Prompt.from_clicks(clicks, frame=args.prompt_frame)
-    return Prompt.from_mask(read_mask(args.mask, size=size), frame=args.prompt_frame)
+    labels = read_mask(args.mask, size=size, limits=options.video_limits(args))
+    return Prompt.from_mask(labels, frame=args.prompt_frame)
 
 
 def _progress(total: int | None):

@@ -109,12 +109,14 @@ def evaluate(
     for sequence in sequences:
         folder = check_folder(out, sequence.folder) / "masks" / sequence.name
         first = _prompt(sequence, year)
+        if not scores:
+            (out / "scores.json").unlink(missing_ok=True)  # those of an earlier run are not of these masks
         begin = time.perf_counter()
         frames += _segment(model, sequence, first, folder, memory=memory, size=size, on_frame=on_frame)
         seconds += time.perf_counter() - begin
         scores[sequence.name] = score(sequence, folder, year)
-    content = summary(scores, frames / seconds)
-    write_json(out / "scores.json", content)
+        content = summary(scores, frames / seconds)
+        write_json(out / "scores.json", content)  # what is finished stays when a later sequence fails
     return content
 
 

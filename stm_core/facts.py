@@ -66,7 +66,7 @@ def probe(path: str | os.PathLike, limits: VideoLimits = SAFE_LIMITS, count: boo
         finally:
             pictures.close()
     with Decoder(path, kind, limits) as decoder:
-        info = decoder.index.facts or _info_of_container(decoder)
+        info = replace(decoder.index.facts or _info_of_container(decoder), path=path)
         decoder.index.facts = info
         limits.check_frames(info.frames, path.name)
         limits.check_seconds(info.seconds, path.name)

@@ -80,6 +80,8 @@ class MemoryBank:
         Raises LimitError, changing nothing, when the budget cannot hold the pinned frames and one more.
         """
         present = (True,) * len(value) if present is None else tuple(bool(here) for here in present)
+        if len(present) != len(value):
+            raise ValueError(f"present speaks of {len(present)} objects, value of {len(value)}")
         if not self.wants(pinned) or not any(present):
             return
         frame = _Frame(t, pinned and self.config.preset != "previous", self._due(t), present)

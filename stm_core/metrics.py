@@ -7,6 +7,7 @@ true edge, the distance is a disk of 0.008 of the image diagonal, rounded up.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -154,12 +155,13 @@ def averaged(objects: Sequence[dict]) -> dict:
 def _pairs(
     predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    try:
-        yield from zip(predicted, truth, strict=True)
-    except ValueError as error:
-        raise MaskError(
-            "predicted masks and truth have different numbers of frames; give one for each frame"
-        ) from error
+    missing = object()
+    for pair in zip_longest(predicted, truth, fillvalue=missing):
+        if any(one is missing for one in pair):
+            raise MaskError(
+                "predicted masks and truth have different numbers of frames; give one for each frame"
+            )
+        yield pair
 
 
 def _labels(mask: np.ndarray) -> np.ndarray:

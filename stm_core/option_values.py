@@ -14,8 +14,7 @@ CLICK = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?){1,3}")
 
 
 def click(text: str) -> Click:
-    """X,Y[,LABEL[,OBJECT]] as (x, y, label, object), x and y rounded down to the pixel.  Raises
-    PromptError."""
+    """X,Y[,LABEL[,OBJECT]] as (x, y, label, object).  Raises PromptError."""
     if not CLICK.fullmatch(text):
         raise PromptError(
             f"--click {text} is not X,Y[,LABEL[,OBJECT]]; write for example --click 320,240 or 320,240,0,2"

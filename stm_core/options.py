@@ -10,7 +10,7 @@ from pathlib import Path
 from .config import PRESETS, MemoryConfig
 from .errors import OptionError
 from .limits import VideoLimits
-from .option_values import at_least, frame_size, list_of, megabytes, one_of, words
+from .option_values import at_least, frame_size, list_of, megabytes, one_of
 from .palette import MAX_OBJECTS
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
@@ -65,7 +65,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="2016: all objects as one; 2017: each by itself",
     )
     add("--set", choices=("val", "train"), required=True, help="list in ImageSets/YEAR")
-    add("--sequences", metavar="a,b", type=words, default=[], help="only these")
+    add("--sequences", metavar="a,b", type=list_of(str), default=[], help="only these")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for masks and scores.json")
     add_shared(parser)
 

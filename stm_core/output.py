@@ -65,7 +65,7 @@ def disk_error(path: Path, error: OSError) -> VideoError:
         return VideoError(
             f"the disk is full while writing {path}; what was finished is kept, free some space and run again"
         )
-    return VideoError(f"cannot write {path}: {error.strerror or error}; check the folder given as --out")
+    return VideoError(f"cannot write {path}: {error.strerror or error}; check its folder")
 
 
 def mask_name(index: int) -> str:

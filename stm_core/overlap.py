@@ -6,22 +6,25 @@ the bound keeps memory flat whichever side is slower.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 DEPTH = 4  # pictures waiting on either side: at 1080p about 25 MB
 _TICK = 0.1  # seconds between looks at the stop sign while a queue is full
 _END = object()
 
 
-def read_ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
+def read_ahead(items: Iterable[T], depth: int = DEPTH, *, patient: bool = True) -> Iterator[T]:
     """Yield the items in order while a thread prepares up to `depth` of them.
 
     An error in `items` is raised here, at its place in the order.  Closing the generator stops the thread,
     which closes `items` itself (a decoder is closed by the thread that uses it).
+    patient: closing waits for the item that is being prepared.
     """
     waiting: queue.Queue = queue.Queue(depth)
     stop = threading.Event()
@@ -37,7 +40,8 @@ def read_ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
             yield item
     finally:
         stop.set()
-        thread.join()
+        if patient:
+            thread.join()
 
 
 def _produce(items: Iterable, waiting: queue.Queue, stop: threading.Event) -> None:
@@ -54,7 +58,10 @@ def _produce(items: Iterable, waiting: queue.Queue, stop: threading.Event) -> No
     finally:
         close = getattr(items, "close", None)
         if close is not None:
-            close()
+            try:
+                close()
+            except Exception:  # the reader is gone
+                log.debug("closing what was read ahead failed", exc_info=True)
 
 
 def _put(waiting: queue.Queue, item: Any, stop: threading.Event) -> bool:

@@ -8,11 +8,14 @@ replaced.
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_PACKING = threading.Lock()
 
 
 class PackedConv(nn.Module):
@@ -29,16 +32,21 @@ class PackedConv(nn.Module):
     def forward(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
         """relu(conv(x) + add), both optional; x and add channels_last, add of the result's shape."""
         if not self._packed:
-            self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-                self.weight.to_mkldnn(), *self._shape, list(x.shape)
-            )
-            self._packed = True
+            self._pack(x)
         last = "relu" if relu else "none"
         run = torch.ops.mkldnn._convolution_pointwise
         if add is None:
             return run(x, self.weight, self.bias, *self._shape, last, [], "")
         unary = "relu" if relu else None
         return run.binary(x, add, self.weight, self.bias, *self._shape, "add", 1.0, unary, [], "")
+
+    def _pack(self, x: Tensor) -> None:
+        with _PACKING:  # one model serves many threads
+            if not self._packed:
+                self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                    self.weight.to_mkldnn(), *self._shape, list(x.shape)
+                )
+                self._packed = True
 
 
 @cache

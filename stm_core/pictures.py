@@ -113,7 +113,12 @@ class PictureList:
 
 def natural(name: str) -> list:
     """Sort key: runs of digits count as numbers, so frame2 comes before frame10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name)]
+
+    def key(part: str) -> tuple[int, int, str]:
+        digits = part.lstrip("0")  # compared without int(), which refuses thousands of digits
+        return (0, len(digits), digits) if part.isascii() and part.isdigit() else (1, 0, part)
+
+    return [key(part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _is_picture(name: str) -> bool:

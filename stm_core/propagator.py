@@ -12,7 +12,7 @@ from torch import Tensor
 from .arguments import expect
 from .clicks import click_logits
 from .config import MemoryConfig
-from .errors import LimitError, MaskError, PromptError, VideoError
+from .errors import LimitError, MaskError, PromptError, StmError, VideoError
 from .memory import MemoryBank
 from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, unpad
 from .palette import MAX_OBJECTS
@@ -149,7 +149,17 @@ class Propagator:
         self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits and masks (N, H', W') after a prompt; objects that it does not speak for give way to it."""
+        before = self.objects
         self.objects += tuple(i for i in prompt.objects if i not in self.objects)
+        try:
+            return self._follow(prompt, image, logits, masks)
+        except StmError:
+            self.objects = before  # a refused prompt changes nothing
+            raise
+
+    def _follow(
+        self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
+    ) -> tuple[Tensor, Tensor]:
         if len(self.objects) > MAX_OBJECTS:
             raise LimitError(f"{len(self.objects)} objects are prompted; mark at most {MAX_OBJECTS}")
         logits, masks = self._grown(logits, -LOGIT_LIMIT), self._grown(masks, 0)

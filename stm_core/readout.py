@@ -62,7 +62,9 @@ def read(
     batch, objects, channels = keys[0].shape[0], values[0].shape[3], values[0].shape[4]
     row_bytes = batch * frames * positions * query.element_size()
     runs = _runs(present, objects, query.device)
-    known = present[0].to(query.device) if batch == 1 and top_k is None and len(runs) > 1 else None
+    # not in half precision, whose small weights vanish at once
+    once = batch == 1 and top_k is None and len(runs) > 1 and query.dtype != torch.float16
+    known = present[0].to(query.device) if once else None
     step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
     parts, usage = [], torch.zeros(frames, device=query.device)
@@ -97,15 +99,20 @@ def _read_once(
     """
     weights = _joined([_matmul(query, block) for block in flat_keys]).softmax(-1)
     exact = torch.promote_types(weights.dtype, torch.float32)
-    mass = weights[0].unflatten(-1, (known.shape[1], -1)).sum(-1, dtype=exact)  # (q, S)
+    frames = weights[0].chunk(known.shape[1], -1)  # one by one: a sum in another type copies first
+    mass = torch.stack([frame.sum(-1, dtype=exact) for frame in frames], -1)  # (q, S)
     own = torch.where(known.any(1), mass @ known.T.to(exact), 1.0)  # (q, N)
     numbers = torch.finfo(weights.dtype)
     if own.min() < numbers.tiny * weights.shape[-1] / numbers.eps:  # weights have vanished
         return None
     part = _weighted(weights, [_columns(block, 0, len(known)) for block in values])
-    part = part.unflatten(-1, (len(known), -1)) / own.unsqueeze(-1)
+    del weights, frames
+    value, channels = torch.empty_like(part), part.shape[-1] // len(known)
+    for n in range(len(known)):
+        its = slice(n * channels, (n + 1) * channels)
+        value[..., its] = part[..., its] / own[:, n, None]
     share = (mass.detach() * ((1 / own.detach()) @ known.to(exact))).sum(0)
-    return part.flatten(2).to(weights.dtype), share
+    return value, share
 
 
 def _read_runs(

@@ -42,6 +42,15 @@ def open_picture(data, name: str, limits: VideoLimits, formats: tuple[str, ...] 
     return image
 
 
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of what `to_rgb` gives: EXIF orientations 5 to 8 lie on their side."""
+    try:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except PICTURE_ERRORS:
+        turned = False
+    return image.size[::-1] if turned else image.size
+
+
 def to_rgb(image: Image.Image) -> np.ndarray:
     """uint8 (H, W, 3) of any Pillow image: EXIF orientation applied, 16 bit scaled, no transparency."""
     image = ImageOps.exif_transpose(image)

@@ -8,7 +8,7 @@ import numpy as np
 
 from stm_core.errors import VideoError
 from stm_core.limits import VideoLimits
-from stm_core.still import PICTURE_ERRORS, open_picture, to_rgb
+from stm_core.still import PICTURE_ERRORS, open_picture, to_rgb, upright_size
 
 
 class AnimatedWebP:
@@ -23,7 +23,7 @@ class AnimatedWebP:
         if not durations:
             raise VideoError(f"not one frame of {path.name!r} could be decoded; export it again")
         self._image = open_picture(io.BytesIO(data), path.name, limits, ("WEBP",))
-        self.width, self.height = self._image.size
+        self.width, self.height = upright_size(self._image)
         frames = min(len(durations), getattr(self._image, "n_frames", 1))
         limits.check_frames(frames, path.name)
         self.times = [float(t) for t in np.cumsum([0.0] + durations)[:frames]]

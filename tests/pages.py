@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from pathlib import Path
 
 import av
@@ -64,6 +65,14 @@ class Bench:
 def masks_of(session: Session) -> list[np.ndarray]:
     """The masks of all frames tracked, in order."""
     return [session.result(index) for index in sorted(session.records)]
+
+
+def wait_for(state, patience: float = 30) -> None:
+    """Returns when `state()` is true; fails after `patience` seconds."""
+    end = time.monotonic() + patience
+    while not state():
+        assert time.monotonic() < end, "that state was never reached"
+        time.sleep(0.01)
 
 
 def notice(view: dict) -> str:

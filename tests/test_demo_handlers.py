@@ -1,6 +1,7 @@
 """The page without a browser: handlers called with plain values."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -105,3 +106,27 @@ def test_something_unforeseen_becomes_a_sentence(bench, session, monkeypatch):
     monkeypatch.setattr(bench.handlers.engine, "click", lambda *_: 1 / 0)
     view = bench.click(session, 0, 8, 8)
     assert "went wrong on the server" in notice(view) and "division" not in notice(view)
+
+
+def test_whoever_does_anything_keeps_the_files(bench, session):
+    later = time.time() + 59 * 60
+    assert bench.handlers.sweep(later) == 0
+    os.utime(session.folder, (0, 0))
+    for path in Path(session.folder).glob("**/*"):
+        os.utime(path, (0, 0))
+    session.touch()
+    assert bench.handlers.sweep(later) == 0 and bench.handlers.sweep(later + 120) == 1
+
+
+def test_an_upload_that_another_one_overtook_leaves_no_files(bench, session, clip):
+    first = bench.handlers.open_clip(session, str(clip[0]))
+    inspect, guard = bench.guard.call, bench.guard
+
+    def slowly(task, **values):
+        guard.call = inspect
+        list(bench.handlers.open_clip(session, str(clip[0])))
+        return inspect(task, **values)
+
+    guard.call = slowly
+    assert list(first) == []
+    assert [path.name for path in Path(session.folder).glob("clip*")] == [Path(session.clip.folder).name]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pages import HEIGHT, WIDTH, notice
+from pages import HEIGHT, WIDTH, masks_of, notice
 from PIL import Image
 
 
@@ -94,3 +94,53 @@ def test_objects_can_be_added_up_to_the_limit_named_and_deleted(bench, session):
     bench.marking.order(session, {"kind": "delete", "object": 1})
     assert [s.id for s in session.subjects] == list(range(2, 9)) and not session.marks
     assert "no object 77" in notice(bench.marking.order(session, {"kind": "select", "object": 77}))
+
+
+def test_a_mark_stays_on_its_frame_when_the_visitor_moves_on_meanwhile(bench, session, monkeypatch):
+    answer = bench.engine.click
+
+    def slowly(*values):
+        bench.marking.seek(session, 9)
+        return answer(*values)
+
+    monkeypatch.setattr(bench.engine, "click", slowly)
+    bench.click(session, 0, 8, 8)
+    assert list(session.marks) == [0] and session.frame == 9
+    bench.marking.order(session, {"kind": "undo"})
+    assert not session.marks and session.frame == 0
+
+
+def test_an_answer_for_a_clip_that_was_closed_is_dropped(bench, session, clip, monkeypatch):
+    answer = bench.engine.click
+
+    def slowly(*values):
+        list(bench.handlers.open_clip(session, str(clip[0])))
+        return answer(*values)
+
+    monkeypatch.setattr(bench.engine, "click", slowly)
+    assert bench.click(session, 0, 8, 8) == {} and not session.marks
+
+
+def test_an_answer_after_track_began_is_dropped(bench, session, monkeypatch):
+    bench.click(session, 0, 8, 8)
+    answer = bench.engine.click
+
+    def slowly(*values):
+        session.running = True
+        return answer(*values)
+
+    monkeypatch.setattr(bench.engine, "click", slowly)
+    assert bench.click(session, 5, 8, 8) == {} and list(session.marks) == [0]
+
+
+def test_a_deleted_object_is_gone_from_results_and_corrections(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.marking.order(session, {"kind": "add"})
+    bench.click(session, 0, 24, 24)
+    bench.tracked(session)
+    assert any((labels == 2).any() for labels in masks_of(session))
+    bench.marking.order(session, {"kind": "delete", "object": 2})
+    stroke = {"kind": "stroke", "frame": 10, "points": [[60, 60]], "radius": 3}
+    bench.marking.edit(session, stroke, 0)
+    bench.tracked(session, "forward")
+    assert not any((labels == 2).any() for labels in masks_of(session))

@@ -95,3 +95,27 @@ def test_a_session_can_be_copied_and_pickled_at_any_time_and_is_small(finished):
     _, session = finished
     assert copy.deepcopy(session) == session
     assert len(pickle.dumps(session)) < 60_000
+
+
+def test_the_zip_of_everything_has_the_latest_marks(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+
+    def saved() -> dict:
+        *_, last = bench.runs.download(session, "everything")
+        with zipfile.ZipFile(last["file"]) as pack:
+            return json.loads(pack.read("session.json"))
+
+    assert list(saved()["marks"]) == ["0"]
+    bench.marking.edit(session, {"kind": "stroke", "frame": 15, "points": [[60, 60]], "radius": 3}, 0)
+    bench.marking.order(session, {"kind": "rename", "object": 1, "name": "Red"})
+    assert list(saved()["marks"]) == ["0", "15"] and "Red" in json.dumps(saved())
+
+
+def test_a_refused_download_hands_over_nothing(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    list(bench.runs.download(session, "report"))
+    session.running = True
+    views = list(bench.runs.download(session, "overlay"))
+    assert views[0]["file"] is None and notice(views[-1]) and not any(view.get("file") for view in views)

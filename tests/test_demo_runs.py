@@ -1,12 +1,14 @@
 """Runs without a browser: Track, Stop, Continue, the forecast, called with plain values."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
-from pages import FRAMES, SETTINGS, masks_of, notice
+from pages import FRAMES, SETTINGS, masks_of, notice, wait_for
 
 from demo.clip import unpack
 from demo.wiring import RUNNING
+from stm_core.config import MemoryConfig
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder
 
@@ -140,7 +142,8 @@ def test_cancelling_a_run_frees_its_memory_bank(bench, session, monkeypatch):
     next(run)
     next(run)
     run.close()
-    assert banks and all(bank.nbytes == 0 for bank in banks) and not session.running
+    assert banks and not session.running
+    wait_for(lambda: all(bank.nbytes == 0 for bank in banks))
 
 
 def test_the_forecast_tells_bytes_and_seconds_and_follows_the_preset(bench, session):
@@ -168,3 +171,45 @@ def test_the_views_of_a_run_speak_only_of_what_its_event_updates(bench, session)
     bench.runs.get_ready(session)
     told += bench.runs.track(session, "no such preset", 64, 5, 0, "")
     assert {name for view in told for name in view} <= set(RUNNING)
+
+
+def test_a_correction_that_no_frame_was_made_from_stays_to_be_done(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    for frame in (15, 5):
+        bench.marking.edit(session, {"kind": "stroke", "frame": frame, "points": [[60, 60]], "radius": 3}, 0)
+    bench.tracked(session, "backward")
+    assert session.fixes() == [15] and session.pinned == (0, 5)
+    bench.marking.seek(session, 15)
+    bench.tracked(session, "forward")
+    assert session.fixes() == [] and session.pinned == (0, 5, 15)
+    assert session.result(15)[60, 60] == 1
+
+
+def test_pictures_asked_for_during_a_run_are_asked_for_again_at_its_end(bench, session):
+    bench.click(session, 0, 8, 8)
+    views = [view["stage"] for view in bench.tracked(session) if "stage" in view]
+    assert views[-1]["revision"] > views[0]["revision"]
+
+
+def test_closing_a_run_does_not_wait_for_the_frame_it_is_at(bench, session, monkeypatch):
+    bench.click(session, 0, 8, 8)
+    network = bench.engine.model.network
+    gate, reached, frames = threading.Event(), threading.Event(), []
+    encode, job = network.encode_query, bench.runs.plan(session, MemoryConfig(), None, "")
+
+    def held(frame):
+        frames.append(frame)
+        if len(frames) == 3:
+            reached.set()
+            frames.append("closed in time" if gate.wait(20) else "waited for")
+        return encode(frame)
+
+    monkeypatch.setattr(network, "encode_query", held)
+    steps = bench.runs._steps(session, job)
+    next(steps)
+    assert reached.wait(20)
+    steps.close()
+    gate.set()
+    wait_for(lambda: len(frames) > 3)
+    assert frames[3] == "closed in time"

@@ -14,7 +14,7 @@ from conftest import colour_model
 from pages import FRAMES, Bench, notice, write_clip
 from PIL import Image
 
-from demo import engine
+from demo import tracking
 from stm_core import output
 from stm_core.cli import main
 from stm_core.errors import StmError
@@ -53,7 +53,7 @@ def whole_masks(folder: Path) -> list[int]:
 
 
 def test_gpu_memory_running_out_on_the_page_begins_again_smaller_and_says_so(bench, session, monkeypatch):
-    sizes, real = [], engine.propagate
+    sizes, real = [], tracking.propagate
 
     def propagate(*arguments, size=None, **options):
         sizes.append(size)
@@ -62,8 +62,8 @@ def test_gpu_memory_running_out_on_the_page_begins_again_smaller_and_says_so(ben
                 raise torch.OutOfMemoryError("CUDA out of memory")
             yield result
 
-    monkeypatch.setattr(engine, "propagate", propagate)
-    monkeypatch.setattr(engine, "SMALLEST", 16)
+    monkeypatch.setattr(tracking, "propagate", propagate)
+    monkeypatch.setattr(tracking, "SMALLEST", 16)
     views = bench.tracked(session)
     assert sizes[-2:] == [None, 48]  # before them: the calibration
     assert any("GPU ran out of memory" in notice(view) for view in views)
@@ -77,7 +77,7 @@ def test_gpu_memory_that_never_suffices_is_told_and_the_page_goes_on(bench, sess
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "propagate", propagate)
+        patch.setattr(tracking, "propagate", propagate)
         *_, last = bench.tracked(session)
     assert "smaller processing size" in notice(last) and not session.running
     bench.tracked(session)
@@ -93,11 +93,15 @@ def test_a_full_disk_ends_the_run_in_words_and_keeps_the_masks(bench, session, m
         whole(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "write_whole", write_whole)
+        patch.setattr(tracking, "write_whole", write_whole)
         *_, last = bench.tracked(session)
     assert "disk is full or failing" in notice(last) and not session.running
     assert str(bench.limits.root) not in notice(last)
-    assert whole_masks(Path(session.clip.folder) / "masks")[:9] == list(range(9))
+    written = whole_masks(Path(session.clip.folder) / "masks")
+    assert written[:9] == list(range(9)) and sorted(session.records) == written
+    for kind in ("palette", "overlay", "everything", "report"):
+        *_, last = bench.runs.download(session, kind)
+        assert not notice(last) and Path(last["file"]).stat().st_size > 100, kind
     bench.tracked(session)
     assert sorted(session.records) == list(range(FRAMES))
 
