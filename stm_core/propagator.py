@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -50,9 +51,12 @@ class Propagator:
         prompt: what is given for this frame, if anything; its `frame` is not looked at.
         Raises PromptError, MaskError, LimitError, VideoError.
         """
+        with self._unless_refused():
+            return self._step(index, image, listed(prompt))
+
+    def _step(self, index: int, image: np.ndarray, prompts: Sequence[Prompt]) -> FrameResult:
         begin = time.perf_counter()
         self._check(index, image)
-        prompts = listed(prompt)
         if not prompts and not self.bank.frames:
             raise PromptError(
                 f"nothing is known at frame {index}; give a mask or a click on it, or on one before"
@@ -83,11 +87,12 @@ class Propagator:
     def remember(self, reference: Reference) -> None:
         """Pin another frame of the clip whose mask is known.  Raises MaskError, LimitError, VideoError."""
         prompt = Prompt.from_mask(reference.labels)
-        self._check(reference.index, reference.frame)
-        frame, query = self._encoded(reference.frame)
-        nothing = frame.new_zeros(0, *self._processed)
-        _, masks = self._prompted(prompt, reference.frame, nothing, nothing)
-        self._remember(reference.index, frame, masks, query, [0] * len(self.objects), set(prompt.objects))
+        with self._unless_refused():
+            self._check(reference.index, reference.frame)
+            frame, query = self._encoded(reference.frame)
+            nothing = frame.new_zeros(0, *self._processed)
+            _, masks = self._prompted(prompt, reference.frame, nothing, nothing)
+            self._remember(reference.index, frame, masks, query, [0] * len(self.objects), set(prompt.objects))
 
     @torch.inference_mode()
     def look(self, image: np.ndarray, x: float, y: float) -> dict[int, np.ndarray]:
@@ -112,6 +117,16 @@ class Propagator:
         """Free the memory bank."""
         self.bank.clear()
         self.objects, self._shape = (), None
+
+    @contextmanager
+    def _unless_refused(self) -> Iterator[None]:
+        """What is refused inside changes nothing: the next frame goes on as if it had not been asked for."""
+        before = self.objects, self._shape
+        try:
+            yield
+        except StmError:
+            self.objects, self._shape = before
+            raise
 
     @property
     def _processed(self) -> tuple[int, int]:
@@ -149,17 +164,7 @@ class Propagator:
         self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits and masks (N, H', W') after a prompt; objects that it does not speak for give way to it."""
-        before = self.objects
         self.objects += tuple(i for i in prompt.objects if i not in self.objects)
-        try:
-            return self._follow(prompt, image, logits, masks)
-        except StmError:
-            self.objects = before  # a refused prompt changes nothing
-            raise
-
-    def _follow(
-        self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
-    ) -> tuple[Tensor, Tensor]:
         if len(self.objects) > MAX_OBJECTS:
             raise LimitError(f"{len(self.objects)} objects are prompted; mark at most {MAX_OBJECTS}")
         logits, masks = self._grown(logits, -LOGIT_LIMIT), self._grown(masks, 0)

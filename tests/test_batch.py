@@ -50,6 +50,14 @@ def test_lines_become_jobs_with_paths_from_the_list(tmp_path):
     assert jobs[0].command[-2:] == ["--out", str(tmp_path / "out" / "a")]
 
 
+def test_no_line_writes_outside_the_folder_of_results(tmp_path):
+    lines = "frames/.. --click 1,1\n.. --click 1,1\n/ --click 1,1\n"
+    jobs = batch.read_list(write_list(tmp_path, lines), tmp_path / "out")
+    assert [Path(job.out).parent for job in jobs] == [tmp_path / "out"] * 3
+    assert [Path(job.out).name for job in jobs] == [job.name for job in jobs]
+    assert jobs[0].name == tmp_path.name
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -144,9 +144,11 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         ([*CLIP_AND_MASK, "--out", "o", "--max-frames", "3"], "limit"),
         (["evaluate", ".", "--year", "2017", "--set", "val", "--out", "o"], "DAVIS"),
         (["evaluate", ".", "--year", "2018", "--set", "val", "--out", "o"], "2018"),
+        (["evaluate", ".", "--sequences", ","], "got nothing"),
         (["bench", "--size", "480"], "HEIGHTxWIDTH"),
         (["bench", "--weights", "random:huge", "--frames", "4"], "huge"),
         (["bench", "--json", "none/figures.json"], "none"),
+        (["bench", "--weights", "random:compact-tiny", "--size", "16x16", "--json", "."], "is a folder"),
         (["bench", "--profile", "--size", "48x80,64x64"], "one case"),
         ([*CLIP_AND_MASK, "--out", "o", "--weights", "paper:"], "paper:PATH"),
         (["batch", "none.txt", "--out", "o"], "none.txt"),
@@ -203,6 +205,14 @@ def test_limits_can_be_set_and_lifted():
     assert (
         limits.max_frames is None and limits.max_seconds == 9 and limits.max_bytes == VideoLimits().max_bytes
     )
+
+
+def test_limits_lifted_for_the_clip_are_lifted_for_its_mask(run, tmp_path):
+    Image.new("1", (4100, 2304), 1).save(tmp_path / "large.png")  # of more pixels than are allowed unasked
+    code, _, err = run(
+        "segment", "clip.mp4", "--mask", tmp_path / "large.png", "--out", tmp_path / "o", "--max-pixels", 0
+    )
+    assert code == 2 and is_one_line(err) and "4100x2304, the upright frame is 64x48" in err
 
 
 def test_evaluate_prints_and_writes_scores(run, tmp_path):

@@ -113,6 +113,24 @@ def test_mistakes_are_told(davis, tmp_path):
         find_sequences(davis, 2017, "val")
 
 
+def test_a_run_that_fails_leaves_the_scores_of_what_it_finished_and_no_older_ones(davis, answers, tmp_path):
+    sequences, out = find_sequences(davis, 2017, "val"), tmp_path / "out"
+
+    def fails(at):
+        left = iter(range(at))
+        answers(lambda t, first: labels_at(t) if next(left, None) is not None else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            evaluate(None, sequences, out, year=2017)
+
+    answers(lambda t, first: labels_at(t))
+    evaluate(None, sequences, out, year=2017)
+    fails(at=8)  # in the second sequence
+    scores = json.loads((out / "scores.json").read_text())
+    assert list(scores["sequences"]) == ["cow"] and scores["J&F"] == 1.0
+    fails(at=2)
+    assert not (out / "scores.json").exists()
+
+
 def test_a_missing_prediction_is_an_error(davis, tmp_path):
     sequence = find_sequences(davis, 2017, "val", ["cow"])[0]
     assert isinstance(sequence, Sequence)

@@ -114,6 +114,12 @@ def test_mac_leftovers_in_a_zip_are_passed_over(tmp_path):
     assert [clips.number_of(f) for f in read_video(path)] == [3]
 
 
+def test_names_of_thousands_of_digits_are_read_in_the_order_of_their_numbers(tmp_path):
+    numbers = ["9" * 4999 + "0", "1" * 5000, "2" + "0" * 4998, "0" * 4999 + "7"]
+    path = make_zip(tmp_path / "c.zip", {f"{name}.png": picture(n) for n, name in enumerate(numbers)})
+    assert [clips.number_of(f) for f in read_video(path)] == [3, 2, 1, 0]
+
+
 def test_frames_of_two_sizes_are_refused(tmp_path):
     folder = clips.write_folder(tmp_path / "frames", 3)
     Image.fromarray(clips.frame(1, (50, 60))).save(folder / "00001.png")

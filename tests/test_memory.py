@@ -216,6 +216,18 @@ def test_a_frame_that_knows_no_object_is_not_written():
     assert bank.frames == [0, 2]
 
 
+@pytest.mark.parametrize("present", [(), (True,), (True, False, True)])
+def test_a_frame_said_to_know_another_number_of_objects_is_a_mistake(present):
+    bank, fresh = run(bank_of(), 3, objects=2), bank_of()
+    for one in (bank, fresh):
+        frames, nbytes = one.frames, one.allocated_bytes
+        with pytest.raises(ValueError, match="2"):
+            one.write(3, *entry(3, 2), present=present)
+        assert (one.frames, one.allocated_bytes) == (frames, nbytes)
+    fresh.write(0, *entry(0), pinned=True)  # of one object: nothing was laid out
+    assert bank.known == (True, True)
+
+
 def test_clear_frees_everything_and_another_size_may_follow():
     bank = run(bank_of(), 7, objects=3)
     bank.clear()

@@ -179,6 +179,19 @@ def test_bad_masks_are_refused_in_words(predicted, truth, word):
     assert isinstance(caught.value, StmError) and "\n" not in str(caught.value)
 
 
+def test_an_error_of_the_caller_s_own_iterator_is_not_taken_for_a_bad_mask():
+    mine, mask = ValueError("the disk"), square().astype(np.uint8)
+
+    def breaks():
+        yield mask
+        raise mine
+
+    for pair in ((breaks(), [mask] * 2), ([mask] * 2, breaks())):
+        with pytest.raises(ValueError) as caught:
+            evaluate_masks(*pair)
+        assert caught.value is mine
+
+
 def test_a_frame_of_480p_is_scored_quickly():
     truth = square(100, 200, 250, (480, 854)).astype(np.uint8)
     predicted = np.roll(truth, 5, axis=1)

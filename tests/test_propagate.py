@@ -301,3 +301,23 @@ def test_mistakes_are_told_in_one_sentence(colour, frames, prompt, options, erro
 def test_the_first_frame_of_an_engine_needs_a_prompt(colour):
     with pytest.raises(PromptError, match="nothing is known at frame 3"):
         Propagator(colour).step(3, FRAME)
+
+
+@pytest.mark.parametrize(
+    "refused, options",
+    [
+        (Prompt.from_mask(2 * MASK[:-1]), {}),
+        (Prompt.from_clicks([(96, 3, 1, 2)]), {}),
+        ([Prompt.from_clicks([(5, 40, 1, 3)]), Prompt.from_mask(2 * MASK[:-1])], {}),
+        (Prompt.from_clicks([(5, 40, 1, 2)]), {"budget_bytes": 8000}),
+    ],
+    ids=["mask", "click", "second of two", "budget"],
+)
+def test_a_refused_prompt_changes_nothing(colour, refused, options):
+    clip = squares(3)
+    engine = Propagator(colour, memory=MemoryConfig(**options))
+    engine.step(0, clip[0][0], Prompt.from_mask(clip[0][1]))
+    with pytest.raises((LimitError, MaskError, PromptError)):
+        engine.step(1, clip[1][0], refused)
+    results = check([engine.step(t, clip[t][0]) for t in (1, 2)], clip, start=1)
+    assert [result.objects for result in results] == [(1,), (1,)]

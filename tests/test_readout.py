@@ -1,5 +1,8 @@
+import itertools
+
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stm_core.readout import CHUNK_BYTES, chunk_rows, maps, read, read_peak_bytes, rows
@@ -78,6 +81,16 @@ def test_frames_that_do_not_know_an_object_are_left_out_of_its_softmax(shared, o
         torch.testing.assert_close(result.usage, expected / 2)
 
 
+def test_half_precision_reads_hidden_frames_as_float32_does():
+    keys, values, query = some()
+    present = torch.tensor([[[True, True, True], [True, False, True]]])
+    values = hidden(values, present)
+    expected = read([keys], [values], query, scale=1.0, present=present)
+    result = read([keys.half()], [values.half()], query.half(), scale=1.0, present=present)
+    torch.testing.assert_close(result.value.float(), expected.value, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(result.usage, expected.usage, atol=1e-2, rtol=1e-2)
+
+
 def test_an_object_present_nowhere_reads_zeros_and_uses_nothing():
     keys, values, query = some()
     present = torch.tensor([[[True, False, False], [False, False, False]]])
@@ -152,6 +165,29 @@ class Peak(TorchDispatchMode):
         self.alive[storage.data_ptr()] = storage.nbytes()
         self.peak = max(self.peak, sum(self.alive.values()))
         weakref.finalize(storage, self.alive.pop, storage.data_ptr(), None)
+
+
+def most_allocated(action):
+    """Bytes alive at once while action runs, those inside kernels too."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as measured:
+        result = action()
+    events = measured.profiler.kineto_results.events()
+    del result
+    return max(itertools.accumulate(event.nbytes() for event in events if event.name() == "[memory]"))
+
+
+@pytest.mark.parametrize("frames, objects", [(8, 3), (2, 3), (2, 20)])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_hiding_frames_from_objects_costs_no_more_than_the_closed_form_even_inside_kernels(
+    dtype, frames, objects
+):
+    sizes = {"batch": 1, "frames": frames, "positions": 300, "objects": objects}
+    keys, values, query = (one.to(dtype) for one in some(**sizes, key=64, value=128, queries=300))
+    present = torch.ones(1, objects, frames, dtype=torch.bool)
+    present[0, 1, 0] = False
+    values = hidden(values, present)
+    measured = most_allocated(lambda: read([keys], [values], query, scale=0.1, present=present))
+    assert 0 < measured <= read_peak_bytes(**sizes, channels=(64, 128), itemsize=keys.element_size())
 
 
 @pytest.mark.parametrize(

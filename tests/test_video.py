@@ -2,6 +2,7 @@
 
 import threading
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import clips
@@ -280,3 +281,23 @@ def test_webp_is_read_backwards_in_windows(tmp_path, monkeypatch):
 
 def test_no_limit_is_possible(every):
     assert probe(every["mp4"], VideoLimits(None, None, None, None)).frames == 20
+
+
+def test_a_turned_webp_is_as_large_as_its_frames(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    images = [Image.fromarray(np.ascontiguousarray(np.rot90(clips.frame(n)))) for n in range(3)]
+    path = tmp_path / "phone.webp"
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100, quality=90, exif=exif)
+    info = probe(path)
+    assert (info.height, info.width) == clips.SIZE
+    frames = list(read_video(path))
+    assert [frame.shape for frame in frames] == [(*clips.SIZE, 3)] * 3 and all(map(clips.is_upright, frames))
+
+
+def test_a_clip_answers_to_the_path_by_which_it_was_asked(tmp_path, monkeypatch):
+    path = clips.write(tmp_path / "clip.mp4", frames=3)
+    monkeypatch.chdir(tmp_path)
+    for name in ("clip.mp4", path, "./../" + tmp_path.name + "/clip.mp4"):
+        for count in (False, True):
+            assert probe(name, count=count).path == Path(name)
