@@ -112,7 +112,11 @@ def _read_itself(
         key, value = network.encode_memory(frame, pad(masks), query, maps)
         values = readout.rows(value).transpose(0, 1)[None, None]  # (1, 1, P, n, Cv)
         result = readout.read(
-            [readout.rows(key)[:, None]], [values], readout.rows(query.key), scale=network.scale
+            [readout.rows(key)[:, None]],
+            [values],
+            readout.rows(query.key),
+            scale=network.scale,
+            margin=network.margin,
         )
         read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
         logits = unpad(network.decode(read, query), *processed_size(*shape, size)).float()

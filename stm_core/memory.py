@@ -44,10 +44,13 @@ class MemoryBank:
     """Keys and values of the frames that a strategy keeps.
 
     scale: affinity = scale * key . query.  shared_keys: one key for all objects of a frame, or one for each.
+    margin: as in `readout.read`.
     """
 
-    def __init__(self, config: MemoryConfig, *, scale: float, shared_keys: bool = True):
-        self.config, self.scale, self.shared_keys = config, scale, shared_keys
+    def __init__(
+        self, config: MemoryConfig, *, scale: float, shared_keys: bool = True, margin: float | None = None
+    ):
+        self.config, self.scale, self.shared_keys, self.margin = config, scale, shared_keys, margin
         self.clear()
 
     def clear(self) -> None:
@@ -113,6 +116,7 @@ class MemoryBank:
             readout.rows(query_key),
             scale=self.scale,
             top_k=self.config.top_k,
+            margin=self.margin,
             present=self._presence(),
             chunk_bytes=chunk_bytes(self.config, query_key.device.type),
         )
@@ -129,7 +133,8 @@ class MemoryBank:
             raise PromptError("the memory is empty; give a mask or a click on a frame first")
         keys = [keys for keys, _ in self._storage.held()]
         query = query_key[:, :, row, column].unsqueeze(1)
-        weights = readout.where(keys, query, scale=self.scale, top_k=self.config.top_k)
+        options = {"scale": self.scale, "top_k": self.config.top_k, "margin": self.margin}
+        weights = readout.where(keys, query, **options)
         maps = weights.unflatten(-1, tuple(query_key.shape[-2:]))
         return {frame.t: maps[i] for i, frame in enumerate(self._frames)}
 

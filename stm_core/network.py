@@ -41,7 +41,8 @@ class Network(nn.Module):
     shared_keys: one key per frame serves all objects (compact), or one per object (paper).
     takes_clicks: `encode_memory` accepts click maps.  click_side: most of the short side at which a clicked
     frame is seen.  click_passes: reads of a clicked frame, each with the mask of the one before.
-    scale: affinity = scale * key . query.
+    scale: affinity = scale * key . query.  margin: what lies further below the best match is not read (None:
+    everything is).
     """
 
     key_channels: int
@@ -52,6 +53,7 @@ class Network(nn.Module):
     click_side: int | None = None
     click_passes: int = 1
     scale: float
+    margin: float | None = None
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """Features of frame (1, 3, H, W), RGB in [0, 1], H and W multiples of 16."""

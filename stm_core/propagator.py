@@ -39,7 +39,9 @@ class Propagator:
         expect("memory", memory, MemoryConfig, "make it with MemoryConfig(...)")
         network = model.network
         self.model, self.size = model, size
-        self.bank = MemoryBank(memory, scale=network.scale, shared_keys=network.shared_keys)
+        self.bank = MemoryBank(
+            memory, scale=network.scale, shared_keys=network.shared_keys, margin=network.margin
+        )
         self.objects: tuple[int, ...] = ()
         self._shape: tuple[int, int] | None = None
 

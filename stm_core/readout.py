@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}  # affinity held at once
@@ -45,6 +46,7 @@ def read(
     *,
     scale: float,
     top_k: int | None = None,
+    margin: float | None = None,
     present: Tensor | None = None,
     chunk_bytes: int | None = None,
 ) -> Readout:
@@ -53,6 +55,7 @@ def read(
     keys: blocks (B, Si, P, Ck) of stored frames, S in all.  values: blocks (B, Si, P, N, Cv), same frames.
     query: (B, Q, Ck), or (1, Q, Ck) for all.  scale: affinity = scale * key . query.
     top_k: only the k best stored positions count for each query (None or k >= all: every one).
+    margin: only positions count whose affinity is at most this much below the best one's (None: every one).
     present: (B, N, S) bool on the CPU, which stored frames know an object; the others are left out of that
     object's softmax, and an object present nowhere reads zeros.  Values that it hides must be zeros.
     chunk_bytes: most affinity held at once, by default that of the device.
@@ -70,15 +73,24 @@ def read(
     parts, usage = [], torch.zeros(frames, device=query.device)
     for chunk in (query * scale).split(step, dim=1):
         chunk = chunk.expand(batch, -1, -1)
-        result = None if known is None else _read_once(chunk, flat_keys, values, known)
-        part, mass = result or _read_runs(chunk, flat_keys, values, runs, positions, top_k)
+        if known is None:
+            part, mass = _read_runs(chunk, flat_keys, values, runs, positions, top_k, margin)
+        else:
+            part, mass = _read_once(chunk, flat_keys, values, runs, known, margin)
         parts.append(part)
         usage += mass
     value = _joined(parts, dim=1).unflatten(2, (objects, channels)).transpose(1, 2)
     return Readout(value, usage / usage.sum().clamp(min=1e-12))
 
 
-def where(keys: Sequence[Tensor], query: Tensor, *, scale: float, top_k: int | None = None) -> Tensor:
+def where(
+    keys: Sequence[Tensor],
+    query: Tensor,
+    *,
+    scale: float,
+    top_k: int | None = None,
+    margin: float | None = None,
+) -> Tensor:
     """Where one position looks: its weights (S, P) over all stored positions, float32, sum 1.
 
     keys: blocks (B, Si, P, Ck), as in `read`; the mean over B counts.  query: (1, 1, Ck).
@@ -86,25 +98,34 @@ def where(keys: Sequence[Tensor], query: Tensor, *, scale: float, top_k: int | N
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]
     positions = keys[0].shape[2]
     scores = _joined([_matmul((query * scale).expand(len(block), -1, -1), block) for block in flat_keys])
-    return _weights(scores.float(), None, positions, top_k).mean(0)[0].unflatten(-1, (-1, positions))
+    return _weights(scores.float(), None, positions, top_k, margin).mean(0)[0].unflatten(-1, (-1, positions))
 
 
 def _read_once(
-    query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], known: Tensor
-) -> tuple[Tensor, Tensor] | None:
+    query: Tensor,
+    flat_keys: list[Tensor],
+    values: Sequence[Tensor],
+    runs: list,
+    known: Tensor,
+    margin: float | None,
+) -> tuple[Tensor, Tensor]:
     """What `_read_runs` returns for one batch, from one softmax for all objects: known is (N, S).
 
     What an object sees of all weights, divided by their mass at the frames that know it, is its own softmax:
-    the values of the other frames are zeros.  None where that mass is too small to divide by.
+    the values of the other frames are zeros.  (A margin counts from the best of all frames, then.)  Where
+    that mass is too small to divide by, the run of each object is read.
     """
-    weights = _joined([_matmul(query, block) for block in flat_keys]).softmax(-1)
+    scores = _joined([_matmul(query, block) for block in flat_keys])
+    positions = scores.shape[-1] // known.shape[1]
+    weights = _weights(scores, None, positions, None, margin)
+    del scores
     exact = torch.promote_types(weights.dtype, torch.float32)
     frames = weights[0].chunk(known.shape[1], -1)  # one by one: a sum in another type copies first
     mass = torch.stack([frame.sum(-1, dtype=exact) for frame in frames], -1)  # (q, S)
     own = torch.where(known.any(1), mass @ known.T.to(exact), 1.0)  # (q, N)
     numbers = torch.finfo(weights.dtype)
-    if own.min() < numbers.tiny * weights.shape[-1] / numbers.eps:  # weights have vanished
-        return None
+    vanished = (own < numbers.tiny * weights.shape[-1] / numbers.eps).any(1)  # (q,)
+    own, mass = own.masked_fill(vanished[:, None], 1.0), mass.masked_fill(vanished[:, None], 0.0)
     part = _weighted(weights, [_columns(block, 0, len(known)) for block in values])
     del weights, frames
     value, channels = torch.empty_like(part), part.shape[-1] // len(known)
@@ -112,6 +133,11 @@ def _read_once(
         its = slice(n * channels, (n + 1) * channels)
         value[..., its] = part[..., its] / own[:, n, None]
     share = (mass.detach() * ((1 / own.detach()) @ known.to(exact))).sum(0)
+    if vanished.any():
+        value[:, vanished], more = _read_runs(
+            query[:, vanished], flat_keys, values, runs, positions, None, margin
+        )
+        share = share + more
     return value, share
 
 
@@ -122,6 +148,7 @@ def _read_runs(
     runs: list,
     positions: int,
     top_k: int | None,
+    margin: float | None,
 ) -> tuple[Tensor, Tensor]:
     """Values (B, q, N*Cv) for queries (B, q, Ck), and the softmax mass (S,) of each stored frame.
 
@@ -130,7 +157,7 @@ def _read_runs(
     parts, mass = [], 0
     for first, last, known, anywhere in runs:
         scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)
-        weights = _weights(scores, known, positions, top_k)
+        weights = _weights(scores, known, positions, top_k, margin)
         part = _weighted(weights, [_columns(block, first, last) for block in values])
         share = weights.detach().unflatten(-1, (-1, positions)).sum(-1).sum((0, 1), dtype=torch.float32)
         if anywhere is not None:
@@ -200,16 +227,20 @@ def _runs(present: Tensor | None, objects: int, device: torch.device) -> list[tu
     return runs
 
 
-def _weights(scores: Tensor, known: Tensor | None, positions: int, top_k: int | None) -> Tensor:
+def _weights(
+    scores: Tensor, known: Tensor | None, positions: int, top_k: int | None, margin: float | None
+) -> Tensor:
     """Softmax over memory, not over query: (B, q, M); zero at frames that are not known, (B, S) bool.
 
-    Writes into `scores` where frames are hidden.
+    Writes into `scores` where frames are hidden or a margin leaves positions out.
     """
     if known is not None:
         scores.masked_fill_(~known.repeat_interleave(positions, 1).unsqueeze(1), float("-inf"))
     if top_k is not None and top_k < scores.shape[-1]:
         best, where = scores.topk(top_k, dim=-1, sorted=False)
         return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))
+    if margin is not None:
+        F.threshold_(scores.sub_(scores.detach().amax(-1, keepdim=True)), -margin, float("-inf"))
     return scores.softmax(-1)
 
 

@@ -57,13 +57,29 @@ def test_top_1_returns_the_value_of_the_best_match():
     torch.testing.assert_close(result.value[0, 0], values.flatten(1, 2)[0, best, 0])
 
 
+def test_a_margin_of_nothing_reads_the_best_match_and_a_wide_one_everything():
+    keys, values, query = some(objects=1)
+    best = read([keys], [values], query, scale=1.0, top_k=1)
+    torch.testing.assert_close(read([keys], [values], query, scale=1.0, margin=1e-6).value, best.value)
+    full = read([keys], [values], query, scale=1.0)
+    torch.testing.assert_close(read([keys], [values], query, scale=1.0, margin=1e3).value, full.value)
+
+
+def test_a_margin_leaves_out_what_lies_further_below_the_best():
+    keys, values, query = some(objects=2)
+    affinity = query @ keys.flatten(1, 2).transpose(1, 2)
+    affinity[affinity < affinity.amax(-1, keepdim=True) - 0.7] = float("-inf")
+    expected = torch.einsum("bqm,bmnc->bnqc", affinity.softmax(-1), values.flatten(1, 2))
+    torch.testing.assert_close(read([keys], [values], query, scale=1.0, margin=0.7).value, expected)
+
+
 def hidden(values, present):
     """Values (B, S, P, N, Cv) with zeros where present (B, N, S) hides them."""
     return values * present.transpose(1, 2)[:, :, None, :, None]
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("options", [{}, {"top_k": 4}, {"chunk_bytes": 1}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"top_k": 4}, {"margin": 1e4}, {"chunk_bytes": 1}], ids=str)
 @pytest.mark.parametrize("scale", [1.0, 1e4], ids=["mild", "where weights vanish"])
 def test_frames_that_do_not_know_an_object_are_left_out_of_its_softmax(shared, options, scale):
     keys, values, query = some(batch=1 if shared else 2, objects=2 if shared else 1)
@@ -89,6 +105,19 @@ def test_half_precision_reads_hidden_frames_as_float32_does():
     result = read([keys.half()], [values.half()], query.half(), scale=1.0, present=present)
     torch.testing.assert_close(result.value.float(), expected.value, atol=1e-2, rtol=1e-2)
     torch.testing.assert_close(result.usage, expected.usage, atol=1e-2, rtol=1e-2)
+
+
+def test_an_object_without_a_position_inside_the_margin_is_read_by_its_own_best():
+    keys, values, query = some(queries=40)
+    present = torch.tensor([[[True, True, True], [True, False, True]]])
+    values = hidden(values, present)
+    result = read([keys], [values], query, scale=9.0, margin=0.5, present=present)
+    alone = read([keys[:, [0, 2]]], [values[:, [0, 2]]], query, scale=9.0, margin=0.5)
+    best = (query @ keys.flatten(1, 2).transpose(1, 2)).argmax(-1)[0] // 5
+    elsewhere = best == 1  # their best match lies in the frame that does not know the object
+    assert elsewhere.any()
+    assert result.value.isfinite().all() and (result.value[0, 1].abs().sum(-1) > 0).all()
+    torch.testing.assert_close(result.value[0, 1, ~elsewhere], alone.value[0, 1, ~elsewhere])
 
 
 def test_an_object_present_nowhere_reads_zeros_and_uses_nothing():
@@ -123,6 +152,7 @@ def test_gradients_are_right():
 
     assert torch.autograd.gradcheck(value, inputs, fast_mode=True)
     assert torch.autograd.gradcheck(lambda *three: value(*three, top_k=3), inputs, fast_mode=True)
+    assert torch.autograd.gradcheck(lambda *three: value(*three, margin=0.5), inputs, fast_mode=True)
     present = torch.tensor([[[True, True, True], [True, False, True]]])
 
     def partly(keys, values, query):
