@@ -38,7 +38,11 @@ def open_picture(data, name: str, limits: VideoLimits, formats: tuple[str, ...] 
         raise VideoError(
             f"{name!r} is not a picture that can be read; expected {', '.join(formats)}"
         ) from error
-    limits.check_pixels(*image.size, repr(name))
+    try:
+        limits.check_pixels(*image.size, repr(name))
+    except LimitError:
+        image.close()
+        raise
     return image
 
 

@@ -159,3 +159,18 @@ def test_files_outside_the_visitors_folders_are_not_served(page):
 
     for path in (Path(__file__).parent.parent / "app.py", "/etc/passwd"):
         assert httpx.get(f"{page.url}/gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_a_refused_call_leaves_no_files(client, clip, page):
+    def folders():
+        return {path for path in page.limits.root.glob("*") if (path / "clip1").exists()}
+
+    before = folders()
+    video = handle_file(clip[0])
+    refused = ({"clicks": [[0, 999, 8, 1, 1]]}, {"clicks": [[0, 8, 8, 1, n] for n in range(1, 12)]})
+    for values in refused:
+        with pytest.raises(AppError):
+            client.predict(video=video, **values, api_name="/segment")
+    with pytest.raises(AppError, match="objects"):
+        client.predict(video=video, clicks=[[8, 8, 1, n] for n in range(1, 12)], api_name="/click")
+    assert folders() == before
