@@ -18,6 +18,7 @@ from demo.runs import Runs
 from demo.wiring import Wiring
 
 HERE = Path(__file__).parent
+STATE_SECONDS = 24 * 3600
 EXAMPLES = HERE.parent / "assets" / "examples"
 
 
@@ -34,7 +35,8 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
         fill_width=True,
         delete_cache=(period(limits.lifetime_minutes), 60 * limits.lifetime_minutes),
     ) as page:
-        session = gr.State()  # its files go when the tab closes (wiring) or by their last use (sweep)
+        # files go when the tab closes (wiring) or by their last use (sweep); Gradio counts from the arrival
+        session = gr.State(time_to_live=STATE_SECONDS)
         parts = layout.place(limits, examples.gallery(guard, examples_folder, limits.root))
         wiring = Wiring(page, session, parts, handlers=handlers, marking=marking, runs=runs)
         wiring.connect()

@@ -162,7 +162,8 @@ class Wiring:
         return session
 
     def _arrive(self, request: gr.Request):
-        session = self.handlers.arrive()
+        session = self.handlers.arrive()  # sweeps
+        self.visitors = {key: one for key, one in self.visitors.items() if Path(one.folder).is_dir()}
         self.visitors[request.session_hash] = session
         return session
 
