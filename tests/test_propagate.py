@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import colour_model, squares
 
-from stm_core import FrameResult, MemoryConfig, Prompt, Propagator, Reference, propagate
+from stm_core import FrameResult, MemoryConfig, Prompt, Reference, propagate
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, VideoError
 
 MASK = squares(1)[0][1]
@@ -240,25 +240,6 @@ def test_an_error_of_the_source_arrives_after_the_frames_before_it(colour):
     assert len(results) == 2
 
 
-@pytest.mark.parametrize("size, shared", [(None, True), (None, False), (32, True)])
-def test_a_pixel_looks_where_its_likeness_is_stored(size, shared):
-    clip = squares(8, objects=2)
-    engine = Propagator(colour_model(shared), size=size)
-    for t in range(7):
-        engine.step(t, clip[t][0], Prompt.from_mask(clip[0][1]) if t == 0 else ())
-    frame, labels = clip[7]
-    y, x = np.argwhere(labels == 2).mean(0)
-    found = engine.look(frame, x, y)
-    assert list(found) == engine.bank.frames
-    assert sum(weights.sum() for weights in found.values()) == pytest.approx(1, abs=1e-3)
-    for t, weights in found.items():
-        assert weights.shape == labels.shape
-        if size is None:  # else two squares share a cell
-            assert weights[clip[t][1] == 2].sum() == pytest.approx(1 / 3, abs=1e-3)
-    with pytest.raises(PromptError, match="outside"):
-        engine.look(frame, 96, 0)
-
-
 def test_inference_mode_does_not_leak_to_the_caller(colour):
     clip = squares(3)
     for _ in propagate(colour, frames_of(clip), Prompt.from_mask(clip[0][1])):
@@ -296,28 +277,3 @@ def test_mistakes_are_told_in_one_sentence(colour, frames, prompt, options, erro
     with pytest.raises(error, match=words) as refused:
         list(propagate(colour, frames, prompt, **options))
     assert "\n" not in str(refused.value)
-
-
-def test_the_first_frame_of_an_engine_needs_a_prompt(colour):
-    with pytest.raises(PromptError, match="nothing is known at frame 3"):
-        Propagator(colour).step(3, FRAME)
-
-
-@pytest.mark.parametrize(
-    "refused, options",
-    [
-        (Prompt.from_mask(2 * MASK[:-1]), {}),
-        (Prompt.from_clicks([(96, 3, 1, 2)]), {}),
-        ([Prompt.from_clicks([(5, 40, 1, 3)]), Prompt.from_mask(2 * MASK[:-1])], {}),
-        (Prompt.from_clicks([(5, 40, 1, 2)]), {"budget_bytes": 8000}),
-    ],
-    ids=["mask", "click", "second of two", "budget"],
-)
-def test_a_refused_prompt_changes_nothing(colour, refused, options):
-    clip = squares(3)
-    engine = Propagator(colour, memory=MemoryConfig(**options))
-    engine.step(0, clip[0][0], Prompt.from_mask(clip[0][1]))
-    with pytest.raises((LimitError, MaskError, PromptError)):
-        engine.step(1, clip[1][0], refused)
-    results = check([engine.step(t, clip[t][0]) for t in (1, 2)], clip, start=1)
-    assert [result.objects for result in results] == [(1,), (1,)]

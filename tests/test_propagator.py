@@ -1,0 +1,64 @@
+"""The engine itself: frames one by one, prompts that are refused, where a pixel looks."""
+
+import numpy as np
+import pytest
+from conftest import colour_model, squares
+
+from stm_core import MemoryConfig, Prompt, Propagator
+from stm_core.errors import LimitError, MaskError, PromptError
+
+MASK = squares(1)[0][1]
+FRAME = squares(1)[0][0]
+
+
+def check(results, clip, start=0, step=1):
+    """Every result is the true labels of its frame."""
+    results = list(results)
+    for n, result in enumerate(results):
+        assert result.index == start + step * n
+        np.testing.assert_array_equal(result.labels, clip[result.index][1])
+    return results
+
+
+@pytest.mark.parametrize("size, shared", [(None, True), (None, False), (32, True)])
+def test_a_pixel_looks_where_its_likeness_is_stored(size, shared):
+    clip = squares(8, objects=2)
+    engine = Propagator(colour_model(shared), size=size)
+    for t in range(7):
+        engine.step(t, clip[t][0], Prompt.from_mask(clip[0][1]) if t == 0 else ())
+    frame, labels = clip[7]
+    y, x = np.argwhere(labels == 2).mean(0)
+    found = engine.look(frame, x, y)
+    assert list(found) == engine.bank.frames
+    assert sum(weights.sum() for weights in found.values()) == pytest.approx(1, abs=1e-3)
+    for t, weights in found.items():
+        assert weights.shape == labels.shape
+        if size is None:  # else two squares share a cell
+            assert weights[clip[t][1] == 2].sum() == pytest.approx(1 / 3, abs=1e-3)
+    with pytest.raises(PromptError, match="outside"):
+        engine.look(frame, 96, 0)
+
+
+def test_the_first_frame_of_an_engine_needs_a_prompt(colour):
+    with pytest.raises(PromptError, match="nothing is known at frame 3"):
+        Propagator(colour).step(3, FRAME)
+
+
+@pytest.mark.parametrize(
+    "refused, options",
+    [
+        (Prompt.from_mask(2 * MASK[:-1]), {}),
+        (Prompt.from_clicks([(96, 3, 1, 2)]), {}),
+        ([Prompt.from_clicks([(5, 40, 1, 3)]), Prompt.from_mask(2 * MASK[:-1])], {}),
+        (Prompt.from_clicks([(5, 40, 1, 2)]), {"budget_bytes": 8000}),
+    ],
+    ids=["mask", "click", "second of two", "budget"],
+)
+def test_a_refused_prompt_changes_nothing(colour, refused, options):
+    clip = squares(3)
+    engine = Propagator(colour, memory=MemoryConfig(**options))
+    engine.step(0, clip[0][0], Prompt.from_mask(clip[0][1]))
+    with pytest.raises((LimitError, MaskError, PromptError)):
+        engine.step(1, clip[1][0], refused)
+    results = check([engine.step(t, clip[t][0]) for t in (1, 2)], clip, start=1)
+    assert [result.objects for result in results] == [(1,), (1,)]
