@@ -73,6 +73,20 @@ def squares(
     return clip
 
 
+def frames_of(clip):
+    """The frames of `squares`, without their labels."""
+    return [frame for frame, _ in clip]
+
+
+def check(results, clip, start=0, step=1):
+    """Every result is the true labels of its frame."""
+    results = list(results)
+    for n, result in enumerate(results):
+        assert result.index == start + step * n
+        np.testing.assert_array_equal(result.labels, clip[result.index][1])
+    return results
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Model:
     """The compact network with few channels and random weights."""

@@ -2,22 +2,13 @@
 
 import numpy as np
 import pytest
-from conftest import colour_model, squares
+from conftest import check, colour_model, squares
 
 from stm_core import MemoryConfig, Prompt, Propagator
 from stm_core.errors import LimitError, MaskError, PromptError
 
 MASK = squares(1)[0][1]
 FRAME = squares(1)[0][0]
-
-
-def check(results, clip, start=0, step=1):
-    """Every result is the true labels of its frame."""
-    results = list(results)
-    for n, result in enumerate(results):
-        assert result.index == start + step * n
-        np.testing.assert_array_equal(result.labels, clip[result.index][1])
-    return results
 
 
 @pytest.mark.parametrize("size, shared", [(None, True), (None, False), (32, True)])
