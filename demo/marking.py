@@ -47,7 +47,7 @@ class Marking:
             return {}
         clip, index = session.clip, session.go(known["clicks"][0][0])
         labels = self.engine.click(picture(self.guard, session, index), clicks, None, None)
-        if not _still(session, clip) or session.marks:
+        if self._may_mark(session).folder != clip.folder or session.marks:
             return {}
         session.subjects = [Subject(n, name) for n, name in enumerate(known["objects"], 1)]
         session.go(index)
@@ -82,7 +82,7 @@ class Marking:
             base = session.unpacked(marks.base)
             image = picture(self.guard, session, index)
             labels = self.engine.click(image, marks.clicks, base, size or None)
-            if not _still(session, clip):  # another clip or a run came between: it has its own marks
+            if self._may_mark(session).folder != clip.folder:  # another clip came between
                 return {}
             session.put(index, marks, labels)
         return self._marked(session)
@@ -95,7 +95,7 @@ class Marking:
         clip, index = self._may_mark(session), session.frame
         height, width = clip.size
         labels = self.guard.pixels("mask", path=path, height=height, width=width)
-        if not _still(session, clip):
+        if self._may_mark(session).folder != clip.folder:
             return {"mask_file": None}
         session.import_labels(index, labels, self.limits)
         return {**self._marked(session), "mask_file": None}
@@ -129,15 +129,12 @@ class Marking:
         return views.marked(session)
 
     def _may_mark(self, session: Session) -> Clip:
+        """The clip to mark; asked again when a mask was computed: a run or another clip may have come between.
+        """
         clip = session.need_clip()
         if session.running:
             raise PromptError("tracking is running; press Stop first, what is done will be kept")
         return clip
-
-
-def _still(session: Session, clip: Clip) -> bool:
-    """Whether marks made on this clip may still be taken, now that their mask is there."""
-    return session.clip is not None and session.clip.folder == clip.folder and not session.running
 
 
 def _whole(value, name: str) -> int:

@@ -21,15 +21,20 @@ class RunLog:
         self.session, self.job, self.forecast, self.device = session, job, forecast, device
         self.points: list[charts.Point] = []
         self.frames: set[int] = set()
-        self.done, self.seconds, self.began, self.drawn = 0, 0.0, time.perf_counter(), 0.0
+        self.seconds, self.began, self.drawn = 0.0, time.perf_counter(), 0.0
         self.first_preview: float | None = None
         self.last: Step | None = None
+
+    @property
+    def done(self) -> int:
+        """How many frames have their mask."""
+        return len(self.frames)
 
     def add(self, step: Step) -> None:
         """Count one frame."""
         self.frames.add(step.index)
         self.session.records[step.index] = Record(step.areas, step.confidence, step.prompted)
-        self.done, self.seconds, self.last = self.done + 1, self.seconds + step.seconds, step
+        self.seconds, self.last = self.seconds + step.seconds, step
         self.points.append(charts.Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))
         if len(self.points) > 4 * charts.MOST_POINTS:
             self.points = charts.thin(self.points)

@@ -146,11 +146,11 @@ class Session:
     def delete_subject(self, number: int) -> None:
         """Remove an object, its marks and its results; the last one is emptied instead of removed."""
         gone = self.subject(int(number)).id
+        self.revision += 1
         for index in [i for i, record in self.records.items() if record.areas.get(gone)]:
             labels = self.result(index)
             if labels is not None:
                 write_whole(self.mask_path(index), masks.encode_mask(np.where(labels == gone, 0, labels)))
-            self.revision += 1
         for index, marks in list(self.marks.items()):
             self._keep(index, without(marks, gone))
         self.history.clear()
