@@ -129,8 +129,7 @@ class Marking:
         return views.marked(session)
 
     def _may_mark(self, session: Session) -> Clip:
-        """The clip to mark; asked again when a mask was computed: a run or another clip may have come between.
-        """
+        """The clip to mark; asked again once a mask is computed: a run may have begun meanwhile."""
         clip = session.need_clip()
         if session.running:
             raise PromptError("tracking is running; press Stop first, what is done will be kept")

@@ -130,7 +130,7 @@ def test_an_answer_after_track_began_is_dropped_and_said(bench, session, monkeyp
         return answer(*values)
 
     monkeypatch.setattr(bench.engine, "click", slowly)
-    assert "tracking is running" in notice(bench.click(session, 5, 8, 8)) and list(session.marks) == [0]
+    assert "racking is running" in notice(bench.click(session, 5, 8, 8)) and list(session.marks) == [0]
 
 
 def test_a_deleted_object_is_gone_from_results_and_corrections(bench, session):

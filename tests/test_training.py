@@ -151,3 +151,10 @@ def test_a_missing_or_damaged_checkpoint_is_told_in_words(tmp_path):
     (tmp_path / "bad.ckpt" / "network.pt").write_bytes(b"junk")
     with pytest.raises(WeightsError, match="not a checkpoint"):
         read_checkpoint(tmp_path / "bad.ckpt")
+
+
+def test_a_place_of_the_curriculum_has_its_stage_and_the_one_before(tmp_path):
+    stages = tuple(Stage(until=until, size=64, frames=2, clips=2, video=0.5) for until in (0.3, 0.6, 1.0))
+    config = tiny_config(tmp_path, curriculum=stages)
+    assert [config.stage(place).until for place in (0.0, 0.29, 0.3, 0.99, 1.0)] == [0.3, 0.3, 0.6, 1.0, 1.0]
+    assert [config.stage(place, True).until for place in (0.0, 0.3, 1.0)] == [0.3, 0.3, 0.6]

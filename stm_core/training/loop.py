@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 CLICK_SHARE = 0.30  # of the batches
 CLICK_SIZE = 192  # crop of click batches at most, pixels: near `click_side`, and more pictures a batch
 PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
+EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone spoil small frames
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ class TrainConfig:
             raise OptionError("training needs a length: give either --minutes M or --steps N")
         if (self.minutes or self.steps) <= 0:
             raise OptionError(f"training length must be positive, got {self.minutes or self.steps}")
+
+    def stage(self, place: float, earlier: bool = False) -> Stage:
+        """The stage at this share of the curriculum, or the one before it."""
+        last = len(self.curriculum) - 1
+        index = next((i for i, stage in enumerate(self.curriculum) if place < stage.until), last)
+        return self.curriculum[max(0, index - earlier)]
 
 
 class Trainer:
@@ -147,8 +154,8 @@ class Trainer:
     def _forward(self, place: float) -> tuple[str, int, dict[str, Tensor]]:
         """Losses of a fresh batch at this place of the curriculum; its kind and its clips."""
         config = self.config
-        stage = next(s for s in config.curriculum if place < s.until or s is config.curriculum[-1])
-        kind, video, pair, rounds = torch.rand(4, generator=self.plan).tolist()  # the same on every process
+        kind, video, pair, rounds, early = torch.rand(5, generator=self.plan).tolist()  # alike everywhere
+        stage = config.stage(place, early < EARLIER_SHARE)
         clicks = kind < CLICK_SHARE
         size, frames, clips = stage.size, stage.frames, stage.clips
         if clicks:  # single pictures, three quarters as many pixels: they are decoded up to three times
