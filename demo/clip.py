@@ -1,4 +1,4 @@
-"""What a session is made of: the clip, its objects, marks and results of frames; none of them changes."""
+"""What a session is made of: the clip, marks and results of frames; none of them changes."""
 
 import io
 from dataclasses import dataclass, replace
@@ -7,24 +7,6 @@ import numpy as np
 from PIL import Image
 
 from stm_core import masks
-
-
-@dataclass(frozen=True)
-class Subject:
-    """An object of the clip, as the visitor knows it."""
-
-    id: int
-    name: str
-
-    @property
-    def color(self) -> str:
-        """CSS colour: the one that its masks have in the palette PNGs."""
-        return "#{:02x}{:02x}{:02x}".format(*masks.PALETTE[self.id])
-
-    @property
-    def bright(self) -> str:
-        """The same hue for thin lines, which must stand out on a dark page too."""
-        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in masks.PALETTE[self.id]))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from demo import examples, render, strokes, views
-from demo.clip import Clip, Marks, Subject
+from demo.clip import Clip, Marks
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.limits import Limits
@@ -49,7 +49,7 @@ class Marking:
         labels = self.engine.click(picture(self.guard, session, index), clicks, None, None)
         if self._may_mark(session).folder != clip.folder or session.marks:
             return {}
-        session.subjects = [Subject(n, name) for n, name in enumerate(known["objects"], 1)]
+        session.subjects.restart(dict(enumerate(known["objects"], 1)))
         session.go(index)
         session.jump += 1
         session.put(index, Marks(clicks=clicks, dots=clicks), labels)
@@ -75,7 +75,7 @@ class Marking:
             labels = session.labels(index)
             if labels is None:
                 labels = np.zeros(session.clip.size, np.uint8)
-            session.draw(index, strokes.paint(labels, data, session.selected), self.limits.max_edits)
+            session.draw(index, strokes.paint(labels, data, session.subjects.selected), self.limits.max_edits)
         else:
             x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
             marks = session.plan_click(index, x, y, int(bool(data.get("label", 1))), self.limits.max_edits)
@@ -108,11 +108,11 @@ class Marking:
         if data.get("frame") is not None:
             session.go(_whole(data["frame"], "frame"))
         if kind == "add":
-            session.add_subject(self.limits.max_objects)
+            session.subjects.add(self.limits.max_objects)
         elif kind == "select":
-            session.select(_whole(number, "object"))
+            session.subjects.select(_whole(number, "object"))
         elif kind == "rename":
-            session.rename(_whole(number, "object"), str(data.get("name", "")))
+            session.subjects.rename(_whole(number, "object"), str(data.get("name", "")))
         elif kind == "delete":
             session.delete_subject(_whole(number, "object"))
         elif kind == "clear":

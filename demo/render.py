@@ -41,7 +41,7 @@ def stage(session: Session, *, live: bytes | None = None, at: int | None = None)
         "marks": data_url(marks.mask, "png") if marks and marks.mask else None,
         "dots": [[x, y, label, colors.get(n, "#888")] for x, y, label, n in marks.dots] if marks else [],
         "objects": [{"id": s.id, "name": s.name, "color": s.color} for s in session.subjects],
-        "selected": session.selected,
+        "selected": session.subjects.selected,
         "prompted": sorted(session.marks),
         "pinned": list(session.pinned),
         "doubtful": sorted({i for s in session.subjects for i in charts.doubts(session.records, s.id)})

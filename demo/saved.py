@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demo.clip import Marks, Record, Subject, unpack
+from demo.clip import Marks, Record, unpack
 from demo.limits import Limits
 from demo.session import Session
 
@@ -39,12 +39,9 @@ def restore(session: Session, saved: dict, kept: dict[str, list[int]], limits: L
     clip = session.need_clip()
     inside = range(clip.start, clip.stop)
     objects = [o for o in _list(saved, "objects") if isinstance(o, dict) and _is(o.get("id"), 1, 254)]
-    subjects = {o["id"]: Subject(o["id"], f"Object {o['id']}") for o in objects[: limits.max_objects]}
+    subjects = {o["id"]: o.get("name", "") for o in objects[: limits.max_objects]}
     if subjects:
-        session.subjects = sorted(subjects.values(), key=lambda s: s.id)
-        session.selected = session.subjects[0].id
-        for o in objects[: limits.max_objects]:
-            session.rename(o["id"], o.get("name", ""))
+        session.subjects.restart(subjects)
     for index in [n for n in kept["prompts"] if n in inside]:
         _restore_marks(session, index, saved.get("marks", {}).get(str(index), {}))
     for index in [n for n in kept["masks"] if n in inside]:

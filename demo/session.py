@@ -7,17 +7,18 @@ text is shown as it is.
 """
 
 import os
-import re
 import secrets
 import shutil
 import time
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from demo.clip import Clip, Marks, Record, Subject, unpack, without
+from demo.clip import Clip, Marks, Record, unpack, without
+from demo.subjects import Subjects
 from stm_core import masks
 from stm_core.errors import LimitError, MaskError, PromptError
 from stm_core.output import write_whole
@@ -33,8 +34,7 @@ class Session:
     folder: str
     clip: Clip | None = None
     frame: int = 0
-    subjects: list[Subject] = field(default_factory=lambda: [Subject(1, "Object 1")])
-    selected: int = 1
+    subjects: Subjects = field(default_factory=Subjects)
     marks: dict[int, Marks] = field(default_factory=dict)
     history: list[tuple[int, Marks | None]] = field(default_factory=list)
     records: dict[int, Record] = field(default_factory=dict)
@@ -110,42 +110,9 @@ class Session:
         self.frame = min(max(int(index), clip.start), clip.stop - 1)
         return self.frame
 
-    # objects ----------------------------------------------------------------------------------------------
-
-    def add_subject(self, limit: int) -> Subject:
-        """One more object, selected.  LimitError beyond `limit`."""
-        if len(self.subjects) >= limit:
-            raise LimitError(
-                f"a clip can have {limit} objects here and has {len(self.subjects)}; delete one first"
-            )
-        taken = {subject.id for subject in self.subjects}
-        number = next(n for n in range(1, 256) if n not in taken)
-        self.subjects = sorted([*self.subjects, Subject(number, f"Object {number}")], key=lambda s: s.id)
-        self.selected = number
-        return self.subject(number)
-
-    def subject(self, number: int) -> Subject:
-        """The object with this id; PromptError when there is none."""
-        for subject in self.subjects:
-            if subject.id == number:
-                return subject
-        raise PromptError(f"there is no object {number}; choose one of {[s.id for s in self.subjects]}")
-
-    def select(self, number: int) -> None:
-        """Make an object the one that clicks and strokes belong to."""
-        self.selected = self.subject(int(number)).id
-
-    def rename(self, number: int, name: str) -> None:
-        """Call an object something else; control characters and length are tidied, an empty name is kept
-        out.
-        """
-        clean = re.sub(r"\s+", " ", "".join(c for c in str(name) if c.isprintable())).strip()[:24]
-        old = self.subject(int(number))
-        self.subjects = [replace(s, name=clean or old.name) if s.id == old.id else s for s in self.subjects]
-
     def delete_subject(self, number: int) -> None:
         """Remove an object, its marks and its results; the last one is emptied instead of removed."""
-        gone = self.subject(int(number)).id
+        gone = self.subjects[number].id
         self.revision += 1
         for index in [i for i, record in self.records.items() if record.areas.get(gone)]:
             labels = self.result(index)
@@ -154,10 +121,7 @@ class Session:
         for index, marks in list(self.marks.items()):
             self._keep(index, without(marks, gone))
         self.history.clear()
-        rest = [s for s in self.subjects if s.id != gone]
-        self.subjects = rest or [Subject(1, "Object 1")]
-        if self.selected == gone:
-            self.selected = self.subjects[0].id
+        self.subjects.remove(gone)
 
     # marks ------------------------------------------------------------------------------------------------
 
@@ -192,7 +156,7 @@ class Session:
                 f"the click at {x},{y} is outside the picture of {width}x{height}; click inside it"
             )
         marks = self._marks_to_change(index, limit)
-        click = (x, y, int(bool(label)), self.selected)
+        click = (x, y, int(bool(label)), self.subjects.selected)
         return replace(marks, clicks=(*marks.clicks, click), dots=(*marks.dots, click))
 
     def put(self, index: int, marks: Marks, labels: np.ndarray) -> None:
@@ -223,17 +187,10 @@ class Session:
             raise MaskError(
                 "this mask is empty, it has only background; paint the object in white or a palette colour"
             )
-        fresh = [n for n in found if n not in {s.id for s in self.subjects}]
-        if len(self.subjects) + len(fresh) > limits.max_objects:
-            raise LimitError(
-                f"this mask has {len(found)} objects, {limits.max_objects} are allowed here; merge some"
-            )
+        subjects = deepcopy(self.subjects)
+        subjects.adopt(found, limits.max_objects)
         self.draw(index, labels, limits.max_edits)
-        self.subjects = sorted(
-            [*self.subjects, *(Subject(n, f"Object {n}") for n in fresh)], key=lambda s: s.id
-        )
-        if self.selected not in found:
-            self.selected = found[0]
+        self.subjects = subjects
 
     def unpacked(self, packed: bytes | None) -> np.ndarray | None:
         """Labels of a mask kept as PNG, or None."""

@@ -38,7 +38,7 @@ def test_an_example_comes_marked_and_a_visitors_own_mark_is_kept(bench, clip):
     session = bench.handlers.arrive()
     list(bench.handlers.pick_example(session, "squares"))
     view = bench.marking.mark_example(session)
-    assert view["track"]["interactive"] and view["stage"]["dots"] and session.subjects[0].name == "red"
+    assert view["track"]["interactive"] and view["stage"]["dots"] and session.subjects[1].name == "red"
     assert np.array_equal(session.labels(0) == 1, clip[1][0] == 1)
     assert bench.marking.mark_example(session) == {}
 

@@ -90,9 +90,9 @@ def test_objects_can_be_added_up_to_the_limit_named_and_deleted(bench, session):
         bench.marking.order(session, {"kind": "add"})
     assert "8 objects" in notice(bench.marking.order(session, {"kind": "add"}))
     bench.marking.order(session, {"kind": "rename", "object": 2, "name": "  my <b>koi</b>\n\x00"})
-    assert session.subject(2).name == "my <b>koi</b>"
+    assert session.subjects[2].name == "my <b>koi</b>"
     bench.marking.order(session, {"kind": "delete", "object": 1})
-    assert [s.id for s in session.subjects] == list(range(2, 9)) and not session.marks
+    assert list(session.subjects.by_id) == list(range(2, 9)) and not session.marks
     assert "no object 77" in notice(bench.marking.order(session, {"kind": "select", "object": 77}))
 
 

@@ -51,7 +51,7 @@ def test_low_confidence_a_jump_and_a_loss_are_doubtful_but_a_marked_frame_is_not
 
 def test_what_a_visitor_typed_is_never_markup(tmp_path):
     session = Session.new(tmp_path)
-    session.subjects[0] = type(session.subjects[0])(1, "<img src=x onerror=alert(1)>")
+    session.subjects.rename(1, "<img src=x onerror=1>")
     session.records[0] = Record({1: 5}, {1: 0.2})
     from demo.clip import Clip
 

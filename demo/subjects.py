@@ -1,0 +1,101 @@
+"""The objects of a clip as the visitor knows them: number, name, colour, and which one is selected."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from stm_core import masks
+from stm_core.errors import LimitError, PromptError
+
+LONGEST_NAME = 24
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An object of the clip."""
+
+    id: int
+    name: str
+
+    @property
+    def color(self) -> str:
+        """CSS colour: the one that its masks have in the palette PNGs."""
+        return "#{:02x}{:02x}{:02x}".format(*masks.PALETTE[self.id])
+
+    @property
+    def bright(self) -> str:
+        """The same hue for thin lines, which must stand out on a dark page too."""
+        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in masks.PALETTE[self.id]))
+
+
+def _unnamed(number: int) -> Subject:
+    return Subject(number, f"Object {number}")
+
+
+@dataclass
+class Subjects:
+    """All objects of a clip by number; there is always at least one, and one of them is selected."""
+
+    by_id: dict[int, Subject] = field(default_factory=lambda: {1: _unnamed(1)})
+    selected: int = 1
+
+    def __iter__(self) -> Iterator[Subject]:
+        return iter([self.by_id[number] for number in sorted(self.by_id)])
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self.by_id
+
+    def __getitem__(self, number: int) -> Subject:
+        """The object with this number; PromptError when there is none."""
+        if number not in self.by_id:
+            raise PromptError(f"there is no object {number}; choose one of {sorted(self.by_id)}")
+        return self.by_id[number]
+
+    def add(self, limit: int) -> None:
+        """One more object with the first free number, selected.  LimitError beyond `limit`."""
+        if len(self) >= limit:
+            raise LimitError(f"a clip can have {limit} objects here and has {len(self)}; delete one first")
+        self.selected = next(number for number in range(1, 256) if number not in self)
+        self.by_id[self.selected] = _unnamed(self.selected)
+
+    def adopt(self, numbers: list[int], limit: int) -> None:
+        """Objects of an imported mask: those that are new here are added; one of them is selected.
+        LimitError.
+        """
+        fresh = [number for number in numbers if number not in self]
+        if len(self) + len(fresh) > limit:
+            raise LimitError(f"this mask has {len(numbers)} objects, {limit} are allowed here; merge some")
+        self.by_id |= {number: _unnamed(number) for number in fresh}
+        if self.selected not in numbers:
+            self.selected = numbers[0]
+
+    def restart(self, names: dict[int, str]) -> None:
+        """These objects instead of all that are there; the first one is selected."""
+        self.by_id = {number: _unnamed(number) for number in names}
+        self.selected = min(names)
+        for number, name in names.items():
+            self.rename(number, name)
+
+    def select(self, number: int) -> None:
+        """Make an object the one that clicks and strokes belong to."""
+        self.selected = self[number].id
+
+    def rename(self, number: int, name: str) -> None:
+        """Call an object something else: spaces, control characters and length are tidied; an empty name
+        changes nothing.
+        """
+        old = self[number]
+        printable = "".join(c for c in str(name) if c.isprintable() or c.isspace())
+        clean = re.sub(r"\s+", " ", printable).strip()[:LONGEST_NAME]
+        self.by_id[number] = replace(old, name=clean or old.name)
+
+    def remove(self, number: int) -> None:
+        """Forget an object; in place of the last one comes a fresh first one."""
+        del self.by_id[self[number].id]
+        if not self.by_id:
+            self.by_id = {1: _unnamed(1)}
+        if self.selected not in self:
+            self.selected = min(self.by_id)
