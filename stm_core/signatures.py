@@ -124,7 +124,9 @@ def _names_other_files(file: BinaryIO) -> bool:
     """True if a track's data reference is not 'in this file', or the movie is only a list of other movies."""
     pending = [(0, file.seek(0, os.SEEK_END))]
     while pending:
-        for kind, start, end in _boxes(file, *pending.pop()):
+        first, stop = pending.pop()
+        for kind, start, end in _boxes(file, first, stop):
+            end = min(end, stop)  # a child that claims more than its parent would be walked again after it
             if kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):
                 pending.append((start, end))
             elif kind in (b"rmra", b"rmda", b"rdrf"):

@@ -1,5 +1,6 @@
 """Files that lie, point elsewhere, are broken or too large: refused in words, or read as far as they go."""
 
+import io
 import os
 import struct
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from stm_core.containers import container_of
 from stm_core.errors import LimitError, VideoError
+from stm_core.signatures import kind_of
 from stm_core.video import VideoLimits, read_video
 
 
@@ -155,6 +157,29 @@ def test_lists_of_movies_are_refused(tmp_path):
     target = box(b"rdrf", b"\0\0\0\0url " + struct.pack(">I", 20) + b"http://example.org/\0")
     data = box(b"ftyp", b"qt  \0\0\0\0qt  ") + box(b"moov", box(b"rmra", box(b"rmda", target)))
     refused(put(tmp_path, "clip.mov", data), "reference movie")
+
+
+def test_boxes_that_claim_more_than_their_parent_are_walked_once():
+    pair = struct.pack(">I4sI4s", 16, b"moov", 0x7FFFFFFF, b"moov")
+    data = struct.pack(">I4s8s", 16, b"ftyp", b"isom") + 40 * pair  # twice the work for each pair, once
+    reads = ReadCounter(data)
+    assert kind_of(reads, "clip.mp4") == "mp4"
+    assert reads.count < 200
+
+
+class ReadCounter(io.BytesIO):
+    """A file that counts how often it is read, and gives up instead of being read for years."""
+
+    count = 0
+
+    def read(self, size=-1):
+        self.count += 1
+        assert self.count < 10_000
+        return super().read(size)
+
+
+def test_a_limit_above_what_ffmpeg_counts_refuses_nothing(good):
+    assert len(list(read_video(good["mkv"], VideoLimits(max_pixels=99_999_999_999)))) > 0
 
 
 def test_sound_alone_is_refused(tmp_path):
