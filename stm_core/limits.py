@@ -58,5 +58,9 @@ NO_LIMITS = VideoLimits(None, None, None, None)
 
 
 def decoder_pixels(limits: VideoLimits) -> int:
-    """Where a decoder itself gives up; so wide that our own check comes first and can say what is wrong."""
-    return 2**31 - 1 if limits.max_pixels is None else max(limits.max_pixels, 2**26)
+    """Where a decoder itself gives up; so wide that our own check comes first and can say what is wrong.
+
+    At most what FFmpeg's option holds, a 32-bit int.
+    """
+    most = 2**31 - 1
+    return most if limits.max_pixels is None else int(min(max(limits.max_pixels, 2**26), most))
