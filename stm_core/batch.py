@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from .output import write_json
 SUMMARY = "summary.json"
 CORES_PER_CLIP = 4  # threads that one clip uses well
 PATHS = ("--mask",)  # options whose value is a path, relative to the list
+INTERRUPTED = (130, -signal.SIGINT)  # exit codes of a process that Ctrl-C ended
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,11 @@ def _local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
             while running:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    yield running.pop(future), future.result()
+                    try:
+                        outcome = future.result()
+                    except Exception as error:  # whatever befell one clip, the others go on
+                        outcome = _failed(error)
+                    yield running.pop(future), outcome
         finally:
             for future in running:
                 future.cancel()
@@ -186,41 +192,45 @@ def run_job(command: Sequence[str], out: str, threads: int, folder: str) -> dict
     """
     begin = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path()}
-    child = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    said = [line for line in child.stderr.splitlines() if line.strip()]
-    status = {0: "done", 130: "interrupted", -2: "interrupted"}.get(child.returncode, "failed")
-    error = None
-    if status != "done":
+    try:
+        child = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        return _failed(f"its process cannot be started: {error.strerror or error}")
+    seconds = round(time.perf_counter() - begin, 3)
+    if child.returncode != 0:
+        said = [line for line in child.stderr.splitlines() if line.strip()]
         error = (
             said[-1].removeprefix("stm_core: ") if said else f"its process ended with code {child.returncode}"
         )
-    return {
-        "status": status,
-        "seconds": round(time.perf_counter() - begin, 3),
-        "frames": _frames(out, status),
-        "error": error,
-    }
+        return _failed(error, seconds, "interrupted" if child.returncode in INTERRUPTED else "failed")
+    try:
+        frames = json.loads((Path(out) / "report.json").read_text())["frames_out"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return _failed(
+            "its process left no report.json that can be read; look at its line of the list", seconds
+        )
+    return {"status": "done", "seconds": seconds, "frames": frames, "error": None}
+
+
+def _failed(error: object, seconds: float = 0.0, status: str = "failed") -> dict:
+    """The outcome of a clip that gave nothing, with the first line of what is known about it."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return {"status": status, "seconds": seconds, "frames": 0, "error": lines[0]}
 
 
 def _python_path() -> str:
     """This package must be found by the child, wherever it is started."""
     here = str(Path(__file__).resolve().parent.parent)
     return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
-def _frames(out: str, status: str) -> int:
-    if status != "done":
-        return 0
-    return json.loads((Path(out) / "report.json").read_text())["frames_out"]
 
 
 def _ray(jobs: Sequence[Job], address: str, workers: int) -> Iterator[tuple[Job, dict]]:
@@ -249,5 +259,5 @@ def _ray_results(ray, running: dict) -> Iterator[tuple[Job, dict]]:
         try:
             outcome = ray.get(reference)
         except ray.exceptions.RayError as error:
-            outcome = {"status": "failed", "seconds": 0.0, "frames": 0, "error": str(error).splitlines()[0]}
+            outcome = _failed(error)
         yield running.pop(reference), outcome

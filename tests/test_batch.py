@@ -115,6 +115,36 @@ def test_the_last_line_of_a_failed_process_is_its_error(tmp_path):
     assert outcome["error"] == "no such clip"
 
 
+@pytest.mark.parametrize("text", [None, "", "[]", "{}"])
+def test_a_process_that_leaves_no_report_has_failed(tmp_path, text):
+    if text is not None:
+        (tmp_path / "report.json").write_text(text)
+    outcome = batch.run_job([sys.executable, "-c", ""], str(tmp_path), 1, str(tmp_path))
+    assert (outcome["status"], outcome["frames"]) == ("failed", 0)
+    assert "report.json" in outcome["error"]
+
+
+def test_a_process_that_cannot_start_has_failed(tmp_path):
+    outcome = batch.run_job([str(tmp_path / "none")], str(tmp_path), 1, str(tmp_path))
+    assert outcome["status"] == "failed" and outcome["error"].startswith("its process cannot be started: ")
+
+
+@pytest.mark.parametrize("error", [ValueError("odd\nword"), ZeroDivisionError()])
+def test_whatever_befalls_one_clip_the_summary_has_the_others(tmp_path, outcomes, monkeypatch, error):
+    stand_in = batch.run_job
+
+    def run_job(command, out, threads, folder):
+        if out.endswith("a"):
+            raise error
+        return stand_in(command, out, threads, folder)
+
+    monkeypatch.setattr(batch, "run_job", run_job)
+    batch.run_batch(write_list(tmp_path, "a.mp4\nb.mp4\n"), tmp_path / "out", workers=1)
+    clips = json.loads((tmp_path / "out" / "summary.json").read_text())["clips"]
+    assert [clip["status"] for clip in clips] == ["failed", "done"]
+    assert clips[0]["error"] == ("odd" if error.args else "ZeroDivisionError")
+
+
 def test_ray_is_asked_for_in_words_when_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(OptionError, match="pip install ray"):
