@@ -55,7 +55,7 @@ def read(
     keys: blocks (B, Si, P, Ck) of stored frames, S in all.  values: blocks (B, Si, P, N, Cv), same frames.
     query: (B, Q, Ck), or (1, Q, Ck) for all.  scale: affinity = scale * key . query.
     top_k: only the k best stored positions count for each query (None or k >= all: every one).
-    margin: only positions count whose affinity is at most this much below the best one's (None: every one).
+    margin: of these, only positions whose affinity is less than this below the best one's (None: every one).
     present: (B, N, S) bool on the CPU, which stored frames know an object; the others are left out of that
     object's softmax, and an object present nowhere reads zeros.  Values that it hides must be zeros.
     chunk_bytes: most affinity held at once, by default that of the device.
@@ -238,10 +238,15 @@ def _weights(
         scores.masked_fill_(~known.repeat_interleave(positions, 1).unsqueeze(1), float("-inf"))
     if top_k is not None and top_k < scores.shape[-1]:
         best, where = scores.topk(top_k, dim=-1, sorted=False)
-        return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))
-    if margin is not None:
-        F.threshold_(scores.sub_(scores.detach().amax(-1, keepdim=True)), -margin, float("-inf"))
-    return scores.softmax(-1)
+        return torch.zeros_like(scores).scatter_(-1, where, _within(best, margin).softmax(-1))
+    return _within(scores, margin).softmax(-1)
+
+
+def _within(scores: Tensor, margin: float | None) -> Tensor:
+    """scores (B, q, k) less their best, -inf where they lie further below it than margin; in place."""
+    if margin is None:
+        return scores
+    return F.threshold_(scores.sub_(scores.detach().amax(-1, keepdim=True)), -margin, float("-inf"))
 
 
 def _weighted(weights: Tensor, values: list[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stm_core.readout import CHUNK_BYTES, chunk_rows, maps, read, read_peak_bytes, rows
+from stm_core.readout import CHUNK_BYTES, chunk_rows, maps, read, read_peak_bytes, rows, where
 
 
 def some(batch=1, frames=3, positions=5, objects=2, key=4, value=6, queries=7, seed=0, dtype=torch.float32):
@@ -71,6 +71,19 @@ def test_a_margin_leaves_out_what_lies_further_below_the_best():
     affinity[affinity < affinity.amax(-1, keepdim=True) - 0.7] = float("-inf")
     expected = torch.einsum("bqm,bmnc->bnqc", affinity.softmax(-1), values.flatten(1, 2))
     torch.testing.assert_close(read([keys], [values], query, scale=1.0, margin=0.7).value, expected)
+
+
+def test_a_margin_holds_among_the_k_best_too():
+    keys, values, query = some(objects=2)
+    affinity = query @ keys.flatten(1, 2).transpose(1, 2)
+    margin = float((affinity.amax(-1) - affinity.amin(-1)).min()) - 1e-3  # each query leaves its last one out
+    expected = read([keys], [values], query, scale=1.0, margin=margin)
+    for k in (14, 15):  # one less than all, and all
+        result = read([keys], [values], query, scale=1.0, margin=margin, top_k=k)
+        torch.testing.assert_close(result.value, expected.value)
+        torch.testing.assert_close(result.usage, expected.usage)
+        looks = where([keys], query[:, :1], scale=1.0, margin=margin, top_k=k)
+        torch.testing.assert_close(looks, where([keys], query[:, :1], scale=1.0, margin=margin))
 
 
 def hidden(values, present):
@@ -152,7 +165,8 @@ def test_gradients_are_right():
 
     assert torch.autograd.gradcheck(value, inputs, fast_mode=True)
     assert torch.autograd.gradcheck(lambda *three: value(*three, top_k=3), inputs, fast_mode=True)
-    assert torch.autograd.gradcheck(lambda *three: value(*three, margin=0.5), inputs, fast_mode=True)
+    for options in ({"margin": 0.5}, {"margin": 0.5, "top_k": 3}):
+        assert torch.autograd.gradcheck(lambda *three, o=options: value(*three, **o), inputs, fast_mode=True)
     present = torch.tensor([[[True, True, True], [True, False, True]]])
 
     def partly(keys, values, query):
@@ -227,6 +241,7 @@ def test_hiding_frames_from_objects_costs_no_more_than_the_closed_form_even_insi
         {"objects": 3},
         {"batch": 3, "objects": 1},
         {"top_k": 20},
+        {"top_k": 20, "margin": 1.0},
         {"chunk_bytes": 2**20},
         {"partial": True, "objects": 2},
     ],
@@ -234,6 +249,7 @@ def test_hiding_frames_from_objects_costs_no_more_than_the_closed_form_even_insi
 )
 def test_the_affinity_never_exists_and_the_closed_form_bounds_what_is_allocated(case):
     sizes = {"batch": 1, "frames": 6, "positions": 600, "objects": 1, **case}
+    margin = sizes.pop("margin", None)
     options = {name: sizes.pop(name) for name in ("top_k", "chunk_bytes", "partial") if name in sizes}
     keys, values, query = some(**sizes, key=16, value=32, queries=600)
     present = None
@@ -241,6 +257,6 @@ def test_the_affinity_never_exists_and_the_closed_form_bounds_what_is_allocated(
         present = torch.ones(1, 2, 6, dtype=torch.bool)
         present[0, 1, 2] = False
     with Peak() as measured:
-        read([keys], [values], query, scale=1.0, present=present, **options)
+        read([keys], [values], query, scale=1.0, margin=margin, present=present, **options)
     predicted = read_peak_bytes(**sizes, channels=(16, 32), itemsize=4, **options)
     assert measured.peak <= predicted <= 1.05 * measured.peak
