@@ -26,7 +26,7 @@ from .output import write_json
 
 SUMMARY = "summary.json"
 CORES_PER_CLIP = 4  # threads that one clip uses well
-PATHS = ("--mask",)  # options whose value is a path, relative to the list
+PATHS = ("--mask", "--weights")  # options whose value is a path, relative to the list
 INTERRUPTED = (130, -signal.SIGINT)  # exit codes of a process that Ctrl-C ended
 
 
@@ -80,12 +80,21 @@ def _relative_to(folder: Path, words: list[str]) -> list[str]:
     """The words of a line with its paths resolved from the list's folder."""
     words = [str(folder / words[0]), *words[1:]]
     for n, word in enumerate(words[1:], 1):
+        option, _, value = word.partition("=")
         if words[n - 1] in PATHS:
-            words[n] = str(folder / word)
-        elif word.startswith(tuple(f"{option}=" for option in PATHS)):
-            option, value = word.split("=", 1)
-            words[n] = f"{option}={folder / value}"
+            words[n] = _resolved(folder, words[n - 1], word)
+        elif value and option in PATHS:
+            words[n] = f"{option}={_resolved(folder, option, value)}"
     return words
+
+
+def _resolved(folder: Path, option: str, value: str) -> str:
+    """The value with its path resolved; for weights `compact` is a name, and `paper:` may stand before a path.
+    """
+    if option == "--weights" and value in ("compact", "paper:"):
+        return value
+    kind = "paper:" if option == "--weights" and value.startswith("paper:") else ""
+    return f"{kind}{folder / value.removeprefix(kind)}"
 
 
 def _unique(name: str, taken: set[str]) -> str:

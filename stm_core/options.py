@@ -18,7 +18,10 @@ SHARED = ("weights", "memory", "budget_mb", "every", "top_k", "size", "device", 
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells a mistake as an OptionError of one line, without the usage before it."""
+    """Takes options written whole; tells a mistake as an OptionError of one line, without usage before it."""
+
+    def __init__(self, **given):
+        super().__init__(**given, allow_abbrev=False)
 
     def error(self, message: str):
         raise OptionError(f"{message}; see `python -m {self.prog} --help`")

@@ -50,6 +50,21 @@ def test_lines_become_jobs_with_paths_from_the_list(tmp_path):
     assert jobs[0].command[-2:] == ["--out", str(tmp_path / "out" / "a")]
 
 
+@pytest.mark.parametrize("between", [" ", "="])
+def test_weights_of_a_line_are_found_from_the_list(tmp_path, between):
+    for given, expected in (
+        ("compact", "compact"),
+        ("mine.pth", f"{tmp_path / 'mine.pth'}"),
+        ("/there/mine.pth", "/there/mine.pth"),
+        ("paper:stm.pth", f"paper:{tmp_path / 'stm.pth'}"),
+        ("paper:/there/stm.pth", "paper:/there/stm.pth"),
+        ("paper:", "paper:"),  # refused when it runs
+    ):
+        path = write_list(tmp_path, f"a.mp4 --weights{between}{given}\n")
+        (job,) = batch.read_list(path, tmp_path / "out")
+        assert between.join(job.arguments[1:]) == f"--weights{between}{expected}"
+
+
 def test_no_line_writes_outside_the_folder_of_results(tmp_path):
     lines = "frames/.. --click 1,1\n.. --click 1,1\n/ --click 1,1\n"
     jobs = batch.read_list(write_list(tmp_path, lines), tmp_path / "out")

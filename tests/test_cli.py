@@ -51,7 +51,7 @@ def run(files, tmp_path, capfd, monkeypatch):
 
     def command(*words):
         words = [str(word) for word in words]
-        if words[0] in ("segment", "evaluate") and "--weights" not in words:
+        if words[:1] in (["segment"], ["evaluate"]) and "--weights" not in words:
             words += ["--weights", "tiny.safetensors"]
         code = cli.main(words)
         out, err = capfd.readouterr()
@@ -116,6 +116,7 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         ([], "COMMAND"),
         (["fly"], "fly"),
         (CLIP_AND_MASK, "--out"),
+        (["segment", "clip.mp4", "--mas", "mask.png", "--out", "o"], "--mas"),
         (["segment", "clip.mp4", "--out", "o"], "one of --mask"),
         ([*CLIP_AND_MASK, "--click", "1,1", "--out", "o"], "not both"),
         (["segment", "none.mp4", "--mask", "mask.png", "--out", "o"], "none.mp4"),
@@ -157,9 +158,7 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
 def test_a_mistake_is_told_in_one_line_and_writes_nothing(run, files, words, said):
     Image.new("L", (20, 20), 255).save(files / "small.png")
     Image.new("L", (WIDTH, HEIGHT), 0).save(files / "black.png")
-    code, out, err = (
-        run(*words) if words else (cli.main([]), "", "stm_core: COMMAND is required, see --help\n")
-    )
+    code, out, err = run(*words)
     assert code == 2 and out == "" and said in err and is_one_line(err), err
     assert not (files / "o").exists()
 
