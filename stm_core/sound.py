@@ -14,6 +14,7 @@ TARGETS = {
     "mp4": ({"aac", "mp3"}, "aac", "fltp", (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)),
     "webm": ({"opus", "vorbis"}, "libopus", "flt", (48000,)),
 }
+DAMAGED = "the sound is damaged; parts of it were left out"
 
 
 class SoundTrack:
@@ -53,15 +54,18 @@ class SoundTrack:
             return None
 
     def mux_until(self, seconds: float) -> None:
-        """Write all sound that begins before `seconds` of the output's clock."""
+        """Write all sound that begins before `seconds` of the output's clock; what cannot be is left out."""
         while True:
-            if self._waiting is None:
-                self._waiting = next(self._packets, None)
-            if self._waiting is None or self._waiting[0] > seconds:
-                return
-            packet, self._waiting = self._waiting[1], None
-            packet.stream = self._target
-            self._out.mux_one(packet)
+            try:
+                if self._waiting is None:
+                    self._waiting = next(self._packets, None)
+                if self._waiting is None or self._waiting[0] > seconds:
+                    return
+                packet, self._waiting = self._waiting[1], None
+                packet.stream = self._target
+                self._out.mux_one(packet)
+            except ValueError:  # FFmpeg's "invalid argument" and "invalid data" too, but not a full disk
+                self._warn_of_damage()
 
     def finish(self, seconds: float | None) -> None:
         """Write the rest; up to `seconds` if given (the pictures ended before the source did)."""
@@ -73,13 +77,26 @@ class SoundTrack:
         self._packets.close()
         self._source.close()
 
+    def _warn_of_damage(self) -> None:
+        if DAMAGED not in self._warnings:
+            self._warnings.append(DAMAGED)
+
     def _demuxed(self, track) -> Iterator[av.Packet]:
+        """The packets of the sound, without those whose time is later than that of the packet after them."""
+        before = None
         try:
             for packet in self._source.demux(track):
-                if packet.size and packet.pts is not None and not packet.is_corrupt:
-                    yield packet
+                if not packet.size or packet.pts is None or packet.is_corrupt:
+                    continue
+                if before is not None and before.pts <= packet.pts:
+                    yield before
+                elif before is not None:  # one wrong leap ahead would hold up all that comes after it
+                    self._warn_of_damage()
+                before = packet
         except (av.error.FFmpegError, ValueError):
-            self._warnings.append("the sound is damaged; it was kept up to there")
+            self._warn_of_damage()
+        if before is not None:
+            yield before
 
     def _copied(self, track) -> Iterator[tuple[float, av.Packet]]:
         shift = round(self._offset / track.time_base)
