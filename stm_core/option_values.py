@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .errors import PromptError
 from .palette import MAX_OBJECTS
-from .prompts import Click
+from .prompts import Click, with_defaults
 
 CLICK = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?){1,3}")
 
@@ -19,8 +19,7 @@ def click(text: str) -> Click:
         raise PromptError(
             f"--click {text} is not X,Y[,LABEL[,OBJECT]]; write for example --click 320,240 or 320,240,0,2"
         )
-    numbers = [float(word) for word in text.split(",")]
-    x, y, label, object_id = (*numbers, *(1, 1)[len(numbers) - 2 :])
+    x, y, label, object_id = with_defaults(*map(float, text.split(",")))
     if label not in (0, 1):
         raise PromptError(f"--click {text} has the label {label:g}; give 1 for object or 0 for background")
     if object_id not in range(1, MAX_OBJECTS + 1):

@@ -101,10 +101,15 @@ def checked_labels(labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
+def with_defaults(x: float, y: float, label: float = 1, obj: float = 1) -> tuple[float, float, float, float]:
+    """The four numbers of a click; the label and the object may be left out and are then 1."""
+    return x, y, label, obj
+
+
 def checked_click(click: Sequence[float]) -> Click:
     """A click as (x, y, label, object).  Raises PromptError when it is not one."""
     try:
-        x, y, label, obj = [*click, *(1, 1)[len(click) - 2 :]] if len(click) in (2, 3) else click
+        x, y, label, obj = with_defaults(*click)
         numbers = float(x), float(y), int(label), int(obj)
     except (TypeError, ValueError, OverflowError) as error:
         raise PromptError(f"click is {click!r}, expected x, y, label, object; give numbers") from error
