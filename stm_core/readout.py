@@ -76,7 +76,11 @@ def read(
         if known is None:
             part, mass = _read_runs(chunk, flat_keys, values, runs, positions, top_k, margin)
         else:
-            part, mass = _read_once(chunk, flat_keys, values, runs, known, margin)
+            part, mass, vanished = _read_once(chunk, flat_keys, values, known, margin)
+            if vanished.any():
+                rest = chunk[:, vanished]
+                part[:, vanished], more = _read_runs(rest, flat_keys, values, runs, positions, None, margin)
+                mass = mass + more
         parts.append(part)
         usage += mass
     value = _joined(parts, dim=1).unflatten(2, (objects, channels)).transpose(1, 2)
@@ -102,43 +106,48 @@ def where(
 
 
 def _read_once(
-    query: Tensor,
-    flat_keys: list[Tensor],
-    values: Sequence[Tensor],
-    runs: list,
-    known: Tensor,
-    margin: float | None,
-) -> tuple[Tensor, Tensor]:
+    query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], known: Tensor, margin: float | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """What `_read_runs` returns for one batch, from one softmax for all objects: known is (N, S).
 
     What an object sees of all weights, divided by their mass at the frames that know it, is its own softmax:
-    the values of the other frames are zeros.  (A margin counts from the best of all frames, then.)  Where
-    that mass is too small to divide by, the run of each object is read.
+    the values of the other frames are zeros.  (A margin counts from the best of all frames, then.)  The third
+    result, (q,) bool, marks queries where that mass is too small to divide by: they are still to be read.
     """
     scores = _joined([_matmul(query, block) for block in flat_keys])
-    positions = scores.shape[-1] // known.shape[1]
-    weights = _weights(scores, None, positions, None, margin)
+    weights = _within(scores, margin).softmax(-1)
     del scores
+    mass, own, vanished = _masses(weights, known)
+    part = _weighted(weights, [_columns(block, 0, len(known)) for block in values])
+    del weights
+    share = (mass.detach() * ((1 / own.detach()) @ known.to(mass.dtype))).sum(0)
+    return _divided(part, own), share, vanished
+
+
+def _masses(weights: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mass of weights (1, q, M) at each frame, (q, S), and at the frames that know each object, (q, N).
+
+    The third result, (q,) bool, marks queries where the mass of some object is lost in rounding: there the
+    first is 0 and the second 1.
+    """
     exact = torch.promote_types(weights.dtype, torch.float32)
     frames = weights[0].chunk(known.shape[1], -1)  # one by one: a sum in another type copies first
-    mass = torch.stack([frame.sum(-1, dtype=exact) for frame in frames], -1)  # (q, S)
-    own = torch.where(known.any(1), mass @ known.T.to(exact), 1.0)  # (q, N)
+    mass = torch.stack([frame.sum(-1, dtype=exact) for frame in frames], -1)
+    own = torch.where(known.any(1), mass @ known.T.to(exact), 1.0)
     numbers = torch.finfo(weights.dtype)
-    vanished = (own < numbers.tiny * weights.shape[-1] / numbers.eps).any(1)  # (q,)
-    own, mass = own.masked_fill(vanished[:, None], 1.0), mass.masked_fill(vanished[:, None], 0.0)
-    part = _weighted(weights, [_columns(block, 0, len(known)) for block in values])
-    del weights, frames
-    value, channels = torch.empty_like(part), part.shape[-1] // len(known)
-    for n in range(len(known)):
+    vanished = (own < numbers.tiny * weights.shape[-1] / numbers.eps).any(1)
+    return mass.masked_fill(vanished[:, None], 0.0), own.masked_fill(vanished[:, None], 1.0), vanished
+
+
+def _divided(part: Tensor, own: Tensor) -> Tensor:
+    """part (1, q, N*Cv), the columns of each object divided by its own (q, N); one by one, as the quotient of
+    two types is the wider one.
+    """
+    value, channels = torch.empty_like(part), part.shape[-1] // own.shape[1]
+    for n in range(own.shape[1]):
         its = slice(n * channels, (n + 1) * channels)
         value[..., its] = part[..., its] / own[:, n, None]
-    share = (mass.detach() * ((1 / own.detach()) @ known.to(exact))).sum(0)
-    if vanished.any():
-        value[:, vanished], more = _read_runs(
-            query[:, vanished], flat_keys, values, runs, positions, None, margin
-        )
-        share = share + more
-    return value, share
+    return value
 
 
 def _read_runs(
