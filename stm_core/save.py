@@ -32,6 +32,7 @@ from .prompts import Prompt
 from .report import Report
 from .segment import ClipFrame, check_prompts, segment_clip
 from .video import VideoInfo, VideoLimits, probe
+from .video_write import check_sides
 
 if TYPE_CHECKING:
     from .weights import Model
@@ -63,6 +64,7 @@ def segment_to_folder(
     info = probe(path, limits=limits)
     prompts = check_prompts(info, prompts)
     check_folder(out, path)
+    check_sides(OVERLAY, info.width, info.height)
     notes = list(info.warnings)
     for attempt in range(RETRIES + 1):
         results = _Results(model, memory, size, out, info=info, in_order=prompts[0].frame == 0, notes=notes)

@@ -17,13 +17,14 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from stm_core.arguments import path_of, whole
 from stm_core.containers import file_url
-from stm_core.errors import OptionError, VideoError
+from stm_core.errors import LimitError, OptionError, VideoError
 from stm_core.limits import NO_LIMITS
 from stm_core.sound import SoundTrack
 from stm_core.upright import MATRIX_601, MATRIX_709
 from stm_core.video import VideoInfo, probe
 
 USUAL_CLOCK = Fraction(1, 90_000)
+LONGEST_SIDE = {"mp4": 16384, "webm-alpha": 65536}  # pixels that x264 and libvpx take
 KEYFRAME_SECONDS = 1.0  # a player can jump to any second
 KINDS = {
     # kind: (muxer, video codec, pixel format, channels of a frame, codec options)
@@ -46,7 +47,7 @@ class VideoWriter:
     source: the clip whose clock, colour tags and sound are kept.  kind: "mp4" (H.264, yuv420p, AAC or MP3) or
     "webm-alpha" (VP9 with alpha, Opus or Vorbis).  fps: for frames without a time, and without a source.
     offset: seconds of the source that become 0 here.  warnings: e.g. sound that could not be kept.
-    Raises VideoError, OptionError.
+    Raises VideoError, OptionError, LimitError.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class VideoWriter:
             raise OptionError(f"there is no kind of video called {kind!r}; choose {' or '.join(KINDS)}")
         self.path, self.kind = path_of("the video's name", path), kind
         self.width, self.height = whole("width", width, 1), whole("height", height, 1)
+        check_sides(self.path.name, self.width, self.height, kind)
         if fps is not None and not (isinstance(fps, Real) and 0 < fps < float("inf")):
             raise OptionError(f"a video of {fps} frames a second cannot be written; give a number above 0")
         if not self.path.parent.is_dir():
@@ -216,6 +218,16 @@ class VideoWriter:
             self.close()
         else:
             self.abort()
+
+
+def check_sides(name: str, width: int, height: int, kind: str = "mp4") -> None:
+    """Raises LimitError when frames of this size, in pixels, are too long or wide for the file `name`."""
+    most = LONGEST_SIDE[kind]
+    if max(width, height) > most:
+        raise LimitError(
+            f"{name!r} cannot have frames of {width}x{height}: its codec takes at most {most:,} pixels "
+            "a side; scale the clip down first"
+        )
 
 
 def _colours(info: VideoInfo | None, height: int) -> tuple[int, int, int]:

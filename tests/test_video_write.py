@@ -6,10 +6,13 @@ import av
 import clips
 import numpy as np
 import pytest
+from conftest import colour_model
 
-from stm_core.errors import OptionError, VideoError
+from stm_core.errors import LimitError, OptionError, VideoError
+from stm_core.prompts import Prompt
+from stm_core.save import run_to_folder
 from stm_core.video import probe, read_frame, read_video
-from stm_core.video_write import VideoWriter
+from stm_core.video_write import LONGEST_SIDE, VideoWriter
 
 
 @pytest.mark.parametrize("size", [(97, 129), (96, 129), (97, 128), (1, 1), (35, 35)])
@@ -95,6 +98,9 @@ def test_writing_badly_is_refused_in_words(tmp_path):
             VideoWriter(tmp_path / "out.mp4", 128, 96, fps=fps)
     with pytest.raises(OptionError):
         VideoWriter(tmp_path / "out.mp4", 0, 96)
+    for kind, side in (("mp4", 16385), ("webm-alpha", 65537)):
+        with pytest.raises(LimitError, match="at most [0-9]+,[0-9]+ pixels a side; scale"):
+            VideoWriter(tmp_path / "out", 16, side, kind=kind)
     with pytest.raises(VideoError, match="expected uint8"):
         with VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
             writer.write(clips.frame(0).astype(float), 0)
@@ -103,6 +109,22 @@ def test_writing_badly_is_refused_in_words(tmp_path):
             writer.write(clips.frame(0), 1.0)
             writer.write(clips.frame(1), 0.5)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_side_that_is_let_in_can_be_encoded(tmp_path):
+    side = LONGEST_SIDE["mp4"]
+    with VideoWriter(tmp_path / "out.mp4", side, 2) as writer:
+        writer.write(np.zeros((2, side, 3), np.uint8))
+    assert probe(tmp_path / "out.mp4").width == side
+
+
+@pytest.mark.parametrize("prompted", [0, 1])
+def test_a_clip_too_wide_for_its_overlay_is_refused_before_the_first_frame(tmp_path, prompted):
+    clip = clips.write_folder(tmp_path / "wide", 2, size=(16, 16400))
+    model, labels = colour_model(), np.ones((16, 16400), np.uint8)
+    with pytest.raises(LimitError, match="overlay.mp4.* 16400x16.* 16,384 pixels a side; scale"):
+        run_to_folder(model, clip, Prompt.from_mask(labels, frame=prompted), tmp_path / "out")
+    assert model.network.written == 0 and not (tmp_path / "out").exists()
 
 
 def test_reading_and_writing_hold_no_clip_in_memory(tmp_path):
