@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ PATCH = 4  # masks enter the value encoder at stride 4, a 4x4 patch at a time
 
 @dataclass(frozen=True)
 class CompactConfig:
-    """Channel counts of `CompactSTM`; the defaults are the bundled network."""
+    """Channel counts of `CompactSTM`; the defaults are the bundled network.  Raises OptionError."""
 
     stem: int = 32  # stride 2
     trunk: tuple[int, int, int] = (64, 128, 192)  # strides 4, 8, 16
@@ -27,11 +27,15 @@ class CompactConfig:
     decoder: tuple[int, int, int] = (128, 64, 32)  # strides 16, 8, 4
 
     def __post_init__(self):
-        numbers = [self.stem, *self.trunk, *self.blocks, self.key, self.value, *self.masks, *self.decoder]
-        if any(not isinstance(n, int) or n < 1 for n in numbers):
-            raise OptionError(
-                f"CompactConfig has a size that is not a positive whole number: {self}; give channel counts"
-            )
+        for field in fields(self):
+            value, default = getattr(self, field.name), field.default
+            numbers, count = (value, len(default)) if isinstance(default, tuple) else ((value,), 1)
+            counted = isinstance(numbers, tuple) and len(numbers) == count
+            if not counted or any(type(n) is not int or n < 1 for n in numbers):
+                raise OptionError(
+                    f"CompactConfig.{field.name} is {value!r}; give {count} positive whole number(s), "
+                    f"such as {default}"
+                )
 
 
 class ConvNorm(nn.Module):

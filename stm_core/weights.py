@@ -177,15 +177,22 @@ def _from_file(path: Path, paper: bool) -> Network:
 
 
 def _compact_from(path: Path) -> CompactSTM:
-    """A compact network from safetensors; its sizes are in the file's metadata (`config`, JSON)."""
+    """A compact network from safetensors; its sizes are in the file's metadata (`config`, JSON).
+
+    Raises WeightsError.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {}).get("config", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}; get the file again") from error
+    if not isinstance(config, dict):
+        raise WeightsError(
+            f"{path} gives its sizes as {type(config).__name__}, expected numbers by name; get the file again"
+        )
     try:
         sizes = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
         network = CompactSTM(CompactConfig(**sizes))
@@ -193,12 +200,17 @@ def _compact_from(path: Path) -> CompactSTM:
         raise WeightsError(
             f"{path} names sizes that this version does not know: {error}; update it"
         ) from error
+    except (OptionError, RuntimeError) as error:  # RuntimeError: more than fits into memory
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{path} names sizes that make no network: {reason}; get the file again"
+        ) from error
     load_strictly(network, {name: tensor.float() for name, tensor in state.items()}, path)
     return network
 
 
 def _unpickled(path: Path) -> dict[str, Tensor]:
-    """The state dict in a .pth file, without running anything in it."""
+    """The state dict in a .pth file, without running anything in it.  Raises WeightsError."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise almost anything
@@ -206,7 +218,9 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} is not a checkpoint that can be loaded safely: {reason}; get it again"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise WeightsError(
             f"{path} holds {type(state).__name__}, expected tensors by name; give the published file"
         )

@@ -79,13 +79,15 @@ class Trap:
         return exec, ("raise SystemExit('code ran')",)
 
 
-@pytest.mark.parametrize("content", ["trap", "text", "empty", "list"])
+@pytest.mark.parametrize("content", ["trap", "text", "empty", "list", "number for a name"])
 def test_unsafe_or_damaged_files_are_refused_in_words(tmp_path, content):
     path = tmp_path / "weights.pth"
     if content == "trap":
         path.write_bytes(pickle.dumps({"x": Trap()}))
     elif content == "list":
         torch.save([1, 2], path)
+    elif content == "number for a name":
+        torch.save({1: torch.zeros(1)}, path)
     else:
         path.write_bytes(b"hello" * 9 if content == "text" else b"")
     with pytest.raises(WeightsError) as refused:
@@ -107,6 +109,28 @@ def test_sizes_unknown_to_this_version_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, path, metadata={"config": json.dumps({"wings": 2})})
     with pytest.raises(WeightsError, match="sizes that this version does not know"):
         load_model(path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "config, said",
+    [
+        ([], "sizes as list"),
+        (None, "sizes as NoneType"),
+        ({"trunk": [8, 16]}, r"trunk is \(8, 16\); give 3 positive whole"),
+        ({"trunk": 8}, "trunk is 8; give 3"),
+        ({"stem": [8]}, r"stem is \(8,\); give 1"),
+        ({"key": True}, "key is True"),
+        ({"masks": [8, "8"]}, "masks is"),
+        ({"stem": 10**12}, "make no network"),
+    ],
+    ids=str,
+)
+def test_sizes_that_make_no_network_are_refused_in_words(tmp_path, config, said):
+    path = tmp_path / "odd.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata={"config": json.dumps(config)})
+    with pytest.raises(WeightsError, match=said) as refused:
+        load_model(path, device="cpu")
+    assert str(path) in str(refused.value) and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("device", ["tpu", "mps", "cuda:99", ""])
