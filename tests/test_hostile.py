@@ -1,17 +1,23 @@
 """Files that lie, point elsewhere, are broken or too large: refused in words, or read as far as they go."""
 
+import contextlib
 import io
 import os
+import select
+import socket
 import struct
+import threading
 
 import av
+import av.error
 import clips
 import pytest
 from hostile import put, refused
 from PIL import Image
 
-from stm_core.containers import container_of
+from stm_core.containers import FORMATS, container_of, open_container
 from stm_core.errors import LimitError, VideoError
+from stm_core.limits import SAFE_LIMITS
 from stm_core.signatures import kind_of
 from stm_core.video import VideoLimits, read_video
 
@@ -203,14 +209,42 @@ def test_frames_are_counted_while_decoding_too(good):
     assert len(list(read_video(good["mkv"], limits))) == 40
 
 
-def test_nothing_but_the_file_itself_is_opened(tmp_path, good):
-    """A reader that follows no reference opens only the clip: watched through Python's audit and /proc."""
+def open_files() -> set[str]:
+    """What this process holds open: names of files, `socket:[number]`, `pipe:[number]`."""
+    links = set()
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the one that listed them is closed again
+            links.add(os.readlink(f"/proc/self/fd/{number}"))
+    return links
+
+
+def test_nothing_but_the_file_itself_is_held_open(good):
+    before = open_files()
     with read_video(good["mkv"]) as reader:
         next(reader)
-        open_files = {
-            os.readlink(f"/proc/self/fd/{fd}")
-            for fd in os.listdir("/proc/self/fd")
-            if os.path.exists(f"/proc/self/fd/{fd}")
-        }
-    assert str(good["mkv"]) in open_files
-    assert not any("socket:" in name and "inet" in name for name in open_files)
+        assert open_files() - before == {str(good["mkv"])}
+    assert open_files() <= before
+
+
+def test_no_address_in_a_file_is_asked(tmp_path):
+    """Neither by our reader nor by FFmpeg as we open it; opened without care, the same file asks at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        text = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n#EXT-X-ENDLIST\n"
+        path = put(tmp_path, "clip.m3u8", text.encode())
+        refused(path, "never opened")
+        for kind in FORMATS:
+            with pytest.raises(VideoError, match="cannot be read"):
+                open_container(path, kind, SAFE_LIMITS)
+        assert not select.select([server], [], [], 0.1)[0]
+        careless = threading.Thread(target=opens_carelessly, args=[path])
+        careless.start()
+        with server.accept()[0] as connection:
+            assert connection.recv(100).startswith(b"GET /a.ts")
+        careless.join(20)
+
+
+def opens_carelessly(path):
+    with contextlib.suppress(av.error.FFmpegError):
+        av.open(str(path), options={"protocol_whitelist": "file,http,tcp"}).close()
