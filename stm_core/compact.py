@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .compact_layers import CompactConfig, ConvNorm, Decoder, Trunk, ValueEncoder
+from .compact_layers import CompactConfig, Decoder, Trunk, ValueEncoder
 from .network import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
@@ -95,14 +95,6 @@ class CompactSTM(Network):
     def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
         """read (N,Cv,h,w) -> logits float32 (N,H,W)."""
         return self.decoder(read, _rows(query.for_decoder, len(read)))
-
-    def for_inference(self) -> CompactSTM:
-        """Frozen, with every batch norm folded into its convolution."""
-        super().for_inference()
-        for module in self.modules():
-            if isinstance(module, ConvNorm):
-                module.fold()
-        return self
 
     def _likeness(self, key: Tensor, clicks: Tensor) -> Tensor:
         """Cosine of each position to the mean key under the positive and the negative clicks; 0 without

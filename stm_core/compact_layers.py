@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import OptionError
 
@@ -39,7 +38,7 @@ class CompactConfig:
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then batch norm; the norm is folded into the convolution for inference."""
+    """Convolution without bias, then batch norm, which `Network.for_inference` folds into it."""
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1):
         super().__init__()
@@ -48,11 +47,6 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.bn(self.conv(x))
-
-    def fold(self) -> None:
-        """Moves the norm's running statistics into the convolution; evaluation mode only."""
-        if isinstance(self.bn, nn.BatchNorm2d):
-            self.conv, self.bn = fuse_conv_bn_eval(self.conv, self.bn), nn.Identity()
 
 
 class Block(nn.Module):
