@@ -2,7 +2,8 @@
 
 Protocol: semi-supervised.  The first frame is given and the last one is not scored, for DAVIS-2017 and
 DAVIS-2016 alike (both official evaluations use annotations [1:-1]).  2016: every labelled pixel is one object
-(masks are 0/255 there).  2017: objects 1 to the largest id of the first annotation; 255 is void, not scored.
+(masks are 0/255 there).  2017: objects 1 to the largest id of the first annotation, present or not; 255 is
+background, as in davis2017-evaluation, which leaves void out for unsupervised results only.
 `mean`, `recall` and `decay` are averaged over all objects of all sequences.
 Sources: Perazzi et al., CVPR 2016; Pont-Tuset et al., arXiv 1704.00675.
 """
@@ -57,7 +58,7 @@ def find_sequences(root: Path, year: int, subset: str, names: list[str] | None =
             )
     listing = root / "ImageSets" / str(year) / f"{subset}.txt"
     if listing.is_file():
-        known = listing.read_text().split()
+        known = _listed(listing)
     else:
         known = sorted(path.name for path in pictures.iterdir() if path.is_dir())
     unknown = [name for name in names or () if name not in known]
@@ -71,6 +72,16 @@ def find_sequences(root: Path, year: int, subset: str, names: list[str] | None =
             f"no sequence in {listing if listing.is_file() else pictures}; expected at least one"
         )
     return [_sequence(pictures / name, truths / name) for name in known if not names or name in names]
+
+
+def _listed(listing: Path) -> list[str]:
+    """The names in a list of sequences.  Raises OptionError when it cannot be read."""
+    try:
+        return listing.read_text(encoding="utf-8-sig").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(
+            f"the list {listing} cannot be read: {error}; save it as UTF-8 text, one sequence a line"
+        ) from error
 
 
 def _sequence(pictures: Path, truths: Path) -> Sequence:
@@ -151,24 +162,29 @@ def _segment(
 
 
 def read_truth(path: Path, year: int) -> np.ndarray:
-    """An annotation as uint8 (H, W): one object in 2016; ids and 255 for void in 2017."""
+    """An annotation as uint8 (H, W): one object in 2016; ids in 2017, where 255 is background."""
     labels = read_labels(path)
-    return (labels > 0).astype(np.uint8) if year == 2016 else labels
+    return (labels > 0 if year == 2016 else np.where(labels == IGNORE, 0, labels)).astype(np.uint8)
 
 
 def score(sequence: Sequence, folder: Path, year: int) -> dict:
     """What `evaluate_masks` says of a sequence, from the masks in `folder`.  Raises MaskError."""
     last = _prompt(sequence, year).max()
     truth = (read_truth(path, year) for path in sequence.annotations)
-    asked = (np.where((one > last) & (one != IGNORE), 0, one).astype(np.uint8) for one in truth)
+    asked = (np.where(one > last, 0, one).astype(np.uint8) for one in truth)
     found = (read_labels(folder / path.name) for path in sequence.annotations)
     return evaluate_masks(found, asked, drop_ends=True)
 
 
 def _prompt(sequence: Sequence, year: int) -> np.ndarray:
     """Labels of the first frame.  Raises MaskError when it shows no object."""
-    labels = read_truth(sequence.annotations[0], year)
-    labels = np.where(labels == IGNORE, 0, labels).astype(np.uint8)
+    path = sequence.annotations[0]
+    labels = read_truth(path, year)
+    if not labels.any() and read_truth(path, 2016).any():
+        raise MaskError(
+            f"sequence {sequence.name} has only 0 and 255 in its first frame, but objects count from 1 in 2017; "
+            "score it with --year 2016"
+        )
     if not labels.any():
         raise MaskError(
             f"sequence {sequence.name} has no object in its first frame; leave it out with --sequences"

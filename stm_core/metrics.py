@@ -120,7 +120,8 @@ def evaluate_masks(
     predicted, truth: as many frames each, in order; labels uint8 (H, W), or bool for one object.  A single
     mask (H, W) each is a clip of one frame.  Objects are those of the truth; 255 in the truth is not scored.
     mean: over frames; recall: share of frames above 0.5; decay: mean of the first quarter minus the last.
-    drop_ends: leave out the first and last frame, as DAVIS-2017 does for semi-supervised results.
+    drop_ends: leave out the first and last frame, as DAVIS-2017 does for semi-supervised results; scored are
+    then 1 to the largest id of the first truth, present or not, and what appears later.
     Raises MaskError: unequal sizes or counts, no frame.
     """
     if isinstance(truth, np.ndarray) and truth.ndim == 2:
@@ -135,7 +136,7 @@ def evaluate_masks(
         return scorer.result()
     first = next(pairs, None)
     if first is not None:
-        scorer = Scorer(_ids(_labels(first[1])))
+        scorer = Scorer(range(1, max(_ids(_labels(first[1])), default=0) + 1))
     held = next(pairs, None)  # one behind, so that the last is never added
     for pair in pairs:
         scorer.add(*held)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from stm_core import evaluate as module
-from stm_core.errors import OptionError
+from stm_core.errors import MaskError, OptionError
 from stm_core.evaluate import Sequence, evaluate, find_sequences, read_truth
 from stm_core.masks import write_mask
 from stm_core.segment import ClipFrame
@@ -92,7 +92,50 @@ def test_objects_are_one_in_2016(davis, answers, tmp_path):
 def test_annotations_are_read_by_year(tmp_path):
     Image.fromarray(np.array([[0, 255, 1]], np.uint8)).save(tmp_path / "a.png")
     assert read_truth(tmp_path / "a.png", 2016).tolist() == [[0, 1, 1]]
-    assert read_truth(tmp_path / "a.png", 2017).tolist() == [[0, 255, 1]]  # void
+    assert read_truth(tmp_path / "a.png", 2017).tolist() == [[0, 0, 1]]  # 255 is background
+
+
+def test_objects_are_one_to_the_largest_of_the_first_frame_in_2017(davis, answers, tmp_path):
+    def skipping(t):  # ids 1 and 3
+        return np.where(labels_at(t) == 2, 3, labels_at(t)).astype(np.uint8)
+
+    for t in range(6):
+        write_mask(davis / f"Annotations/480p/cow/{t:05d}.png", skipping(t))
+    answers(lambda t, first: np.where(skipping(t) == 1, 2, skipping(t)).astype(np.uint8))  # 2 is never there
+    scores = evaluate(None, find_sequences(davis, 2017, "val", ["cow"]), tmp_path / "out", year=2017)
+    assert scores["sequences"]["cow"] == {"J": pytest.approx(1 / 3), "F": pytest.approx(1 / 3)}
+    answers(lambda t, first: skipping(t))
+    scores = evaluate(None, find_sequences(davis, 2017, "val", ["cow"]), tmp_path / "out", year=2017)
+    assert scores["J&F"] == 1.0
+
+
+def test_void_is_background_in_2017(davis, answers, tmp_path):
+    for t in range(6):
+        labels = labels_at(t)
+        write_mask(davis / f"Annotations/480p/cow/{t:05d}.png", np.where(labels == 2, 255, labels))
+    answers(lambda t, first: (labels_at(t) > 0).astype(np.uint8))  # object 1 spills over the void
+    sequences = find_sequences(davis, 2017, "val", ["cow"])
+    assert evaluate(None, sequences, tmp_path / "out", year=2017)["J"]["mean"] == pytest.approx(0.5)
+
+
+def test_masks_of_0_and_255_are_for_2016(davis, answers, tmp_path):
+    answers(lambda t, first: first)
+    for t in range(6):
+        write_mask(davis / f"Annotations/480p/cow/{t:05d}.png", (labels_at(t) > 0) * np.uint8(255))
+    sequences = find_sequences(davis, 2017, "val", ["cow"])
+    with pytest.raises(MaskError, match="only 0 and 255 .* --year 2016"):
+        evaluate(None, sequences, tmp_path / "out", year=2017)
+    write_mask(davis / "Annotations/480p/cow/00000.png", np.zeros(SIZE, np.uint8))
+    with pytest.raises(MaskError, match="no object in its first frame"):
+        evaluate(None, sequences, tmp_path / "out", year=2017)
+
+
+def test_a_list_that_is_no_text_is_refused_in_words(davis):
+    listing = davis / "ImageSets/2017/val.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_bytes("dög\n".encode("latin-1"))
+    with pytest.raises(OptionError, match="val.txt cannot be read.*UTF-8"):
+        find_sequences(davis, 2017, "val")
 
 
 def test_the_list_of_the_set_decides(davis):

@@ -155,6 +155,13 @@ def test_the_ends_can_be_left_out():
     assert evaluate_masks(predicted, truth)["J"]["mean"] == pytest.approx(3 / 5)
 
 
+def test_without_the_ends_every_number_up_to_the_largest_of_the_first_frame_is_an_object():
+    truth = np.stack([square()] * 4).astype(np.uint8) * 3
+    found = evaluate_masks(truth, truth, drop_ends=True)
+    assert list(found["objects"]) == [1, 2, 3] and found["J&F"] == 1
+    assert evaluate_masks(0 * truth, truth, drop_ends=True)["J"]["mean"] == pytest.approx(2 / 3)
+
+
 def test_an_empty_truth_makes_every_prediction_wrong_and_none_right():
     nothing, something = np.zeros((2, 60, 80), np.uint8), np.stack([square()] * 2).astype(np.uint8)
     assert evaluate_masks(nothing, nothing)["J&F"] == 1
