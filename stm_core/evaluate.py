@@ -182,8 +182,8 @@ def _prompt(sequence: Sequence, year: int) -> np.ndarray:
     labels = read_truth(path, year)
     if not labels.any() and read_truth(path, 2016).any():
         raise MaskError(
-            f"sequence {sequence.name} has only 0 and 255 in its first frame, but objects count from 1 in 2017; "
-            "score it with --year 2016"
+            f"sequence {sequence.name} has only 0 and 255 in its first frame, but objects of 2017 count from "
+            "1; score it with --year 2016"
         )
     if not labels.any():
         raise MaskError(
