@@ -13,10 +13,9 @@ from torch import Tensor
 from .arguments import expect
 from .clicks import click_logits
 from .config import MemoryConfig
-from .errors import LimitError, MaskError, PromptError, StmError, VideoError
+from .errors import MaskError, PromptError, StmError, VideoError
 from .memory import MemoryBank
 from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, unpad
-from .palette import MAX_OBJECTS
 from .prompts import Prompt, Reference, as_given, check_inside, listed
 from .result import FrameResult, MemoryReport
 from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
@@ -103,12 +102,13 @@ class Propagator:
         Each stored frame's weights, spread over its pixels; all of them together sum to 1 but for what falls
         into the padding.  image: uint8 (H, W, 3) of the clip.  Raises PromptError, VideoError.
         """
-        self._check("looked at", image)
-        check_inside([(x, y)], *self._shape)
-        _, query = self._encoded(image)
         stride = self.model.network.stride
-        column, row = (int(side) // stride for side in place(x, y, *self._shape, self.size))
-        found = sorted(self.bank.look(query.key, max(row, 0), max(column, 0)).items())
+        with self._unless_refused():
+            self._check("looked at", image)
+            check_inside([(x, y)], *self._shape)
+            _, query = self._encoded(image)
+            column, row = (int(side) // stride for side in place(x, y, *self._shape, self.size))
+            found = sorted(self.bank.look(query.key, max(row, 0), max(column, 0)).items())
         cells = torch.stack([weights for _, weights in found])  # (S, h, w)
         pixels = cells.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
         pixels = enlarge(unpad(pixels, *self._processed), *self._shape)
@@ -167,8 +167,6 @@ class Propagator:
     ) -> tuple[Tensor, Tensor]:
         """Logits and masks (N, H', W') after a prompt; objects that it does not speak for give way to it."""
         self.objects += tuple(i for i in prompt.objects if i not in self.objects)
-        if len(self.objects) > MAX_OBJECTS:
-            raise LimitError(f"{len(self.objects)} objects are prompted; mark at most {MAX_OBJECTS}")
         logits, masks = self._grown(logits, -LOGIT_LIMIT), self._grown(masks, 0)
         if prompt.clicks is not None:
             return self._clicked(prompt, image, logits, masks)

@@ -30,6 +30,14 @@ def test_a_pixel_looks_where_its_likeness_is_stored(size, shared):
         engine.look(frame, 96, 0)
 
 
+@pytest.mark.parametrize("x, said", [(5, "memory is empty"), (99, "outside")])
+def test_a_look_that_is_refused_changes_nothing(colour, x, said):
+    clip, engine = squares(2), Propagator(colour)
+    with pytest.raises(PromptError, match=said):
+        engine.look(np.zeros((32, 32, 3), np.uint8), x, 5)
+    check([engine.step(0, clip[0][0], Prompt.from_mask(clip[0][1])), engine.step(1, clip[1][0])], clip)
+
+
 def test_the_first_frame_of_an_engine_needs_a_prompt(colour):
     with pytest.raises(PromptError, match="nothing is known at frame 3"):
         Propagator(colour).step(3, FRAME)
