@@ -6,12 +6,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import TRAINING_SIZE, generator
+from PIL import Image
 
+from stm_core import cli
 from stm_core.compact import CompactSTM
 from stm_core.errors import OptionError, WeightsError
+from stm_core.masks import write_mask
 from stm_core.training import unroll
 from stm_core.training.export import read_checkpoint
 from stm_core.training.loop import Stage, TrainConfig, Trainer
@@ -131,6 +135,33 @@ def test_training_needs_exactly_one_length(tmp_path):
         TrainConfig(out=tmp_path / "w.safetensors")
     with pytest.raises(OptionError, match="--minutes"):
         TrainConfig(out=tmp_path / "w.safetensors", minutes=1, steps=1)
+    for length in ({"minutes": float("nan")}, {"minutes": float("inf")}, {"minutes": 0.0}, {"steps": -1}):
+        with pytest.raises(OptionError, match="finite number above 0"):
+            TrainConfig(out=tmp_path / "w.safetensors", **length)
+
+
+def train(*words) -> int:
+    return cli.main(["train", *(str(word) for word in words), "--device", "cpu", "--steps", "1"])
+
+
+def test_an_out_that_is_a_folder_is_refused_before_anything_is_read(tmp_path, capsys):
+    for out in (tmp_path, tmp_path / "w.ckpt"):
+        assert train("--images", tmp_path / "none", "--out", out) == cli.MISTAKE
+        assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("masks", ["none", "empty"])
+def test_pictures_without_masks_are_refused_by_their_folder(tmp_path, capsys, masks):
+    folder = tmp_path / "pictures"
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for number in range(3):
+        Image.new("RGB", (64, 64), "red").save(folder / "images" / f"{number}.jpg")
+        if masks == "empty":
+            write_mask(folder / "masks" / f"{number}.png", np.zeros((64, 64), np.uint8))
+    assert train("--images", folder, "--out", tmp_path / "w.safetensors") == cli.MISTAKE
+    told = capsys.readouterr().err
+    assert str(folder) in told and "has a mask with an object" in told
 
 
 def test_a_batch_without_its_object_gives_a_finite_loss(tmp_path, photos):

@@ -74,14 +74,9 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(
             f"--resume {args.resume} does not exist; give a .ckpt file that an earlier run wrote"
         )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.out.is_dir() or args.out.suffix == ".ckpt":
+        raise OptionError(f"--out {args.out} names a folder; give a file, such as weights.safetensors")
     device = _device(args.device)
-    cache = args.cache
-    photos = load_photos(args.images, cache and cache / "photos.pt")
-    textures = (
-        load_photos(args.backgrounds, cache and cache / "backgrounds.pt") if args.backgrounds else photos
-    )
-    clips = load_clips(args.videos, cache and cache / "clips.pt").to(device) if args.videos else None
     config = TrainConfig(
         out=args.out,
         minutes=args.minutes,
@@ -94,6 +89,18 @@ def run(args: argparse.Namespace) -> int:
         begin=args.begin,
         compile=args.compile,
     )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    cache = args.cache
+    photos = load_photos(args.images, cache and cache / "photos.pt")
+    if not len(photos.with_objects()):
+        raise OptionError(
+            f"no picture of {', '.join(map(str, args.images))} has a mask with an object; "
+            "put NAME.png into masks/ for each images/NAME.jpg"
+        )
+    textures = (
+        load_photos(args.backgrounds, cache and cache / "backgrounds.pt") if args.backgrounds else photos
+    )
+    clips = load_clips(args.videos, cache and cache / "clips.pt").to(device) if args.videos else None
     photos, textures = photos.to(device), textures.to(device)
     trainer = Trainer(config, photos, textures, clips, start=_start(args.init))
     if args.resume:

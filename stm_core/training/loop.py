@@ -71,8 +71,9 @@ class TrainConfig:
     def __post_init__(self):
         if (self.minutes is None) == (self.steps is None):
             raise OptionError("training needs a length: give either --minutes M or --steps N")
-        if (self.minutes or self.steps) <= 0:
-            raise OptionError(f"training length must be positive, got {self.minutes or self.steps}")
+        length = self.steps if self.minutes is None else self.minutes
+        if not 0 < length < float("inf"):  # NaN fails too
+            raise OptionError(f"the length of training is {length}; give a finite number above 0")
 
     def stage(self, place: float, earlier: bool = False) -> Stage:
         """The stage at this share of the curriculum, or the one before it."""
