@@ -23,7 +23,7 @@ from stm_core.clicks import segment_frame
 from stm_core.config import MemoryConfig
 from stm_core.memory import Prediction, predict
 from stm_core.prompts import Prompt
-from stm_core.propagate import propagate
+from stm_core.propagation import propagate
 from stm_core.scaling import processed_size
 
 

@@ -21,7 +21,7 @@ from stm_core.errors import LimitError, VideoError
 from stm_core.output import write_whole
 from stm_core.overlap import WriteBehind, read_ahead
 from stm_core.prompts import Reference
-from stm_core.propagate import propagate
+from stm_core.propagation import propagate
 from stm_core.report import Report
 from stm_core.save import RETRIES, SMALLEST, smaller
 

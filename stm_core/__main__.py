@@ -2,7 +2,12 @@
 
 import sys
 
-from .cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from .cli import main
+
+        code = main()
+    except KeyboardInterrupt:  # while the command itself was loading
+        code = 130
+        print("stm_core: interrupted", file=sys.stderr)
+    sys.exit(code)

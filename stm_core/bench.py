@@ -24,7 +24,7 @@ from .errors import StmError
 from .made_up import moving_clip
 from .memory import Prediction, predict
 from .prompts import Prompt
-from .propagate import propagate
+from .propagation import propagate
 from .report import peak_cuda_bytes, peak_rss_bytes, start_peaks
 from .save import run_to_folder
 from .video_write import VideoWriter

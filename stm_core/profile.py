@@ -14,7 +14,7 @@ from .config import MemoryConfig
 from .made_up import moving_clip
 from .network import Network
 from .prompts import Prompt
-from .propagate import propagate
+from .propagation import propagate
 from .weights import Model
 
 PARTS = ("encode_query", "read", "decode", "encode_memory")

@@ -14,7 +14,7 @@ from .config import MemoryConfig
 from .memory import predict
 
 if TYPE_CHECKING:
-    from .propagate import FrameResult
+    from .propagation import FrameResult
     from .weights import Model
 
 

@@ -18,7 +18,7 @@ from .config import MemoryConfig
 from .errors import MaskError, PromptError
 from .footprint import predict
 from .prompts import Prompt, Reference, check_inside, listed
-from .propagate import FrameResult, propagate
+from .propagation import FrameResult, propagate
 from .video import VideoInfo, VideoLimits, VideoReader, probe, read_video
 from .weights import Model, check_model
 

@@ -5,6 +5,7 @@ A file of stm_core that is not named here is a plain thing: it imports plain thi
 
 import ast
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import stm_core
@@ -14,7 +15,7 @@ PLAIN, COMPUTING, KEEPING, DOING, DOORS = range(5)
 FLOORS = {
     COMPUTING: "backbone compact compact_layers network packed paper readout result scaling",
     KEEPING: "footprint memory storage weights",
-    DOING: "bench clicks evaluate profile propagate propagator report save segment",
+    DOING: "bench clicks evaluate profile propagation propagator report save segment",
     DOORS: "__main__ cli",
 }
 FLOOR_OF = {f"stm_core.{name}": floor for floor, names in FLOORS.items() for name in names.split()}
@@ -112,3 +113,12 @@ def test_public_names_are_sorted_exist_and_say_what_they_are():
     ) == len(names)
     for name in names:
         assert name.isupper() or getattr(stm_core, name).__doc__, name
+
+
+def test_every_public_name_has_a_module_and_stays_itself_when_modules_load():
+    assert sorted(stm_core.MODULE_OF) == sorted(stm_core.__all__)
+    assert set(stm_core.__all__) <= set(dir(stm_core))
+    for name, module in stm_core.MODULE_OF.items():
+        assert getattr(stm_core, name) is getattr(import_module(f"stm_core.{module}"), name), name
+    files = {path.stem for path in ROOT.glob("stm_core/*")}
+    assert not files & set(stm_core.__all__)  # a module that loads would take the place of its namesake
