@@ -89,8 +89,7 @@ def _relative_to(folder: Path, words: list[str]) -> list[str]:
 
 
 def _resolved(folder: Path, option: str, value: str) -> str:
-    """The value with its path resolved; for weights `compact` is a name, and `paper:` may stand before a path.
-    """
+    """The value with its path resolved; weights may be the name `compact`, or have `paper:` before a path."""
     if option == "--weights" and value in ("compact", "paper:"):
         return value
     kind = "paper:" if option == "--weights" and value.startswith("paper:") else ""

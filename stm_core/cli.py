@@ -1,5 +1,5 @@
-"""The command: `segment`, `evaluate`, `bench`, `batch`, `train`.  Only this file prints; torch loads when
-it is used.
+"""The command: `segment`, `evaluate`, `bench`, `batch`, `train`.  Only this file prints results; torch loads
+when it is used.
 
 Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept.
 """
@@ -7,6 +7,7 @@ Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, wi
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -23,15 +24,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code comes back.  STM_DEBUG=1 lets an unexpected error show its traceback."""
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    code = _run(argv)
+    try:
+        print(end="", flush=True)  # else Python does it at its exit, and tells an error with a traceback
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what could not be written
+        if code == DONE and not isinstance(error, BrokenPipeError):
+            return _say(_short(error))
+    return code
+
+
+def _run(argv: list[str]) -> int:
     try:
         args = build_parser(with_training=argv[:1] == ["train"]).parse_args(option_values.split_clicks(argv))
         return args.run(args)
+    except SystemExit as end:  # the help was asked for and printed
+        return end.code
     except StmError as error:
         return _say(error)
     except KeyboardInterrupt:
         return _say("interrupted; what was finished is kept", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
         if os.environ.get("STM_DEBUG"):
@@ -49,6 +62,8 @@ def _short(error: Exception) -> str:
     text = str(error).strip()
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return "there is not enough memory for this size; give a smaller --size or --budget-mb"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "there is no space left where the output goes; make room, or send it elsewhere"
     first = text.splitlines()[0] if text else "no message"
     return f"unexpected {type(error).__name__}: {first}; set STM_DEBUG=1 to see where"
 
