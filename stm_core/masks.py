@@ -6,7 +6,6 @@
 
 import io
 import os
-import secrets
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image, ImageOps
 
 from stm_core.arguments import path_of
 from stm_core.errors import LimitError, MaskError, VideoError
+from stm_core.files import write_whole
 from stm_core.limits import SAFE_LIMITS, VideoLimits
 from stm_core.mask_import import labels_of_image
 from stm_core.palette import OVERLAY_COLOURS, PALETTE
@@ -119,16 +119,12 @@ def encode_mask(labels: np.ndarray) -> bytes:
 
 
 def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
-    """Write encode_mask(labels) under a temporary name, then rename: the file is whole or not there."""
+    """Write encode_mask(labels): the file is whole or not there.  Raises MaskError when the disk refuses."""
     path, data = path_of("the mask's name", path), encode_mask(labels)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise MaskError(f"cannot write {path.name!r} in {str(path.parent)!r}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        write_whole(path, data)
+    except VideoError as error:
+        raise MaskError(str(error)) from error
 
 
 def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: bool = True) -> np.ndarray:

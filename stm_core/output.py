@@ -8,7 +8,6 @@ result.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -19,14 +18,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .errors import MaskError, OptionError, VideoError
+from .errors import MaskError, OptionError
+from .files import disk_error, write_whole
 from .masks import encode_mask, overlay
 from .overlap import WriteBehind, read_ahead
 from .video import VideoInfo, VideoLimits, read_video
 from .video_write import VideoWriter
 
 OVERLAY, REPORT = "overlay.mp4", "report.json"
-MASK_NAME = re.compile(r"\d{5,}\.png")
+MASK_NAME = re.compile(r"\d{5,}\.png|\..*\.png(\.[0-9a-f]{8})?\.part")  # or what a killed run left of one
 log = logging.getLogger(__name__)
 
 
@@ -45,27 +45,6 @@ def check_folder(out: Path, clip: Path) -> Path:
     if clip.resolve() in {(out / "masks").resolve(), (out / OVERLAY).resolve()}:
         raise OptionError(f"the results in {out} would overwrite the clip {clip}; choose another --out")
     return out
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename.  Raises VideoError when the disk
-    refuses."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
-
-
-def disk_error(path: Path, error: OSError) -> VideoError:
-    """The sentence for a refused write."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return VideoError(
-            f"the disk is full while writing {path}; what was finished is kept, free some space and run again"
-        )
-    return VideoError(f"cannot write {path}: {error.strerror or error}; check its folder")
 
 
 def mask_name(index: int) -> str:
@@ -112,7 +91,7 @@ def clear_masks(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
-            if MASK_NAME.fullmatch(path.name) or path.name.endswith(".png.part"):
+            if MASK_NAME.fullmatch(path.name):
                 path.unlink()
     except OSError as error:
         raise disk_error(folder, error) from error
@@ -122,8 +101,9 @@ def clear_results(out: Path) -> None:
     """Make the folder, without the overlay and report of an earlier run, which had other masks."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for path in (out / OVERLAY, out / REPORT, *out.glob(f".{OVERLAY}.*.part")):  # last: of a killed run
-            path.unlink(missing_ok=True)
+        for name in (OVERLAY, REPORT):
+            for path in (out / name, *out.glob(f".{name}.*.part")):  # the latter: of a killed run
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise disk_error(out, error) from error
 
