@@ -126,13 +126,16 @@ def predict(
     frames: int,
     dtype: torch.dtype,
     *,
+    pinned: int = 1,
     size: int | None = None,
     device: str | torch.device = "cpu",
 ) -> Prediction:
     """What a clip of height x width pixels and so many frames will need, prompted on its first frame.
 
-    size: short side at which it is processed (None: as it is).
-    Raises LimitError when the budget cannot hold the prompted and the previous frame, OptionError.
+    pinned: prompted frames, the first one included.  size: short side at which it is processed (None: as it
+    is).  The numbers are those of the run with one prompted frame, and bounds with more: where these lie is
+    not asked.  Objects are taken to stay: under `previous`, the last frame that knew one that left is kept.
+    Raises LimitError when the budget cannot hold the prompted frames and the previous one, OptionError.
     """
     check_size(size)
     expect("network", network, Network, "give the .network of a model")
@@ -140,6 +143,7 @@ def predict(
     expect("dtype", dtype, torch.dtype, "give one such as torch.bfloat16")
     height, width = whole("height", height, 1), whole("width", width, 1)
     objects, frames = whole("objects", objects, 1), whole("frames", frames, 1)
+    pinned = whole("pinned", pinned, 1)
     rows, columns = (-(-side // network.stride) for side in processed_size(height, width, size))
     layout = Layout(
         keys=1 if network.shared_keys else objects,
@@ -149,10 +153,14 @@ def predict(
         itemsize=dtype.itemsize,
         device=torch.device(device).type,
     )
-    published = published_frames(max(frames - 1, 0), config.every)
-    held = {"first": 1, "previous": 1, "first+previous": min(frames, 2)}.get(config.preset, published)
+    reachable = frames + pinned - 1  # the others may lie outside these frames
+    published = published_frames(frames - 1, config.every)
+    if pinned > 1:  # each may be one more, and `every` may count from another than the first
+        published = min(published + pinned, reachable)
+    held = {"first": pinned, "previous": 1, "first+previous": min(pinned + 1, reachable)}
+    held = held.get(config.preset, published)
     if config.preset == "bounded":
-        held = min(held, layout.most_frames(config, pinned=1))
+        held = min(held, layout.most_frames(config, pinned))
     return Prediction(
         bank_bytes=held * layout.frame_bytes,
         read_peak_bytes=max(layout.read_peak_bytes(count, config) for count in range(1, held + 1)),

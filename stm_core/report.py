@@ -48,7 +48,7 @@ class Report:
         start_peaks()
         self.frames, self.objects, self.shape = 0, set(), (0, 0)
         self._seconds, self._preview = [], None
-        self._first, self._longest = None, 0
+        self._first, self._longest, self._pinned = None, 0, 1
         self._last, self._peak, self._read_peak = None, 0, 0
 
     def add(self, result: FrameResult) -> None:
@@ -58,6 +58,7 @@ class Report:
         self.frames += 1
         self._first = result.index if self._first is None else self._first
         self._longest = max(self._longest, abs(result.index - self._first) + 1)
+        self._pinned = max(self._pinned, len(result.memory.pinned))
         self.shape = result.labels.shape
         self.objects.update(result.objects)
         self._seconds.append(result.seconds)
@@ -106,7 +107,6 @@ class Report:
         height, width = self.shape
         clip = {"height": height, "width": width, "objects": len(self.objects), "frames": self._longest}
         model = self.model
-        expected = predict(
-            model.network, self.memory, **clip, dtype=model.dtype, size=size, device=model.device
-        )
+        place = {"pinned": self._pinned, "size": size, "device": model.device}
+        expected = predict(model.network, self.memory, **clip, dtype=model.dtype, **place)
         return expected.bank_bytes

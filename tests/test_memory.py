@@ -113,6 +113,22 @@ def test_predicted_bytes_are_the_measured_ones(preset, objects, shared):
     assert bank.unbounded_bytes(22) == expected.unbounded_bytes == 6 * bank.frame_bytes
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("prompted", [(0, 1, 2), (0, 3, 7), (0, 22), (31, 0), (0, 3, 5, 6, 8, 11)], ids=str)
+def test_predicted_bytes_bound_those_of_several_prompted_frames(preset, prompted):
+    bank = bank_of(preset, capacity=4)
+    before = [t for t in prompted if t > 22]  # known, but not on the way
+    for t in (*before, *range(23)):
+        bank.write(t, *entry(t), pinned=t in prompted)
+        options = {"frames": t + 1 if t < 23 else 1, "pinned": len(prompted)}
+        expected = predict(OneToOne(), bank.config, H * 16, W * 16, 1, dtype=torch.float32, **options)
+        assert bank.nbytes <= expected.bank_bytes
+        assert bank.read_peak_bytes <= expected.read_peak_bytes
+        assert expected.bank_bytes <= (len(prompted) + 6) * bank.frame_bytes
+    if preset == "first":
+        assert bank.nbytes == expected.bank_bytes
+
+
 def test_the_predicted_read_peak_covers_every_number_of_frames_on_the_way():
     """Chunks are even, so that fewer frames may need more for a read; frames hidden from an object, never."""
     network = OneToOne(True)
@@ -148,6 +164,10 @@ def test_a_budget_too_small_is_refused_and_nothing_is_lost():
     assert bank.frames == [0]
     with pytest.raises(LimitError, match="budget is 9.537e-05 MB"):
         predict(OneToOne(), MemoryConfig(budget_bytes=100), 64, 64, 1, 9, torch.float32)
+    config = MemoryConfig(budget_bytes=7000)
+    predict(OneToOne(), config, 64, 64, 1, 9, torch.float32)
+    with pytest.raises(LimitError, match="5 prompted frame"):
+        predict(OneToOne(), config, 64, 64, 1, 9, torch.float32, pinned=5)
 
 
 def test_a_clip_of_nothing_has_no_prediction():
