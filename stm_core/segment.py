@@ -56,10 +56,9 @@ def segment_clip(
     path = info.path
     prompts = check_prompts(info, prompts)
     first = last = prompts[0].frame
+    _check_budget(model, info, prompts, memory, size)
     begun = [prompt for prompt in prompts if prompt.frame == first]
     objects = {i for prompt in begun for i in prompt.objects}
-    clip = {"height": info.height, "width": info.width, "objects": len(objects), "frames": info.frames}
-    predict(model.network, memory, **clip, dtype=model.dtype, size=size, device=model.device)  # is it enough?
     options = {"limits": limits, "memory": memory, "size": size, "notes": notes}
     later = {prompt.frame for prompt in prompts if prompt.frame > first}
     references: list[Reference] = []
@@ -105,6 +104,16 @@ def _one_way(
     finally:
         frames.close()
         notes.extend(note for note in frames.warnings if note not in notes)
+
+
+def _check_budget(
+    model: Model, info: VideoInfo, prompts: list[Prompt], memory: MemoryConfig, size: int | None
+) -> None:
+    """Raises LimitError when the budget cannot hold all prompted frames with all their objects."""
+    objects = {i for prompt in prompts for i in prompt.objects}
+    pinned = len({prompt.frame for prompt in prompts})
+    clip = {"height": info.height, "width": info.width, "objects": len(objects), "frames": info.frames}
+    predict(model.network, memory, **clip, dtype=model.dtype, pinned=pinned, size=size, device=model.device)
 
 
 def check_prompts(info: VideoInfo, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:

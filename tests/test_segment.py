@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from PIL import Image
 
 from stm_core import output, save, segment
-from stm_core.config import MemoryConfig
+from stm_core.config import PRESETS, MemoryConfig
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, StmError, VideoError
+from stm_core.footprint import predict
 from stm_core.made_up import moving_clip
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder, segment_to_folder
@@ -247,6 +249,38 @@ def test_a_budget_too_small_is_refused_before_a_frame_is_computed(model, clip, t
         options = {"memory": MemoryConfig(budget_bytes=1000)}
         run_to_folder(model, clip[0], prompt_at(clip, 0), tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("frames, ids", [((0, 3, 6), (1, 1, 1)), ((0, 1), (1, 2))], ids=["frames", "objects"])
+def test_all_prompts_must_fit_the_budget_before_a_frame_is_computed(
+    model, clip, tmp_path, monkeypatch, frames, ids
+):
+    one = (clip[1][0] == 1).astype(np.uint8)
+    prompts = [Prompt.from_mask(one * i, frame=t) for t, i in zip(frames, ids, strict=True)]
+    options = {"memory": MemoryConfig(budget_bytes=needed(model, 1, 1))}
+    run_to_folder(model, clip[0], prompts[0], tmp_path / "fits", **options)
+    monkeypatch.setattr("stm_core.segment.propagate", None)
+    with pytest.raises(LimitError, match=f"{len(frames)} prompted frame.*{len(set(ids))} object"):
+        run_to_folder(model, clip[0], prompts, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def needed(model, pinned: int, objects: int) -> int:
+    """The smallest budget that so many prompted frames and objects of the clip fit."""
+    for budget in range(1000, 10**6, 100):
+        with suppress(LimitError):
+            memory = MemoryConfig(budget_bytes=budget)
+            predict(model.network, memory, HEIGHT, WIDTH, objects, FRAMES, model.dtype, pinned=pinned)
+            return budget
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("frames", [(0, 3, 6), (4, 5, 11)])
+def test_several_prompted_frames_stay_within_what_was_predicted(model, clip, tmp_path, preset, frames):
+    memory = MemoryConfig(preset=preset, capacity=4)
+    prompts = [Prompt.from_mask(clip[1][t] == 1, frame=t) for t in frames]
+    found = run_to_folder(model, clip[0], prompts, tmp_path, memory=memory)["memory"]
+    assert found["peak_bytes"] <= found["predicted_peak_bytes"]
 
 
 def test_a_folder_that_cannot_be_written_is_refused(model, clip, tmp_path):
