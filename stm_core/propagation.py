@@ -78,6 +78,9 @@ def _run(
             if begun:
                 yield engine.step(index, image, here)
         unused = [prompt.frame for prompt in prompts if (prompt.frame - index) * step > 0]
+        if not begun and index == start - step:
+            place = f" from frame {start} on" if start else ""
+            raise PromptError(f"the clip has no frames{place}; give at least the prompted one")
         if not begun:
             raise PromptError(
                 f"frame {unused[0]} is prompted, but the last frame is {index}; choose one that exists"

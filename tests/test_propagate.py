@@ -172,6 +172,8 @@ def test_tiny_frames_work(tiny, size):
     [
         ([FRAME], [], {}, PromptError, "no prompt"),
         ([FRAME] * 3, Prompt.from_mask(MASK, frame=9), {}, PromptError, "last frame is 2"),
+        ([], Prompt.from_mask(MASK), {}, PromptError, "the clip has no frames; give"),
+        ([], Prompt.from_mask(MASK, frame=4), {"start": 4}, PromptError, "no frames from frame 4 on"),
         ([FRAME], Prompt.from_mask(MASK), {"start": 4}, PromptError, "begin at 4"),
         ([FRAME], Prompt.from_mask(MASK[:-1]), {}, MaskError, "96x63.*96x64"),
         ([FRAME], Prompt.from_clicks([(96, 3)]), {}, PromptError, "outside the frame of 96x64"),
