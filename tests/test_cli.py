@@ -315,7 +315,7 @@ def start(words, **options) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed, **options)
 
 
-@pytest.mark.parametrize("loaded", ["stm_core.errors", "numpy", "torch"])
+@pytest.mark.parametrize("loaded", ["stm_core.errors", "numpy", "torch.types", "torch"])
 def test_an_interrupt_while_modules_load_is_told_in_one_line(loaded):
     child = start([*SHORT_BENCH[:-1], "99999"], env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
     lines = []
