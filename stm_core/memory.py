@@ -90,14 +90,10 @@ class MemoryBank:
         frame = _Frame(t, pinned and self.config.preset != "previous", self._due(t), present)
         layout = self._layout_with(key, value)
         limit = self._most_frames(frame, layout)
-        self._settle()
-        for i in reversed(range(len(self._frames))):
-            old = self._frames[i]
-            if old.t == t or not (old.pinned or old.due or self._sole(i, frame)):
-                self._drop(i)
+        self._let_go(frame)
         self._last = t
-        while limit is not None and len(self._frames) >= limit:
-            self.evict()
+        if limit is not None:
+            self._make_room(limit)
         if not all(present):  # `readout.read` asks for zeros where it must not look
             value = value * value.new_tensor(present).view(-1, 1, 1, 1)
         self._store(frame, key, value, layout, limit)
@@ -222,6 +218,21 @@ class MemoryBank:
             return None
         pinned = sum(one.pinned for one in self._frames if one.t != frame.t) + frame.pinned
         return layout.most_frames(self.config, max(pinned, 1))
+
+    def _let_go(self, coming: _Frame) -> None:
+        """Drop what the strategy does not keep beside the coming frame, and an older entry of that frame."""
+        self._settle()
+        for i in reversed(range(len(self._frames))):
+            old = self._frames[i]
+            if old.t == coming.t or not (old.pinned or old.due or self._sole(i, coming)):
+                self._drop(i)
+
+    def _make_room(self, limit: int) -> None:
+        """Evict until one more frame may come.  It ends: limit is above the number of pinned frames, and by
+        now the latest frame is the one that comes, so any that is not pinned can go.
+        """
+        while len(self._frames) >= limit:
+            self.evict()
 
     def _store(self, frame: _Frame, key: Tensor, value: Tensor, layout: Layout, limit: int | None) -> None:
         block_frames = BLOCK_FRAMES.get(self.config.preset, limit)
