@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_function_description
 
 from demo.handlers import Handlers
 from demo.house import file_input
@@ -23,37 +24,50 @@ from stm_core import masks
 from stm_core.errors import LimitError, PromptError, StmError
 from stm_core.prompts import Prompt
 
+CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
+EXAMPLES = {  # of the API page
+    "segment": {"video": CLIP, "clicks": [[0, 96, 128, 1, 1]]},
+    "click": {"video": CLIP, "clicks": [[96, 128, 1, 1]]},
+}
+
 
 def add(handlers: Handlers, runs: Runs) -> None:
     """Put both endpoints on the page that is being built."""
     api = Api(handlers, runs)
     with gr.Group(visible=False):
-        video = file_input(label="video")
-        mask = file_input(label="mask")
-        clicks = gr.JSON(label="clicks")
-        preset = gr.Textbox("bounded", label="preset")
-        budget_mb = gr.Number(64, label="budget_mb")
-        every = gr.Number(5, label="every", precision=0)
-        size = gr.Number(None, label="size", precision=0)
+        inputs = [
+            file_input(label="video"),
+            file_input(label="mask"),
+            gr.JSON(label="clicks"),
+            gr.Textbox("bounded", label="preset"),
+            gr.Number(64, label="budget_mb"),
+            gr.Number(5, label="every", precision=0),
+            gr.Number(None, label="size", precision=0),
+        ]
+        outputs = [gr.File(label="overlay"), gr.File(label="archive"), gr.JSON(label="report")]
+        _endpoint(api.segment, inputs, outputs, "gpu")
         frame = gr.Number(0, label="frame", precision=0)
-        overlay, archive = gr.File(label="overlay"), gr.File(label="archive")
-        report, picture = gr.JSON(label="report"), gr.File(label="mask of the frame")
-        gr.Button("segment").click(
-            api.segment,
-            [video, mask, clicks, preset, budget_mb, every, size],
-            [overlay, archive, report],
-            api_name="segment",
-            concurrency_id="gpu",
-            concurrency_limit=1,
-        )
-        gr.Button("click").click(
-            api.click,
-            [video, frame, clicks],
-            picture,
-            api_name="click",
-            concurrency_id="click",
-            concurrency_limit=1,
-        )
+        inputs = [file_input(label="video"), frame, gr.JSON(label="clicks")]
+        _endpoint(api.click, inputs, [gr.File(label="mask")], "click")
+
+
+def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
+    """A button that nobody sees, and its docstring's words beside each value on the API page."""
+    name = function.__name__
+    _, told, returned = get_function_description(function)
+    for part, text in zip(inputs, told.values(), strict=True):
+        _describe(part, text, EXAMPLES[name].get(part.label))
+    for part, text in zip(outputs, returned, strict=True):
+        _describe(part, text.split(": ", 1)[1])
+    lanes = {"concurrency_id": lane, "concurrency_limit": 1}
+    gr.Button(name).click(function, inputs, outputs, api_name=name, **lanes)
+
+
+def _describe(part: gr.components.Component, text: str, example: object = None) -> None:
+    schema = {**part.api_info(), "description": text, "additional_description": text}
+    part.api_info = lambda: schema
+    if example is not None or isinstance(part, gr.JSON):
+        part.example_payload = lambda: example
 
 
 class Api:
@@ -72,13 +86,12 @@ class Api:
         every: int = 5,
         size: int | None = None,
     ) -> tuple[str, str, dict]:
-        """Give every frame of a clip a mask, from a mask or from clicks.
+        """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
 
         Args:
             video: the clip, a file: MP4, MOV, WebM, MKV, AVI, GIF, animated WebP, or a ZIP of pictures.
-            mask: mask of frame 0, an image file of the clip's size: palette PNG (value = object) or black
-            and white. clicks: list of [frame, x, y, label, object]; x, y in pixels of the upright frame,
-            label 1 = object, 0 = background, objects count from 1. A mask, clicks, or both are needed.
+            mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
+            clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
             preset: what the memory keeps: first, previous, first+previous, every-5, or bounded.
             budget_mb: most megabytes of stored frames, for "bounded".
             every: store one frame in this many.
@@ -123,8 +136,7 @@ class Api:
         Args:
             video: the clip, a file as for /segment.
             frame: number of the frame, from 0.
-            clicks: list of [x, y, label, object]; x, y in pixels of the upright frame, label 1 = object, 0
-            = background.
+            clicks: list of [x, y, label, object], in pixels of the upright frame; label 1 = object, 0 = not.
 
         Returns:
             mask: palette PNG of that frame, value = object.

@@ -83,8 +83,8 @@ def memory_chart(points: Sequence[Point], total: int, unbounded_end: int, budget
     parts.append(_line("stm-process", [(p.frames, g) for p, g in zip(points, grown, strict=True)], x, z))
     parts.append(_line("stm-read", [(p.frames, p.read_peak) for p in points], x, z))
     parts.append(
-        f'<text x="{LEFT}" y="{floor + 14}">frame 0</text>'
-        f'<text x="{WIDTH - 8}" y="{floor + 14}" text-anchor="end">{total}</text>'
+        f'<text x="{LEFT}" y="{floor + 14}">0</text>'
+        f'<text x="{WIDTH - 8}" y="{floor + 14}" text-anchor="end">{total} frames done</text>'
     )
     words = "Memory over the frames of the clip: " + (
         f"bank {size(points[-1].bank)}, an unbounded STM {size(points[-1].unbounded)}"

@@ -60,6 +60,11 @@ class Record:
     confidence: dict[int, float]
     prompted: bool = False
 
+    def without(self, gone: int) -> "Record":
+        """The same without one object."""
+        areas = {n: area for n, area in self.areas.items() if n != gone}
+        return replace(self, areas=areas, confidence={n: c for n, c in self.confidence.items() if n != gone})
+
 
 def unpack(packed: bytes) -> np.ndarray:
     """Labels (H, W) uint8 of a palette PNG that this program wrote."""

@@ -18,7 +18,7 @@ from demo.engine import Engine
 from demo.guard import Guard
 from demo.limits import Limits
 from demo.marking import picture
-from demo.saved import restore
+from demo.saved import first_frame, restore
 from demo.session import Session
 from demo.views import Props, View, answers
 from stm_core.errors import OptionError, PromptError, StmError, VideoError
@@ -67,7 +67,7 @@ class Handlers:
         own = session.clips_opened
         try:
             source, saved = self._unpacked(_adopt(path, folder), folder)
-            start = int(saved.get("start", 0)) if saved else start
+            start = first_frame(saved) if saved else start
             found = self.guard.call(
                 "inspect", path=str(source), folder=str(folder), start=start, limits=self._clip_limits()
             )
@@ -82,6 +82,7 @@ class Handlers:
             return
         info = found["info"]
         start, stop = self._part(info, start)
+        ended = _ended(session, same=str(session.clip and session.clip.path) == str(path))
         session.take_clip(
             Clip(
                 str(source),
@@ -97,8 +98,15 @@ class Handlers:
         yield {
             **views.everything(session, self.limits, self.engine.device),
             "part": self._part_slider(session),
+            "notice": render.notice(ended, "info"),
         }
-        yield from self._check(session, own)
+        try:
+            yield from self._check(session, own)
+        except StmError:
+            if session.clips_opened != own:
+                return
+            yield self._unreadable(session)
+            raise
         if saved and session.clips_opened == own:
             yield self._restored(session, saved)
 
@@ -176,6 +184,13 @@ class Handlers:
                 yield {"stage": render.stage(session)}
         yield {"stage": render.stage(session), "report": render.clip_report(session.clip, self.limits)}
 
+    def _unreadable(self, session: Session) -> View:
+        """What remains of a clip that fails on the way: a long one may have another part that is sound."""
+        if session.clip.start:
+            return {"report": render.clip_report(session.clip, self.limits, "This part cannot be read.")}
+        session.close_clip()
+        return {"report": render.clip_report(None, self.limits), "part": Props(visible=False)}
+
     def _clip_limits(self) -> dict:
         return {
             "max_bytes": self.limits.upload_mb * 2**20,
@@ -195,14 +210,17 @@ class Handlers:
         info, clip = session.clip.info, session.clip
         too_long = info["frames"] > clip.stop - clip.start
         seconds = round((info.get("seconds") or 0), 1)
-        return Props(
-            visible=bool(too_long), maximum=max(seconds, 1), value=round(clip.start / (info["fps"] or 25), 1)
-        )
+        span = (clip.stop - clip.start) / (info["fps"] or 25)
+        last = max(round(seconds - span, 1), clip.start / (info["fps"] or 25), 0.1)
+        return Props(visible=bool(too_long), maximum=last, value=_second(clip))
 
     @answers
     def choose_part(self, session: Session, seconds: float) -> Iterator[View]:
         """Work on another part of a long clip."""
         clip = session.need_clip()
+        if float(seconds) == _second(clip):  # the slider only says where we are
+            yield {}
+            return
         start = int(float(seconds) * (clip.info["fps"] or 25))
         yield from self.open_clip(session, clip.path, clip.name, start)
 
@@ -213,6 +231,20 @@ class Handlers:
         if name not in known:
             raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
         yield from self.open_clip(session, str(known[name]), f"{name}.mp4", 0, name)
+
+
+def _second(clip: Clip) -> float:
+    """Where the part begins, as the slider says it."""
+    return round(clip.start / (clip.info["fps"] or 25), 1)
+
+
+def _ended(session: Session, same: bool) -> str:
+    """What is lost when another clip, or another part of the same one, takes the place of this one."""
+    if session.running or session.waiting:
+        return f"The run of {session.clip.name} was ended: another clip was opened."
+    if same and session.marks:
+        return "This is another part of the clip: what was marked and tracked in the part before is gone."
+    return ""
 
 
 def _checked(clip: Clip, found: dict) -> Clip:

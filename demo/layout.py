@@ -11,6 +11,8 @@ from demo.limits import Limits
 from stm_core.config import PRESETS
 
 HERE = Path(__file__).parent
+STAGE = HERE / "stage"
+STAGE_SCRIPT = ("shared.js", "pictures.js", "moving.js", "pointer.js", "tools.js", "state.js")
 # On a phone the settings are folded away (page.css), so that Track is near the picture.
 UNFOLD = """element.addEventListener("click", (event) => {
   const button = event.target.closest(".stm-fold");
@@ -20,15 +22,18 @@ UNFOLD = """element.addEventListener("click", (event) => {
   button.textContent = open ? "Done" : "Change";
 });"""
 
+DISMISS = """element.addEventListener("click", (event) => {
+  if (event.target.closest("button")) element.querySelector(".stm-notice")?.remove();
+});"""
+
 
 def place(limits: Limits, gallery: str) -> dict:
     parts = {}
     gr.HTML(
         '<header class="stm-head"><h1>STM Live</h1><p>Mark an object on one frame; a space-time memory '
-        "network "
-        "follows it through the clip, and shows what it remembers.</p></header>"
+        "network follows it through the clip, and shows what it remembers.</p></header>"
     )
-    parts["notice"] = gr.HTML("", elem_id="notice")
+    parts["notice"] = gr.HTML("", elem_id="notice", js_on_load=DISMISS)
     with gr.Row(equal_height=False, elem_classes="stm-columns"):
         with gr.Column(scale=7, min_width=340):
             _clip_card(parts, limits, gallery)
@@ -91,9 +96,9 @@ def _mark_card(parts: dict) -> None:
         _card(2, "Mark", "click, or paint; on any frame")
         parts["stage"] = gr.HTML(
             {"clip": None, "welcome": render.WELCOME},
-            html_template=(HERE / "stage.html").read_text(),
+            html_template=(STAGE / "stage.html").read_text(),
             elem_id="stage",
-            js_on_load=(HERE / "stage.js").read_text(),
+            js_on_load="\n".join((STAGE / name).read_text() for name in STAGE_SCRIPT),
             apply_default_css=False,
         )
         with gr.Accordion("Mask file instead", open=False):
@@ -165,7 +170,7 @@ def _memory_card(parts: dict, limits: Limits) -> None:
                 info="Short side seen.",
             )
         parts["prediction"] = gr.HTML(
-            '<p class="stm-faint">Open a clip to see what a run would take, before it runs.</p>',
+            readout.NO_PREDICTION,
             elem_id="prediction",
             apply_default_css=False,
         )
@@ -211,5 +216,5 @@ def _result_card(parts: dict) -> None:
         with gr.Row(elem_classes="stm-downloads"):
             for kind, label in labels.items():
                 parts["downloads"][kind] = gr.Button(label, size="sm", min_width=130, elem_id=f"get-{kind}")
-        parts["made"] = gr.HTML("", elem_id="made", min_height=30)
+        parts["made"] = gr.HTML("", elem_id="made", min_height=30, js_on_load=DISMISS)
         parts["file"] = gr.DownloadButton("Download", elem_id="file", elem_classes="stm-hidden")

@@ -33,7 +33,7 @@ class Limits:
     )
     max_seconds: float = _limit(60.0, "longest part of a clip that is tracked, seconds")
     max_objects: int = _limit(8, "most objects in a clip: one colour each that people can still tell apart")
-    max_edits: int = _limit(200, "most clicks and brush strokes on one frame")
+    max_edits: int = _limit(200, "most clicks on one frame")
     max_budget_mb: int = _limit(512, "largest memory budget a visitor may ask for, MB")
     decode_seconds: int = _limit(
         60, "CPU seconds the separate decoding process may use for one step of one upload"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo import examples, render, strokes, views
+from demo import charts, examples, render, strokes, views
 from demo.clip import Clip, Marks
 from demo.engine import Engine
 from demo.guard import Guard
@@ -113,8 +113,10 @@ class Marking:
             session.subjects.select(_whole(number, "object"))
         elif kind == "rename":
             session.subjects.rename(_whole(number, "object"), str(data.get("name", "")))
+            return self._renamed(session)
         elif kind == "delete":
             session.delete_subject(_whole(number, "object"))
+            return self._renamed(session)
         elif kind == "clear":
             session.clear()
         elif kind == "undo":
@@ -127,6 +129,11 @@ class Marking:
         if session.frame not in session.sharp:
             picture(self.guard, session, session.frame)
         return views.marked(session)
+
+    def _renamed(self, session: Session) -> View:
+        """The objects are others now: the results speak of them too."""
+        emptied = {} if session.records else {"player": None, "progress": ""}
+        return {**self._marked(session), "timeline": charts.timeline(session), **emptied}
 
     def _may_mark(self, session: Session) -> Clip:
         """The clip to mark; asked again once a mask is computed: a run may have begun meanwhile."""

@@ -27,6 +27,7 @@ PRESETS = {  # name -> (what the menu says, what it is good and bad for)
     "first": ("first: the marked frame only", "Fails when the object changes its look."),
     "previous": ("previous: the last frame only", "Drifts, and cannot recover after an occlusion."),
 }
+NO_PREDICTION = '<p class="stm-faint">Here stands what a run would take, before it runs.</p>'
 SIZES = {"240 – fastest": 240, "360": 360, "480 – finest": 480, "as it is": 0}
 
 
@@ -42,7 +43,7 @@ def prediction(
         (
             "Time",
             f"about {clock(total)}",
-            f"{frames} frames at {1 / rate:.0f} a second, on this {device.upper()} at {seen[1]}×{seen[0]}",
+            f"{frames} frames at {_pace(rate)}, on this {device.upper()} at {seen[1]}×{seen[0]}",
         ),
         (
             "Bank at most",
@@ -156,7 +157,11 @@ def _table(rows) -> str:
     return f'<table class="stm-table">{body}</table>'
 
 
+def _pace(rate: float) -> str:
+    return f"{1 / rate:.0f} a second" if rate <= 0.5 else f"{rate:.1f} s each"
+
+
 def clock(seconds: float) -> str:
     """Seconds in words: 4 s, 1 min 20 s."""
-    seconds = max(round(seconds), 0)
+    seconds = max(round(seconds), 1)
     return f"{seconds} s" if seconds < 90 else f"{seconds // 60} min {seconds % 60} s"

@@ -4,6 +4,7 @@ Plain values in, plain values out.
 """
 
 import base64
+import itertools
 from html import escape
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from demo.clip import Clip
 from demo.limits import Limits
 from demo.session import Session
 
+_told = itertools.count()  # the same sentence twice is two notices: shown and read out again
 WELCOME = "Upload a clip or pick an example, click the object, press Track."
 
 
@@ -62,7 +64,8 @@ def hint(session: Session) -> str:
         return "Click the object on this frame."
     if session.records and session.fixes():
         frames = ", ".join(map(str, session.fixes()))
-        return f"Frame {frames} corrected: choose a direction and press Continue."
+        word = "Frames" if len(session.fixes()) > 1 else "Frame"
+        return f"{word} {frames} corrected: choose a direction and press Continue."
     if session.records:
         return "Wrong somewhere? Go there, click or paint it right, then Continue."
     return "Add clicks until the mask is right, then press Track."
@@ -84,13 +87,11 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
     """
     if clip is None:
         return (
-            f'<p class="stm-faint">MP4, MOV, WebM, MKV, AVI, GIF, WebP or a ZIP of frames, up to '
-            f'{limits.upload_mb} MB. '
-            f"The first {limits.max_frames} frames or {limits.max_seconds:g} s are tracked; of a longer clip "
-            f"you choose "
-            f"the part. Files are deleted {limits.lifetime_minutes} minutes after your last visit; no run "
-            f"history is "
-            "kept in your browser.</p>"
+            '<p class="stm-faint">MP4, MOV, WebM, MKV, AVI, GIF, WebP or a ZIP of frames, up to '
+            f"{limits.upload_mb} MB. The first {limits.max_frames} frames or {limits.max_seconds:g} s are "
+            "tracked; of a longer clip you choose the part. Files are deleted "
+            f"{limits.lifetime_minutes} minutes after your last visit; no run history is kept in your "
+            "browser.</p>"
         )
     info = clip.info
     height, width = clip.size
@@ -121,12 +122,19 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
 def frames_text(clip: Clip) -> str:
     """Number of frames, with "about" while only the file's header says so."""
     exact = clip.checked or clip.info.get("frames_exact")
-    return f"{'' if exact else 'about '}{clip.info.get('frames') or '?'} frames"
+    count = clip.info.get("frames") or "?"
+    return f"{'' if exact else 'about '}{count} frame{'' if count == 1 else 's'}"
 
 
 def notice(text: str = "", kind: str = "error") -> str:
     """The line that says what went wrong and what to try; empty when all is well."""
+    if not text:
+        return ""
     role = "alert" if kind == "error" else "status"
-    return f'<p class="stm-notice stm-{kind}" role="{role}">{escape(text)}</p>' if text else ""
+    button = '<button type="button" aria-label="Dismiss" title="Dismiss">×</button>'
+    return (
+        f'<p class="stm-notice stm-{kind}" role="{role}" data-told="{next(_told)}">'
+        f"<span>{escape(text)}</span>{button}</p>"
+    )
 
 

@@ -72,7 +72,10 @@ class Runs:
 
     def get_ready(self, session: Session) -> View:
         """Track was pressed: said at once, while the run may still wait for its turn."""
-        session.stop = False
+        if session.running:
+            text = "This clip is being tracked already; press Stop to end that run first."
+            return {"notice": render.notice(text, "info")}
+        session.stop, session.waiting = False, True
         session.touch()
         return {
             "stop": Props(interactive=True),
@@ -84,11 +87,11 @@ class Runs:
 
     def stop(self, session: Session) -> View:
         """Stop was pressed: the run ends after the frame it is at, or does not begin."""
-        session.stop = True
-        view: View = {"stop": Props(interactive=False)}
-        if not session.running:
-            view["progress"] = readout.progress(0, 1, 0.0, queue="stopping; it leaves the queue…")
-        return view
+        session.stop, session.waiting = True, False
+        if session.running:
+            return {"stop": Props(interactive=False)}
+        verdict = readout.progress(0, 1, 0.0, finished="stopped before it began")
+        return {**views.buttons(session), "progress": verdict}
 
     # the run ----------------------------------------------------------------------------------------------
 
@@ -99,15 +102,11 @@ class Runs:
         """Give every frame its mask; with a direction, go on from the corrected frame and recompute only
         what follows.
         """
-        session.need_clip()
-        if session.running:
-            raise PromptError("this clip is being tracked already; press Stop to end that run first")
-        if session.stop:  # stopped while it waited
-            yield {
-                **views.buttons(session),
-                "progress": readout.progress(0, 1, 0.0, finished="stopped before it began"),
-            }
+        if not session.waiting:  # stopped, or another clip was opened, before its turn came
+            yield {}
             return
+        session.waiting = False
+        session.need_clip()
         job = self.plan(session, self.memory(preset, budget_mb, every), int(size or 0) or None, direction)
         yield from self._run(session, job, fresh=not direction)
 
@@ -225,9 +224,10 @@ class Runs:
     @answers
     def player(self, session: Session) -> View:
         """The overlay film, once a run has ended."""
-        if session.clip is None or not session.records or session.running:
+        if not session.records or session.running or session.filmed == session.revision:
             return {}
-        return {"player": self.file(session, "overlay")}
+        film, session.filmed = self.file(session, "overlay"), session.revision
+        return {"player": film}
 
     @answers
     def download(self, session: Session, kind: str) -> Iterator[View]:

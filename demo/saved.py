@@ -38,6 +38,8 @@ def restore(session: Session, saved: dict, kept: dict[str, list[int]], limits: L
     """Take up saved work (see to_json) on the open clip; what does not make sense is left out."""
     clip = session.need_clip()
     inside = range(clip.start, clip.stop)
+    if not all(isinstance(saved.get(name), dict) for name in ("marks", "records")):
+        raise ValueError("no marks and no records")
     objects = [o for o in _list(saved, "objects") if isinstance(o, dict) and _is(o.get("id"), 1, 254)]
     subjects = {o["id"]: o.get("name", "") for o in objects[: limits.max_objects]}
     if subjects:
@@ -56,6 +58,11 @@ def restore(session: Session, saved: dict, kept: dict[str, list[int]], limits: L
     session.dirty = set(session.marks) - set(session.pinned)
     session.report = saved.get("report") if isinstance(saved.get("report"), dict) else None
     session.go(saved.get("frame") if _is(saved.get("frame"), 0, 10**6) else clip.start)
+
+
+def first_frame(saved: dict) -> int:
+    """Where saved work begins in its clip; 0 when that makes no sense."""
+    return saved["start"] if _is(saved.get("start"), 0, 10**6) else 0
 
 
 def _restore_marks(session: Session, index: int, saved: dict) -> None:

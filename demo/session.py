@@ -45,6 +45,8 @@ class Session:
     revision: int = 0  # grows with every run; makes the browser ask for new pictures
     run: int = 0  # grows whenever a run starts or must end; a run that sees another number is over
     running: bool = False
+    waiting: bool = False  # Track was pressed on this clip and its turn has not come
+    filmed: int = -1  # the revision whose film the player shows
     stop: bool = False
     answer: int = 0  # grows with every answer to the stage; jump: when the stage must show `frame`
     jump: int = 0
@@ -92,6 +94,11 @@ class Session:
         if old is not None:
             shutil.rmtree(old.folder, ignore_errors=True)
 
+    def close_clip(self) -> None:
+        """Forget a clip that turned out to be unreadable."""
+        shutil.rmtree(self.need_clip().folder, ignore_errors=True)
+        self.clip, self.sharp = None, {}
+
     def touch(self) -> None:
         """Note that the visitor is here: the folder's own time is what `sweep` goes by."""
         self.touched = time.time()
@@ -111,7 +118,9 @@ class Session:
         return self.frame
 
     def delete_subject(self, number: int) -> None:
-        """Remove an object, its marks and its results; the last one is emptied instead of removed."""
+        """Remove an object, its marks and its results; the last one is emptied instead of removed, and
+        with it goes everything that the last run left.
+        """
         gone = self.subjects[number].id
         self.revision += 1
         for index in [i for i, record in self.records.items() if record.areas.get(gone)]:
@@ -120,7 +129,10 @@ class Session:
                 write_whole(self.mask_path(index), masks.encode_mask(np.where(labels == gone, 0, labels)))
         for index, marks in list(self.marks.items()):
             self._keep(index, without(marks, gone))
-        self.history.clear()
+        self.history = [(index, marks and without(marks, gone)) for index, marks in self.history]
+        self.records = {index: record.without(gone) for index, record in self.records.items()}
+        if len(self.subjects) == 1:
+            self.records, self.report, self.pinned, self.curve = {}, None, (), []
         self.subjects.remove(gone)
 
     # marks ------------------------------------------------------------------------------------------------
@@ -233,6 +245,7 @@ class Session:
         if marks is None:
             self.marks.pop(index, None)
             self.dirty.discard(index)
+            self.pinned = tuple(n for n in self.pinned if n != index)
         else:
             self.marks[index] = marks
             self.dirty.add(index)

@@ -60,13 +60,14 @@ def marked(session: Session) -> View:
 
 def buttons(session: Session) -> View:
     """What can be pressed now."""
+    busy = session.running or session.waiting
     return {
         "track": Props(
-            interactive=bool(session.marks) and not session.running,
+            interactive=bool(session.marks) and not busy,
             value="Track again" if session.records else "Track",
         ),
-        "stop": Props(interactive=session.running),
-        "fix": Props(interactive=bool(session.fixes()) and not session.running),
+        "stop": Props(interactive=busy),
+        "fix": Props(interactive=bool(session.fixes()) and not busy),
         "fixing": Props(visible=bool(session.records)),
         "results": Props(visible=bool(session.records)),
     }
@@ -79,6 +80,7 @@ def everything(session: Session, limits: Limits, device: str) -> View:
         **marked(session),
         "report": render.clip_report(session.clip, limits),
         "progress": "",
+        "prediction": readout.NO_PREDICTION,
         "readout": readout.memory([], frames, (), (), 0, None, 0, device),
         "timeline": charts.timeline(session),
         "player": None,

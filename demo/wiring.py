@@ -58,13 +58,14 @@ class Wiring:
         picked = self._on(
             parts["gallery"].pick, self._from_event(handlers.pick_example, "name", stream=True), [], **LIGHT
         )
+        latest = {**LIGHT, "trigger_mode": "always_last"}  # while it is dragged or typed
         opened = [
             self._on(parts["upload"].upload, self._streamed(handlers.open_clip), [parts["upload"]], **LIGHT),
             self._on(
                 parts["webcam"].stop_recording, self._streamed(handlers.open_clip), [parts["webcam"]], **LIGHT
             ),
             self._on(picked.then, self._plain(self.marking.mark_example), [], **NETWORK),
-            self._on(parts["part"].release, self._streamed(handlers.choose_part), [parts["part"]], **LIGHT),
+            self._on(parts["part"].change, self._streamed(handlers.choose_part), [parts["part"]], **latest),
         ]
         for event in opened:
             self._forecast(event.then)
@@ -87,6 +88,7 @@ class Wiring:
         imported = self._on(
             parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **NETWORK
         )
+        self._on(ordered.then, self._plain(self.runs.player), [], **LIGHT)  # without a deleted object
         for event in (edited, ordered, imported):
             self._forecast(event.then)
         for setting in self.settings:

@@ -151,7 +151,12 @@ def test_only_the_two_endpoints_are_public_and_they_are_described(client):
         "every": 5,
         "size": None,
     }
-    assert "Give every frame" in json.dumps(client.view_api(return_format="dict")) or endpoints["/segment"]
+    for name, words in (("/segment", "Give every frame"), ("/click", "The mask of one frame")):
+        described = client.view_api(return_format="dict")["named_endpoints"][name]
+        assert words in described["description"]
+        for value in [*described["parameters"], *described["returns"]]:
+            assert len(value["python_type"]["description"]) > 12, value["label"]
+            assert "FileData" not in value["python_type"]["description"]
 
 
 def test_files_outside_the_visitors_folders_are_not_served(page):

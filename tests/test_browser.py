@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pages import serve, write_clip
 from PIL import Image
-from visitor import HEIGHT, WIDTH, GatedNetwork, Visitor
+from visitor import GatedNetwork, Visitor
 
 from demo.clip import unpack
 from stm_core.prompts import Prompt
@@ -34,6 +34,7 @@ FLAGS = [
 ]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FRAMES, FIXED = 30, 12
+HEIGHT, WIDTH = 128, 192
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -144,6 +145,71 @@ def test_keys_step_play_and_undo(visitor, clip):
     visitor.shown(0, False)
     visitor.page.keyboard.press(" ")
     visitor.shown(FRAMES - 1, False)  # it played to the end
+
+
+def test_the_slider_moves_and_keys_still_work_after_it(visitor, clip):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    slider = visitor.page.locator(".stm-slider")
+    box = slider.bounding_box()
+    visitor.page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + box["height"] / 2)
+    visitor.wait(f"() => Math.abs(document.querySelector('.stm-canvas').dataset.shown - {FRAMES / 2}) <= 2")
+    slider.press("Home")
+    visitor.shown(0, True)
+    slider.press("ArrowRight")
+    visitor.shown(1, False)
+    slider.press("u")
+    visitor.shown(0, False)
+
+
+@pytest.mark.parametrize("size", [(192, 108), (128, 128)], ids=["portrait", "square"])
+def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_path, size):
+    height, width = size
+    masks = write_clip(tmp_path / "tall.mp4", 6, height=height, width=width)
+    visitor.open(tmp_path / "tall.mp4")
+    rows, columns = np.nonzero(masks[0] == 2)
+    x, y = int(columns.mean()), int(rows.mean())
+    visitor.click(x, y)
+    visitor.shown(0, True)
+    visitor.idle()
+    dot = visitor.page.locator(".stm-dots circle").bounding_box()
+    seen = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    assert np.allclose(seen, visitor.at(x, y), atol=2)
+    visitor.page.select_option("[data-set=view]", "mask")
+    visitor.wait("() => document.querySelector('.stm-screen').dataset.view === 'mask'")
+    assert visitor.color(x, y)[:3] == [128, 0, 0]
+    visitor.page.mouse.click(*visitor.at(x, y))  # no mark in this view: it leads back to the overlay
+    visitor.wait("() => document.querySelector('.stm-screen').dataset.view === 'overlay'")
+    assert visitor.page.locator(".stm-dots circle").count() == 1
+
+
+def test_a_deleted_object_leaves_timeline_and_film(visitor, clip):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    visitor.page.click("[data-do=add-object]")
+    visitor.wait("() => document.querySelectorAll('.stm-chips button').length === 2")
+    visitor.click(24, 24)
+    visitor.idle()
+    visitor.track()
+    visitor.wait("() => document.querySelector('#player video')?.currentSrc")
+    film = visitor.page.evaluate("document.querySelector('#player video').currentSrc")
+    visitor.page.click("[data-do=delete-object]")
+    visitor.wait("() => document.querySelectorAll('#timeline .stm-row').length === 1")
+    source = "document.querySelector('#player video')?.currentSrc"
+    visitor.wait(f"(old) => {source} && {source} !== old", film)
+    assert "Object 2" not in visitor.text("#timeline")
+
+
+def test_a_notice_can_be_dismissed_and_comes_again(visitor, clip, tmp_path):
+    (tmp_path / "notes.mp4").write_text("words, not pictures")
+    for _ in range(2):
+        visitor.upload(tmp_path / "notes.mp4")
+        visitor.wait_text("#notice", "'notes.mp4' is not a clip")
+        visitor.page.click("#notice button")
+        visitor.wait("() => !document.querySelector('#notice p')")
+        visitor.page.wait_for_selector("#upload input[type=file]", state="attached")
 
 
 def test_right_click_removes_and_several_objects_keep_their_colours(visitor, clip):

@@ -1,12 +1,15 @@
 """The page without a browser: handlers called with plain values."""
 
+import io
 import json
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from pages import FRAMES, SETTINGS, Bench, notice
+from PIL import Image
 
 
 def test_an_upload_shows_its_first_frame_before_all_frames_are_counted(bench, clip):
@@ -43,12 +46,13 @@ def test_an_example_comes_marked_and_a_visitors_own_mark_is_kept(bench, clip):
     assert bench.marking.mark_example(session) == {}
 
 
-def test_a_run_ends_without_a_word_when_its_clip_is_replaced(bench, session, clip):
+def test_a_run_ends_when_its_clip_is_replaced_and_the_new_clip_says_so(bench, session, clip):
     bench.click(session, 0, 8, 8)
     bench.runs.get_ready(session)
     run = bench.runs.track(session, *SETTINGS, "")
     next(run)
-    list(bench.handlers.open_clip(session, str(clip[0])))
+    first, *_ = bench.handlers.open_clip(session, str(clip[0]))
+    assert "was ended" in notice(first)
     assert list(run)[-1] == {"progress": ""} and not session.running and not session.records
 
 
@@ -130,3 +134,22 @@ def test_an_upload_that_another_one_overtook_leaves_no_files(bench, session, cli
     guard.call = slowly
     assert list(first) == []
     assert [path.name for path in Path(session.folder).glob("clip*")] == [Path(session.clip.folder).name]
+
+
+def test_a_folder_of_pictures_that_breaks_off_is_closed_again(bench, tmp_path):
+    with zipfile.ZipFile(tmp_path / "frames.zip", "w") as pack:
+        for number, side in enumerate((64, 64, 32)):
+            data = io.BytesIO()
+            Image.new("RGB", (side, side)).save(data, "PNG")
+            pack.writestr(f"{number:05d}.png", data.getvalue())
+    session = bench.handlers.arrive()
+    *_, view = bench.handlers.open_clip(session, str(tmp_path / "frames.zip"))
+    assert notice(view) and session.clip is None and view["stage"]["clip"] is None
+
+
+def test_a_part_typed_or_dragged_to_where_it_is_changes_nothing(bench, session):
+    before = session.clip
+    assert list(bench.handlers.choose_part(session, 0.0)) == [{}] and session.clip is before
+    bench.click(session, 0, 8, 8)
+    first, *_ = bench.handlers.choose_part(session, 0.5)
+    assert "another part of the clip" in notice(first) and session.clip.start == 6

@@ -139,8 +139,36 @@ def test_a_deleted_object_is_gone_from_results_and_corrections(bench, session):
     bench.click(session, 0, 24, 24)
     bench.tracked(session)
     assert any((labels == 2).any() for labels in masks_of(session))
-    bench.marking.order(session, {"kind": "delete", "object": 2})
+    view = bench.marking.order(session, {"kind": "delete", "object": 2})
+    assert "Object 2" not in view["timeline"] and all(2 not in r.areas for r in session.records.values())
     stroke = {"kind": "stroke", "frame": 10, "points": [[60, 60]], "radius": 3}
     bench.marking.edit(session, stroke, 0)
     bench.tracked(session, "forward")
     assert not any((labels == 2).any() for labels in masks_of(session))
+
+
+def test_deleting_the_last_object_empties_the_results(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    view = bench.marking.order(session, {"kind": "delete", "object": 1})
+    assert not session.records and not session.pinned and view["player"] is None
+    assert not view["results"]["visible"] and "Object" not in view["timeline"]
+
+
+def test_undo_still_knows_the_marks_of_the_objects_that_remain(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.click(session, 0, 10, 10)
+    bench.marking.order(session, {"kind": "add"})
+    bench.click(session, 0, 24, 24)
+    bench.marking.order(session, {"kind": "delete", "object": 2})
+    bench.marking.order(session, {"kind": "undo"})  # the click on the deleted object, which is gone already
+    bench.marking.order(session, {"kind": "undo"})
+    assert [dot[:2] for dot in session.marks[0].dots] == [(8, 8)]
+
+
+def test_an_undone_correction_is_no_longer_pinned(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    assert session.pinned == (0,)
+    bench.marking.order(session, {"kind": "undo"})
+    assert session.pinned == () and session.records

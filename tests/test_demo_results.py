@@ -71,7 +71,16 @@ def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
     assert "done: 4 of 4" in last["progress"]
 
 
-def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_path):
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"objects": [{"id": 10**9}, 3], "marks": [], "records": 7},
+        {"start": "abc"},
+        {"start": 10**9},
+        {"objects": 5, "marks": {}},
+    ],
+)
+def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_path, saved):
     bench, session = finished
     archive = made(finished, "everything")
     evil = tmp_path / "evil.zip"
@@ -79,7 +88,7 @@ def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_pat
         for name in old.namelist():
             data = old.read(name)
             if name == "session.json":
-                data = json.dumps({"objects": [{"id": 10**9}, 3], "marks": [], "records": 7}).encode()
+                data = json.dumps(saved).encode()
             if name == "masks/00003.png":
                 data = b"not a png"
             new.writestr(name, data)

@@ -67,9 +67,27 @@ def test_stop_keeps_what_is_done(bench, session):
 def test_stop_while_waiting_in_the_queue_ends_the_run_before_it_begins(bench, session):
     bench.click(session, 0, 8, 8)
     bench.runs.get_ready(session)
-    assert "leaves the queue" in bench.runs.stop(session)["progress"]
-    [view] = bench.runs.track(session, *SETTINGS)
-    assert "before it began" in view["progress"] and not session.records
+    stopped = bench.runs.stop(session)
+    assert "before it began" in stopped["progress"] and stopped["track"]["interactive"]
+    assert list(bench.runs.track(session, *SETTINGS)) == [{}] and not session.records
+
+
+def test_editing_in_the_queue_leaves_stop_at_hand(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    view = bench.click(session, 0, 12, 12)
+    assert view["stop"]["interactive"] and not view["track"]["interactive"]
+    assert len(list(bench.runs.track(session, *SETTINGS))) > 1 and len(session.records) == FRAMES
+    assert list(bench.runs.track(session, *SETTINGS)) == [{}]  # stopped and pressed again: one run, not two
+
+
+def test_a_clip_opened_in_the_queue_is_not_tracked_by_itself(bench, session, clip):
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    first, *_ = bench.handlers.open_clip(session, str(clip[0]))
+    assert "was ended" in notice(first) and first["progress"] == ""
+    bench.click(session, 0, 8, 8)
+    assert list(bench.runs.track(session, *SETTINGS)) == [{}] and not session.records
 
 
 def test_a_correction_recomputes_only_what_follows_and_is_pinned(bench, session, clip):
@@ -109,7 +127,8 @@ def test_a_second_track_during_a_run_is_refused_and_the_first_goes_on(bench, ses
     bench.runs.get_ready(session)
     run = bench.runs.track(session, *SETTINGS)
     next(run)
-    assert "being tracked already" in notice(next(bench.runs.track(session, *SETTINGS)))
+    assert "being tracked already" in notice(bench.runs.get_ready(session))
+    assert list(bench.runs.track(session, *SETTINGS)) == [{}]
     assert "press Stop first" in notice(bench.click(session, 0, 20, 20))
     list(run)
     assert len(session.records) == FRAMES

@@ -6,7 +6,6 @@ from pathlib import Path
 from conftest import ColourNetwork
 
 PATIENCE = 60_000  # milliseconds; a busy machine
-HEIGHT, WIDTH = 128, 192  # of the clip it opens
 
 
 class GatedNetwork(ColourNetwork):
@@ -73,9 +72,12 @@ class Visitor:
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the clip is on the screen."""
-        self.page.locator(".stm-canvas").scroll_into_view_if_needed()
-        box = self.page.locator(".stm-canvas").bounding_box()
-        return box["x"] + (x + 0.5) / WIDTH * box["width"], box["y"] + (y + 0.5) / HEIGHT * box["height"]
+        canvas = self.page.locator(".stm-canvas")
+        canvas.scroll_into_view_if_needed()
+        box, (width, height) = canvas.bounding_box(), canvas.evaluate("c => [c.width, c.height]")
+        zoom = min(box["width"] / width, box["height"] / height)  # the picture is fitted into the canvas
+        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        return middle[0] + (x + 0.5 - width / 2) * zoom, middle[1] + (y + 0.5 - height / 2) * zoom
 
     def click(self, x: int, y: int, button: str = "left") -> None:
         self.page.mouse.click(*self.at(x, y), button=button)

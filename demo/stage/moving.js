@@ -1,0 +1,44 @@
+// Moving through the clip: the frame that is shown, and playing.
+function go(index, { tell = true } = {}) {
+  if (!state.clip) return;
+  ui.frame = Math.min(Math.max(index, state.start), state.stop - 1);
+  slider.value = ui.frame;
+  where();
+  draw();
+  clearTimeout(seekTimer);
+  if (tell && !ui.playing && !state.live) seekTimer = setTimeout(() => trigger("seek", { frame: ui.frame }), 120);
+}
+function where() {
+  const seconds = times[ui.frame - state.start] ?? ui.frame / (state.fps || 25);
+  $(".stm-where").textContent = `${ui.frame} of ${state.stop - 1} · ${seconds.toFixed(2)} s`;
+  const notes = [];
+  if ((state.prompted || []).includes(ui.frame)) notes.push("marked");
+  if ((state.pinned || []).includes(ui.frame)) notes.push("pinned in memory");
+  if ((state.doubtful || []).includes(ui.frame)) notes.push("check this frame");
+  const badge = $(".stm-badge");
+  badge.hidden = !notes.length || !!state.live;
+  badge.textContent = notes.join(" · ");
+  slider.setAttribute("aria-valuetext", `frame ${ui.frame}, ${seconds.toFixed(2)} seconds ${notes.join(", ")}`);
+}
+function play(on = !ui.playing) {
+  if (ui.playing) { cancelAnimationFrame(ui.playing.request); ui.playing = null; }
+  const button = $("[data-do=play]");
+  button.textContent = on ? "❚❚" : "►";
+  button.setAttribute("aria-label", on ? "Pause" : "Play");
+  if (!on || !state.clip) { if (state.clip) go(ui.frame); return; }
+  if (ui.frame >= state.stop - 1) ui.frame = state.start;
+  const at = (index) => times[index - state.start] ?? index / (state.fps || 25);
+  const begun = performance.now(), from = at(ui.frame);
+  ui.playing = {};
+  const tick = (now) => {
+    let index = ui.frame;
+    while (index < state.stop - 1 && at(index + 1) - from <= (now - begun) / 1000) index++;
+    if (index !== ui.frame) {
+      go(index, { tell: false });
+      for (let next = index + 1; next < index + 12; next++) { if (next < state.stop) { load(photoOf(next)); load(maskOf(next)); } }
+    }
+    if (index >= state.stop - 1) return play(false);
+    ui.playing.request = requestAnimationFrame(tick);
+  };
+  ui.playing.request = requestAnimationFrame(tick);
+}

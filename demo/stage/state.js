@@ -1,0 +1,47 @@
+// What the server says.  Last: it starts the stage.
+function update() {
+  const before = state;
+  state = props.value || {};
+  if (state.times) times = state.times;
+  const fresh = state.clip !== before.clip;
+  if (fresh) { pictures.clear(); times = state.times || []; play(false); look("overlay"); }
+  screen_.dataset.empty = state.clip ? "" : "1";
+  $(".stm-welcome").textContent = state.welcome || "";
+  $(".stm-hint").textContent = state.hint || "";
+  element.classList.toggle("stm-off", !state.clip);
+  element.querySelectorAll(".stm-bar button, .stm-bar input, .stm-bar select").forEach((control) => {
+    control.disabled = !state.clip || (!!state.running && !control.matches("[data-set=view], [data-set=opacity]"));
+  });
+  if (!state.clip) { canvas.width = 16; canvas.height = 9; live.hidden = true; dots.innerHTML = ""; tools(); return; }
+  screen_.style.setProperty("--ratio", `${state.width} / ${state.height}`);
+  slider.min = state.start;
+  slider.max = state.stop - 1;
+  live.hidden = !state.live;
+  if (state.live) { live.src = state.live; ui.frame = state.at ?? ui.frame; slider.value = ui.frame; }
+  if (before.answer !== state.answer || fresh) { $(".stm-busy").hidden = true; clearInk(); }
+  if (before.jump !== state.jump || fresh) { ui.frame = state.frame; slider.value = ui.frame; }
+  if (state.running && !before.running && innerWidth <= 640) screen_.scrollIntoView({ block: "start" });
+  chips();
+  tools();
+  where();
+  if (!state.live) draw(); else showDots();
+}
+function chips() {
+  const names = (state.objects || []).map(({ id, name, color }) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.object = id;
+    button.disabled = !!state.running;
+    button.setAttribute("role", "radio");
+    button.setAttribute("aria-checked", String(id === state.selected));
+    const swatch = document.createElement("i");
+    swatch.style.background = color;
+    button.append(swatch, name);
+    return button;
+  });
+  $(".stm-chips").replaceChildren(...names);
+  const name = $(".stm-name");
+  if (document.activeElement !== name) name.value = (state.objects || []).find((o) => o.id === state.selected)?.name || "";
+}
+watch("value", update);
+update();

@@ -1,0 +1,64 @@
+// Buttons, sliders and keys.
+function tools() {
+  element.querySelectorAll("[data-mode]").forEach((button) =>
+    button.setAttribute("aria-checked", String(button.dataset.mode === ui.mode)));
+  $(".stm-size").style.display = painting() ? "" : "none";
+  canvas.style.touchAction = painting() ? "none" : "manipulation";
+  screen_.dataset.pointer = ui.view === "overlay" ? ui.mode : "";
+  screen_.dataset.view = ui.view;
+}
+function look(view) {
+  ui.view = $("[data-set=view]").value = view;
+  tools();
+  draw();
+}
+const actions = {
+  prev: () => { play(false); go(ui.frame - 1); },
+  next: () => { play(false); go(ui.frame + 1); },
+  play: () => play(),
+  undo: () => send("order", { kind: "undo", frame: ui.frame }),
+  clear: () => send("order", { kind: "clear", frame: ui.frame }),
+  "add-object": () => send("order", { kind: "add", frame: ui.frame }),
+  "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: state.selected }),
+};
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button || button.disabled) return;
+  if (button.dataset.mode) { ui.mode = button.dataset.mode; tools(); }
+  else if (button.dataset.object) send("order", { kind: "select", frame: ui.frame, object: Number(button.dataset.object) });
+  else actions[button.dataset.do]?.();
+});
+element.addEventListener("input", (event) => {
+  const { target } = event;
+  if (target === slider) {
+    const chosen = Number(slider.value);   // before the pause puts the slider back
+    play(false);
+    go(chosen);
+  }
+  if (target.dataset.set === "opacity") ui.opacity = target.value / 100;
+  if (target.dataset.set === "radius") ui.radius = Number(target.value);
+  if (target.dataset.set === "view") look(target.value);
+  if (target.dataset.set === "opacity") draw();
+});
+$(".stm-name").addEventListener("change", (event) =>
+  send("order", { kind: "rename", frame: ui.frame, object: state.selected, name: event.target.value }));
+function keys(event) {
+  if (!element.isConnected) return document.removeEventListener("keydown", keys);
+  if (event.ctrlKey || event.metaKey || event.altKey || !state.clip || state.running) return;
+  const onRange = event.target.matches?.("input[type=range]");
+  if (!onRange && event.target.closest?.("input, textarea, select, [contenteditable=true], [role=listbox], video, audio")) return;
+  const onButton = event.target.closest?.("button, a, summary");
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const mode = { a: "add", r: "remove", b: "brush", e: "erase" }[key];
+  if (onRange && key.startsWith("Arrow")) return;
+  if (key === "ArrowLeft") actions.prev();
+  else if (key === "ArrowRight") actions.next();
+  else if (key === " " && !onButton) actions.play();
+  else if (key === "u") actions.undo();
+  else if (mode) { ui.mode = mode; tools(); }
+  else return;
+  event.preventDefault();
+}
+document.addEventListener("keydown", keys);
+document.addEventListener("stm-go", (event) => { play(false); go(event.detail); });
+new ResizeObserver(showDots).observe(screen_);
