@@ -39,7 +39,7 @@ class Guard:
         self.limits = limits
         self.context = multiprocessing.get_context(METHOD)
         if METHOD == "forkserver":
-            self.context.set_forkserver_preload(["demo.light", "demo.guard"])
+            self.context.set_forkserver_preload(["demo.guard"])
 
     def call(self, job: str, *, cpu_seconds: float | None = None, **arguments) -> dict:
         """The last answer of a job.  StmError when the job refuses, hangs, crashes or runs out of memory."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,8 @@ def small(monkeypatch) -> Guard:
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork with threads: fine in this test
 def test_whatever_happens_to_a_decoder_is_one_sentence(small, job, kind, words):
+    if job == "swell":  # on a busy machine that takes its time, and is no hang
+        small.limits = replace(small.limits, stall_seconds=60)
     with pytest.raises(kind, match=words) as caught:
         small.call(job)
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
@@ -110,9 +113,7 @@ def test_a_reader_who_stops_early_leaves_no_process_behind(clip):
 
 
 def test_the_decoding_process_never_loads_torch():
-    source = Path(decode.__file__).with_name("guard.py").read_text()
-    assert '"demo.light"' in source
-    code = "import demo.light, demo.guard, sys; print('torch' in sys.modules)"
+    code = "import demo.guard, sys; print('torch' in sys.modules)"
     root = Path(decode.__file__).parent.parent
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
