@@ -152,6 +152,7 @@ def test_the_slider_moves_and_keys_still_work_after_it(visitor, clip):
     visitor.click(8, 8)
     visitor.shown(0, True)
     slider = visitor.page.locator(".stm-slider")
+    slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
     visitor.page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + box["height"] / 2)
     visitor.wait(f"() => Math.abs(document.querySelector('.stm-canvas').dataset.shown - {FRAMES / 2}) <= 2")
@@ -175,7 +176,7 @@ def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_p
     visitor.idle()
     dot = visitor.page.locator(".stm-dots circle").bounding_box()
     seen = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
-    assert np.allclose(seen, visitor.at(x, y), atol=2)
+    assert np.allclose(seen, visitor.at(x, y), atol=1)
     visitor.page.select_option("[data-set=view]", "mask")
     visitor.wait("() => document.querySelector('.stm-screen').dataset.view === 'mask'")
     assert visitor.color(x, y)[:3] == [128, 0, 0]

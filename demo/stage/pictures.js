@@ -93,7 +93,8 @@ function showDots() {
   dots.setAttribute("viewBox", `0 0 ${state.width} ${state.height}`);
   const list = ui.frame === state.frame && ui.view === "overlay" && !state.live ? state.dots || [] : [];
   const size = 1 / pictureBox().zoom;
-  dots.innerHTML = list.map(([x, y, label, color]) => {
+  dots.innerHTML = list.map(([column, row, label, color]) => {
+    const x = column + 0.5, y = row + 0.5;   // the middle of the pixel
     const r = 7 * size, bar = r * 0.55;
     const cross = `M${x - bar} ${y}H${x + bar}` + (label ? `M${x} ${y - bar}V${y + bar}` : "");
     return `<circle cx="${x}" cy="${y}" r="${r}" fill="${label ? "#fff" : "#111"}" stroke="${color}" stroke-width="${2.5 * size}"/>` +

@@ -38,11 +38,11 @@ canvas.addEventListener("pointerup", (event) => {
     return send("edit", { kind: "stroke", frame: ui.frame, erase: ui.mode === "erase" || stroke.away, radius: ui.radius * scale(), points });
   }
   if (Math.hypot(event.clientX - stroke.from[0], event.clientY - stroke.from[1]) > 8) return;   // a scroll, not a click
-  const [x, y] = stroke.points[0], label = ui.mode === "remove" || stroke.away ? 0 : 1;
+  const [x, y] = stroke.points[0].map(Math.floor), label = ui.mode === "remove" || stroke.away ? 0 : 1;
   if (ui.frame !== state.frame) { state.frame = ui.frame; state.dots = []; state.marks = null; }
   state.dots = [...(state.dots || []), [x, y, label, color()]];
   showDots();
-  send("edit", { kind: "click", frame: ui.frame, x: Math.floor(x), y: Math.floor(y), label });
+  send("edit", { kind: "click", frame: ui.frame, x, y, label });
 });
 canvas.addEventListener("pointercancel", () => { ui.stroke = null; clearInk(); });
 canvas.addEventListener("contextmenu", (event) => event.preventDefault());
