@@ -80,6 +80,8 @@ MODULE_OF = {name: module for module, names in NAMES_OF.items() for name in name
 
 
 def __getattr__(name: str) -> object:
+    if name in NAMES_OF:  # a module, as `stm_core.masks`
+        return import_module(f".{name}", __name__)
     if name not in MODULE_OF:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     value = globals()[name] = getattr(import_module(f".{MODULE_OF[name]}", __name__), name)

@@ -4,6 +4,8 @@ A file of stm_core that is not named here is a plain thing: it imports plain thi
 """
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -122,3 +124,9 @@ def test_every_public_name_has_a_module_and_stays_itself_when_modules_load():
         assert getattr(stm_core, name) is getattr(import_module(f"stm_core.{module}"), name), name
     files = {path.stem for path in ROOT.glob("stm_core/*")}
     assert not files & set(stm_core.__all__)  # a module that loads would take the place of its namesake
+
+
+def test_modules_are_found_after_a_bare_import():
+    code = "import stm_core; print(len(stm_core.masks.PALETTE), stm_core.memory.__name__)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["256", "stm_core.memory"]
