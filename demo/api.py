@@ -150,7 +150,7 @@ class Api:
                     f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}"
                 )
             picture = None
-            with closing(self.runs.guard.frames(source, index, index + 1)) as frames:
+            with closing(self.handlers.guard.frames(source, index, index + 1)) as frames:
                 picture = next(frames, None)
             if picture is None:
                 raise PromptError(f"frame {index} could not be decoded; choose another")
@@ -201,7 +201,7 @@ class Api:
             raise LimitError(f"{len(objects)} objects were asked for, {most} are allowed here")
 
     def _mask(self, path: str, info: dict) -> Prompt:
-        labels = self.runs.guard.pixels("mask", path=path, height=info["height"], width=info["width"])
+        labels = self.handlers.guard.pixels("mask", path=path, height=info["height"], width=info["width"])
         return Prompt.from_mask(labels, frame=0)
 
     def _pack(
@@ -209,7 +209,7 @@ class Api:
     ) -> tuple[str, str, dict]:
         folder = source.parent
         overlay, archive = folder / "overlay.mp4", folder / "segment.zip"
-        found = self.runs.guard.call(
+        found = self.handlers.guard.call(
             "film",
             cpu_seconds=3600,
             clip=str(source),

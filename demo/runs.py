@@ -1,15 +1,11 @@
-"""Runs and what comes of them: the forecast, Track, Stop, Continue after a correction, the player, the
-downloads.
-"""
+"""Runs: the forecast, Track, Stop, Continue after a correction."""
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
-from demo import charts, export, readout, render, saved, views
+from demo import charts, readout, render, views
+from demo.downloads import OPACITY
 from demo.engine import Engine
-from demo.guard import Guard
 from demo.job import Again, Job, Step
 from demo.limits import Limits
 from demo.runlog import RunLog
@@ -20,15 +16,14 @@ from stm_core.errors import OptionError, PromptError, StmError
 from stm_core.overlap import read_ahead
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
-OPACITY = 0.5
 AHEAD = 2  # frames that may be done before the page hears of them
 
 
 class Runs:
     """The page's runs, over one engine for all visitors."""
 
-    def __init__(self, engine: Engine, guard: Guard, limits: Limits):
-        self.engine, self.guard, self.limits = engine, guard, limits
+    def __init__(self, engine: Engine, limits: Limits):
+        self.engine, self.limits = engine, limits
 
     # before -----------------------------------------------------------------------------------------------
 
@@ -218,63 +213,3 @@ class Runs:
             **run.view(),
             "progress": run.verdict(stopped=session.stop),
         }
-
-    # after ------------------------------------------------------------------------------------------------
-
-    @answers
-    def player(self, session: Session) -> View:
-        """The overlay film, once a run has ended."""
-        if not session.records or session.running or session.filmed == session.revision:
-            return {}
-        film, session.filmed = self.file(session, "overlay"), session.revision
-        return {"player": film}
-
-    @answers
-    def download(self, session: Session, kind: str) -> Iterator[View]:
-        """Make one of the files and hand it over."""
-        yield {"file": None, "made": ""}  # a refusal must not hand over the last one
-        if not session.records:
-            raise PromptError("there are no masks yet; mark an object and press Track first")
-        if session.running:
-            raise PromptError("tracking is running; wait for its end or press Stop, then download")
-        yield {"made": render.notice(f"Making {export.KINDS[kind]}…", "info")}
-        try:
-            path = self.file(session, kind)
-        except StmError:
-            yield {"made": ""}
-            raise
-        size = charts.size(Path(path).stat().st_size)
-        yield {"file": path, "made": render.notice(f"{Path(path).name} is ready, {size}.", "info")}
-
-    def file(self, session: Session, kind: str) -> str:
-        """The path of a finished file of these results; made once per run."""
-        clip, name = session.clip, export.KINDS[kind]
-        folder = Path(clip.folder) / "files" / str(session.revision)
-        target = folder / name
-        if target.exists() and kind != "everything":  # that one holds the marks too, which change at any time
-            return str(target)
-        folder.mkdir(parents=True, exist_ok=True)
-        frames = sorted(session.records)
-        common = {"folder": clip.folder, "out": str(target), "frames": frames}
-        if kind == "report":
-            target.write_text(json.dumps(session.report, indent=1))
-        elif kind in ("overlay", "alpha", "green"):
-            self.guard.call("film", cpu_seconds=3600, clip=clip.path, kind=kind, opacity=OPACITY, **common)
-        else:
-            extra = self._extras(session, folder) if kind == "everything" else {}
-            text = json.dumps(saved.to_json(session)) if kind == "everything" else ""
-            self.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
-        return str(target)
-
-    def _extras(self, session: Session, folder: Path) -> dict[str, str]:
-        """What else goes into the ZIP of everything: the films, the report, the prompts, and the clip to
-        resume with.
-        """
-        names = {
-            export.KINDS[kind]: self.file(session, kind) for kind in ("overlay", "alpha", "green", "report")
-        }
-        for index, marks in session.marks.items():
-            path = folder / f"prompt{index:05d}.png"
-            path.write_bytes(marks.mask)
-            names[f"prompts/{index:05d}.png"] = str(path)
-        return {**names, f"source{Path(session.clip.path).suffix}": session.clip.path}

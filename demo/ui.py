@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo import api, examples, layout
+from demo.downloads import Downloads
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.handlers import Handlers
@@ -28,7 +29,7 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
     engine = Engine(model, guard)
     handlers = Handlers(engine, guard, limits, examples_folder)
     marking = Marking(engine, guard, limits, examples_folder)
-    runs = Runs(engine, guard, limits)
+    runs = Runs(engine, limits)
     with gr.Blocks(
         title="STM Live",
         analytics_enabled=False,
@@ -38,7 +39,8 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
         # files go when the tab closes (wiring) or by their last use (sweep); Gradio counts from the arrival
         session = gr.State(time_to_live=STATE_SECONDS)
         parts = layout.place(limits, examples.gallery(guard, examples_folder, limits.root))
-        wiring = Wiring(page, session, parts, handlers=handlers, marking=marking, runs=runs)
+        doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": Downloads(guard)}
+        wiring = Wiring(page, session, parts, **doers)
         wiring.connect()
         api.add(handlers, runs)
     page.queue(max_size=limits.queue_size, default_concurrency_limit=4)

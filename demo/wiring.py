@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo import views
+from demo.downloads import Downloads
 from demo.handlers import Handlers
 from demo.marking import Marking
 from demo.runs import Runs
@@ -32,9 +33,10 @@ class Wiring:
         handlers: Handlers,
         marking: Marking,
         runs: Runs,
+        downloads: Downloads,
     ):
         self.page, self.session, self.parts = page, session, parts
-        self.handlers, self.marking, self.runs = handlers, marking, runs
+        self.handlers, self.marking, self.runs, self.downloads = handlers, marking, runs, downloads
         self.outputs = [part for name, part in parts.items() if name != "downloads"]
         self.settings = [parts[name] for name in ("preset", "budget", "every", "size")]
         self.visitors: dict[str, Session] = {}
@@ -48,9 +50,8 @@ class Wiring:
         self._mark_events()
         self._run_events()
         for kind, button in self.parts["downloads"].items():
-            made = self._on(
-                button.click, self._streamed(lambda s, kind=kind: self.runs.download(s, kind)), [], **LIGHT
-            )
+            make = self._streamed(lambda session, kind=kind: self.downloads.make(session, kind))
+            made = self._on(button.click, make, [], **LIGHT)
             made.success(None, None, None, js=_PRESS_DOWNLOAD)
 
     def _clip_events(self) -> None:
@@ -69,7 +70,7 @@ class Wiring:
         ]
         for event in opened:
             self._forecast(event.then)
-            self._on(event.then, self._plain(self.runs.player), [], **LIGHT)  # of work taken up again
+            self._on(event.then, self._plain(self.downloads.player), [], **LIGHT)  # of work taken up again
 
     def _mark_events(self) -> None:
         parts, marking = self.parts, self.marking
@@ -88,7 +89,7 @@ class Wiring:
         imported = self._on(
             parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **NETWORK
         )
-        self._on(ordered.then, self._plain(self.runs.player), [], **LIGHT)  # without a deleted object
+        self._on(ordered.then, self._plain(self.downloads.player), [], **LIGHT)  # without a deleted object
         for event in (edited, ordered, imported):
             self._forecast(event.then)
         for setting in self.settings:
@@ -105,7 +106,7 @@ class Wiring:
         for button, inputs in ((parts["track"], []), (parts["fix"], [parts["direction"]])):
             ready = self._on(button.click, self._plain(runs.get_ready), [], **{**LIGHT, "queue": False})
             ran = self._on(ready.then, self._streamed(runs.track), [*self.settings, *inputs], told, **shown)
-            self._on(ran.then, self._plain(runs.player), [], **LIGHT)
+            self._on(ran.then, self._plain(self.downloads.player), [], **LIGHT)
         self._on(parts["stop"].click, self._plain(runs.stop), [], **{**LIGHT, "queue": False})
 
     def _forecast(self, event) -> None:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 from conftest import colour_model, squares
 
+from demo.downloads import Downloads
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.handlers import Handlers
@@ -43,7 +44,8 @@ class Bench:
         self.engine = Engine(model or colour_model(), self.guard)
         self.handlers = Handlers(self.engine, self.guard, self.limits, root / "examples")
         self.marking = Marking(self.engine, self.guard, self.limits, root / "examples")
-        self.runs = Runs(self.engine, self.guard, self.limits)
+        self.runs = Runs(self.engine, self.limits)
+        self.downloads = Downloads(self.guard)
 
     def opened(self, path: Path) -> Session:
         """A visitor who has opened a clip and waited until it was checked."""

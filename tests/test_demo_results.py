@@ -28,7 +28,7 @@ def finished(tmp_path_factory, clip):
 
 def made(finished, kind: str) -> Path:
     bench, session = finished
-    *_, last = bench.runs.download(session, kind)
+    *_, last = bench.downloads.make(session, kind)
     return Path(last["file"])
 
 
@@ -111,7 +111,7 @@ def test_the_zip_of_everything_has_the_latest_marks(bench, session):
     bench.tracked(session)
 
     def saved() -> dict:
-        *_, last = bench.runs.download(session, "everything")
+        *_, last = bench.downloads.make(session, "everything")
         with zipfile.ZipFile(last["file"]) as pack:
             return json.loads(pack.read("session.json"))
 
@@ -124,7 +124,7 @@ def test_the_zip_of_everything_has_the_latest_marks(bench, session):
 def test_a_refused_download_hands_over_nothing(bench, session):
     bench.click(session, 0, 8, 8)
     bench.tracked(session)
-    list(bench.runs.download(session, "report"))
+    list(bench.downloads.make(session, "report"))
     session.running = True
-    views = list(bench.runs.download(session, "overlay"))
+    views = list(bench.downloads.make(session, "overlay"))
     assert views[0]["file"] is None and notice(views[-1]) and not any(view.get("file") for view in views)

@@ -61,7 +61,7 @@ def test_stop_keeps_what_is_done(bench, session):
     *_, last = run
     assert "stopped" in last["progress"] and 0 < len(session.records) < FRAMES
     assert session.result(0) is not None and not session.running
-    assert list(bench.runs.download(session, "palette"))[-1]["file"].endswith(".zip")
+    assert list(bench.downloads.make(session, "palette"))[-1]["file"].endswith(".zip")
 
 
 def test_stop_while_waiting_in_the_queue_ends_the_run_before_it_begins(bench, session):

@@ -100,7 +100,7 @@ def test_a_full_disk_ends_the_run_in_words_and_keeps_the_masks(bench, session, m
     written = whole_masks(Path(session.clip.folder) / "masks")
     assert written[:9] == list(range(9)) and sorted(session.records) == written
     for kind in ("palette", "overlay", "everything", "report"):
-        *_, last = bench.runs.download(session, kind)
+        *_, last = bench.downloads.make(session, kind)
         assert not notice(last) and Path(last["file"]).stat().st_size > 100, kind
     bench.tracked(session)
     assert sorted(session.records) == list(range(FRAMES))

@@ -1,0 +1,78 @@
+"""What comes of a run: the film in the player, and the files to take away."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from demo import charts, export, render, saved
+from demo.guard import Guard
+from demo.session import Session
+from demo.views import View, answers
+from stm_core.errors import PromptError, StmError
+
+OPACITY = 0.5  # of the masks, in films and in the live preview
+
+
+class Downloads:
+    """Makes the files of a visitor's results, each once, behind the guard."""
+
+    def __init__(self, guard: Guard):
+        self.guard = guard
+
+    @answers
+    def player(self, session: Session) -> View:
+        """The overlay film, once a run has ended."""
+        if not session.records or session.running or session.filmed == session.revision:
+            return {}
+        film, session.filmed = self.file(session, "overlay"), session.revision
+        return {"player": film}
+
+    @answers
+    def make(self, session: Session, kind: str) -> Iterator[View]:
+        """Make one of the files and hand it over."""
+        yield {"file": None, "made": ""}  # a refusal must not hand over the last one
+        if not session.records:
+            raise PromptError("there are no masks yet; mark an object and press Track first")
+        if session.running:
+            raise PromptError("tracking is running; wait for its end or press Stop, then download")
+        yield {"made": render.notice(f"Making {export.KINDS[kind]}…", "info")}
+        try:
+            path = self.file(session, kind)
+        except StmError:
+            yield {"made": ""}
+            raise
+        size = charts.size(Path(path).stat().st_size)
+        yield {"file": path, "made": render.notice(f"{Path(path).name} is ready, {size}.", "info")}
+
+    def file(self, session: Session, kind: str) -> str:
+        """The path of a finished file of these results; made once per run."""
+        clip, name = session.clip, export.KINDS[kind]
+        folder = Path(clip.folder) / "files" / str(session.revision)
+        target = folder / name
+        if target.exists() and kind != "everything":  # that one holds the marks too, which change at any time
+            return str(target)
+        folder.mkdir(parents=True, exist_ok=True)
+        frames = sorted(session.records)
+        common = {"folder": clip.folder, "out": str(target), "frames": frames}
+        if kind == "report":
+            target.write_text(json.dumps(session.report, indent=1))
+        elif kind in ("overlay", "alpha", "green"):
+            self.guard.call("film", cpu_seconds=3600, clip=clip.path, kind=kind, opacity=OPACITY, **common)
+        else:
+            extra = self._extras(session, folder) if kind == "everything" else {}
+            text = json.dumps(saved.to_json(session)) if kind == "everything" else ""
+            self.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
+        return str(target)
+
+    def _extras(self, session: Session, folder: Path) -> dict[str, str]:
+        """What else goes into the ZIP of everything: the films, the report, the prompts, and the clip to
+        resume with.
+        """
+        names = {
+            export.KINDS[kind]: self.file(session, kind) for kind in ("overlay", "alpha", "green", "report")
+        }
+        for index, marks in session.marks.items():
+            path = folder / f"prompt{index:05d}.png"
+            path.write_bytes(marks.mask)
+            names[f"prompts/{index:05d}.png"] = str(path)
+        return {**names, f"source{Path(session.clip.path).suffix}": session.clip.path}
