@@ -6,6 +6,7 @@ Files under a visitor's folder are served by address; nobody can guess the folde
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from demo import api, examples, layout
 from demo.downloads import Downloads
@@ -16,6 +17,7 @@ from demo.house import keep_house, period
 from demo.limits import Limits
 from demo.marking import Marking
 from demo.runs import Runs
+from demo.stopwatch import Stopwatch
 from demo.wiring import Wiring
 
 HERE = Path(__file__).parent
@@ -63,6 +65,7 @@ def launch_options(limits: Limits) -> dict:
         "footer_links": ["api", "settings"],
         "state_session_capacity": 1000,
         "ssr_mode": False,
+        "app_kwargs": {"middleware": [Middleware(Stopwatch)]},
     }
 
 

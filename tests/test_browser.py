@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pages import serve, write_clip
 from PIL import Image
-from visitor import GatedNetwork, Visitor
+from visitor import PATIENCE, GatedNetwork, Visitor
 
 from demo.clip import unpack
 from stm_core.prompts import Prompt
@@ -131,6 +131,24 @@ def test_an_example_is_one_click_and_the_first_screen_says_what_to_do(visitor):
     assert visitor.page.is_disabled("#track")
     visitor.page.click("[data-example=squares]")
     visitor.shown(0, False)
+
+
+def test_an_idle_page_asks_for_no_stream_of_animation_frames(browser, site):
+    context = browser.new_context(viewport=DESK)
+    context.add_init_script(
+        "{ const ask = window.requestAnimationFrame.bind(window); window.asked = 0; "
+        "window.requestAnimationFrame = (callback) => { window.asked++; return ask(callback); }; }"
+    )
+    page = context.new_page()
+    page.goto(site.url)
+    page.wait_for_selector("#stage .stm-welcome", timeout=PATIENCE)
+    calm = (
+        "async () => { const before = window.asked; await new Promise((done) => setTimeout(done, 1000)); "
+        "return window.asked - before < 10; }"
+    )
+    page.wait_for_function(calm, timeout=PATIENCE)
+    assert page.evaluate("window.asked") > 0  # it was counted
+    context.close()
 
 
 def test_keys_step_play_and_undo(visitor, clip):
