@@ -142,11 +142,11 @@ def test_an_idle_page_asks_for_no_stream_of_animation_frames(browser, site):
     page = context.new_page()
     page.goto(site.url)
     page.wait_for_selector("#stage .stm-welcome", timeout=PATIENCE)
-    calm = (
+    one_second = (
         "async () => { const before = window.asked; await new Promise((done) => setTimeout(done, 1000)); "
-        "return window.asked - before < 10; }"
+        "return window.asked - before; }"
     )
-    page.wait_for_function(calm, timeout=PATIENCE)
+    assert any(page.evaluate(one_second) < 10 for _ in range(15))  # once its first pictures are drawn
     assert page.evaluate("window.asked") > 0  # it was counted
     context.close()
 
