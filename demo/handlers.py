@@ -40,7 +40,7 @@ class Handlers:
     def leave(self, session: Session | None) -> None:
         """A page was closed or forgotten: stop its work, remove its files."""
         if isinstance(session, Session):
-            session.stop, session.run = True, session.run + 1
+            session.stop, session.waiting, session.run = True, False, session.run + 1
             shutil.rmtree(session.folder, ignore_errors=True)
 
     def sweep(self, now: float | None = None) -> int:

@@ -87,7 +87,7 @@ def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
             visible=False,
             elem_id="part",
             label="This clip is longer than what is tracked here: start at second",
-            info="Release to choose the part; nothing outside it is processed.",
+            info="Drag or type; nothing outside this part is processed.",
         )
 
 

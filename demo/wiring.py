@@ -175,7 +175,7 @@ class Wiring:
         session = self.visitors.get(request.session_hash)
         if session is None:
             return
-        session.stop, seen = True, session.touched
+        session.stop, session.waiting, seen = True, False, session.touched
         self.left[:] = [*self.left, request.session_hash][-100:]
 
         def forget():

@@ -81,6 +81,13 @@ def test_editing_in_the_queue_leaves_stop_at_hand(bench, session):
     assert list(bench.runs.track(session, *SETTINGS)) == [{}]  # stopped and pressed again: one run, not two
 
 
+def test_a_job_whose_visitor_left_the_queue_does_not_begin(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    bench.handlers.leave(session)
+    assert list(bench.runs.track(session, *SETTINGS)) == [{}] and not session.records
+
+
 def test_a_clip_opened_in_the_queue_is_not_tracked_by_itself(bench, session, clip):
     bench.click(session, 0, 8, 8)
     bench.runs.get_ready(session)
