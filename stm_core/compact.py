@@ -20,7 +20,7 @@ from .compact_layers import CompactConfig, Decoder, Trunk, ValueEncoder
 from .network import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
-READ_SHARPER = 1.1  # at use: a frame has ten times the positions of a training crop (assets/README.md)
+READ_SHARPNESS = 0.85  # at use, of the affinities: chosen on left-out clips (assets/README.md)
 READ_MARGIN = 3.0  # at use: the many positions that match a little would outweigh the few that match well
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
@@ -39,7 +39,7 @@ class CompactSTM(Network):
         super().__init__()
         self.config = config
         self.key_channels, self.value_channels = config.key, config.value
-        self.scale, self.margin = READ_SHARPER, READ_MARGIN  # training reads all, with 1
+        self.scale, self.margin = READ_SHARPNESS, READ_MARGIN  # training reads all, with 1
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
         self.trunk = Trunk(config)
