@@ -204,13 +204,7 @@ def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_p
 
 
 def test_a_deleted_object_leaves_timeline_and_film(visitor, clip):
-    visitor.open(clip[0])
-    visitor.click(8, 8)
-    visitor.shown(0, True)
-    visitor.page.click("[data-do=add-object]")
-    visitor.wait("() => document.querySelectorAll('.stm-chips button').length === 2")
-    visitor.click(24, 24)
-    visitor.idle()
+    visitor.open_and_mark_two(clip[0])
     visitor.track()
     visitor.wait("() => document.querySelector('#player video')?.currentSrc")
     film = visitor.page.evaluate("document.querySelector('#player video').currentSrc")
@@ -232,13 +226,7 @@ def test_a_notice_can_be_dismissed_and_comes_again(visitor, clip, tmp_path):
 
 
 def test_right_click_removes_and_several_objects_keep_their_colours(visitor, clip):
-    visitor.open(clip[0])
-    visitor.click(8, 8)
-    visitor.shown(0, True)
-    visitor.page.click("[data-do=add-object]")
-    visitor.wait("() => document.querySelectorAll('.stm-chips button').length === 2")
-    visitor.click(24, 24)
-    visitor.idle()
+    visitor.open_and_mark_two(clip[0])
     visitor.click(100, 100, button="right")
     visitor.idle()
     visitor.page.fill(".stm-name", "green one")

@@ -70,6 +70,16 @@ class Visitor:
                     raise
         self.wait_text("#report", "Every frame was decoded")
 
+    def open_and_mark_two(self, path: Path) -> None:
+        """The clip's two squares are marked, as two objects."""
+        self.open(path)
+        self.click(8, 8)
+        self.shown(0, True)
+        self.page.click("[data-do=add-object]")
+        self.wait("() => document.querySelectorAll('.stm-chips button').length === 2")
+        self.click(24, 24)
+        self.idle()
+
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the clip is on the screen."""
         canvas = self.page.locator(".stm-canvas")
