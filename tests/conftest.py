@@ -136,6 +136,10 @@ def session(bench, clip):
     return bench.opened(clip[0])
 
 
+def is_one_line(err: str) -> bool:
+    return err.startswith("stm_core: ") and err.count("\n") == 1 and len(err) > 30
+
+
 # training data ----------------------------------------------------------------------------------------------
 
 
