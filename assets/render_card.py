@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from stm_core import MemoryConfig, load_model  # noqa: E402
 from stm_core.config import PRESETS  # noqa: E402
 from stm_core.evaluate import Sequence, evaluate, find_sequences  # noqa: E402
-from stm_core.masks import overlay  # noqa: E402
+from stm_core.masks import overlay, write_mask  # noqa: E402
 from stm_core.output import read_labels  # noqa: E402
 
 SIZES = (320, 400, 480)
@@ -44,6 +44,31 @@ def by_preset(model, sequences: list[Sequence], out: Path, size: int) -> None:
             model, sequences, out / preset, year=2016, size=size, memory=MemoryConfig(preset=preset)
         )
         print(f"| {preset} | {_row(found)} | {found['fps']:.1f} |", flush=True)
+
+
+def by_double(model, sequences: list[Sequence], out: Path, size: int = 240, later: int = 15) -> None:
+    """Each clip beside its mirrored self, `later` frames ahead: what looks the same is not the object."""
+    root = out / "doubled"
+    for sequence in sequences:
+        pictures, truths = (root / kind / "480p" / sequence.name for kind in ("JPEGImages", "Annotations"))
+        pictures.mkdir(parents=True)
+        truths.mkdir(parents=True)
+        for index, path in enumerate(sequence.frames[:-later]):
+            pair = path, sequence.frames[index + later]
+            frames = [np.array(Image.open(one).convert("RGB")) for one in pair]
+            truth = read_labels(sequence.annotations[index])
+            Image.fromarray(np.hstack([frames[0], frames[1][:, ::-1]])).save(pictures / path.name, quality=95)
+            write_mask(truths / sequence.annotations[index].name, np.hstack([truth, 0 * truth]))
+    doubled = find_sequences(root, 2016, "val")
+    print("| looked for | " + " | ".join(one.name for one in doubled) + " | J | F | J&F |")
+    print("|---|" + "---|" * (len(doubled) + 3))
+    reach = model.network.reach
+    for name, limit in (("everywhere", None), (f"within {reach} of the short side", reach)):
+        model.network.reach = limit
+        found = evaluate(model, doubled, out / f"doubled {limit}", year=2016, size=size)
+        clips = [f"{100 * (s['J'] + s['F']) / 2:.1f}" for s in found["sequences"].values()]
+        print(f"| {name} | {' | '.join(clips)} | {_row(found)} |", flush=True)
+    model.network.reach = reach
 
 
 def strips(sequences: list[Sequence], masks: Path, out: Path, columns: int = 6, width: int = 240) -> None:
@@ -105,6 +130,8 @@ def main() -> None:
         by_size(model, sequences, Path(folder))
         print()
         by_preset(model, sequences, Path(folder), SIZES[-1])
+        print()
+        by_double(model, sequences, Path(folder))
         strips(sequences, Path(folder) / str(SIZES[-1]) / "masks", args.out)
 
 

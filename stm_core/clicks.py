@@ -15,7 +15,7 @@ from torch import Tensor
 from . import readout
 from .compact import click_maps
 from .errors import MaskError, PromptError
-from .network import Network, QueryFeatures, aggregate, pad, unpad
+from .network import Network, QueryFeatures, aggregate, pad, strongest, unpad
 from .prompts import Click, Prompt, check_inside, checked_labels
 from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
 from .weights import Model, check_model
@@ -56,8 +56,8 @@ def segment_frame(
     rows = [ids.index(i) for i in prompt.objects]
     current = None if mask is None else given[rows]
     logits[rows] = click_logits(model, image, prompt.clicks, size, current)
-    probs = enlarge(aggregate(logits), *shape)
-    return np.array([0, *ids], np.uint8)[probs.argmax(0).cpu().numpy()]
+    channels, _ = strongest(enlarge(aggregate(logits)[1:], *shape))
+    return np.array([0, *ids], np.uint8)[channels.cpu().numpy()]
 
 
 def click_logits(

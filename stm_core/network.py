@@ -42,7 +42,8 @@ class Network(nn.Module):
     takes_clicks: `encode_memory` accepts click maps.  click_side: most of the short side at which a clicked
     frame is seen.  click_passes: reads of a clicked frame, each with the mask of the one before.
     scale: affinity = scale * key . query.  margin: what lies further below the best match is not read (None:
-    everything is).
+    everything is).  reach: share of a frame's short side within which an object is looked for around its
+    mask of the frame before (None: everywhere).
     """
 
     key_channels: int
@@ -54,6 +55,7 @@ class Network(nn.Module):
     click_passes: int = 1
     scale: float
     margin: float | None = None
+    reach: float | None = None
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """Features of frame (1, 3, H, W), RGB in [0, 1], H and W multiples of 16."""
@@ -125,6 +127,18 @@ def aggregate(logits: Tensor) -> Tensor:
         probs = torch.sigmoid(2 * logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT))
         return torch.cat([1 - probs, probs], dim=-3)
     return log_odds(logits).softmax(dim=-3)
+
+
+def strongest(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The channel that wins at each pixel of masks (N, H, W), uint8 with 0 as background, and its
+    probability.  (Object by object: `argmax` over the channels is many times slower on a CPU.)
+    """
+    background = 1 - masks.sum(0)
+    best, channels = background, torch.zeros_like(background, dtype=torch.uint8)
+    for n, mask in enumerate(masks, start=1):
+        channels = channels.masked_fill_(mask > best, n)
+        best = torch.maximum(best, mask)
+    return channels, best
 
 
 def padding(height: int, width: int, multiple: int = STRIDE) -> tuple[int, int, int, int]:

@@ -15,11 +15,12 @@ from .clicks import click_logits
 from .config import MemoryConfig
 from .errors import MaskError, PromptError, StmError, VideoError
 from .memory import MemoryBank
-from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, unpad
+from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, strongest, unpad
 from .prompts import Prompt, Reference, as_given, check_inside, listed
 from .result import FrameResult, MemoryReport
 from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
 from .weights import Model, check_model
+from .whereabouts import Whereabouts
 
 OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects
 
@@ -43,6 +44,7 @@ class Propagator:
         )
         self.objects: tuple[int, ...] = ()
         self._shape: tuple[int, int] | None = None
+        self._whereabouts = Whereabouts(network.reach)
 
     @torch.inference_mode()
     def step(self, index: int, image: np.ndarray, prompt: Prompt | Sequence[Prompt] = ()) -> FrameResult:
@@ -68,11 +70,12 @@ class Propagator:
         for one in prompts:
             logits, masks = self._prompted(one, image, logits, masks)
         usage = self.bank.usage
-        channels, best = _strongest(masks)
+        channels, best = strongest(masks)
         pixels, confidence = self._pixels(channels, best)
         labels = as_given(self._labels(masks, channels), prompts)
         result_masks = masks.cpu()
         self._remember(index, frame, masks, query, pixels, {i for one in prompts for i in one.objects})
+        self._whereabouts.update(masks)
         return FrameResult(
             index=index,
             labels=labels,
@@ -119,6 +122,7 @@ class Propagator:
         """Free the memory bank."""
         self.bank.clear()
         self.objects, self._shape = (), None
+        self._whereabouts.forget()
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
@@ -157,7 +161,7 @@ class Propagator:
         network = self.model.network
         read = network.read(self.bank, query)
         logits = torch.cat([network.decode(part, query) for part in read.split(OBJECTS_AT_ONCE)])
-        logits = unpad(logits, *self._processed).float()
+        logits = self._whereabouts.bound(unpad(logits, *self._processed).float())
         if not all(self.bank.known):
             logits[[n for n, known in enumerate(self.bank.known) if not known]] = -LOGIT_LIMIT
         return logits
@@ -206,7 +210,7 @@ class Propagator:
     def _labels(self, masks: Tensor, channels: Tensor) -> np.ndarray:
         """Ids uint8 (H, W) at the frame's own size from masks and their strongest channels (H', W')."""
         if channels.shape != self._shape:
-            channels, _ = _strongest(enlarge(masks, *self._shape))
+            channels, _ = strongest(enlarge(masks, *self._shape))
         channels = channels.cpu().numpy()
         if self.objects == tuple(range(1, len(self.objects) + 1)):
             return channels
@@ -247,15 +251,3 @@ class Propagator:
             usage=usage,
             unbounded_bytes=bank.unbounded_bytes(index),
         )
-
-
-def _strongest(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The channel that wins at each pixel of masks (N, H, W), uint8 with 0 as background, and its
-    probability.
-    """
-    background = 1 - masks.sum(0)
-    best, channels = background, torch.zeros_like(background, dtype=torch.uint8)
-    for n, mask in enumerate(masks, start=1):
-        channels = channels.masked_fill_(mask > best, n)
-        best = torch.maximum(best, mask)
-    return channels, best
