@@ -6,6 +6,7 @@ Many small networks share two cores here: one thread each beats waiting for one 
 from __future__ import annotations
 
 import os
+import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch loads, also in processes that tests start
 
@@ -122,18 +123,67 @@ def bench(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    """(path, masks) of a clip of coloured squares."""
+def clip(tmp_path_factory, request):
+    """(path, masks) of a clip of coloured squares, of the sizes in the module's `CLIP` if it has one."""
     from pages import write_clip
 
     path = tmp_path_factory.mktemp("clip") / "squares.mp4"
-    return path, write_clip(path)
+    return path, write_clip(path, **getattr(request.module, "CLIP", {}))
 
 
 @pytest.fixture
 def session(bench, clip):
     """A visitor who has opened that clip."""
     return bench.opened(clip[0])
+
+
+# the page in a browser --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from visitor import CHROMIUM, FLAGS
+
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no Chromium is installed; the browser tests need one")
+        pytest.skip("no Chromium is installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+@pytest.fixture(scope="module")
+def network():
+    from visitor import GatedNetwork
+
+    return GatedNetwork().for_inference()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, clip, network):
+    """A page with that clip as its example, over a network that can be held."""
+    from pages import serve
+
+    root = tmp_path_factory.mktemp("site")
+    (root / "examples").mkdir()
+    shutil.copy(clip[0], root / "examples" / "squares.mp4")
+    with serve(root, Model(network, "colour", torch.device("cpu"), torch.float32)) as found:
+        yield found
+
+
+@pytest.fixture
+def visitor(browser, site):
+    """Somebody at a desk, with the page open; no script of it may fail."""
+    from visitor import DESK, Visitor
+
+    found = Visitor(browser, site, DESK)
+    yield found
+    assert not found.errors
+    found.close()
+
+
+# the command ------------------------------------------------------------------------------------------------
 
 
 def is_one_line(err: str) -> bool:

@@ -1,129 +1,13 @@
-"""A headless Chromium walks the page: upload, click, track, fix, download; asserts on what is shown and
-handed out.
-"""
-
-import os
-import shutil
-import threading
-import time
-import zipfile
-from pathlib import Path
+"""A headless Chromium looks at the page and marks frames: upload, stage, keys, clicks, files, webcam."""
 
 import numpy as np
 import pytest
-from pages import serve, write_clip
+from pages import write_clip
 from PIL import Image
-from visitor import PATIENCE, GatedNetwork, Visitor
-
-from demo.clip import unpack
-from stm_core.prompts import Prompt
-from stm_core.save import run_to_folder
-from stm_core.weights import Model
+from visitor import CLIP, DESK, PATIENCE
 
 pytestmark = pytest.mark.browser
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",  # a camera that shows a test picture
-    "--use-fake-ui-for-media-stream",
-]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FRAMES, FIXED = 30, 12
-HEIGHT, WIDTH = 128, 192
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no Chromium is installed; the browser tests need one")
-        pytest.skip("no Chromium is installed")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> tuple[Path, list[np.ndarray]]:
-    path = tmp_path_factory.mktemp("clip") / "squares.mp4"
-    return path, write_clip(path, FRAMES, height=HEIGHT, width=WIDTH)
-
-
-@pytest.fixture(scope="module")
-def network() -> GatedNetwork:
-    return GatedNetwork().for_inference()
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory, clip, network):
-    import torch
-
-    root = tmp_path_factory.mktemp("site")
-    (root / "examples").mkdir()
-    shutil.copy(clip[0], root / "examples" / "squares.mp4")
-    with serve(root, Model(network, "colour", torch.device("cpu"), torch.float32)) as found:
-        yield found
-
-
-@pytest.fixture
-def visitor(browser, site):
-    found = Visitor(browser, site, DESK)
-    yield found
-    assert not found.errors
-    found.close()
-
-
-@pytest.mark.parametrize("size, theme", [(DESK, "light"), (PHONE, "dark")], ids=["desk", "phone"])
-def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path, size, theme):
-    path, truth = clip
-    visitor = Visitor(browser, site, size, theme)
-    visitor.open(path)
-    assert f"{FRAMES} frames" in visitor.text("#report") and f"{WIDTH}×{HEIGHT}" in visitor.text("#report")
-    visitor.wait_text("#prediction", "Bank at most")
-    visitor.click(8, 8)
-    visitor.shown(0, True)
-    assert "1" in visitor.page.get_attribute(".stm-canvas", "data-masked")
-    inside, outside = visitor.color(4, 4), visitor.color(100, 100)
-    assert inside[0] > 150 and abs(outside[0] - 96) < 8  # the square under its mask; grey left alone
-    visitor.track()
-    assert f"{FRAMES} of {FRAMES} frames" in visitor.text("#progress")
-    assert " held of" in visitor.text("#readout") and "Unbounded STM" in visitor.text("#readout")
-    assert visitor.page.locator("#readout svg .stm-bank").count() == 1
-    visitor.wait("() => document.querySelector('#player video')?.currentSrc")
-    assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-    first = masks_in(visitor.download("palette", tmp_path))
-    run_to_folder(site.model, path, Prompt.from_clicks([(8, 8, 1, 1)]), tmp_path / "command", size=360)
-    for n in range(FRAMES):
-        assert first[n] == (tmp_path / "command" / "masks" / f"{n:05d}.png").read_bytes()
-        assert np.array_equal(unpack(first[n]) == 1, truth[n] == 1)
-
-    visitor.go(FIXED)
-    visitor.shown(FIXED, True)
-    visitor.paint((20, 120), (60, 120))
-    visitor.idle()
-    visitor.wait("() => !document.querySelector('#fix').disabled")
-    assert f"Frame {FIXED} corrected" in visitor.text(".stm-hint")
-    visitor.page.click("#fix")
-    visitor.wait_text("#progress", f"done: {FRAMES - FIXED} of {FRAMES - FIXED} frames")
-    assert "pinned in memory" in visitor.page.text_content(".stm-badge")
-    second = masks_in(visitor.download("palette", tmp_path))
-    assert [first[n] == second[n] for n in range(FIXED)] == [True] * FIXED
-    painted = unpack(second[FIXED])
-    assert painted[120, 40] == 1 and np.array_equal(painted[:60] == 1, truth[FIXED][:60] == 1)
-    assert not visitor.errors
-    visitor.close()
-
-
-def masks_in(path: Path) -> list[bytes]:
-    with zipfile.ZipFile(path) as pack:
-        return [pack.read(name) for name in sorted(pack.namelist())]
+FRAMES = CLIP["frames"]
 
 
 def test_an_example_is_one_click_and_the_first_screen_says_what_to_do(visitor):
@@ -203,18 +87,6 @@ def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_p
     assert visitor.page.locator(".stm-dots circle").count() == 1
 
 
-def test_a_deleted_object_leaves_timeline_and_film(visitor, clip):
-    visitor.open_and_mark_two(clip[0])
-    visitor.track()
-    visitor.wait("() => document.querySelector('#player video')?.currentSrc")
-    film = visitor.page.evaluate("document.querySelector('#player video').currentSrc")
-    visitor.page.click("[data-do=delete-object]")
-    visitor.wait("() => document.querySelectorAll('#timeline .stm-row').length === 1")
-    source = "document.querySelector('#player video')?.currentSrc"
-    visitor.wait(f"(old) => {source} && {source} !== old", film)
-    assert "Object 2" not in visitor.text("#timeline")
-
-
 def test_a_notice_can_be_dismissed_and_comes_again(visitor, clip, tmp_path):
     (tmp_path / "notes.mp4").write_text("words, not pictures")
     for _ in range(2):
@@ -277,70 +149,3 @@ def test_a_mask_file_marks_the_frame(visitor, clip, tmp_path):
     Image.new("L", (30, 30), 255).save(tmp_path / "small.png")
     visitor.page.set_input_files("#mask input[type=file]", str(tmp_path / "small.png"))
     visitor.wait_text("#notice", "small.png")
-
-
-def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network):
-    visitor.open(clip[0])
-    visitor.click(8, 8)
-    visitor.shown(0, True)
-    visitor.wait_text("#prediction", "Bank at most")
-    visitor.idle()
-    network.close_after(9)
-    try:
-        visitor.page.click("#track")
-        visitor.wait(
-            "() => document.querySelector('.stm-live')?.src.startsWith('data:image/jpeg') "
-            "&& !document.querySelector('.stm-live').hidden"
-        )
-        assert visitor.page.is_disabled("#track") and visitor.page.is_disabled("button[data-mode=add]")
-        visitor.page.click("#stop")
-        visitor.wait("() => document.querySelector('#stop').disabled")
-    finally:
-        network.gate.set()
-    visitor.wait_text("#progress", "every mask so far is kept")
-    visitor.shown(0, True)
-    assert visitor.page.is_enabled("#track")
-
-
-def test_two_visitors_at_once_stay_apart(browser, site, clip, tmp_path):
-    one, two = Visitor(browser, site, DESK), Visitor(browser, site, DESK)
-    for visitor, square in ((one, (8, 8)), (two, (24, 24))):
-        visitor.open(clip[0])
-        visitor.click(*square)
-        visitor.shown(0, True)
-    for visitor in (one, two):
-        visitor.wait("() => !document.querySelector('#track').disabled")
-        visitor.page.click("#track")
-    for visitor, number in ((one, 1), (two, 2)):
-        visitor.wait_text("#progress", "done:")
-        (tmp_path / str(number)).mkdir()
-        found = masks_in(visitor.download("palette", tmp_path / str(number)))
-        for n in range(FRAMES):
-            assert np.array_equal(unpack(found[n]) == 1, clip[1][n] == number)
-        visitor.close()
-
-
-def test_closing_the_tab_ends_the_run_and_frees_its_memory(browser, site, clip, network, monkeypatch):
-    import stm_core.memory as memory
-
-    freed = threading.Event()
-    clear = memory.MemoryBank.clear
-    monkeypatch.setattr(memory.MemoryBank, "clear", lambda bank: (clear(bank), freed.set())[0])
-    visitor = Visitor(browser, site, DESK)
-    visitor.open(clip[0])
-    visitor.click(8, 8)
-    visitor.shown(0, True)
-    visitor.wait_text("#prediction", "Bank at most")
-    visitor.idle()
-    freed.clear()
-    network.close_after(9)
-    try:
-        visitor.page.click("#track")
-        visitor.wait("() => !document.querySelector('.stm-live').hidden")
-        visitor.close()
-        left = time.monotonic() + 60
-        while not site.page.left and time.monotonic() < left:
-            freed.wait(0.1)
-    finally:
-        network.gate.set()
-    assert freed.wait(60)

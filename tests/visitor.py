@@ -1,11 +1,26 @@
 """A visitor: what a person does in one tab of a headless Chromium, and a network that can be held."""
 
+import shutil
 import threading
 from pathlib import Path
 
 from conftest import ColourNetwork
 
 PATIENCE = 60_000  # milliseconds; a busy machine
+CLIP = {"frames": 30, "height": 128, "width": 192}  # what the visitors of the browser tests bring
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that shows a test picture
+    "--use-fake-ui-for-media-stream",
+]
 
 
 class GatedNetwork(ColourNetwork):
