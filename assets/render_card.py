@@ -32,8 +32,7 @@ def by_size(model, sequences: list[Sequence], out: Path) -> None:
     print("|---|" + "---|" * (len(sequences) + 4))
     for size in SIZES:
         found = evaluate(model, sequences, out / str(size), year=2016, size=size)
-        clips = [f"{100 * (s['J'] + s['F']) / 2:.1f}" for s in found["sequences"].values()]
-        print(f"| {size} | {' | '.join(clips)} | {_row(found)} | {found['fps']:.1f} |", flush=True)
+        print(f"| {size} | {_clips(found)} | {_row(found)} | {found['fps']:.1f} |", flush=True)
 
 
 def by_preset(model, sequences: list[Sequence], out: Path, size: int) -> None:
@@ -66,8 +65,7 @@ def by_double(model, sequences: list[Sequence], out: Path, size: int = 240, late
     for name, limit in (("everywhere", None), (f"within {reach} of the short side", reach)):
         model.network.reach = limit
         found = evaluate(model, doubled, out / f"doubled {limit}", year=2016, size=size)
-        clips = [f"{100 * (s['J'] + s['F']) / 2:.1f}" for s in found["sequences"].values()]
-        print(f"| {name} | {' | '.join(clips)} | {_row(found)} |", flush=True)
+        print(f"| {name} | {_clips(found)} | {_row(found)} |", flush=True)
     model.network.reach = reach
 
 
@@ -107,6 +105,10 @@ def curve(log: Path, out: Path, size: tuple[int, int] = (720, 320)) -> None:
         draw.line(place, colour, 2)
         draw.text((right - 150, bottom - 40 + 14 * number), f"{name}, latest {points[-1][1]:.2f}", colour)
     picture.save(out, optimize=True)
+
+
+def _clips(found: dict) -> str:
+    return " | ".join(f"{100 * (s['J'] + s['F']) / 2:.1f}" for s in found["sequences"].values())
 
 
 def _row(found: dict) -> str:

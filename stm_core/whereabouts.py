@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .network import LOGIT_LIMIT, STRIDE
 
-LOST = 0.1  # an object with less than this share of its largest area so far may turn up anywhere
+LOST = 0.1  # an object with no more than this share of its largest area so far may turn up anywhere
 
 
 class Whereabouts:
@@ -24,28 +24,29 @@ class Whereabouts:
 
     def forget(self) -> None:
         """Nothing is known of the frame before."""
-        self._masks: Tensor | None = None  # (N, H', W')
+        self._masks: Tensor | None = None  # bool (N, H', W')
         self._largest: Tensor | None = None  # (N,) pixels
+        self._lost: Tensor | None = None  # bool (N,)
 
     def update(self, masks: Tensor) -> None:
         """masks (N, H', W') in [0, 1] of the frame that is the one before from now on."""
-        areas = (masks > 0.5).sum((1, 2))
-        if self._largest is not None:
-            areas[: len(self._largest)] = torch.maximum(areas[: len(self._largest)], self._largest)
-        self._masks, self._largest = masks, areas
+        if self.reach is None:
+            return
+        self._masks = masks > 0.5
+        areas = self._masks.sum((1, 2))
+        earlier = areas[:0] if self._largest is None else self._largest
+        self._largest = torch.maximum(areas, F.pad(earlier, (0, len(areas) - len(earlier))))
+        self._lost = areas <= LOST * self._largest
 
     def bound(self, logits: Tensor) -> Tensor:
         """logits (N, H', W') with "not here" out of reach of where an object was, unless it was lost."""
-        if self._masks is None or self.reach is None:
+        if self._masks is None:
             return logits
-        before, count = self._masks > 0.5, len(self._masks)
-        areas = before.sum((1, 2))
-        lost = (areas == 0) | (areas < LOST * self._largest)
-        height, width = logits.shape[-2:]
-        cells = F.max_pool2d(before.float(), STRIDE, ceil_mode=True)
+        count, (height, width) = len(self._masks), logits.shape[-2:]
+        cells = F.max_pool2d(self._masks.float(), STRIDE, ceil_mode=True)
         cells = _dilated(cells, max(1, round(self.reach * min(height, width) / STRIDE)))
         near = cells.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)[:, :height, :width] > 0
-        known = logits[:count].masked_fill(~(near | lost.view(-1, 1, 1)), -LOGIT_LIMIT)
+        known = logits[:count].masked_fill(~(near | self._lost.view(-1, 1, 1)), -LOGIT_LIMIT)
         return torch.cat([known, logits[count:]])
 
 
