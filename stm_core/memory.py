@@ -44,13 +44,22 @@ class MemoryBank:
     """Keys and values of the frames that a strategy keeps.
 
     scale: affinity = scale * key . query.  shared_keys: one key for all objects of a frame, or one for each.
-    margin: as in `readout.read`.
+    margin: as in `readout.read`.  prompted, latest: how many times a position of a pinned frame, and of the
+    latest one that is not pinned, counts beside one of the other frames.
     """
 
     def __init__(
-        self, config: MemoryConfig, *, scale: float, shared_keys: bool = True, margin: float | None = None
+        self,
+        config: MemoryConfig,
+        *,
+        scale: float,
+        shared_keys: bool = True,
+        margin: float | None = None,
+        prompted: float = 1.0,
+        latest: float = 1.0,
     ):
         self.config, self.scale, self.shared_keys, self.margin = config, scale, shared_keys, margin
+        self.prompted, self.latest = prompted, latest
         self.clear()
 
     def clear(self) -> None:
@@ -113,6 +122,7 @@ class MemoryBank:
             scale=self.scale,
             top_k=self.config.top_k,
             margin=self.margin,
+            weights=self._weights(),
             present=self._presence(),
             chunk_bytes=chunk_bytes(self.config, query_key.device.type),
         )
@@ -130,7 +140,7 @@ class MemoryBank:
         keys = [keys for keys, _ in self._storage.held()]
         query = query_key[:, :, row, column].unsqueeze(1)
         options = {"scale": self.scale, "top_k": self.config.top_k, "margin": self.margin}
-        weights = readout.where(keys, query, **options)
+        weights = readout.where(keys, query, weights=self._weights(), **options)
         maps = weights.unflatten(-1, tuple(query_key.shape[-2:]))
         return {frame.t: maps[i] for i, frame in enumerate(self._frames)}
 
@@ -254,6 +264,14 @@ class MemoryBank:
     def _present(self, frame: _Frame) -> tuple[bool, ...]:
         """Which of today's objects the frame knows: those added after it, it does not."""
         return frame.present + (False,) * (self._storage.layout.objects - len(frame.present))
+
+    def _weights(self) -> list[float] | None:
+        """For `readout.read`: how many times each frame counts, or None where all count alike."""
+        weights = [
+            self.prompted if frame.pinned else self.latest if frame.t == self._last else 1.0
+            for frame in self._frames
+        ]
+        return weights if len(set(weights)) > 1 else None
 
     def _presence(self) -> Tensor | None:
         """(B, N, S) for `readout.read`, or None when every frame knows every object."""

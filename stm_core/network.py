@@ -42,8 +42,9 @@ class Network(nn.Module):
     takes_clicks: `encode_memory` accepts click maps.  click_side: most of the short side at which a clicked
     frame is seen.  click_passes: reads of a clicked frame, each with the mask of the one before.
     scale: affinity = scale * key . query.  margin: what lies further below the best match is not read (None:
-    everything is).  reach: share of a frame's short side within which an object is looked for around its
-    mask of the frame before (None: everywhere).
+    everything is).  prompted, latest: how many times a position of a prompted frame, and of the latest frame
+    that is not, counts beside one of another stored frame.  reach: share of a frame's short side within which
+    an object is looked for around its mask of the frame before (None: everywhere).
     """
 
     key_channels: int
@@ -55,6 +56,8 @@ class Network(nn.Module):
     click_passes: int = 1
     scale: float
     margin: float | None = None
+    prompted: float = 1.0
+    latest: float = 1.0
     reach: float | None = None
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:

@@ -40,7 +40,12 @@ class Propagator:
         network = model.network
         self.model, self.size = model, size
         self.bank = MemoryBank(
-            memory, scale=network.scale, shared_keys=network.shared_keys, margin=network.margin
+            memory,
+            scale=network.scale,
+            shared_keys=network.shared_keys,
+            margin=network.margin,
+            prompted=network.prompted,
+            latest=network.latest,
         )
         self.objects: tuple[int, ...] = ()
         self._shape: tuple[int, int] | None = None

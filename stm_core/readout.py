@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .attention import Attention
 
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}  # affinity held at once
 MIN_ROWS = 16
@@ -47,6 +48,7 @@ def read(
     scale: float,
     top_k: int | None = None,
     margin: float | None = None,
+    weights: Sequence[float] | None = None,
     present: Tensor | None = None,
     chunk_bytes: int | None = None,
 ) -> Readout:
@@ -56,6 +58,7 @@ def read(
     query: (B, Q, Ck), or (1, Q, Ck) for all.  scale: affinity = scale * key . query.
     top_k: only the k best stored positions count for each query (None or k >= all: every one).
     margin: of these, only positions whose affinity is less than this below the best one's (None: every one).
+    weights: (S,), above 0: how many times a position of each stored frame counts (None: once).
     present: (B, N, S) bool on the CPU, which stored frames know an object; the others are left out of that
     object's softmax, and an object present nowhere reads zeros.  Values that it hides must be zeros.
     chunk_bytes: most affinity held at once, by default that of the device.
@@ -68,18 +71,19 @@ def read(
     # not in half precision, whose small weights vanish at once
     once = batch == 1 and top_k is None and len(runs) > 1 and query.dtype != torch.float16
     known = present[0].to(query.device) if once else None
+    attend = Attention(positions, top_k, margin, weights)
     step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
     parts, usage = [], torch.zeros(frames, device=query.device)
     for chunk in (query * scale).split(step, dim=1):
         chunk = chunk.expand(batch, -1, -1)
         if known is None:
-            part, mass = _read_runs(chunk, flat_keys, values, runs, positions, top_k, margin)
+            part, mass = _read_runs(chunk, flat_keys, values, runs, attend)
         else:
-            part, mass, vanished = _read_once(chunk, flat_keys, values, known, margin)
+            part, mass, vanished = _read_once(chunk, flat_keys, values, known, attend)
             if vanished.any():
                 rest = chunk[:, vanished]
-                part[:, vanished], more = _read_runs(rest, flat_keys, values, runs, positions, None, margin)
+                part[:, vanished], more = _read_runs(rest, flat_keys, values, runs, attend)
                 mass = mass + more
         parts.append(part)
         usage += mass
@@ -94,19 +98,20 @@ def where(
     scale: float,
     top_k: int | None = None,
     margin: float | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Tensor:
     """Where one position looks: its weights (S, P) over all stored positions, float32, sum 1.
 
     keys: blocks (B, Si, P, Ck), as in `read`; the mean over B counts.  query: (1, 1, Ck).
     """
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]
-    positions = keys[0].shape[2]
+    attend = Attention(keys[0].shape[2], top_k, margin, weights)
     scores = _joined([_matmul((query * scale).expand(len(block), -1, -1), block) for block in flat_keys])
-    return _weights(scores.float(), None, positions, top_k, margin).mean(0)[0].unflatten(-1, (-1, positions))
+    return attend(scores.float()).mean(0)[0].unflatten(-1, (-1, attend.positions))
 
 
 def _read_once(
-    query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], known: Tensor, margin: float | None
+    query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], known: Tensor, attend: Attention
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What `_read_runs` returns for one batch, from one softmax for all objects: known is (N, S).
 
@@ -115,7 +120,7 @@ def _read_once(
     result, (q,) bool, marks queries where that mass is too small to divide by: they are still to be read.
     """
     scores = _joined([_matmul(query, block) for block in flat_keys])
-    weights = _within(scores, margin).softmax(-1)
+    weights = attend(scores)
     del scores
     mass, own, vanished = _masses(weights, known)
     part = _weighted(weights, [_columns(block, 0, len(known)) for block in values])
@@ -155,9 +160,7 @@ def _read_runs(
     flat_keys: list[Tensor],
     values: Sequence[Tensor],
     runs: list,
-    positions: int,
-    top_k: int | None,
-    margin: float | None,
+    attend: Attention,
 ) -> tuple[Tensor, Tensor]:
     """Values (B, q, N*Cv) for queries (B, q, Ck), and the softmax mass (S,) of each stored frame.
 
@@ -166,9 +169,10 @@ def _read_runs(
     parts, mass = [], 0
     for first, last, known, anywhere in runs:
         scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)
-        weights = _weights(scores, known, positions, top_k, margin)
+        weights = attend(scores, known)
         part = _weighted(weights, [_columns(block, first, last) for block in values])
-        share = weights.detach().unflatten(-1, (-1, positions)).sum(-1).sum((0, 1), dtype=torch.float32)
+        share = weights.detach().unflatten(-1, (-1, attend.positions)).sum(-1)
+        share = share.sum((0, 1), dtype=torch.float32)
         if anywhere is not None:
             part, share = part * anywhere.view(-1, 1, 1), share * anywhere.any()
         parts.append(part)
@@ -234,28 +238,6 @@ def _runs(present: Tensor | None, objects: int, device: torch.device) -> list[tu
             )
         )
     return runs
-
-
-def _weights(
-    scores: Tensor, known: Tensor | None, positions: int, top_k: int | None, margin: float | None
-) -> Tensor:
-    """Softmax over memory, not over query: (B, q, M); zero at frames that are not known, (B, S) bool.
-
-    Writes into `scores` where frames are hidden or a margin leaves positions out.
-    """
-    if known is not None:
-        scores.masked_fill_(~known.repeat_interleave(positions, 1).unsqueeze(1), float("-inf"))
-    if top_k is not None and top_k < scores.shape[-1]:
-        best, where = scores.topk(top_k, dim=-1, sorted=False)
-        return torch.zeros_like(scores).scatter_(-1, where, _within(best, margin).softmax(-1))
-    return _within(scores, margin).softmax(-1)
-
-
-def _within(scores: Tensor, margin: float | None) -> Tensor:
-    """scores (B, q, k) less their best, -inf where they lie further below it than margin; in place."""
-    if margin is None:
-        return scores
-    return F.threshold_(scores.sub_(scores.detach().amax(-1, keepdim=True)), -margin, float("-inf"))
 
 
 def _weighted(weights: Tensor, values: list[Tensor]) -> Tensor:

@@ -75,6 +75,25 @@ def test_usage_tells_where_the_last_read_looked():
     assert sum(bank.usage.values()) == pytest.approx(1) and max(bank.usage, key=bank.usage.get) == 5
 
 
+@pytest.mark.parametrize("options, counts", [({}, [1, 1, 1]), ({"prompted": 4, "latest": 0.5}, [4, 1, 0.5])])
+def test_prompted_and_latest_frames_count_as_often_as_they_should(options, counts):
+    bank = run(MemoryBank(MemoryConfig(), scale=1.0, **options), 8, read=False)
+    key = torch.zeros(1, CK, H, W)  # matches everything alike
+    bank.read(key)
+    shares = [count / sum(counts) for count in counts]
+    assert list(bank.usage) == [0, 5, 7] and list(bank.usage.values()) == pytest.approx(shares)
+    looks = bank.look(key, 0, 0)
+    assert [float(looks[t].sum()) for t in (0, 5, 7)] == pytest.approx(shares)
+
+
+def test_a_frame_prompted_last_counts_as_prompted():
+    bank = MemoryBank(MemoryConfig(), scale=1.0, prompted=4, latest=0.5)
+    for t in (0, 5, 7):
+        bank.write(t, *entry(t), pinned=t == 7)
+    bank.read(torch.zeros(1, CK, H, W))
+    assert bank.usage == pytest.approx({0: 1 / 6, 5: 1 / 6, 7: 4 / 6})
+
+
 def test_later_prompts_are_pinned_too_and_writing_a_frame_again_replaces_it():
     bank = bank_of(every=5, capacity=3)
     for t in range(30):
