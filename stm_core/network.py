@@ -43,8 +43,9 @@ class Network(nn.Module):
     frame is seen.  click_passes: reads of a clicked frame, each with the mask of the one before.
     scale: affinity = scale * key . query.  margin: what lies further below the best match is not read (None:
     everything is).  prompted, latest: how many times a position of a prompted frame, and of the latest frame
-    that is not, counts beside one of another stored frame.  reach: share of a frame's short side within which
-    an object is looked for around its mask of the frame before (None: everywhere).
+    that is not, counts beside one of another stored frame.  firm: predicted masks are remembered as they are
+    shown, each pixel one object's or nobody's, not as probabilities.  reach: share of a frame's short side
+    within which an object is looked for around its mask of the frame before (None: everywhere).
     """
 
     key_channels: int
@@ -58,6 +59,7 @@ class Network(nn.Module):
     margin: float | None = None
     prompted: float = 1.0
     latest: float = 1.0
+    firm: bool = False
     reach: float | None = None
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
@@ -142,6 +144,12 @@ def strongest(masks: Tensor) -> tuple[Tensor, Tensor]:
         channels = channels.masked_fill_(mask > best, n)
         best = torch.maximum(best, mask)
     return channels, best
+
+
+def one_hot(channels: Tensor, objects: int) -> Tensor:
+    """Masks (objects, H, W), float32, of channels (H, W) as `strongest` gives them."""
+    numbers = torch.arange(1, objects + 1, device=channels.device, dtype=channels.dtype)
+    return (channels == numbers.view(-1, 1, 1)).float()
 
 
 def padding(height: int, width: int, multiple: int = STRIDE) -> tuple[int, int, int, int]:

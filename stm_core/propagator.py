@@ -15,7 +15,7 @@ from .clicks import click_logits
 from .config import MemoryConfig
 from .errors import MaskError, PromptError, StmError, VideoError
 from .memory import MemoryBank
-from .network import LOGIT_LIMIT, QueryFeatures, aggregate, pad, strongest, unpad
+from .network import LOGIT_LIMIT, QueryFeatures, aggregate, one_hot, pad, strongest, unpad
 from .prompts import Prompt, Reference, as_given, check_inside, listed
 from .result import FrameResult, MemoryReport
 from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
@@ -79,7 +79,8 @@ class Propagator:
         pixels, confidence = self._pixels(channels, best)
         labels = as_given(self._labels(masks, channels), prompts)
         result_masks = masks.cpu()
-        self._remember(index, frame, masks, query, pixels, {i for one in prompts for i in one.objects})
+        kept = masks if prompts or not self.model.network.firm else one_hot(channels, len(masks))
+        self._remember(index, frame, kept, query, pixels, {i for one in prompts for i in one.objects})
         self._whereabouts.update(masks)
         return FrameResult(
             index=index,

@@ -30,6 +30,34 @@ def test_a_pixel_looks_where_its_likeness_is_stored(size, shared):
         engine.look(frame, 96, 0)
 
 
+def spied(network) -> list:
+    """The masks that the network is given to remember, call by call."""
+    kept, encode = [], network.encode_memory
+    network.encode_memory = lambda frame, masks, *rest: kept.append(masks) or encode(frame, masks, *rest)
+    return kept
+
+
+@pytest.mark.parametrize("firm", [True, False])
+def test_predicted_masks_are_remembered_as_shown_or_as_probabilities(colour, firm):
+    clip, kept, engine = squares(3, objects=2), spied(colour.network), Propagator(colour)
+    colour.network.firm = firm
+    results = [
+        engine.step(t, clip[t][0], Prompt.from_mask(clip[0][1]) if t == 0 else ()) for t in range(len(clip))
+    ]
+    for masks, result in zip(kept[1:], results[1:], strict=True):
+        shown = np.stack([result.labels == i for i in result.objects])
+        expected = shown if firm else result.probs[1:]
+        assert np.array_equal(masks[:, : shown.shape[1], : shown.shape[2]].numpy(), expected)
+
+
+def test_a_given_mask_is_remembered_as_given_even_where_a_pixel_is_half_covered(colour):
+    labels = np.zeros((64, 64), np.uint8)
+    labels[30:33, 30] = 1  # gone, were it halved and made firm
+    colour.network.firm, kept = True, spied(colour.network)
+    Propagator(colour, size=16).step(0, np.zeros((64, 64, 3), np.uint8), Prompt.from_mask(labels))
+    assert 0 < kept[0].max() < 0.5
+
+
 @pytest.mark.parametrize("x, said", [(5, "memory is empty"), (99, "outside")])
 def test_a_look_that_is_refused_changes_nothing(colour, x, said):
     clip, engine = squares(2), Propagator(colour)
