@@ -45,13 +45,30 @@ def by_preset(model, sequences: list[Sequence], out: Path, size: int) -> None:
         print(f"| {preset} | {_row(found)} | {found['fps']:.1f} |", flush=True)
 
 
+def by_trust(model, sequences: list[Sequence], out: Path, size: int) -> None:
+    """Each clip forwards and backwards, its memory read as the paper does and as this network does."""
+    root = out / "backwards"
+    for sequence in sequences:
+        clip = sequence.frames, sequence.annotations
+        for folder, paths in zip(_folders(root, sequence), clip, strict=True):
+            for index, path in enumerate(reversed(paths)):
+                (folder / f"{index:05d}{path.suffix}").symlink_to(path.resolve())
+    print("| memory | played | " + " | ".join(one.name for one in sequences) + " | J | F | J&F |")
+    print("|---|---|" + "---|" * (len(sequences) + 3))
+    network = model.network
+    own = network.prompted, network.latest, network.firm
+    for name, trust in (("all frames alike, probabilities", (1.0, 1.0, False)), ("as bundled", own)):
+        network.prompted, network.latest, network.firm = trust
+        for played, clips in (("forwards", sequences), ("backwards", find_sequences(root, 2016, "val"))):
+            found = evaluate(model, clips, out / f"{name}, {played}", year=2016, size=size)
+            print(f"| {name} | {played} | {_clips(found)} | {_row(found)} |", flush=True)
+
+
 def by_double(model, sequences: list[Sequence], out: Path, size: int = 240, later: int = 15) -> None:
     """Each clip beside its mirrored self, `later` frames ahead: what looks the same is not the object."""
     root = out / "doubled"
     for sequence in sequences:
-        pictures, truths = (root / kind / "480p" / sequence.name for kind in ("JPEGImages", "Annotations"))
-        pictures.mkdir(parents=True)
-        truths.mkdir(parents=True)
+        pictures, truths = _folders(root, sequence)
         for index, path in enumerate(sequence.frames[:-later]):
             pair = path, sequence.frames[index + later]
             frames = [np.array(Image.open(one).convert("RGB")) for one in pair]
@@ -107,6 +124,14 @@ def curve(log: Path, out: Path, size: tuple[int, int] = (720, 320)) -> None:
     picture.save(out, optimize=True)
 
 
+def _folders(root: Path, sequence: Sequence) -> tuple[Path, Path]:
+    """New folders for pictures and truths of a clip in a DAVIS layout of our own."""
+    pictures, truths = (root / kind / "480p" / sequence.name for kind in ("JPEGImages", "Annotations"))
+    pictures.mkdir(parents=True)
+    truths.mkdir(parents=True)
+    return pictures, truths
+
+
 def _clips(found: dict) -> str:
     return " | ".join(f"{100 * (s['J'] + s['F']) / 2:.1f}" for s in found["sequences"].values())
 
@@ -132,6 +157,8 @@ def main() -> None:
         by_size(model, sequences, Path(folder))
         print()
         by_preset(model, sequences, Path(folder), SIZES[-1])
+        print()
+        by_trust(model, sequences, Path(folder), SIZES[-1])
         print()
         by_double(model, sequences, Path(folder))
         strips(sequences, Path(folder) / str(SIZES[-1]) / "masks", args.out)

@@ -21,7 +21,7 @@ from .network import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
 READ_SHARPNESS = 0.85  # at use, of the affinities: chosen on left-out clips (assets/README.md)
-READ_MARGIN = 2.5  # at use: the many positions that match a little would outweigh the few that match well
+READ_MARGIN = 3.0  # at use: the many positions that match a little would outweigh the few that match well
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
 
@@ -32,7 +32,7 @@ class CompactSTM(Network):
     stride = 16
     shared_keys = True
     takes_clicks = True
-    prompted, latest = 4.0, 1 / 16  # copied from frame to frame, mistakes spread fastest (assets/README.md)
+    prompted, latest = 8.0, 1 / 16  # copied from frame to frame, mistakes spread fastest (assets/README.md)
     firm = True  # what is remembered as doubtful is found as doubtful, and less each time
     reach = 0.3  # look-alikes further away are not taken (assets/README.md)
     click_side = 192  # clicks were trained on crops of that size, and spread no further
