@@ -44,10 +44,18 @@ def test_a_mask_follows_the_jellyfish(model):
     assert len(found) == 24 and np.mean(found[1:]) > FOLLOWED
 
 
+def test_two_koi_that_cross_keep_their_numbers(model):
+    first, *_, last = truth("koi")[:111]
+    clip = stm_core.read_video(EXAMPLES / "koi.mp4", stop=111)
+    *_, step = stm_core.propagate(model, clip, stm_core.Prompt.from_mask(first), size=240)
+    found = [overlap(step.labels == fish, last == fish) for fish in (1, 2)]
+    assert step.index == 110 and min(found) > CROSSED
+
+
 def test_a_click_finds_the_jellyfish(model):
     image, true = stm_core.read_frame(EXAMPLES / "jellyfish.mp4", 0), truth("jellyfish")[0] == 1
     one = stm_core.segment_frame(model, image, [(221, 151, 1, 1)], size=240)
     assert overlap(one == 1, true) > CLICKED
 
 
-FOLLOWED, CLICKED = 0.65, 0.5
+FOLLOWED, CLICKED, CROSSED = 0.65, 0.5, 0.4
