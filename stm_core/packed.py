@@ -15,38 +15,44 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+KEPT_BYTES = 100 * 2**20  # of the packed weights of a network, for the sizes of input it saw last
 _PACKING = threading.Lock()
 
 
 class PackedConv(nn.Module):
-    """A frozen nn.Conv2d for inference on a CPU. Its weights are packed for the first input's size when that
-    comes.
+    """A frozen nn.Conv2d for inference on a CPU.  Which layout is fast depends on the input: weights are
+    packed for each size when it comes, and kept for the last `kept` of them.
     """
 
-    def __init__(self, conv: nn.Conv2d):
+    def __init__(self, conv: nn.Conv2d, kept: int = 1):
         super().__init__()
         self.weight, self.bias = conv.weight.detach(), None if conv.bias is None else conv.bias.detach()
+        self.kept = kept
         self._shape = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
-        self._packed = False
+        self._packed: dict[torch.Size, Tensor] = {}
 
     def forward(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
         """relu(conv(x) + add), both optional; x and add channels_last, add of the result's shape."""
-        if not self._packed:
-            self._pack(x)
+        weight = self._packed.get(x.shape)
+        if weight is None:
+            weight = self._pack(x.shape)
         last = "relu" if relu else "none"
         run = torch.ops.mkldnn._convolution_pointwise
         if add is None:
-            return run(x, self.weight, self.bias, *self._shape, last, [], "")
+            return run(x, weight, self.bias, *self._shape, last, [], "")
         unary = "relu" if relu else None
-        return run.binary(x, add, self.weight, self.bias, *self._shape, "add", 1.0, unary, [], "")
+        return run.binary(x, add, weight, self.bias, *self._shape, "add", 1.0, unary, [], "")
 
-    def _pack(self, x: Tensor) -> None:
+    def _pack(self, size: torch.Size) -> Tensor:
         with _PACKING:  # one model serves many threads
-            if not self._packed:
-                self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-                    self.weight.to_mkldnn(), *self._shape, list(x.shape)
+            if size not in self._packed:
+                weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                    self.weight.to_mkldnn(), *self._shape, list(size)
                 )
-                self._packed = True
+                while len(self._packed) >= self.kept:
+                    del self._packed[next(iter(self._packed))]
+                self._packed[size] = weight
+            return self._packed[size]
 
 
 @cache
@@ -65,10 +71,12 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 def pack(module: nn.Module) -> None:
     """Replace every convolution inside module by its packed form."""
+    convs = [one for one in module.modules() if type(one) is nn.Conv2d]
+    kept = max(1, KEPT_BYTES // max(1, sum(conv.weight.nbytes for conv in convs)))
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Conv2d:
-                setattr(parent, name, PackedConv(child))
+                setattr(parent, name, PackedConv(child, kept))
 
 
 def run(

@@ -50,3 +50,17 @@ def test_many_threads_may_make_the_first_call(dtype, impatient, monkeypatch):
             for result in future.result():
                 torch.testing.assert_close(result, expected, atol=0.05, rtol=0.05)
     assert len(calls) == MODULES  # weights are packed once
+
+
+def test_weights_are_packed_for_each_size_of_input_and_kept_for_the_last_ones(monkeypatch):
+    if not can_pack(torch.float32):
+        pytest.skip("no packed convolutions here")
+    conv = nn.Conv2d(3, 8, 3, padding=1).requires_grad_(False)
+    packed, reorder, calls = PackedConv(conv, kept=2), torch._C._nn.mkldnn_reorder_conv2d_weight, []
+    monkeypatch.setattr(
+        torch._C._nn, "mkldnn_reorder_conv2d_weight", lambda *args: calls.append(args) or reorder(*args)
+    )
+    for side, count in ((4, 1), (4, 1), (6, 2), (4, 2), (8, 3), (6, 3), (4, 4)):
+        x = torch.randn(1, 3, side, side).contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(packed(x), conv(x), atol=1e-4, rtol=1e-4)
+        assert len(calls) == count
