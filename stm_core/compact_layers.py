@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import OptionError
+from .packed import run
 
 MASK_INPUTS = 4  # this object's mask, the other objects' masks, positive clicks, negative clicks
 PATCH = 4  # masks enter the value encoder at stride 4, a 4x4 patch at a time
@@ -45,8 +46,9 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(x))
+    def forward(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
+        """relu(bn(conv(x)) + add), the parts that are asked for."""
+        return run(self.conv, x, self.bn, add=add, relu=relu)
 
 
 class Block(nn.Module):
@@ -61,7 +63,8 @@ class Block(nn.Module):
         nn.init.zeros_(self.conv2.bn.weight)  # starts as the identity
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.conv2(F.relu(self.conv1(x))) + self.shortcut(x))
+        inner = self.conv1(x, relu=True)
+        return self.conv2(inner, add=self.shortcut(x), relu=True)
 
 
 class Trunk(nn.Module):
@@ -82,7 +85,7 @@ class Trunk(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = F.relu(self.stem(x))
+        x = self.stem(x, relu=True)
         f4 = self.stages[0](x)
         f8 = self.stages[1](f4)
         return f4, f8, self.stages[2](f8)
