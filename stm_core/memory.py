@@ -75,6 +75,11 @@ class MemoryBank:
         """Whether `write` would store a frame at all: a caller may spare itself the encoding."""
         return pinned or self.config.preset != "first"
 
+    def passes(self, t: int) -> bool:
+        """Whether frame t, if it is not pinned, will be at most the latest of several frames, for one read.
+        """
+        return bool(self._frames) and self.config.preset != "previous" and not self._due(t)
+
     def write(
         self,
         t: int,

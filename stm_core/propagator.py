@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,14 +16,24 @@ from .clicks import click_logits
 from .config import MemoryConfig
 from .errors import MaskError, PromptError, StmError, VideoError
 from .memory import MemoryBank
-from .network import LOGIT_LIMIT, QueryFeatures, aggregate, one_hot, pad, strongest, unpad
+from .network import LOGIT_LIMIT, STRIDE, QueryFeatures, aggregate, one_hot, pad, strongest, unpad
 from .prompts import Prompt, Reference, as_given, check_inside, listed
 from .result import FrameResult, MemoryReport
 from .scaling import check_image, check_size, enlarge, masks_of, place, processed_size, to_network
 from .weights import Model, check_model
 from .whereabouts import Whereabouts
+from .window import Window
 
 OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is looked at of a frame: its pixels (1, 3, H, W) in a window, and their features."""
+
+    frame: Tensor
+    query: QueryFeatures
+    window: Window
 
 
 class Propagator:
@@ -69,8 +80,8 @@ class Propagator:
             raise PromptError(
                 f"nothing is known at frame {index}; give a mask or a click on it, or on one before"
             )
-        frame, query = self._encoded(image)
-        logits = self._predict(query)
+        seen = self._seen(image, None if prompts else index)
+        logits = self._predict(seen)
         masks = aggregate(logits)[1:]
         for one in prompts:
             logits, masks = self._prompted(one, image, logits, masks)
@@ -80,7 +91,8 @@ class Propagator:
         labels = as_given(self._labels(masks, channels), prompts)
         result_masks = masks.cpu()
         kept = masks if prompts or not self.model.network.firm else one_hot(channels, len(masks))
-        self._remember(index, frame, kept, query, pixels, {i for one in prompts for i in one.objects})
+        spoken = {i for one in prompts for i in one.objects}
+        self._remember(index, seen, kept, pixels, spoken)
         self._whereabouts.update(masks)
         return FrameResult(
             index=index,
@@ -99,10 +111,10 @@ class Propagator:
         prompt = Prompt.from_mask(reference.labels)
         with self._unless_refused():
             self._check(reference.index, reference.frame)
-            frame, query = self._encoded(reference.frame)
-            nothing = frame.new_zeros(0, *self._processed)
+            seen = self._seen(reference.frame)
+            nothing = seen.frame.new_zeros(0, *self._processed)
             _, masks = self._prompted(prompt, reference.frame, nothing, nothing)
-            self._remember(reference.index, frame, masks, query, [0] * len(self.objects), set(prompt.objects))
+            self._remember(reference.index, seen, masks, [0] * len(self.objects), set(prompt.objects))
 
     @torch.inference_mode()
     def look(self, image: np.ndarray, x: float, y: float) -> dict[int, np.ndarray]:
@@ -115,7 +127,7 @@ class Propagator:
         with self._unless_refused():
             self._check("looked at", image)
             check_inside([(x, y)], *self._shape)
-            _, query = self._encoded(image)
+            query = self._seen(image).query
             column, row = (int(side) // stride for side in place(x, y, *self._shape, self.size))
             found = sorted(self.bank.look(query.key, max(row, 0), max(column, 0)).items())
         cells = torch.stack([weights for _, weights in found])  # (S, h, w)
@@ -154,22 +166,30 @@ class Propagator:
                 "scale the frames of a clip to one size"
             )
 
-    def _encoded(self, image: np.ndarray) -> tuple[Tensor, QueryFeatures]:
+    def _seen(self, image: np.ndarray, passing: int | None = None) -> _Seen:
+        """A frame as the network sees it.  passing: its index, where nothing is given for it: if memory will
+        let it go for the next one, only what is near the objects is looked at.
+        """
         frame = to_network(image, self.size, self.model.device)
-        return frame, self.model.network.encode_query(frame)
+        cells = frame.shape[-2] // STRIDE, frame.shape[-1] // STRIDE
+        if passing is None or not self.bank.passes(passing):
+            window = Window.whole(cells)
+        else:
+            window = self._whereabouts.window(len(self.bank.known), cells)
+        frame = window.cut(frame)
+        return _Seen(frame, self.model.network.encode_query(frame), window)
 
-    def _predict(self, query: QueryFeatures) -> Tensor:
+    def _predict(self, seen: _Seen) -> Tensor:
         """Logits (N, H', W') from the memory; an object that no stored frame knows is nowhere."""
-        if not self.bank.frames:
-            height, width = (side * self.model.network.stride for side in query.key.shape[-2:])
-            nothing = query.key.new_zeros(0, height, width, dtype=torch.float32)
-            return unpad(nothing, *self._processed)
-        network = self.model.network
-        read = network.read(self.bank, query)
-        logits = torch.cat([network.decode(part, query) for part in read.split(OBJECTS_AT_ONCE)])
-        logits = self._whereabouts.bound(unpad(logits, *self._processed).float())
-        if not all(self.bank.known):
-            logits[[n for n, known in enumerate(self.bank.known) if not known]] = -LOGIT_LIMIT
+        network, known = self.model.network, self.bank.known
+        if not known:
+            return seen.frame.new_zeros(0, *self._processed)
+        read = network.read(self.bank, seen.query)
+        parts = [network.decode(part, seen.query) for part in read.split(OBJECTS_AT_ONCE)]
+        logits = seen.window.spread(torch.cat(parts).float(), -LOGIT_LIMIT)
+        logits = self._whereabouts.bound(unpad(logits, *self._processed))
+        if not all(known):
+            logits[[n for n, here in enumerate(known) if not here]] = -LOGIT_LIMIT
         return logits
 
     def _prompted(
@@ -232,19 +252,15 @@ class Propagator:
         return counts, dict(zip(self.objects, means, strict=True))
 
     def _remember(
-        self,
-        index: int,
-        frame: Tensor,
-        masks: Tensor,
-        query: QueryFeatures,
-        pixels: list[int],
-        spoken: set[int],
+        self, index: int, seen: _Seen, masks: Tensor, pixels: list[int], spoken: set[int]
     ) -> None:
         """Write the frame to memory. An object without a pixel is left out unless it was prompted: what was
         not seen is no evidence of what the object looks like, and would make it vanish for good."""
         present = [count > 0 or i in spoken for count, i in zip(pixels, self.objects, strict=True)]
         if any(present) and self.bank.wants(bool(spoken)):
-            key, value = self.model.network.encode_memory(frame, pad(masks), query)
+            masks = seen.window.cut(pad(masks))
+            parts = self.model.network.encode_memory(seen.frame, masks, seen.query)
+            key, value = (seen.window.spread(part, 0) for part in parts)
             self.bank.write(index, key, value, pinned=bool(spoken), present=present)
 
     def _report(self, index: int, usage: dict[int, float]) -> MemoryReport:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .network import LOGIT_LIMIT, STRIDE
+from .window import Window
 
 LOST = 0.1  # an object with no more than this share of its largest area so far may turn up anywhere
+EDGE = 2  # cells around a window: features lie up to half a cell aside (padding), and see a little further
+STEPS = 7  # windows of few sizes, about this many a side: a CPU packs the convolutions for each (`packed.py`)
 
 
 class Whereabouts:
@@ -24,7 +29,7 @@ class Whereabouts:
 
     def forget(self) -> None:
         """Nothing is known of the frame before."""
-        self._masks: Tensor | None = None  # bool (N, H', W')
+        self._near: Tensor | None = None  # bool (N, h, w), cells within reach
         self._largest: Tensor | None = None  # (N,) pixels
         self._lost: Tensor | None = None  # bool (N,)
 
@@ -32,22 +37,43 @@ class Whereabouts:
         """masks (N, H', W') in [0, 1] of the frame that is the one before from now on."""
         if self.reach is None:
             return
-        self._masks = masks > 0.5
-        areas = self._masks.sum((1, 2))
+        masks = masks > 0.5
+        cells = F.max_pool2d(masks.float(), STRIDE, ceil_mode=True)
+        self._near = _dilated(cells, max(1, round(self.reach * min(masks.shape[1:]) / STRIDE))) > 0
+        areas = masks.sum((1, 2))
         earlier = areas[:0] if self._largest is None else self._largest
         self._largest = torch.maximum(areas, F.pad(earlier, (0, len(areas) - len(earlier))))
         self._lost = areas <= LOST * self._largest
 
     def bound(self, logits: Tensor) -> Tensor:
         """logits (N, H', W') with "not here" out of reach of where an object was, unless it was lost."""
-        if self._masks is None:
+        if self._near is None:
             return logits
-        count, (height, width) = len(self._masks), logits.shape[-2:]
-        cells = F.max_pool2d(self._masks.float(), STRIDE, ceil_mode=True)
-        cells = _dilated(cells, max(1, round(self.reach * min(height, width) / STRIDE)))
-        near = cells.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)[:, :height, :width] > 0
+        count, (height, width) = len(self._near), logits.shape[-2:]
+        near = self._near.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)[:, :height, :width]
         known = logits[:count].masked_fill(~(near | self._lost.view(-1, 1, 1)), -LOGIT_LIMIT)
         return torch.cat([known, logits[count:]])
+
+    def window(self, count: int, size: tuple[int, int]) -> Window:
+        """The part of a frame of h x w cells outside of which `bound` finds none of the first `count`
+        objects, and EDGE cells around it; all of the frame where one of them may be anywhere.
+        """
+        if self._near is None or count > len(self._near) or bool(self._lost.any()):
+            return Window.whole(size)
+        near = self._near.any(0).cpu()
+        sides = (near.any(dim).nonzero().flatten()[[0, -1]].tolist() for dim in (1, 0))
+        return Window(*(_widened(*side, most) for side, most in zip(sides, size, strict=True)), size)
+
+
+def _widened(first: int, last: int, most: int) -> tuple[int, int]:
+    """Cells first to last with EDGE on either side, of one of few lengths, inside a side of `most` cells: the
+    first and the last + 1.
+    """
+    grain = max(1, round(most / STEPS))
+    begin, end = max(0, first - EDGE), min(most, last + 1 + EDGE)
+    length = min(most, math.ceil((end - begin) / grain) * grain)
+    begin = min(begin, most - length)
+    return begin, begin + length
 
 
 def _dilated(cells: Tensor, radius: int) -> Tensor:

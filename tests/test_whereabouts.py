@@ -5,9 +5,11 @@ import pytest
 import torch
 from conftest import squares
 
-from stm_core import Prompt, Propagator
+from stm_core import MemoryConfig, Prompt, Propagator
+from stm_core.memory import MemoryBank
 from stm_core.network import LOGIT_LIMIT
-from stm_core.whereabouts import Whereabouts
+from stm_core.whereabouts import EDGE, STEPS, Whereabouts
+from stm_core.window import Window
 
 SIZE = (64, 160)
 
@@ -53,6 +55,69 @@ def test_an_object_that_is_new_may_be_anywhere():
     assert not old.all() and new.all()
     whereabouts.forget()
     assert found(whereabouts).all()
+
+
+def test_the_window_holds_all_that_is_within_reach_and_little_more():
+    near = Whereabouts(0.5)  # two cells, and EDGE around those
+    near.update(torch.cat([mask(0, 16), mask(32, 16)]))
+    assert near.window(2, (4, 10)) == Window((0, 4), (0, 3 + 2 + EDGE), (4, 10))
+    near.update(mask(128, 16).repeat(2, 1, 1))
+    assert near.window(2, (4, 10)) == Window((0, 4), (8 - 2 - EDGE, 10), (4, 10))
+
+
+@pytest.mark.parametrize("left", range(0, 1600, 112))
+def test_windows_have_few_sizes_and_lie_inside_the_frame(left):
+    size = (64, 1600)
+    whereabouts = Whereabouts(0.3)
+    whereabouts.update(mask(left, 30, size))
+    first, last = whereabouts.window(1, (4, 100)).columns
+    assert 0 <= first < last <= 100
+    assert (last - first) % round(100 / STEPS) == 0 or (first, last) == (0, 100)
+    columns = whereabouts.bound(torch.full((1, *size), 5.0))[0, 24].gt(0).nonzero().flatten() // 16
+    assert first <= columns.min() and columns.max() < last
+
+
+@pytest.mark.parametrize("why", ["no frame before", "no reach", "an object was lost", "an object is new"])
+def test_the_window_is_the_whole_frame_where_an_object_may_be_anywhere(why):
+    whereabouts = Whereabouts(None if why == "no reach" else 0.3)
+    for width in {"no frame before": (), "an object was lost": (100, 0)}.get(why, (16,)):
+        whereabouts.update(mask(0, width))
+    count = 2 if why == "an object is new" else 1
+    assert whereabouts.window(count, (4, 10)) == Window.whole((4, 10))
+
+
+def run(model, frames=8, size=None, memory=None):
+    """Results of following a square over wide frames, and the columns of cells read for each."""
+    read, widths = MemoryBank.read, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            MemoryBank, "read", lambda bank, key: widths.append(key.shape[-1]) or read(bank, key)
+        )
+        engine = Propagator(model, size=size, memory=memory)
+        clip = squares(frames, width=256)
+        results = [engine.step(t, f, Prompt.from_mask(m) if t == 0 else ()) for t, (f, m) in enumerate(clip)]
+    return results, widths
+
+
+@pytest.mark.parametrize("size", [None, 61])  # 61 lines: cells of features and masks do not coincide
+def test_looking_only_into_the_window_changes_no_mask(colour, size, monkeypatch):
+    colour.network.reach = 0.3
+    narrow, _ = run(colour, size=size)
+    monkeypatch.setattr(Whereabouts, "window", lambda self, count, size: Window.whole(size))
+    whole, _ = run(colour, size=size)
+    for one, other in zip(narrow, whole, strict=True):
+        assert torch.allclose(one._masks, other._masks, atol=1e-6)
+        assert np.array_equal(one.labels, other.labels)
+
+
+def test_frames_that_stay_in_memory_are_seen_whole_the_others_near_the_object(colour):
+    colour.network.reach = 0.3
+    _, widths = run(colour)
+    assert widths[4] == 16  # frame 5 stays
+    assert max(widths[:4] + widths[5:]) < 16
+    for preset, expected in (("previous", True), ("first+previous", False), ("first", False)):
+        _, widths = run(colour, memory=MemoryConfig(preset))
+        assert all(width == 16 for width in widths) is expected
 
 
 @pytest.mark.parametrize("reach", [None, 0.3])

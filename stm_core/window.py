@@ -1,0 +1,36 @@
+"""A part of a frame that is worth the work: a rectangle of its 16x16 cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .network import STRIDE
+
+
+@dataclass(frozen=True)
+class Window:
+    """rows, columns: (first, last + 1) of the cells.  size: (h, w) cells of the whole frame."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    size: tuple[int, int]
+
+    @classmethod
+    def whole(cls, size: tuple[int, int]) -> Window:
+        """All of a frame of h x w cells."""
+        return cls((0, size[0]), (0, size[1]), size)
+
+    def cut(self, maps: Tensor) -> Tensor:
+        """The window of maps (..., h*16, w*16), a view."""
+        (top, bottom), (left, right) = self.rows, self.columns
+        return maps[..., top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
+
+    def spread(self, maps: Tensor, fill: float) -> Tensor:
+        """Maps (..., H', W') of the window as those of the whole frame, with `fill` around them."""
+        step = maps.shape[-2] // (self.rows[1] - self.rows[0])
+        (top, bottom), (left, right), (height, width) = self.rows, self.columns, self.size
+        around = [side * step for side in (left, width - right, top, height - bottom)]
+        return F.pad(maps, around, value=fill) if any(around) else maps
