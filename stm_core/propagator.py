@@ -168,7 +168,7 @@ class Propagator:
 
     def _seen(self, image: np.ndarray, passing: int | None = None) -> _Seen:
         """A frame as the network sees it.  passing: its index, where nothing is given for it: if memory will
-        let it go for the next one, only what is near the objects is looked at.
+        let it go for the next one, only what is near the objects is seen.
         """
         frame = to_network(image, self.size, self.model.device)
         cells = frame.shape[-2] // STRIDE, frame.shape[-1] // STRIDE
@@ -179,14 +179,23 @@ class Propagator:
         frame = window.cut(frame)
         return _Seen(frame, self.model.network.encode_query(frame), window)
 
+    def _sought(self, seen: _Seen) -> tuple[Window, QueryFeatures]:
+        """Where objects are looked for in a frame, however much of it is seen, and its features there."""
+        window, query = self._whereabouts.window(len(self.bank.known), seen.window.size), seen.query
+        if window == seen.window:
+            return window, query
+        for_decoder = tuple(window.cut(part) for part in query.for_decoder)
+        return window, QueryFeatures(window.cut(query.key), (), for_decoder)
+
     def _predict(self, seen: _Seen) -> Tensor:
         """Logits (N, H', W') from the memory; an object that no stored frame knows is nowhere."""
         network, known = self.model.network, self.bank.known
         if not known:
             return seen.frame.new_zeros(0, *self._processed)
-        read = network.read(self.bank, seen.query)
-        parts = [network.decode(part, seen.query) for part in read.split(OBJECTS_AT_ONCE)]
-        logits = seen.window.spread(torch.cat(parts).float(), -LOGIT_LIMIT)
+        window, query = self._sought(seen)
+        read = network.read(self.bank, query)
+        parts = [network.decode(part, query) for part in read.split(OBJECTS_AT_ONCE)]
+        logits = window.spread(torch.cat(parts).float(), -LOGIT_LIMIT)
         logits = self._whereabouts.bound(unpad(logits, *self._processed))
         if not all(known):
             logits[[n for n, here in enumerate(known) if not here]] = -LOGIT_LIMIT

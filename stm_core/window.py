@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from .network import STRIDE
-
 
 @dataclass(frozen=True)
 class Window:
@@ -24,9 +22,10 @@ class Window:
         return cls((0, size[0]), (0, size[1]), size)
 
     def cut(self, maps: Tensor) -> Tensor:
-        """The window of maps (..., h*16, w*16), a view."""
+        """The window of maps (..., H', W') of the whole frame, whole pixels a cell; a view."""
+        step = maps.shape[-2] // self.size[0]
         (top, bottom), (left, right) = self.rows, self.columns
-        return maps[..., top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
+        return maps[..., top * step : bottom * step, left * step : right * step]
 
     def spread(self, maps: Tensor, fill: float) -> Tensor:
         """Maps (..., H', W') of the window as those of the whole frame, with `fill` around them."""

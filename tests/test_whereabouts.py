@@ -87,24 +87,26 @@ def test_the_window_is_the_whole_frame_where_an_object_may_be_anywhere(why):
 
 
 def run(model, frames=8, size=None, memory=None):
-    """Results of following a square over wide frames, and the columns of cells read for each."""
-    read, widths = MemoryBank.read, []
+    """Results of following a square over wide frames, and the columns of cells seen and read for each."""
+    read, encode = MemoryBank.read, model.network.encode_query
+    seen, wide = [], []
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryBank, "read", lambda bank, key: wide.append(key.shape[-1]) or read(bank, key))
         patch.setattr(
-            MemoryBank, "read", lambda bank, key: widths.append(key.shape[-1]) or read(bank, key)
+            model.network, "encode_query", lambda frame: seen.append(frame.shape[-1] // 16) or encode(frame)
         )
         engine = Propagator(model, size=size, memory=memory)
         clip = squares(frames, width=256)
         results = [engine.step(t, f, Prompt.from_mask(m) if t == 0 else ()) for t, (f, m) in enumerate(clip)]
-    return results, widths
+    return results, seen, wide
 
 
 @pytest.mark.parametrize("size", [None, 61])  # 61 lines: cells of features and masks do not coincide
 def test_looking_only_into_the_window_changes_no_mask(colour, size, monkeypatch):
     colour.network.reach = 0.3
-    narrow, _ = run(colour, size=size)
+    narrow, *_ = run(colour, size=size)
     monkeypatch.setattr(Whereabouts, "window", lambda self, count, size: Window.whole(size))
-    whole, _ = run(colour, size=size)
+    whole, *_ = run(colour, size=size)
     for one, other in zip(narrow, whole, strict=True):
         assert torch.allclose(one._masks, other._masks, atol=1e-6)
         assert np.array_equal(one.labels, other.labels)
@@ -112,12 +114,14 @@ def test_looking_only_into_the_window_changes_no_mask(colour, size, monkeypatch)
 
 def test_frames_that_stay_in_memory_are_seen_whole_the_others_near_the_object(colour):
     colour.network.reach = 0.3
-    _, widths = run(colour)
-    assert widths[4] == 16  # frame 5 stays
-    assert max(widths[:4] + widths[5:]) < 16
+    _, seen, read = run(colour)
+    assert seen[0] == seen[5] == 16  # frame 5 stays
+    assert max(seen[1:5] + seen[6:]) < 16
+    assert max(read) < 16
     for preset, expected in (("previous", True), ("first+previous", False), ("first", False)):
-        _, widths = run(colour, memory=MemoryConfig(preset))
-        assert all(width == 16 for width in widths) is expected
+        _, seen, read = run(colour, memory=MemoryConfig(preset))
+        assert all(width == 16 for width in seen) is expected
+        assert max(read) < 16
 
 
 @pytest.mark.parametrize("reach", [None, 0.3])
