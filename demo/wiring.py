@@ -15,6 +15,7 @@ from demo.session import Session
 # what a run's views speak of: each further part would cost the browser at every one of them
 RUNNING = ("stage", "progress", "readout", "timeline", "notice", *views.BUTTONS, *views.EMPTIED)
 GRACE_SECONDS = 60  # a closed tab may only have lost its connection
+ARRIVAL_SECONDS = 5  # a visitor's first click may be quicker than the page's own first request
 LIGHT = {"queue": True, "show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 # short answers of the network: never behind somebody's whole run
 NETWORK = {**LIGHT, "concurrency_id": "click", "concurrency_limit": 1}
@@ -40,6 +41,7 @@ class Wiring:
         self.outputs = [part for name, part in parts.items() if name != "downloads"]
         self.settings = [parts[name] for name in ("preset", "budget", "every", "size")]
         self.visitors: dict[str, Session] = {}
+        self.arrived = threading.Condition()  # somebody came into `visitors`
         self.left: list[str] = []  # the last tabs that were closed
 
     def connect(self) -> None:
@@ -57,14 +59,13 @@ class Wiring:
     def _clip_events(self) -> None:
         parts, handlers = self.parts, self.handlers
         picked = self._on(
-            parts["gallery"].pick, self._from_event(handlers.pick_example, "name", stream=True), [], **LIGHT
+            parts["gallery"].pick, self._picked(handlers.pick_example), [], **LIGHT
         )
         latest = {**LIGHT, "trigger_mode": "always_last"}  # while it is dragged or typed
+        open_clip = self._streamed(handlers.open_clip, first=True)
         opened = [
-            self._on(parts["upload"].upload, self._streamed(handlers.open_clip), [parts["upload"]], **LIGHT),
-            self._on(
-                parts["webcam"].stop_recording, self._streamed(handlers.open_clip), [parts["webcam"]], **LIGHT
-            ),
+            self._on(parts["upload"].upload, open_clip, [parts["upload"]], **LIGHT),
+            self._on(parts["webcam"].stop_recording, open_clip, [parts["webcam"]], **LIGHT),
             self._on(picked.then, self._plain(self.marking.mark_example), [], **NETWORK),
             self._on(parts["part"].change, self._streamed(handlers.choose_part), [parts["part"]], **latest),
         ]
@@ -125,38 +126,41 @@ class Wiring:
         return shown or {self.parts["stage"]: gr.skip()}  # Gradio takes no empty answer
 
     def _plain(self, handler):
-        def answer(session, *values):
-            return self._show(handler(self._known(session), *values))
+        def answer(session, request: gr.Request, *values):
+            return self._show(handler(self._known(session, request), *values))
 
         return answer
 
-    def _streamed(self, handler):
-        def answer(session, *values):
-            for view in handler(self._known(session), *values):
+    def _streamed(self, handler, first: bool = False):
+        def answer(session, request: gr.Request, *values):
+            for view in handler(self._known(session, request, first), *values):
                 yield self._show(view)
 
         return answer
 
-    def _from_event(self, handler, key: str | None = None, stream: bool = False):
-        def value(event: gr.EventData):
-            data = event._data if isinstance(event._data, dict) else {}
-            return data if key is None else data.get(key)
+    def _from_event(self, handler, key: str | None = None):
+        def answer(session, request: gr.Request, event: gr.EventData):
+            return self._show(handler(self._known(session, request), _value(event, key)))
 
-        def answer(session, event: gr.EventData):
-            return self._show(handler(self._known(session), value(event)))
+        def answer_sized(session, size, request: gr.Request, event: gr.EventData):
+            return self._show(handler(self._known(session, request), _value(event, key), size))
 
-        def answer_sized(session, size, event: gr.EventData):
-            return self._show(handler(self._known(session), value(event), size))
-
-        def answers(session, event: gr.EventData):
-            for view in handler(self._known(session), value(event)):
-                yield self._show(view)
-
-        if stream:
-            return answers
         return answer_sized if handler == self.marking.edit else answer
 
-    def _known(self, session) -> Session:
+    def _picked(self, handler):
+        def answer(session, request: gr.Request, event: gr.EventData):
+            for view in handler(self._known(session, request, first=True), _value(event, "name")):
+                yield self._show(view)
+
+        return answer
+
+    def _known(self, session, request: gr.Request, first: bool = False) -> Session:
+        """The session of the page that asks.  first: the page may be new, and its arrival on the way."""
+        if session is None:
+            here = request.session_hash
+            with self.arrived:
+                self.arrived.wait_for(lambda: here in self.visitors, ARRIVAL_SECONDS if first else 0)
+                session = self.visitors.get(here)
         if not isinstance(session, Session) or not Path(session.folder).is_dir():
             raise gr.Error(
                 "This page was open for too long and its files are gone; reload it.", print_exception=False
@@ -166,8 +170,10 @@ class Wiring:
 
     def _arrive(self, request: gr.Request):
         session = self.handlers.arrive()  # sweeps
-        self.visitors = {key: one for key, one in self.visitors.items() if Path(one.folder).is_dir()}
-        self.visitors[request.session_hash] = session
+        with self.arrived:
+            self.visitors = {key: one for key, one in self.visitors.items() if Path(one.folder).is_dir()}
+            self.visitors[request.session_hash] = session
+            self.arrived.notify_all()
         return session
 
     def _left(self, request: gr.Request) -> None:
@@ -186,6 +192,12 @@ class Wiring:
         timer = threading.Timer(GRACE_SECONDS, forget)
         timer.daemon = True
         timer.start()
+
+
+def _value(event: gr.EventData, key: str | None):
+    """What the browser sent with an event: all of it, or one entry."""
+    data = event._data if isinstance(event._data, dict) else {}
+    return data if key is None else data.get(key)
 
 
 _PRESS_DOWNLOAD = """() => {

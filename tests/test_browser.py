@@ -1,10 +1,12 @@
 """A headless Chromium looks at the page and marks frames: upload, stage, keys, clicks, files, webcam."""
 
+import time
+
 import numpy as np
 import pytest
 from pages import write_clip
 from PIL import Image
-from visitor import CLIP, DESK, PATIENCE
+from visitor import CLIP, DESK, PATIENCE, Visitor
 
 pytestmark = pytest.mark.browser
 FRAMES = CLIP["frames"]
@@ -15,6 +17,16 @@ def test_an_example_is_one_click_and_the_first_screen_says_what_to_do(visitor):
     assert visitor.page.is_disabled("#track")
     visitor.page.click("[data-example=squares]")
     visitor.shown(0, False)
+
+
+def test_a_first_click_is_not_lost_when_it_is_quicker_than_the_pages_own_request(browser, site, monkeypatch):
+    handlers = site.page.handlers
+    arrive = handlers.arrive
+    monkeypatch.setattr(handlers, "arrive", lambda: time.sleep(2) or arrive())
+    visitor = Visitor(browser, site, DESK)
+    visitor.page.click("[data-example=squares]")
+    visitor.shown(0, False)
+    visitor.close()
 
 
 def test_an_idle_page_asks_for_no_stream_of_animation_frames(browser, site):
