@@ -8,6 +8,7 @@ import torch.distributed as dist
 
 from stm_core.compact import CompactSTM
 from stm_core.training import unroll
+from stm_core.training.norms import settle
 from stm_core.training.parallel import average_gradients, share_norms
 from stm_core.training.synth import Batch
 from stm_core.weights import TINY
@@ -37,6 +38,7 @@ def train(rank: int, world: int) -> dict[str, torch.Tensor]:
         if world > 1:
             average_gradients(network, world)
         optimizer.step()
+    settle(network, lambda: unroll.track(network, mine, 1), 2)
     return network.state_dict()
 
 

@@ -43,9 +43,10 @@ class SharedNorm(nn.BatchNorm2d):
         variance = (square - mean.square()).clamp(min=0)
         with torch.no_grad():
             count = x.numel() / x.shape[1] * dist.get_world_size()
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
             self.num_batches_tracked += 1
+            share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(variance * count / (count - 1), share)
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
         return torch.addcmul(shift.view(-1, 1, 1), wide, scale.view(-1, 1, 1)).to(x.dtype)
