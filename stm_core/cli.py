@@ -203,7 +203,7 @@ def _batch(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    """Train the compact network from random numbers."""
+    """Train the compact network."""
     from .training import cli as training_cli
 
     return training_cli.run(args) or DONE

@@ -1,10 +1,12 @@
-"""The compact Space-Time Memory network: small enough for two CPU cores, trained from random numbers.
+"""The compact Space-Time Memory network: small enough for two CPU cores, trained from random numbers beside a
+frozen trunk that knows ImageNet.
 
 The idea is the paper's (Oh et al., ICCV 2019): frames of the past are stored as keys and values, the current
 frame reads them.  What differs: memory keys are the query keys of the stored frame, shared by all objects
 (STCN, Cheng et al., NeurIPS 2021), compared by cosine; the value encoder sees the masks and the clicks but
-takes its picture features from the query trunk; every convolution is dense with channels in multiples of 32,
-which is what CPU and GPU matrix units like.
+takes its picture features from the query trunk; every convolution of its own is dense with channels in
+multiples of 32, which is what CPU and GPU matrix units like.  What the frozen trunk (`lite.py`) sees is added
+to the query trunk's own features.
 
 Legend: B frames, N rows = B x objects (the objects of one frame are neighbours), H W = processed size
 (multiples of 16), f4 f8 f16 = features at that stride, h w = H/16 W/16, Ck key channels, Cv value channels.
@@ -17,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .compact_layers import CompactConfig, Decoder, Trunk, ValueEncoder
+from .lite import LiteTrunk
 from .network import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
@@ -45,6 +48,7 @@ class CompactSTM(Network):
         self.scale, self.margin = READ_SHARPNESS, READ_MARGIN  # training reads all, with 1
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        self.lite = LiteTrunk(config.lite)
         self.trunk = Trunk(config)
         self.key = nn.Conv2d(config.trunk[-1], config.key, 3, padding=1)
         self.log_sharpness = nn.Parameter(torch.tensor(16.0).log())
@@ -61,7 +65,8 @@ class CompactSTM(Network):
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """frame (B,3,H,W) in [0,1] -> its key (B,Ck,h,w) and all that its objects will share."""
         x = ((frame - self.mean) / self.std).to(self.key.weight.dtype)
-        f4, f8, f16 = self.trunk(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)
+        f4, f8, f16 = self.trunk(x, *self.lite(x))
         sharpness = self.log_sharpness.exp().clamp(max=MAX_SHARPNESS)
         key = F.normalize(self.key(f16).float(), dim=1) * sharpness.sqrt()
         parts = [

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import OptionError
+from .lite import CHANNELS, JOINED
 from .packed import run
 
 MASK_INPUTS = 4  # this object's mask, the other objects' masks, positive clicks, negative clicks
@@ -25,6 +26,7 @@ class CompactConfig:
     value: int = 128
     masks: tuple[int, int] = (32, 64)  # value encoder at strides 4 and 8; `value` at 16
     decoder: tuple[int, int, int] = (128, 64, 32)  # strides 16, 8, 4
+    lite: tuple[int, int, int, int, int, int] = CHANNELS  # the frozen trunk: stem, then its stages
 
     def __post_init__(self):
         for field in fields(self):
@@ -68,7 +70,7 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Frame -> features at strides 4, 8, 16."""
+    """Frame -> features at strides 4, 8, 16, with the frozen trunk's added."""
 
     def __init__(self, config: CompactConfig):
         super().__init__()
@@ -83,12 +85,22 @@ class Trunk(nn.Module):
             )
             for i in range(3)
         )
+        self.join8, self.join16 = (
+            nn.Conv2d(config.lite[stage + 1], own, 1, bias=False)
+            for stage, own in zip(JOINED, config.trunk[1:], strict=True)
+        )
+        for join in (self.join8, self.join16):
+            nn.init.zeros_(join.weight)  # starts without them
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.stem(x, relu=True)
-        f4 = self.stages[0](x)
-        f8 = self.stages[1](f4)
-        return f4, f8, self.stages[2](f8)
+    def forward(self, x: Tensor, lite8: Tensor, lite16: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x: the normalised frame; lite8, lite16: the frozen trunk's features of it."""
+        f4 = self.stages[0](self.stem(x, relu=True))
+        f8 = run(self.join8, lite8, add=self.stages[1](f4))
+        first, *others = self.stages[2]
+        f16 = run(self.join16, lite16, add=first(f8))
+        for block in others:
+            f16 = block(f16)
+        return f4, f8, f16
 
 
 class ValueEncoder(nn.Module):

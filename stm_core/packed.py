@@ -20,7 +20,7 @@ _PACKING = threading.Lock()
 
 
 class PackedConv(nn.Module):
-    """A frozen nn.Conv2d for inference on a CPU.  Which layout is fast depends on the input: weights are
+    """A frozen nn.Conv2d on a CPU.  Which layout is fast depends on the input: weights are
     packed for each size when it comes, and kept for the last `kept` of them.
     """
 
@@ -31,17 +31,21 @@ class PackedConv(nn.Module):
         self._shape = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
         self._packed: dict[torch.Size, Tensor] = {}
 
-    def forward(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
-        """relu(conv(x) + add), both optional; x and add channels_last, add of the result's shape."""
+    def forward(self, x: Tensor, add: Tensor | None = None, relu: bool | float = False) -> Tensor:
+        """relu(conv(x) + add), both optional; x and add channels_last, add of the result's shape.
+
+        relu: True, or the largest value that passes, which takes no add.
+        """
         weight = self._packed.get(x.shape)
         if weight is None:
             weight = self._pack(x.shape)
-        last = "relu" if relu else "none"
         run = torch.ops.mkldnn._convolution_pointwise
-        if add is None:
-            return run(x, weight, self.bias, *self._shape, last, [], "")
-        unary = "relu" if relu else None
-        return run.binary(x, add, weight, self.bias, *self._shape, "add", 1.0, unary, [], "")
+        if add is not None:
+            unary = "relu" if relu else None
+            return run.binary(x, add, weight, self.bias, *self._shape, "add", 1.0, unary, [], "")
+        if isinstance(relu, bool):
+            return run(x, weight, self.bias, *self._shape, "relu" if relu else "none", [], "")
+        return run(x, weight, self.bias, *self._shape, "hardtanh", [0.0, float(relu)], "")
 
     def _pack(self, size: torch.Size) -> Tensor:
         with _PACKING:  # one model serves many threads
@@ -57,16 +61,18 @@ class PackedConv(nn.Module):
 
 @cache
 def can_pack(dtype: torch.dtype) -> bool:
-    """Whether this build of PyTorch packs convolutions of a number format on this CPU; tried on one."""
+    """Whether this build of PyTorch packs convolutions of a number format on this CPU; tried on two."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
         return False
-    conv = nn.Conv2d(3, 4, 3, padding=1).to(dtype).requires_grad_(False)
-    x = torch.ones(1, 3, 5, 5, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    dense = nn.Conv2d(4, 4, 3, padding=1).to(dtype).requires_grad_(False)
+    single = nn.Conv2d(4, 4, 3, padding=1, groups=4).to(dtype).requires_grad_(False)
+    x = torch.ones(1, 4, 5, 5, dtype=dtype).contiguous(memory_format=torch.channels_last)
     try:
-        packed = PackedConv(conv)(x, add=torch.zeros_like(conv(x)), relu=True)
+        packed = PackedConv(dense)(x, add=torch.zeros_like(x), relu=True), PackedConv(single)(x, relu=0.1)
     except (AttributeError, RuntimeError, TypeError):
         return False
-    return torch.allclose(packed, conv(x).relu(), atol=0.05)
+    plain = dense(x).relu(), single(x).clamp(0, 0.1)
+    return all(torch.allclose(one, two, atol=0.05) for one, two in zip(packed, plain, strict=True))
 
 
 def pack(module: nn.Module) -> None:
@@ -85,13 +91,17 @@ def run(
     norm: nn.Module | None = None,
     *,
     add: Tensor | None = None,
-    relu: bool = False,
+    relu: bool | float = False,
 ) -> Tensor:
     """relu(norm(conv(x)) + add), the parts that are given; in one pass where conv is packed (norm folded by
-    then).
+    then).  relu: True, or the largest value that passes, which takes no add.
     """
+    if add is not None and not isinstance(relu, bool):
+        raise ValueError(f"relu is {relu}: with add it can only be True or False")
     if isinstance(conv, PackedConv):
         return conv(x, add, relu)
     y = conv(x) if norm is None else norm(conv(x))
     y = y if add is None else y + add
-    return F.relu(y) if relu else y
+    if isinstance(relu, bool):
+        return F.relu(y) if relu else y
+    return y.clamp(0, relu)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .arguments import expect
 from .compact import CompactConfig, CompactSTM
 from .errors import OptionError, WeightsError
+from .lite import FROZEN
 from .network import Network
 from .packed import can_pack, pack
 from .paper import PaperSTM
@@ -20,7 +21,14 @@ from .paper import PaperSTM
 ASSETS = Path(__file__).parent.parent / "assets"
 REGISTRY = ASSETS / "compact.json"  # {"file", "sha256", "config"}: the bundled weights, written by training
 TINY = CompactConfig(
-    stem=8, trunk=(8, 16, 16), blocks=(1, 1, 1), key=8, value=16, masks=(8, 8), decoder=(16, 8, 8)
+    stem=8,
+    trunk=(8, 16, 16),
+    blocks=(1, 1, 1),
+    key=8,
+    value=16,
+    masks=(8, 8),
+    decoder=(16, 8, 8),
+    lite=(8, 8, 8, 8, 8, 8),
 )
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -52,7 +60,8 @@ def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: 
     number = choose_dtype(dtype, place)
     name = str(weights)
     if name == "compact":
-        network, sha256 = _bundled()
+        path, sha256 = bundled_file()
+        network = _compact_from(path)
     else:
         path = Path(name.removeprefix("paper:"))
         if name in ("", "paper:"):
@@ -83,6 +92,26 @@ def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", d
 def check_model(model: object) -> None:
     """Raises OptionError unless it is a Model."""
     expect("model", model, Model, "load one with stm_core.load_model")
+
+
+def bundled_file() -> tuple[Path, str]:
+    """The weights in assets/ and their SHA-256, if they are the ones that the registry names.  Raises
+    WeightsError.
+    """
+    if not REGISTRY.is_file():
+        raise WeightsError(
+            f"the compact network has no trained weights here ({REGISTRY} is missing); "
+            "get the folder assets/ again"
+        )
+    entry = json.loads(REGISTRY.read_text())
+    path = ASSETS / entry["file"]
+    sha256 = _sha256(path)
+    if sha256 != entry["sha256"]:
+        raise WeightsError(
+            f"{path} has SHA-256 {sha256[:12]}..., expected {entry['sha256'][:12]}...: it is damaged or was "
+            "replaced; get it again, or give its path with --weights"
+        )
+    return path, sha256
 
 
 def choose_device(device: str) -> torch.device:
@@ -147,24 +176,6 @@ def load_strictly(network: nn.Module, state: dict[str, Tensor], path: Path) -> N
     network.load_state_dict(state)
 
 
-def _bundled() -> tuple[Network, str]:
-    """The compact network with the weights in assets/, if they are the ones that the registry names."""
-    if not REGISTRY.is_file():
-        raise WeightsError(
-            f"the compact network has no trained weights here ({REGISTRY} is missing); "
-            "train it with `python -m stm_core train`, or give --weights paper:PATH or PATH"
-        )
-    entry = json.loads(REGISTRY.read_text())
-    path = ASSETS / entry["file"]
-    sha256 = _sha256(path)
-    if sha256 != entry["sha256"]:
-        raise WeightsError(
-            f"{path} has SHA-256 {sha256[:12]}..., expected {entry['sha256'][:12]}...: it is damaged or was "
-            "replaced; get it again, or give its path with --weights"
-        )
-    return _compact_from(path), sha256
-
-
 def _from_file(path: Path, paper: bool) -> Network:
     """The network that a file belongs to: .safetensors are compact, anything else is a published checkpoint.
     """
@@ -205,6 +216,11 @@ def _compact_from(path: Path) -> CompactSTM:
         raise WeightsError(
             f"{path} names sizes that make no network: {reason}; get the file again"
         ) from error
+    if state and not any(name.startswith(FROZEN) for name in state):
+        raise WeightsError(
+            f"{path} was written by an earlier version, without a frozen trunk; train from it with "
+            "`python -m stm_core train --init`, or use it with the version that wrote it"
+        )
     load_strictly(network, {name: tensor.float() for name, tensor in state.items()}, path)
     return network
 

@@ -11,17 +11,20 @@ import pytest
 import torch
 from conftest import TRAINING_SIZE, generator
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from stm_core import cli
 from stm_core.compact import CompactSTM
 from stm_core.errors import OptionError, WeightsError
+from stm_core.lite import FROZEN
 from stm_core.masks import write_mask
 from stm_core.training import unroll
-from stm_core.training.export import read_checkpoint
-from stm_core.training.loop import Stage, TrainConfig, Trainer
+from stm_core.training.curriculum import Stage, TrainConfig
+from stm_core.training.export import read_checkpoint, starting_tensors
+from stm_core.training.loop import Trainer
 from stm_core.training.norms import freeze, settle
 from stm_core.training.synth import Batch
-from stm_core.weights import TINY
+from stm_core.weights import TINY, bundled_file, load_model
 
 
 def tiny_config(tmp_path, **changes):
@@ -108,8 +111,6 @@ def test_two_processes_agree_with_one_on_the_joined_batch(tmp_path):
 
 
 def test_a_written_file_loads_as_weights(tmp_path, photos):
-    from stm_core.weights import load_model
-
     trainer = Trainer(tiny_config(tmp_path, steps=1), photos, photos, None)
     trainer.run()
     model = load_model(trainer.config.out, device="cpu", dtype="fp32")
@@ -117,6 +118,56 @@ def test_a_written_file_loads_as_weights(tmp_path, photos):
     frame = torch.rand(1, 3, 32, 32)
     kept = load_model(trainer.checkpoint.with_suffix(".safetensors"), device="cpu", dtype="fp32")
     assert torch.equal(model.network.encode_query(frame).key, kept.network.encode_query(frame).key)
+
+
+def test_a_run_begins_with_the_bundled_frozen_trunk_where_its_weights_have_none(tmp_path, photos):
+    bundled = load_file(bundled_file()[0])
+    start = starting_tensors(None)
+    assert set(start) == {name for name in CompactSTM().state_dict() if name.startswith(FROZEN)}
+    assert all(torch.equal(tensor, bundled[name].float()) for name, tensor in start.items())
+    trainer = Trainer(tiny_config(tmp_path, steps=1), photos, photos, None)
+    trainer.save()
+    again = Trainer(tiny_config(tmp_path, seed=5), photos, photos, None)
+    for path in (trainer.config.out, trainer.checkpoint):
+        again.begin(path)
+        for name, tensor in again.network.state_dict().items():
+            assert torch.allclose(tensor, trainer.average.state[name], atol=1e-3), name
+            assert torch.equal(tensor, again.average.state[name])
+
+
+def test_what_a_file_lacks_starts_afresh_but_never_a_part_of_the_frozen_trunk(tmp_path, photos):
+    trainer = Trainer(tiny_config(tmp_path), photos, photos, None)
+    own = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    path = tmp_path / "some.safetensors"
+    frozen = {name: tensor.contiguous() for name, tensor in own.items() if name.startswith(FROZEN)}
+    save_file(frozen | {"key.bias": own["key.bias"] + 1}, path)
+    trainer.begin(path)
+    assert torch.equal(trainer.network.key.bias, own["key.bias"] + 1)
+    assert torch.equal(trainer.network.key.weight, own["key.weight"])
+    del frozen["lite.stem.bias"]
+    save_file(frozen, path)
+    with pytest.raises(WeightsError, match="lacks lite.stem.bias"):
+        trainer.begin(path)
+    for wrong in ({"decoder.extra": torch.zeros(1)}, {"key.weight": torch.zeros(1)}):
+        save_file(wrong | {"lite.stem.bias": own["lite.stem.bias"]} | frozen, path)
+        with pytest.raises(WeightsError, match="some.safetensors is not a file of CompactSTM"):
+            trainer.begin(path)
+    path.write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        trainer.begin(path)
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+def test_training_leaves_the_frozen_trunk_as_it_began(tmp_path, photos, clips, bf16):
+    trainer = Trainer(tiny_config(tmp_path, bf16=bf16), photos, photos, clips)
+    began = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
+    trainer.run()
+    for name, tensor in trainer.network.state_dict().items():
+        if name.startswith(FROZEN):
+            assert torch.equal(tensor, began[name]) and torch.equal(trainer.average.state[name], tensor)
+        elif "join" in name or "stem.conv" in name:
+            assert not torch.equal(tensor, began[name]), name
+    trainer.network.encode_query(torch.rand(1, 3, 32, 32))  # in the number format of its weights, as before
 
 
 def test_settled_norms_have_the_mean_statistics_and_frozen_ones_keep_them(maker):

@@ -40,7 +40,7 @@ def test_the_bundled_weights_must_be_those_of_the_registry(tiny_file, monkeypatc
     path, _ = tiny_file
     monkeypatch.setattr(weights, "ASSETS", path.parent)
     monkeypatch.setattr(weights, "REGISTRY", path.parent / "compact.json")
-    with pytest.raises(WeightsError, match="no trained weights here.*train it"):
+    with pytest.raises(WeightsError, match="no trained weights here.*get the folder assets"):
         load_model("compact", device="cpu")
     entry = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     weights.REGISTRY.write_text(json.dumps(entry))
@@ -160,3 +160,11 @@ def test_random_networks_are_the_same_for_a_seed_and_leave_the_global_one_alone(
     assert torch.equal(*keys) and keys[0].dtype == weights.DTYPES[dtype]
     with pytest.raises(OptionError, match="no network 'huge'"):
         random_model("huge")
+
+
+def test_a_file_of_the_version_without_a_frozen_trunk_is_named_as_such(tiny_file):
+    path, state = tiny_file
+    old = {name: tensor for name, tensor in state.items() if not name.startswith(("lite.", "trunk.join"))}
+    save_file(old, path, {"config": json.dumps({k: v for k, v in SIZES.items() if k != "lite"})})
+    with pytest.raises(WeightsError, match="earlier version.*train --init"):
+        load_model(path, device="cpu")

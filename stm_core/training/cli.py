@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 
 from ..errors import OptionError
-from .export import read_checkpoint
-from .loop import TrainConfig, Trainer
+from .curriculum import TrainConfig
+from .loop import Trainer
 from .stores import load_clips, load_photos
 
 
@@ -52,7 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", type=Path, metavar="CKPT", help="continue exactly where this checkpoint stopped"
     )
-    parser.add_argument("--init", type=Path, metavar="FILE", help="begin a new run from these weights")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help="begin a new run from these weights or this .ckpt; what it lacks starts afresh, the frozen "
+        "trunk as bundled",
+    )
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="keep the decoded data here for the next run"
     )
@@ -102,9 +108,11 @@ def run(args: argparse.Namespace) -> int:
     )
     clips = load_clips(args.videos, cache and cache / "clips.pt").to(device) if args.videos else None
     photos, textures = photos.to(device), textures.to(device)
-    trainer = Trainer(config, photos, textures, clips, start=_start(args.init))
+    trainer = Trainer(config, photos, textures, clips)
     if args.resume:
         trainer.load(args.resume)
+    else:
+        trainer.begin(args.init)
     try:
         trainer.run()
     except KeyboardInterrupt:
@@ -125,15 +133,3 @@ def _device(asked: str) -> str:
     device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     torch.cuda.set_device(device)
     return device
-
-
-def _start(path: Path | None) -> dict | None:
-    if path is None:
-        return None
-    if path.suffix == ".ckpt":
-        return read_checkpoint(path)[1]
-    from safetensors.torch import load_file
-
-    return {
-        name: value.float() if value.is_floating_point() else value for name, value in load_file(path).items()
-    }

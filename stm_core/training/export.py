@@ -11,17 +11,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..compact import CompactConfig
 from ..errors import WeightsError
+from ..lite import FROZEN
+from ..weights import bundled_file
 
 CHECKPOINT = ("network", "average", "optimizers", "rest")
 
 
 def write_checkpoint(folder: Path, **parts: object) -> None:
-    """Writes each part as a file of its own (none over 16 MiB for the bundled sizes), then renames the
+    """Writes each part as a file of its own (none over 18 MiB for the bundled sizes), then renames the
     folder.
     """
     fresh, old = folder.with_suffix(".part"), folder.with_suffix(".old")
@@ -66,6 +69,27 @@ def write_weights(path: Path, config: CompactConfig, state: dict[str, Tensor]) -
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def starting_tensors(path: Path | None) -> dict[str, Tensor]:
+    """What a run begins from: the tensors of a weights file or checkpoint, and the bundled frozen trunk where
+    they have none.  Raises WeightsError.
+    """
+    given = {} if path is None else _tensors(path)
+    if any(name.startswith(FROZEN) for name in given):
+        return given
+    bundled = _tensors(bundled_file()[0])
+    return given | {name: tensor for name, tensor in bundled.items() if name.startswith(FROZEN)}
+
+
 def write_registry(path: Path, weights: Path, sha256: str) -> None:
     """Writes the registry entry that `load_model("compact")` checks: file name and SHA-256."""
     path.write_text(json.dumps({"file": weights.name, "sha256": sha256}, indent=2) + "\n")
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".ckpt":
+        return read_checkpoint(path)[1]
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}; give weights or a .ckpt") from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}

@@ -1,22 +1,24 @@
-"""The training loop: curriculum, steps, checkpoints, log lines.  One loop for CPU and GPU, one process or
-many.
-"""
+"""The training loop: steps, checkpoints, log lines.  One loop for CPU and GPU, one process or many."""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..compact import CompactConfig, CompactSTM
-from ..errors import OptionError, WeightsError
+from ..compact import CompactSTM
+from ..errors import WeightsError
+from ..lite import FROZEN, quickened
+from ..packed import can_pack
+from ..weights import bundled_file, load_strictly
 from . import unroll
-from .export import read_checkpoint, write_checkpoint, write_weights
+from .curriculum import TrainConfig
+from .export import read_checkpoint, starting_tensors, write_checkpoint, write_weights
 from .norms import freeze, settle
 from .optim import Average, clip_gradients, optimizers, set_rates
 from .parallel import agreed, average_gradients, everyone, rank_and_size, share_buffers, share_norms
@@ -29,71 +31,14 @@ PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
 EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone spoil small frames
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A stretch of the curriculum, until `until` (share of the whole run)."""
-
-    until: float
-    size: int  # square crop, pixels
-    frames: int  # of a clip
-    clips: int  # of a batch
-    video: float  # share of the batches whose scene is annotated video
-
-
-CURRICULUM = (
-    Stage(until=0.30, size=160, frames=3, clips=12, video=0.25),
-    Stage(until=0.65, size=224, frames=3, clips=8, video=0.45),
-    Stage(until=0.88, size=288, frames=4, clips=4, video=0.50),
-    Stage(until=1.00, size=384, frames=4, clips=2, video=0.60),
-)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """minutes or steps: how long the whole run is, pieces before a resume included."""
-
-    out: Path
-    minutes: float | None = None
-    steps: int | None = None
-    seed: int = 0
-    device: str = "cpu"
-    bf16: bool = True
-    rate: float = 1.0  # factor on the learning rates
-    batch: float = 1.0  # factor on the clips of a batch: large GPUs take more
-    begin: float = 0.0  # where in the curriculum the run begins
-    compile: bool = False
-    save_minutes: float = 4.0
-    freeze: float = 0.3  # from this share of the curriculum on, norms keep their statistics
-    settle: int = 60  # batches over which those are measured
-    curriculum: tuple[Stage, ...] = CURRICULUM
-    network: CompactConfig = field(default_factory=CompactConfig)
-
-    def __post_init__(self):
-        if (self.minutes is None) == (self.steps is None):
-            raise OptionError("training needs a length: give either --minutes M or --steps N")
-        length = self.steps if self.minutes is None else self.minutes
-        if not 0 < length < float("inf"):  # NaN fails too
-            raise OptionError(f"the length of training is {length}; give a finite number above 0")
-
-    def stage(self, place: float, earlier: bool = False) -> Stage:
-        """The stage at this share of the curriculum, or the one before it."""
-        last = len(self.curriculum) - 1
-        index = next((i for i, stage in enumerate(self.curriculum) if place < stage.until), last)
-        return self.curriculum[max(0, index - earlier)]
-
-
 class Trainer:
     """All that a run is: network, average, optimisers, random state, clock.  `run()` trains to the end."""
 
-    def __init__(
-        self, config: TrainConfig, photos, textures, clips, *, start: dict[str, Tensor] | None = None
-    ):
+    def __init__(self, config: TrainConfig, photos, textures, clips):
         self.config = config
         self.rank, self.world = rank_and_size()
         torch.manual_seed(config.seed)
         self.network = CompactSTM(config.network).to(config.device, memory_format=torch.channels_last)
-        if start is not None:
-            self.network.load_state_dict(start)
         self.average = Average(self.network)
         if self.world > 1:
             share_norms(self.network)
@@ -104,6 +49,19 @@ class Trainer:
         self.maker = ClipMaker(photos, textures, clips, self.generator)
         self.step, self.seconds, self.frozen = 0, 0.0, False
         self.track = torch.compile(unroll.track) if config.compile else unroll.track
+
+    def begin(self, path: Path | None) -> None:
+        """Begins from the weights or the checkpoint at `path`, beside the bundled frozen trunk where it has
+        none; what both lack starts afresh.  Raises WeightsError.
+        """
+        own, start = self.network.state_dict(), starting_tensors(path)
+        fresh = [name for name in own if name not in start]
+        half = [name for name in fresh if name.startswith(FROZEN)]
+        if half:
+            raise WeightsError(f"{path} lacks {half[0]}, but has more of the frozen trunk; get it again")
+        load_strictly(self.network, own | start, path or bundled_file()[0])
+        self.average = Average(self.network)
+        log.info("%d of %d tensors begin as in %s", len(own) - len(fresh), len(own), path or "the bundle")
 
     @property
     def progress(self) -> float:
@@ -117,6 +75,12 @@ class Trainer:
         self.network.train()
         if self.frozen:
             freeze(self.network)
+        packs = self.config.device == "cpu" and self.config.bf16 and not self.config.compile
+        with quickened(self.network.lite) if packs and can_pack(torch.bfloat16) else nullcontext():
+            self._train()
+        self.save()
+
+    def _train(self) -> None:
         saved = time.monotonic()
         recent: dict[str, list[float]] = {}
         while True:
@@ -135,7 +99,6 @@ class Trainer:
             if self.step % 50 == 0:
                 self._log(progress, recent)
                 recent = {}
-        self.save()
 
     def train_step(self, progress: float) -> dict[str, float]:
         """One batch, one update; returns numbers for the log."""
@@ -247,7 +210,7 @@ class Trainer:
         """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state.
         """
         network, average, optimizers, rest = read_checkpoint(path, self.config.device)
-        self.network.load_state_dict(network)
+        load_strictly(self.network, network, path)
         self.average.state = average
         for optimizer, kept in zip(self.optimizers, optimizers, strict=True):
             optimizer.load_state_dict(kept)

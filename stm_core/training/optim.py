@@ -57,6 +57,8 @@ def optimizers(network: nn.Module) -> list[torch.optim.Optimizer]:
     """Muon for the convolutions inside, AdamW for norms, biases, first and last layers."""
     inner, decayed, plain = [], [], []
     for weight in network.parameters():
+        if not weight.requires_grad:
+            continue
         if weight.dim() == 4 and min(weight.shape[:2]) >= SMALLEST:
             inner.append(weight)
         else:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .looks import photometry
 from .motion import Dice, bend, look, path, sample, turn
 from .stores import IGNORE, Clips, Photos
 
@@ -56,12 +57,11 @@ class ClipMaker:
 
     @torch.no_grad()
     def batch(self, count: int, frames: int, size: int, *, video: bool, gap: int = LARGEST_GAP) -> Batch:
-        """One batch; video: the scene is annotated video with `gap` source frames at most between two frames.
-        """
+        """One batch; video: the scene is annotated video, at most `gap` source frames between two frames."""
         dice = self.dice
         if video:
             scene, labels, points = self._video_scene(count, frames, size, gap)
-            aims_at_scene = dice.chance(count, p=0.8)
+            aims_at_scene = dice.chance(count, p=0.75)
         else:
             scene, labels, points = self._photo_scene(count, frames, size)
             aims_at_scene = dice.chance(count, p=0.45)
@@ -82,7 +82,7 @@ class ClipMaker:
             labels = torch.where(covers, label, labels)
             points = _cover(points, covers, layer.grid, number)
             source = torch.where(twin, source, self._choose(count))
-        return Batch(self._photometry(scene), labels, points)
+        return Batch(photometry(self.dice, scene), labels, points)
 
     def _choose(self, count: int) -> Tensor:
         return self.targets[self.dice.index(len(self.targets), count)]
@@ -133,8 +133,8 @@ class ClipMaker:
             dice.uniform(count, 1, low=0.5, high=1.0)
             * path(dice, count, frames, dice.uniform(count, 1) * 0, 0.03, 0.01).exp()[..., 0]
         )
-        stretch = torch.full_like(zoom, width / height) * dice.uniform(count, 1, low=0.8, high=1.25)
-        angle = path(dice, count, frames, dice.normal(count, 1, std=0.05), 0.01, 0.01)[..., 0]
+        stretch = torch.full_like(zoom, width / height) * dice.uniform(count, 1, low=0.7, high=1.4)
+        angle = path(dice, count, frames, dice.normal(count, 1, std=0.15), 0.01, 0.01)[..., 0]
         matrix = turn(angle, zoom * (width / height) ** -0.5 * 1.05, stretch) * _flip(dice, count)
         place = path(dice, count, frames, dice.normal(count, 2, std=0.25), 0.02, 0.02)
         field = bend(dice, count, frames, size, dice.uniform(count, low=0.0, high=0.01))
@@ -177,44 +177,6 @@ class ClipMaker:
         line = torch.linspace(-1, 1, size, device=bumps.device)
         radius = (line.view(1, -1, 1) ** 2 + line.view(1, 1, -1) ** 2).sqrt()
         return (0.55 + 0.25 * bumps - radius > 0).float()
-
-    def _photometry(self, frames: Tensor) -> Tensor:
-        """Lighting and colour of the clip, their drift, blur of some frames, noise."""
-        dice = self.dice
-        count, length = frames.shape[:2]
-        gain = dice.normal(count, 1, 3, 1, 1, std=0.10) + dice.normal(count, length, 1, 1, 1, std=0.04) + 1
-        shift = dice.normal(count, 1, 3, 1, 1, std=0.05) + dice.normal(count, length, 1, 1, 1, std=0.02)
-        colour = dice.uniform(count, 1, 1, 1, 1, low=0.3, high=1.3)
-        colour = torch.where(dice.chance(count, 1, 1, 1, 1, p=0.06), 0.0, colour)
-        grey = frames.mean(2, keepdim=True)
-        frames = frames * (colour * gain) + (0.45 + shift - 0.45 * gain)
-        frames = self._blur(frames.addcmul_(grey, (1 - colour) * gain))
-        strength = dice.uniform(count, 1, 1, 1, 1, high=0.03)
-        return frames.addcmul_(dice.noise(*frames.shape), strength).clamp_(0, 1)
-
-    def _blur(self, frames: Tensor) -> Tensor:
-        """Motion blur along a random line, on a sixth of the frames."""
-        count, length, channels, height, width = frames.shape
-        rows = count * length
-        direction = self.dice.uniform(rows, 1, 1, high=3.1416)
-        line = torch.arange(-3, 4, device=frames.device).float()
-        y, x = torch.meshgrid(line, line, indexing="ij")
-        across = (x * direction.sin() - y * direction.cos()).abs()
-        kernel = (1 - across).clamp(min=0) * (
-            x.square() + y.square() <= self.dice.uniform(rows, 1, 1, low=1, high=10)
-        )
-        still = torch.zeros(7, 7, device=frames.device)
-        still[3, 3] = 1
-        blurred = self.dice.chance(rows, 1, 1, p=0.16)
-        kernel = torch.where(blurred, kernel / kernel.sum((1, 2), keepdim=True), still)
-        flat = frames.reshape(rows, channels, height, width)
-        chosen = blurred.flatten().nonzero()[:, 0]
-        if len(chosen):
-            some = flat[chosen].flatten(0, 1)[None]
-            kernels = kernel[chosen].repeat_interleave(channels, 0)[:, None]
-            smooth = F.conv2d(F.pad(some, (3, 3, 3, 3), "reflect"), kernels, groups=some.shape[1])
-            flat = flat.index_copy_(0, chosen, smooth[0].unflatten(0, (-1, channels)))
-        return flat.view_as(frames)
 
 
 def _take(store: Tensor, index: Tensor) -> Tensor:
