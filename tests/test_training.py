@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from stm_core import cli
-from stm_core.compact import CompactSTM
+from stm_core.compact import CompactConfig, CompactSTM
 from stm_core.errors import OptionError, WeightsError
 from stm_core.lite import FROZEN
 from stm_core.masks import write_mask
@@ -108,6 +108,15 @@ def test_two_processes_agree_with_one_on_the_joined_batch(tmp_path):
     apart, joined = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("apart", "joined"))
     for name, value in joined.items():
         assert torch.allclose(apart[name], value, atol=2e-5), name
+
+
+def test_no_file_of_a_checkpoint_of_the_bundled_sizes_exceeds_16_mib(tmp_path, photos):
+    trainer = Trainer(tiny_config(tmp_path, steps=1, network=CompactConfig()), photos, photos, None)
+    trainer.run()
+    sizes = {path.name: path.stat().st_size / 2**20 for path in trainer.checkpoint.iterdir()}
+    assert len(sizes) <= 8 and 10 < max(sizes.values()) < 16, sizes
+    network, average, *_ = read_checkpoint(trainer.checkpoint)
+    assert set(network) == set(average) == set(trainer.network.state_dict())
 
 
 def test_a_written_file_loads_as_weights(tmp_path, photos):

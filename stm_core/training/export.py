@@ -24,15 +24,19 @@ CHECKPOINT = ("network", "average", "optimizers", "rest")
 
 
 def write_checkpoint(folder: Path, **parts: object) -> None:
-    """Writes each part as a file of its own (none over 18 MiB for the bundled sizes), then renames the
-    folder.
+    """Writes each part as a file of its own (none over 16 MiB for the bundled sizes), then renames the
+    folder.  The frozen trunk, which network and average share, is a part of its own.
     """
+    network, average = parts["network"], parts["average"]
+    parts["trunk"] = {name: tensor for name, tensor in network.items() if name.startswith(FROZEN)}
+    for kind, state in (("network", network), ("average", average)):
+        parts[kind] = {name: tensor for name, tensor in state.items() if not name.startswith(FROZEN)}
     fresh, old = folder.with_suffix(".part"), folder.with_suffix(".old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir(parents=True)
-    for name in CHECKPOINT:
-        torch.save(parts[name], fresh / f"{name}.pt")
+    for name, part in parts.items():
+        torch.save(part, fresh / f"{name}.pt")
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)
@@ -44,15 +48,18 @@ def read_checkpoint(folder: Path, device: str | torch.device = "cpu") -> list:
     if not folder.is_dir() and folder.with_suffix(".old").is_dir():
         folder = folder.with_suffix(".old")  # the run was killed between two renames
     try:
-        return [
-            torch.load(folder / f"{name}.pt", weights_only=True, map_location=device) for name in CHECKPOINT
-        ]
+        network, average, optimizers, rest, trunk = (
+            torch.load(folder / f"{name}.pt", weights_only=True, map_location=device)
+            for name in (*CHECKPOINT, "trunk")
+        )
     except Exception as error:  # a damaged pickle can raise almost anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"{folder} is not a checkpoint of training: {reason}; "
             "give the .ckpt folder that a run wrote beside its weights"
         ) from error
+    copy = {name: tensor.clone() for name, tensor in trunk.items()}
+    return [network | trunk, average | copy, optimizers, rest]
 
 
 def write_weights(path: Path, config: CompactConfig, state: dict[str, Tensor]) -> str:
