@@ -42,7 +42,7 @@ class LiteBlock(nn.Module):
 
 
 class LiteTrunk(nn.Module):
-    """Normalised frame (B,3,H,W) -> features at strides 8 and 16."""
+    """Normalised frame (B,3,H,W) -> features (B,40,H/8,W/8) and (B,112,H/16,W/16) for CHANNELS."""
 
     def __init__(self, channels: tuple[int, ...] = CHANNELS):
         super().__init__()
