@@ -20,6 +20,7 @@ from stm_core.config import PRESETS  # noqa: E402
 from stm_core.evaluate import Sequence, evaluate, find_sequences  # noqa: E402
 from stm_core.masks import overlay, write_mask  # noqa: E402
 from stm_core.output import read_labels  # noqa: E402
+from stm_core.training.choose import new_folders, played  # noqa: E402
 
 SIZES = (320, 400, 480)
 CURVES = {"track_iou": (31, 119, 180), "click_iou": (214, 90, 20)}
@@ -47,28 +48,23 @@ def by_preset(model, sequences: list[Sequence], out: Path, size: int) -> None:
 
 def by_trust(model, sequences: list[Sequence], out: Path, size: int) -> None:
     """Each clip forwards and backwards, its memory read as the paper does and as this network does."""
-    root = out / "backwards"
-    for sequence in sequences:
-        clip = sequence.frames, sequence.annotations
-        for folder, paths in zip(_folders(root, sequence), clip, strict=True):
-            for index, path in enumerate(reversed(paths)):
-                (folder / f"{index:05d}{path.suffix}").symlink_to(path.resolve())
+    backwards = played(sequences, "backwards", out / "backwards")
     print("| memory | played | " + " | ".join(one.name for one in sequences) + " | J | F | J&F |")
     print("|---|---|" + "---|" * (len(sequences) + 3))
     network = model.network
     own = network.prompted, network.latest, network.firm
     for name, trust in (("all frames alike, probabilities", (1.0, 1.0, False)), ("as bundled", own)):
         network.prompted, network.latest, network.firm = trust
-        for played, clips in (("forwards", sequences), ("backwards", find_sequences(root, 2016, "val"))):
-            found = evaluate(model, clips, out / f"{name}, {played}", year=2016, size=size)
-            print(f"| {name} | {played} | {_clips(found)} | {_row(found)} |", flush=True)
+        for way, clips in (("forwards", sequences), ("backwards", backwards)):
+            found = evaluate(model, clips, out / f"{name}, {way}", year=2016, size=size)
+            print(f"| {name} | {way} | {_clips(found)} | {_row(found)} |", flush=True)
 
 
 def by_double(model, sequences: list[Sequence], out: Path, size: int = 240, later: int = 15) -> None:
     """Each clip beside its mirrored self, `later` frames ahead: what looks the same is not the object."""
     root = out / "doubled"
     for sequence in sequences:
-        pictures, truths = _folders(root, sequence)
+        pictures, truths = new_folders(root, sequence.name)
         for index, path in enumerate(sequence.frames[:-later]):
             pair = path, sequence.frames[index + later]
             frames = [np.array(Image.open(one).convert("RGB")) for one in pair]
@@ -122,14 +118,6 @@ def curve(log: Path, out: Path, size: tuple[int, int] = (720, 320)) -> None:
         draw.line(place, colour, 2)
         draw.text((right - 150, bottom - 40 + 14 * number), f"{name}, latest {points[-1][1]:.2f}", colour)
     picture.save(out, optimize=True)
-
-
-def _folders(root: Path, sequence: Sequence) -> tuple[Path, Path]:
-    """New folders for pictures and truths of a clip in a DAVIS layout of our own."""
-    pictures, truths = (root / kind / "480p" / sequence.name for kind in ("JPEGImages", "Annotations"))
-    pictures.mkdir(parents=True)
-    truths.mkdir(parents=True)
-    return pictures, truths
 
 
 def _clips(found: dict) -> str:

@@ -24,7 +24,8 @@ from stm_core.training.export import read_checkpoint, starting_tensors
 from stm_core.training.loop import Trainer
 from stm_core.training.norms import freeze, settle
 from stm_core.training.synth import Batch
-from stm_core.weights import TINY, bundled_file, load_model
+from stm_core.weight_files import bundled_file
+from stm_core.weights import TINY, load_model
 
 
 def tiny_config(tmp_path, **changes):

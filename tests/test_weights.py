@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stm_core import weights
+from stm_core import weight_files, weights
 from stm_core.errors import OptionError, WeightsError
-from stm_core.weights import TINY, choose_device, choose_dtype, load_model, load_strictly, random_model
+from stm_core.weight_files import load_strictly
+from stm_core.weights import TINY, choose_device, choose_dtype, load_model, random_model
 
 SIZES = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(TINY).items()}
 
@@ -38,12 +39,12 @@ def test_a_file_comes_back_as_the_network_that_wrote_it(tiny_file):
 
 def test_the_bundled_weights_must_be_those_of_the_registry(tiny_file, monkeypatch):
     path, _ = tiny_file
-    monkeypatch.setattr(weights, "ASSETS", path.parent)
-    monkeypatch.setattr(weights, "REGISTRY", path.parent / "compact.json")
+    monkeypatch.setattr(weight_files, "ASSETS", path.parent)
+    monkeypatch.setattr(weight_files, "REGISTRY", path.parent / "compact.json")
     with pytest.raises(WeightsError, match="no trained weights here.*get the folder assets"):
         load_model("compact", device="cpu")
     entry = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    weights.REGISTRY.write_text(json.dumps(entry))
+    weight_files.REGISTRY.write_text(json.dumps(entry))
     assert load_model("compact", device="cpu").sha256 == entry["sha256"]
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(WeightsError, match="damaged or was replaced"):

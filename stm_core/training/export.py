@@ -4,7 +4,6 @@ inside.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from torch import Tensor
 from ..compact import CompactConfig
 from ..errors import WeightsError
 from ..lite import FROZEN
-from ..weights import bundled_file
+from ..weight_files import bundled_file, checksum
 
 CHECKPOINT = ("network", "average", "optimizers", "rest")
 
@@ -72,8 +71,7 @@ def write_weights(path: Path, config: CompactConfig, state: dict[str, Tensor]) -
     save_file(halves, part, metadata={"config": json.dumps(asdict(config))})
     part.chmod(0o644)  # safetensors writes for the owner alone
     part.replace(path)
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum(path)
 
 
 def starting_tensors(path: Path | None) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from ..compact import CompactSTM
 from ..errors import WeightsError
 from ..lite import FROZEN, quickened
 from ..packed import can_pack
-from ..weights import bundled_file, load_strictly
+from ..weight_files import bundled_file, load_strictly
 from . import unroll
 from .curriculum import TrainConfig
 from .export import read_checkpoint, starting_tensors, write_checkpoint, write_weights

@@ -1,0 +1,80 @@
+"""Which weights to keep: `python -m stm_core.training.choose DAVIS_ROOT WEIGHTS ...`.
+
+A few left-out clips say little when they are played one way: backwards, in large steps, from the middle and
+smaller they are other clips to a tracker.  Prints J&F of each, and their mean, as a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import StmError
+from ..evaluate import Sequence, evaluate, find_sequences
+from ..weights import load_model
+
+WAYS: dict[str, Callable[[tuple], tuple]] = {  # from a clip's frames to those that are played
+    "forwards": lambda frames: frames,
+    "backwards": lambda frames: frames[::-1],
+    "every third": lambda frames: frames[::3],
+    "every third, backwards": lambda frames: frames[::-3],
+    "from the middle": lambda frames: frames[len(frames) // 2 :],
+    "from the middle, backwards": lambda frames: frames[len(frames) // 2 :: -1],
+}
+SMALL, LARGE = 320, 480  # short side
+RUNS = [("forwards", SMALL), ("backwards", SMALL), *((way, LARGE) for way in WAYS)]
+
+
+def played(sequences: list[Sequence], way: str, root: Path) -> list[Sequence]:
+    """The clips as `way` plays them: links in a DAVIS layout at `root`, which must not exist yet."""
+    for sequence in sequences:
+        paths = WAYS[way](sequence.frames), WAYS[way](sequence.annotations)
+        for folder, chosen in zip(new_folders(root, sequence.name), paths, strict=True):
+            for index, path in enumerate(chosen):
+                (folder / f"{index:05d}{path.suffix}").symlink_to(path.resolve())
+    return find_sequences(root, 2016, "val")
+
+
+def new_folders(root: Path, name: str) -> tuple[Path, Path]:
+    """New folders for the pictures and truths of a clip in a DAVIS layout."""
+    pictures, truths = (root / kind / "480p" / name for kind in ("JPEGImages", "Annotations"))
+    pictures.mkdir(parents=True)
+    truths.mkdir(parents=True)
+    return pictures, truths
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m stm_core.training.choose", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("davis", type=Path, help="root in DAVIS layout, clips that training never saw")
+    parser.add_argument("weights", nargs="+", help="compact, or files")
+    args = parser.parse_args(arguments)
+    try:
+        _compare(find_sequences(args.davis, 2016, "val"), args.weights)
+    except StmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _compare(sequences: list[Sequence], files: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        clips = {way: played(sequences, way, Path(folder) / way) for way in WAYS}
+        print("| weights | " + " | ".join(f"{way} ({size})" for way, size in RUNS) + " | mean |")
+        print("|---|" + "---|" * (len(RUNS) + 1))
+        for file in files:
+            model, found = load_model(file), []
+            print(f"| {Path(file).name} | ", end="", flush=True)
+            for way, size in RUNS:
+                scores = evaluate(model, clips[way], Path(folder) / "out", year=2016, size=size)
+                found.append(100 * scores["J&F"])
+                print(f"{found[-1]:.1f} | ", end="", flush=True)
+            print(f"{sum(found) / len(found):.2f} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
