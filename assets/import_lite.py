@@ -5,7 +5,9 @@
     python -m stm_core train --init out/lite.safetensors ...           # what the file lacks starts afresh
 
 Folds the batch norms into the convolutions, leaves out what lies beyond stride 16, and scales the features at
-strides 8 and 16 to a spread of about 1 (their weights are 8 times smaller, those that read them larger).
+strides 4, 8 and 16 to a spread of about 1 (their weights are 8 times smaller, those that read them larger).
+It was trained on frames less 0.5, doubled; ours have ImageNet's mean and deviation: the first convolution
+takes that back.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from stm_core.lite import FROZEN, JOINED, STAGES  # noqa: E402
+from stm_core.lite import DEVIATION, FROZEN, JOINED, MEAN, STAGES  # noqa: E402
 
 EPSILON = 1e-3  # of its batch norms
 SPREAD = 8.0  # of those features, as published
@@ -33,6 +35,7 @@ def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
         tensors[f"{FROZEN}{name}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
 
     put("stem", "_conv_stem", "_bn0")
+    _take_back_our_scale(tensors)
     number = 0
     for stage, (blocks, _, _, widening) in enumerate(STAGES):
         for block in range(blocks):
@@ -58,6 +61,14 @@ def main() -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, args.out)
     print(f"{len(tensors)} tensors -> {args.out}")
+
+
+def _take_back_our_scale(tensors: dict[str, Tensor]) -> None:
+    """Where ours is x, the published first convolution saw 2 (x DEVIATION + MEAN) - 1."""
+    weight = tensors[f"{FROZEN}stem.weight"]
+    mean, deviation = (weight.new_tensor(numbers).view(1, 3, 1, 1) for numbers in (MEAN, DEVIATION))
+    tensors[f"{FROZEN}stem.bias"] += (weight * (2 * mean - 1)).sum((1, 2, 3))
+    tensors[f"{FROZEN}stem.weight"] = weight * 2 * deviation
 
 
 def _scale(tensors: dict[str, Tensor], stage: int) -> None:

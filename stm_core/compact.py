@@ -19,12 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .compact_layers import CompactConfig, Decoder, Trunk, ValueEncoder
-from .lite import LiteTrunk
+from .lite import DEVIATION, MEAN, LiteTrunk
 from .network import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
 READ_SHARPNESS = 0.85  # at use, of the affinities: chosen on left-out clips (assets/README.md)
-READ_MARGIN = 3.0  # at use: the many positions that match a little would outweigh the few that match well
+READ_MARGIN = 4.0  # at use: the many positions that match a little would outweigh the few that match well
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
 
@@ -46,8 +46,8 @@ class CompactSTM(Network):
         self.config = config
         self.key_channels, self.value_channels = config.key, config.value
         self.scale, self.margin = READ_SHARPNESS, READ_MARGIN  # training reads all, with 1
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.lite = LiteTrunk(config.lite)
         self.trunk = Trunk(config)
         self.key = nn.Conv2d(config.trunk[-1], config.key, 3, padding=1)

@@ -85,16 +85,18 @@ class Trunk(nn.Module):
             )
             for i in range(3)
         )
-        self.join8, self.join16 = (
+        self.join4, self.join8, self.join16 = (
             nn.Conv2d(config.lite[stage + 1], own, 1, bias=False)
-            for stage, own in zip(JOINED, config.trunk[1:], strict=True)
+            for stage, own in zip(JOINED, config.trunk, strict=True)
         )
-        for join in (self.join8, self.join16):
+        for join in (self.join4, self.join8, self.join16):
             nn.init.zeros_(join.weight)  # starts without them
 
-    def forward(self, x: Tensor, lite8: Tensor, lite16: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x: the normalised frame; lite8, lite16: the frozen trunk's features of it."""
-        f4 = self.stages[0](self.stem(x, relu=True))
+    def forward(
+        self, x: Tensor, lite4: Tensor, lite8: Tensor, lite16: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """x: the normalised frame; lite4, lite8, lite16: the frozen trunk's features of it."""
+        f4 = run(self.join4, lite4, add=self.stages[0](self.stem(x, relu=True)))
         f8 = run(self.join8, lite8, add=self.stages[1](f4))
         first, *others = self.stages[2]
         f16 = run(self.join16, lite16, add=first(f8))

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from .packed import pack, run
 
 CHANNELS = (32, 16, 24, 40, 80, 112)  # of the stem and of each stage
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the colours that a frame is normalised by
 FROZEN = "lite."  # how the names of its tensors begin in `CompactSTM`
-JOINED = (2, 4)  # the stages at whose ends the compact network takes features: strides 8 and 16
+JOINED = (1, 2, 4)  # the stages at whose ends the compact network takes features: strides 4, 8 and 16
 # of each stage: blocks, kernel, stride, widening
 STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6))
 
@@ -42,7 +43,8 @@ class LiteBlock(nn.Module):
 
 
 class LiteTrunk(nn.Module):
-    """Normalised frame (B,3,H,W) -> features (B,40,H/8,W/8) and (B,112,H/16,W/16) for CHANNELS."""
+    """Normalised frame (B,3,H,W) -> features (B,24,H/4,W/4), (B,40,H/8,W/8), (B,112,H/16,W/16) for CHANNELS.
+    """
 
     def __init__(self, channels: tuple[int, ...] = CHANNELS):
         super().__init__()
@@ -60,13 +62,12 @@ class LiteTrunk(nn.Module):
         )
         self.requires_grad_(False)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x, ends = run(self.stem, x, relu=6), []
         for stage in self.stages:
             x = stage(x)
             ends.append(x)
-        f8, f16 = (ends[number] for number in JOINED)
-        return f8, f16
+        return tuple(ends[number] for number in JOINED)
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def quickened(trunk: LiteTrunk) -> Iterator[None]:
     pack(packed)
 
     @torch.no_grad()
-    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor) -> tuple[Tensor, ...]:
         return packed(x.to(torch.bfloat16, memory_format=torch.channels_last))
 
     trunk.forward = forward

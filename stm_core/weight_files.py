@@ -17,6 +17,7 @@ from .paper import PaperSTM
 
 ASSETS = Path(__file__).parent.parent / "assets"
 REGISTRY = ASSETS / "compact.json"  # {"file", "sha256"} of the bundled weights
+LATER = (FROZEN, "trunk.join")  # tensors that the first version's network did not have
 
 
 def bundled_file() -> tuple[Path, str]:
@@ -87,9 +88,10 @@ def read_compact(path: Path) -> CompactSTM:
         raise WeightsError(
             f"{path} names sizes that make no network: {reason}; get the file again"
         ) from error
-    if state and not any(name.startswith(FROZEN) for name in state):
+    missing = [name for name in network.state_dict() if name not in state]
+    if state and missing and all(name.startswith(LATER) for name in missing):
         raise WeightsError(
-            f"{path} was written by an earlier version, without a frozen trunk; train from it with "
+            f"{path} is of an earlier version, whose network had no {missing[0]}; train from it with "
             "`python -m stm_core train --init`, or use it with the version that wrote it"
         )
     load_strictly(network, {name: tensor.float() for name, tensor in state.items()}, path)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from assets import import_lite
 from stm_core.compact import CompactSTM
-from stm_core.lite import CHANNELS, STAGES, LiteTrunk, quickened
+from stm_core.lite import CHANNELS, DEVIATION, MEAN, STAGES, LiteTrunk, quickened
 from stm_core.packed import can_pack, pack
 from stm_core.weights import TINY
 
@@ -28,15 +28,15 @@ def frame():
     return frame.contiguous(memory_format=torch.channels_last)
 
 
-def test_features_are_at_strides_8_and_16(trunk, frame):
-    f8, f16 = trunk(frame)
-    assert f8.shape == (1, 12, 8, 12) and f16.shape == (1, 16, 4, 6)
+def test_features_are_at_strides_4_8_and_16(trunk, frame):
+    f4, f8, f16 = trunk(frame)
+    assert f4.shape == (1, 8, 16, 24) and f8.shape == (1, 12, 8, 12) and f16.shape == (1, 16, 4, 6)
 
 
 def test_features_move_with_the_picture(trunk):
     """A picture moved by whole cells gives features moved by as many, away from the edges."""
     wide = torch.randn(1, 3, 64, 640, generator=torch.Generator().manual_seed(1))
-    (_, f16), (_, moved) = trunk(wide), trunk(wide[..., 32:])
+    (*_, f16), (*_, moved) = trunk(wide), trunk(wide[..., 32:])
     assert torch.allclose(f16[..., 14:26], moved[..., 12:24], atol=1e-5)
 
 
@@ -75,18 +75,23 @@ def test_a_fresh_network_starts_without_it_and_can_learn_to_use_it(frame):
         weight.data.normal_()
     assert torch.equal(network.encode_query(frame.sigmoid()).key, before)
     network.encode_query(frame.sigmoid()).key[:, :2].sum().backward()
-    assert all(join.weight.grad.abs().sum() > 0 for join in (network.trunk.join8, network.trunk.join16))
+    joins = network.trunk.join4, network.trunk.join8, network.trunk.join16
+    assert all(join.weight.grad.abs().sum() > 0 for join in joins)
     assert all(weight.grad is None for weight in network.lite.parameters())
 
 
 def test_a_checkpoint_with_norms_is_folded_and_scaled_without_changing_what_follows(trunk, frame):
-    """The published names, random numbers: features are an eighth of those with the norms in place."""
-    state, trunk, frame = _published((8, 8, 8, 12, 8, 16)), trunk.double(), frame.double()
+    """The published names, random numbers, the network's own input: features are an eighth of those that the
+    published trunk, norms in place, has of the same frame scaled as it was trained.
+    """
+    state, trunk, frame = _published((8, 8, 8, 12, 8, 16)), trunk.double(), frame.double().sigmoid()
     folded = import_lite.folded(state)
     trunk.load_state_dict({name.removeprefix("lite."): one for name, one in folded.items()})
-    f8, f16 = _with_norms(state, frame)
-    torch.testing.assert_close(trunk(frame)[0], f8 / import_lite.SPREAD)
-    torch.testing.assert_close(trunk(frame)[1], f16 / import_lite.SPREAD)
+    mean, deviation = (frame.new_tensor(rgb).view(1, 3, 1, 1) for rgb in (MEAN, DEVIATION))
+    padded = F.pad(frame - mean, (1, 1, 1, 1)) + mean  # with what a 0 is to the network
+    ours = trunk((frame - mean) / deviation)
+    for got, want in zip(ours, _with_norms(state, 2 * padded - 1), strict=True):
+        torch.testing.assert_close(got, want / import_lite.SPREAD)
 
 
 def _published(channels):
@@ -112,16 +117,16 @@ def _published(channels):
 
 
 def _with_norms(state, x):
-    """Features at strides 8 and 16, norm by norm."""
+    """Features at strides 4, 8 and 16, norm by norm, of a frame that is padded by 1 already."""
 
-    def conv(name, norm, y, stride=1):
+    def conv(name, norm, y, stride=1, padded=False):
         weight = state[f"{name}.weight"]
         groups = len(weight) if weight.shape[1] == 1 else 1
-        y = F.conv2d(y, weight, None, stride, weight.shape[-1] // 2, groups=groups)
+        y = F.conv2d(y, weight, None, stride, 0 if padded else weight.shape[-1] // 2, groups=groups)
         numbers = (state[f"{norm}.{kind}"] for kind in ("running_mean", "running_var", "weight", "bias"))
         return F.batch_norm(y, *numbers, eps=import_lite.EPSILON)
 
-    x, number, kept = F.relu6(conv("_conv_stem", "_bn0", x, 2)), 0, []
+    x, number, kept = F.relu6(conv("_conv_stem", "_bn0", x, 2, padded=True)), 0, []
     for blocks, _, stride, widening in STAGES:
         for block in range(blocks):
             name, y = f"_blocks.{number}", x
@@ -132,4 +137,4 @@ def _with_norms(state, x):
             x = x + y if x.shape == y.shape else y
             number += 1
         kept.append(x)
-    return kept[2], kept[4]
+    return kept[1], kept[2], kept[4]
