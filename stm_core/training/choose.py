@@ -1,7 +1,8 @@
-"""Which weights to keep: `python -m stm_core.training.choose DAVIS_ROOT WEIGHTS ...`.
+"""Which weights to keep: `python -m stm_core.training.choose DAVIS_ROOT WEIGHTS ... [--images DIR ...]`.
 
 A few left-out clips say little when they are played one way: backwards, in large steps, from the middle and
-smaller they are other clips to a tracker.  Prints J&F of each, and their mean, as a Markdown table.
+smaller they are other clips to a tracker.  Prints J&F of each, and their mean, as a Markdown table; with
+--images, overlap on clips that are made from the photos that training left out (`left_out.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from ..errors import StmError
 from ..evaluate import Sequence, evaluate, find_sequences
+from ..weight_files import bundled_file, read_compact
 from ..weights import load_model
+from .left_out import MEASURES, LeftOut
 
 WAYS: dict[str, Callable[[tuple], tuple]] = {  # from a clip's frames to those that are played
     "forwards": lambda frames: frames,
@@ -52,9 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("davis", type=Path, help="root in DAVIS layout, clips that training never saw")
     parser.add_argument("weights", nargs="+", help="compact, or files")
+    parser.add_argument("--images", type=Path, nargs="+", default=[], metavar="DIR", help="as for training")
     args = parser.parse_args(arguments)
     try:
         _compare(find_sequences(args.davis, 2016, "val"), args.weights)
+        if args.images:
+            _compare_short(LeftOut(args.images, args.davis), args.weights)
     except StmError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -74,6 +80,15 @@ def _compare(sequences: list[Sequence], files: list[str]) -> None:
                 found.append(100 * scores["J&F"])
                 print(f"{found[-1]:.1f} | ", end="", flush=True)
             print(f"{sum(found) / len(found):.2f} |")
+
+
+def _compare_short(left_out: LeftOut, files: list[str]) -> None:
+    print(f"\n{len(left_out.photos)} photos, overlap:\n")
+    print("| weights | " + " | ".join(MEASURES) + " |\n|---|" + "---|" * len(MEASURES))
+    for file in files:
+        network = read_compact(bundled_file()[0] if file == "compact" else Path(file))
+        overlaps = left_out.overlaps(network)
+        print(f"| {Path(file).name} | " + " | ".join(f"{overlap:.3f}" for overlap in overlaps) + " |")
 
 
 if __name__ == "__main__":

@@ -74,21 +74,34 @@ def held_out(picture: Path) -> bool:
     return zlib.crc32(picture.stem.encode()) % 40 == 0
 
 
-def load_photos(folders: list[Path], cache: Path | None = None, workers: int = 2) -> Photos:
+def load_photos(
+    folders: list[Path], cache: Path | None = None, workers: int = 2, *, left_out: bool = False
+) -> Photos:
     """Folders with `images/` and, beside it, `masks/` (palette PNG of the same stem); without masks:
     backgrounds only.
+
+    left_out: those kept out of training instead of all others.  Raises OptionError.
     """
-    pairs = [pair for folder in folders for pair in _photo_pairs(Path(folder)) if not held_out(pair[0])]
+    found = [pair for folder in folders for pair in _photo_pairs(Path(folder))]
+    pairs = [pair for pair in found if held_out(pair[0]) == left_out]
+    if not pairs:
+        raise OptionError(
+            f"of the {len(found)} pictures in {', '.join(map(str, folders))} none is "
+            f"{'left out of training, one in 40 by name' if left_out else 'for training'}; give more pictures"
+        )
     return Photos(*_cached(cache, pairs, _read_photo, workers, _join_photos))
 
 
-def load_clips(roots: list[Path], cache: Path | None = None, workers: int = 2) -> Clips:
+def load_clips(
+    roots: list[Path], cache: Path | None = None, workers: int = 2, *, split: str = "train"
+) -> Clips:
     """DAVIS-layout roots: `JPEGImages/*/SEQ/*.jpg` with `Annotations/*/SEQ/*.png` (`*` = resolution, or
     absent).
 
-    Only sequences of the root's `ImageSets/*/train.txt` are read where there is such a list.
+    Only sequences of the root's `ImageSets/*/SPLIT.txt` are read where there is such a list.  Raises
+    OptionError.
     """
-    pairs = [pair for root in roots for pair in _clip_pairs(Path(root))]
+    pairs = [pair for root in roots for pair in _clip_pairs(Path(root), split)]
     return Clips(*_cached(cache, pairs, _read_frame, workers, _join_clips))
 
 
@@ -107,7 +120,7 @@ def _photo_pairs(folder: Path) -> list[tuple[Path, Path | None, str]]:
     return pairs
 
 
-def _clip_pairs(root: Path) -> list[tuple[Path, Path, str]]:
+def _clip_pairs(root: Path, split: str) -> list[tuple[Path, Path, str]]:
     if not (root / "Annotations").is_dir():
         raise OptionError(
             f"{root} has no Annotations folder; expected DAVIS layout (JPEGImages/480p/SEQ, "
@@ -117,7 +130,7 @@ def _clip_pairs(root: Path) -> list[tuple[Path, Path, str]]:
         name.split()[0].strip("/").split("/")[-1]
         if len(name.split()) == 1
         else Path(name.split()[0]).parent.name
-        for file in root.glob("ImageSets/*/train.txt")
+        for file in root.glob(f"ImageSets/*/{split}.txt")
         for name in file.read_text().splitlines()
         if name.strip()
     }
