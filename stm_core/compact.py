@@ -35,7 +35,7 @@ class CompactSTM(Network):
     stride = 16
     shared_keys = True
     takes_clicks = True
-    prompted, latest = 8.0, 1 / 16  # copied from frame to frame, mistakes spread fastest (assets/README.md)
+    prompted, latest = 8.0, 1 / 4  # copied from frame to frame, mistakes spread fastest (assets/README.md)
     firm = True  # what is remembered as doubtful is found as doubtful, and less each time
     reach = 0.3  # look-alikes further away are not taken (assets/README.md)
     click_side = 192  # clicks were trained on crops of that size, and spread no further

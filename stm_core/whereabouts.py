@@ -1,4 +1,7 @@
-"""Where each object was on the frame before: what looks like it elsewhere is something else."""
+"""Where each object was on the frame before: what looks like it elsewhere is something else.
+
+So is a part of its mask that neither comes near that place nor hangs together with what does.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from .window import Window
 
 LOST = 0.1  # an object with no more than this share of its largest area so far may turn up anywhere
 EDGE = 2  # cells around a window: features lie up to half a cell aside (padding), and see a little further
+CELL = STRIDE // 2  # pixels of a cell in which parts of a mask touch
+GAP, OWN_GAP = 3, 0.15  # between a part and the mask before: cells, and share of the root of its area
 STEPS = 7  # windows of few sizes, about this many a side: a CPU packs the convolutions for each (`packed.py`)
 
 
@@ -30,6 +35,7 @@ class Whereabouts:
     def forget(self) -> None:
         """Nothing is known of the frame before."""
         self._near: Tensor | None = None  # bool (N, h, w), cells within reach
+        self._beside: Tensor | None = None  # bool (N, H'/8, W'/8), cells within a gap
         self._largest: Tensor | None = None  # (N,) pixels
         self._lost: Tensor | None = None  # bool (N,)
 
@@ -41,17 +47,22 @@ class Whereabouts:
         cells = F.max_pool2d(masks.float(), STRIDE, ceil_mode=True)
         self._near = _dilated(cells, max(1, round(self.reach * min(masks.shape[1:]) / STRIDE))) > 0
         areas = masks.sum((1, 2))
+        self._beside = _beside(masks, areas.tolist())
         earlier = areas[:0] if self._largest is None else self._largest
         self._largest = torch.maximum(areas, F.pad(earlier, (0, len(areas) - len(earlier))))
         self._lost = areas <= LOST * self._largest
 
     def bound(self, logits: Tensor) -> Tensor:
-        """logits (N, H', W') with "not here" out of reach of where an object was, unless it was lost."""
+        """logits (N, H', W') with "not here" out of reach of where an object was and in the parts of its mask
+        that are apart from there, unless it was lost.
+        """
         if self._near is None:
             return logits
         count, (height, width) = len(self._near), logits.shape[-2:]
         near = self._near.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)[:, :height, :width]
-        known = logits[:count].masked_fill(~(near | self._lost.view(-1, 1, 1)), -LOGIT_LIMIT)
+        anywhere = self._lost.view(-1, 1, 1)
+        known = logits[:count].masked_fill(~(near | anywhere), -LOGIT_LIMIT)
+        known = known.masked_fill(_apart(known > 0, self._beside) & ~anywhere, -LOGIT_LIMIT)
         return torch.cat([known, logits[count:]])
 
     def window(self, count: int, size: tuple[int, int]) -> Window:
@@ -63,6 +74,27 @@ class Whereabouts:
         near = self._near.any(0).cpu()
         sides = (near.any(dim).nonzero().flatten()[[0, -1]].tolist() for dim in (1, 0))
         return Window(*(_widened(*side, most) for side, most in zip(sides, size, strict=True)), size)
+
+
+def _beside(masks: Tensor, areas: list[int]) -> Tensor:
+    """Cells bool (N, H'/8, W'/8) so near masks bool (N, H', W') that parts of the next ones may lie there."""
+    cells = F.max_pool2d(masks.float(), CELL, ceil_mode=True)
+    gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
+    return torch.cat([cells[:0], *(_dilated(cells[i : i + 1], gap) for i, gap in enumerate(gaps))]) > 0
+
+
+def _apart(found: Tensor, beside: Tensor) -> Tensor:
+    """Pixels of masks bool (N, H', W') in parts that reach no cell of `beside`; none where those are at least
+    half of the mask: then it is the object that moved.
+    """
+    cells = F.max_pool2d(found.float(), CELL, ceil_mode=True)
+    before, joined = None, cells * beside
+    while before is None or not torch.equal(joined, before):
+        before, joined = joined, F.max_pool2d(joined, 3, 1, 1) * cells
+    apart = (cells > joined).repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
+    apart = found & apart[:, : found.shape[1], : found.shape[2]]
+    fewer = 2 * apart.sum((1, 2)) < found.sum((1, 2))
+    return apart & fewer.view(-1, 1, 1)
 
 
 def _widened(first: int, last: int, most: int) -> tuple[int, int]:

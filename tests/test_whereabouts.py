@@ -8,7 +8,7 @@ from conftest import squares
 from stm_core import MemoryConfig, Prompt, Propagator
 from stm_core.memory import MemoryBank
 from stm_core.network import LOGIT_LIMIT
-from stm_core.whereabouts import EDGE, STEPS, Whereabouts
+from stm_core.whereabouts import EDGE, GAP, OWN_GAP, STEPS, Whereabouts
 from stm_core.window import Window
 
 SIZE = (64, 160)
@@ -122,6 +122,63 @@ def test_frames_that_stay_in_memory_are_seen_whole_the_others_near_the_object(co
         _, seen, read = run(colour, memory=MemoryConfig(preset))
         assert all(width == 16 for width in seen) is expected
         assert max(read) < 16
+
+
+def columns(whereabouts, *parts):
+    """Columns found where the network finds these parts, (left, width) each."""
+    logits = torch.full((1, *SIZE), -5.0)
+    for left, width in parts:
+        logits[:, 16:32, left : left + width] = 5
+    return whereabouts.bound(logits)[0, 24].gt(0).nonzero().flatten().tolist()
+
+
+def test_a_part_apart_from_the_mask_before_is_dropped_if_it_is_the_smaller_one():
+    wide = Whereabouts(3.0)
+    wide.update(mask(0, 32))
+    gap = 8 * GAP
+    assert columns(wide, (0, 32), (32 + gap + 8, 16)) == list(range(32))
+    beside = (32 + gap - 8, 16)  # a pole hides the middle
+    assert columns(wide, (0, 32), beside) == [*range(32), *range(beside[0], sum(beside))]
+    reaching = (8, 32 + gap + 16)  # it grew: one part
+    assert columns(wide, reaching) == list(range(8, sum(reaching)))
+    moved = (72, 32)  # all of it, or more than half
+    assert columns(wide, moved) == list(range(72, 104))
+    assert columns(wide, (20, 8), moved) == [*range(20, 28), *range(72, 104)]
+
+
+def test_parts_of_a_large_object_may_lie_further_away():
+    whereabouts, size = Whereabouts(1.0), (640, 1600)
+    large = torch.zeros(1, *size)
+    large[:, :, :800] = 1
+    whereabouts.update(large)
+    gap = 8 * round(OWN_GAP * (640 * 800) ** 0.5 / 8)
+    assert gap > 8 * GAP
+    for left, kept in ((800 + gap - 8, True), (800 + gap + 8, False)):
+        logits = 10 * large - 5
+        logits[:, :, left : left + 16] = 5
+        assert bool(whereabouts.bound(logits)[0, 320, left] > 0) is kept
+
+
+def test_a_lost_or_a_new_object_may_come_in_parts():
+    whereabouts = Whereabouts(1.0)
+    whereabouts.update(mask(0, 100))
+    whereabouts.update(mask(0, 8))
+    assert columns(whereabouts, (0, 16), (100, 8)) == [*range(16), *range(100, 108)]
+    whereabouts.update(mask(0, 100))
+    parts = torch.full((2, *SIZE), -5.0)
+    parts[:, 16:32, :32], parts[:, 16:32, 144:150] = 5, 5
+    old, new = whereabouts.bound(parts)[:, 24] > 0
+    assert not old[144:].any() and old[:32].all() and new[144:150].all()
+
+
+def test_parts_of_one_object_do_not_hold_those_of_another():
+    whereabouts = Whereabouts(3.0)
+    whereabouts.update(torch.cat([mask(0, 32), mask(120, 32)]))
+    parts = torch.full((2, *SIZE), -5.0)
+    parts[:, 16:32, :32], parts[:, 16:32, 120:144] = 5, 5
+    one, two = whereabouts.bound(parts)[:, 24] > 0
+    assert one[:32].all() and not one[120:].any()  # the smaller part is apart
+    assert two[120:144].all() and two[:32].all()  # the larger one is
 
 
 @pytest.mark.parametrize("reach", [None, 0.3])
