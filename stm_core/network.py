@@ -45,7 +45,8 @@ class Network(nn.Module):
     everything is).  prompted, latest: how many times a position of a prompted frame, and of the latest frame
     that is not, counts beside one of another stored frame.  firm: predicted masks are remembered as they are
     shown, each pixel one object's or nobody's, not as probabilities.  reach: share of a frame's short side
-    within which an object is looked for around its mask of the frame before (None: everywhere).
+    within which an object is looked for around its mask of the frame before (None: everywhere); parts of it
+    that are apart from that mask are dropped (`whereabouts.py`).
     """
 
     key_channels: int

@@ -18,6 +18,7 @@ LOST = 0.1  # an object with no more than this share of its largest area so far 
 EDGE = 2  # cells around a window: features lie up to half a cell aside (padding), and see a little further
 CELL = STRIDE // 2  # pixels of a cell in which parts of a mask touch
 GAP, OWN_GAP = 3, 0.15  # between a part and the mask before: cells, and share of the root of its area
+MISSED = 2  # frames for which a part may be missed and come back
 STEPS = 7  # windows of few sizes, about this many a side: a CPU packs the convolutions for each (`packed.py`)
 
 
@@ -35,7 +36,7 @@ class Whereabouts:
     def forget(self) -> None:
         """Nothing is known of the frame before."""
         self._near: Tensor | None = None  # bool (N, h, w), cells within reach
-        self._beside: Tensor | None = None  # bool (N, H'/8, W'/8), cells within a gap
+        self._beside: list[Tensor] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
         self._largest: Tensor | None = None  # (N,) pixels
         self._lost: Tensor | None = None  # bool (N,)
 
@@ -47,7 +48,7 @@ class Whereabouts:
         cells = F.max_pool2d(masks.float(), STRIDE, ceil_mode=True)
         self._near = _dilated(cells, max(1, round(self.reach * min(masks.shape[1:]) / STRIDE))) > 0
         areas = masks.sum((1, 2))
-        self._beside = _beside(masks, areas.tolist())
+        self._beside = [*self._beside[-MISSED:], _beside(masks, areas.tolist())]
         earlier = areas[:0] if self._largest is None else self._largest
         self._largest = torch.maximum(areas, F.pad(earlier, (0, len(areas) - len(earlier))))
         self._lost = areas <= LOST * self._largest
@@ -62,7 +63,8 @@ class Whereabouts:
         near = self._near.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)[:, :height, :width]
         anywhere = self._lost.view(-1, 1, 1)
         known = logits[:count].masked_fill(~(near | anywhere), -LOGIT_LIMIT)
-        known = known.masked_fill(_apart(known > 0, self._beside) & ~anywhere, -LOGIT_LIMIT)
+        beside = torch.stack([_filled(cells, count) for cells in self._beside]).any(0)
+        known = known.masked_fill(_apart(known > 0, beside) & ~anywhere, -LOGIT_LIMIT)
         return torch.cat([known, logits[count:]])
 
     def window(self, count: int, size: tuple[int, int]) -> Window:
@@ -81,6 +83,11 @@ def _beside(masks: Tensor, areas: list[int]) -> Tensor:
     cells = F.max_pool2d(masks.float(), CELL, ceil_mode=True)
     gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
     return torch.cat([cells[:0], *(_dilated(cells[i : i + 1], gap) for i, gap in enumerate(gaps))]) > 0
+
+
+def _filled(cells: Tensor, count: int) -> Tensor:
+    """cells (n, h, w) with none of the objects that came later, of `count` in all."""
+    return F.pad(cells, (0, 0, 0, 0, 0, count - len(cells)))
 
 
 def _apart(found: Tensor, beside: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from conftest import squares
 from stm_core import MemoryConfig, Prompt, Propagator
 from stm_core.memory import MemoryBank
 from stm_core.network import LOGIT_LIMIT
-from stm_core.whereabouts import EDGE, GAP, OWN_GAP, STEPS, Whereabouts
+from stm_core.whereabouts import EDGE, GAP, MISSED, OWN_GAP, STEPS, Whereabouts
 from stm_core.window import Window
 
 SIZE = (64, 160)
@@ -144,6 +144,17 @@ def test_a_part_apart_from_the_mask_before_is_dropped_if_it_is_the_smaller_one()
     moved = (72, 32)  # all of it, or more than half
     assert columns(wide, moved) == list(range(72, 104))
     assert columns(wide, (20, 8), moved) == [*range(20, 28), *range(72, 104)]
+
+
+def test_a_part_that_was_missed_for_a_moment_may_come_back():
+    wide, both = Whereabouts(3.0), ((0, 32), (96, 16))
+    wide.update(mask(0, 32) + mask(96, 16))
+    for _ in range(MISSED):
+        assert columns(wide, *both) == [*range(32), *range(96, 112)]
+        wide.update(mask(0, 32))
+    assert columns(wide, *both) == [*range(32), *range(96, 112)]
+    wide.update(mask(0, 32))
+    assert columns(wide, *both) == list(range(32))
 
 
 def test_parts_of_a_large_object_may_lie_further_away():
