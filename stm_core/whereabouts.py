@@ -45,10 +45,11 @@ class Whereabouts:
         if self.reach is None:
             return
         masks = masks > 0.5
-        cells = F.max_pool2d(masks.float(), STRIDE, ceil_mode=True)
+        parts = F.max_pool2d(masks.float(), CELL, ceil_mode=True)
+        cells = F.max_pool2d(parts, STRIDE // CELL, ceil_mode=True)
         self._near = _dilated(cells, max(1, round(self.reach * min(masks.shape[1:]) / STRIDE))) > 0
         areas = masks.sum((1, 2))
-        self._beside = [*self._beside[-MISSED:], _beside(masks, areas.tolist())]
+        self._beside = [*self._beside[-MISSED:], _beside(parts, areas.tolist())]
         earlier = areas[:0] if self._largest is None else self._largest
         self._largest = torch.maximum(areas, F.pad(earlier, (0, len(areas) - len(earlier))))
         self._lost = areas <= LOST * self._largest
@@ -78,9 +79,8 @@ class Whereabouts:
         return Window(*(_widened(*side, most) for side, most in zip(sides, size, strict=True)), size)
 
 
-def _beside(masks: Tensor, areas: list[int]) -> Tensor:
-    """Cells bool (N, H'/8, W'/8) so near masks bool (N, H', W') that parts of the next ones may lie there."""
-    cells = F.max_pool2d(masks.float(), CELL, ceil_mode=True)
+def _beside(cells: Tensor, areas: list[int]) -> Tensor:
+    """Cells bool (N, H'/8, W'/8) so near those of masks, of so many pixels, that parts may lie there."""
     gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
     return torch.cat([cells[:0], *(_dilated(cells[i : i + 1], gap) for i, gap in enumerate(gaps))]) > 0
 
@@ -98,6 +98,8 @@ def _apart(found: Tensor, beside: Tensor) -> Tensor:
     before, joined = None, cells * beside
     while before is None or not torch.equal(joined, before):
         before, joined = joined, F.max_pool2d(joined, 3, 1, 1) * cells
+    if torch.equal(joined, cells):  # as a rule: spares what follows, at full size
+        return torch.zeros_like(found)
     apart = (cells > joined).repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
     apart = found & apart[:, : found.shape[1], : found.shape[2]]
     fewer = 2 * apart.sum((1, 2)) < found.sum((1, 2))
