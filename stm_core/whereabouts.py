@@ -60,12 +60,12 @@ class Whereabouts:
         """
         if self._near is None:
             return logits
-        count, (height, width) = len(self._near), logits.shape[-2:]
-        near = self._near.repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)[:, :height, :width]
-        anywhere = self._lost.view(-1, 1, 1)
-        known = logits[:count].masked_fill(~(near | anywhere), -LOGIT_LIMIT)
+        count = len(self._near)
+        found = F.max_pool2d(logits[:count], CELL, ceil_mode=True) > 0
+        near = _enlarged(self._near, STRIDE // CELL, found.shape[-2:])
         beside = torch.stack([_filled(cells, count) for cells in self._beside]).any(0)
-        known = known.masked_fill(_apart(known > 0, beside) & ~anywhere, -LOGIT_LIMIT)
+        free = (near & ~_apart(found & near, beside)) | self._lost.view(-1, 1, 1)
+        known = logits[:count].masked_fill(~_enlarged(free, CELL, logits.shape[-2:]), -LOGIT_LIMIT)
         return torch.cat([known, logits[count:]])
 
     def window(self, count: int, size: tuple[int, int]) -> Window:
@@ -91,19 +91,21 @@ def _filled(cells: Tensor, count: int) -> Tensor:
 
 
 def _apart(found: Tensor, beside: Tensor) -> Tensor:
-    """Pixels of masks bool (N, H', W') in parts that reach no cell of `beside`; none where those are at least
-    half of the mask: then it is the object that moved.
+    """Those cells of masks bool (N, h, w) that do not hang together with a cell of `beside`; none where they
+    are at least half of the mask: then it is the object that moved.
     """
-    cells = F.max_pool2d(found.float(), CELL, ceil_mode=True)
-    before, joined = None, cells * beside
+    cells, before = found.float(), None
+    joined = cells * beside
     while before is None or not torch.equal(joined, before):
         before, joined = joined, F.max_pool2d(joined, 3, 1, 1) * cells
-    if torch.equal(joined, cells):  # as a rule: spares what follows, at full size
-        return torch.zeros_like(found)
-    apart = (cells > joined).repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
-    apart = found & apart[:, : found.shape[1], : found.shape[2]]
+    apart = cells > joined
     fewer = 2 * apart.sum((1, 2)) < found.sum((1, 2))
     return apart & fewer.view(-1, 1, 1)
+
+
+def _enlarged(cells: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
+    """cells (N, h, w), each as factor x factor of a map of that size."""
+    return cells.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[:, : size[0], : size[1]]
 
 
 def _widened(first: int, last: int, most: int) -> tuple[int, int]:
