@@ -41,15 +41,15 @@ class Marks:
     """What the visitor said about one frame.
 
     clicks: (x, y, label, object) since `base`; base: mask they refine (drawn, imported, or tracked), PNG
-    or None; mask: the resulting labels, PNG or None; dots: every click to be shown; fixed: made after a
-    run, on its result.
+    or None; mask: the resulting labels, PNG or None; dots: every click to be shown; tracked: objects of the
+    run's result that was changed: those that `mask` has no more are not in this frame.
     """
 
     clicks: tuple[tuple[int, int, int, int], ...] = ()
     base: bytes | None = None
     mask: bytes | None = None
     dots: tuple[tuple[int, int, int, int], ...] = ()
-    fixed: bool = False
+    tracked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,5 +86,6 @@ def without(marks: Marks, gone: int) -> Marks | None:
         dots=tuple(d for d in marks.dots if d[3] != gone),
         base=erase(marks.base),
         mask=erase(marks.mask),
+        tracked=tuple(n for n in marks.tracked if n != gone),
     )
     return keep if keep.base is not None or keep.clicks else None

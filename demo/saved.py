@@ -9,6 +9,7 @@ import numpy as np
 from demo.clip import Marks, Record, unpack
 from demo.limits import Limits
 from demo.session import Session
+from stm_core import masks
 
 
 def to_json(session: Session) -> dict:
@@ -22,7 +23,7 @@ def to_json(session: Session) -> dict:
         "frame": session.frame,
         "objects": [{"id": s.id, "name": s.name} for s in session.subjects],
         "marks": {
-            str(n): {"clicks": m.clicks, "dots": m.dots, "drawn": m.base is not None, "fixed": m.fixed}
+            str(n): {"clicks": m.clicks, "dots": m.dots, "drawn": m.base is not None, "tracked": _tracked(m)}
             for n, m in session.marks.items()
         },
         "records": {
@@ -88,8 +89,13 @@ def _restore_marks(session: Session, index: int, saved: dict) -> None:
         base=packed if drawn else None,
         mask=packed,
         dots=clicks("dots"),
-        fixed=bool(saved.get("fixed")),
+        tracked=tuple(n for n in _list(saved, "tracked") if n in known),
     )
+
+
+def _tracked(marks: Marks) -> list[int]:
+    """Objects that the frame had before the marks; their base is not kept."""
+    return sorted({*marks.tracked, *(masks.object_ids(unpack(marks.base)) if marks.base else ())})
 
 
 def _list(saved: dict, key: str) -> list:

@@ -231,7 +231,7 @@ class Session:
             tracked = self.result(index)
             if tracked is None:
                 return Marks()
-            return Marks(base=masks.encode_mask(tracked), fixed=True)
+            return Marks(base=masks.encode_mask(tracked), tracked=masks.object_ids(tracked))
         if len(marks.dots) >= limit:
             raise LimitError(
                 f"this frame has {len(marks.dots)} clicks, the limit; clear it or draw the mask instead"
@@ -266,7 +266,8 @@ class Session:
             if marks.base is None:
                 found.append(Prompt.from_clicks(marks.clicks, frame=index))
                 continue
-            spoken = inside | set(masks.object_ids(unpack(marks.base)))  # erased here: not in this frame
+            erased = {*masks.object_ids(unpack(marks.base)), *marks.tracked}  # not in this frame
+            spoken = inside | erased
             if spoken:
                 found.append(Prompt.from_mask(labels, frame=index, objects=spoken))
         if not found:

@@ -100,6 +100,25 @@ def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_pat
     assert not list(Path(bench.limits.root).parent.glob("**/outside.png"))
 
 
+def test_an_object_that_is_erased_from_a_tracked_frame_is_not_in_it_even_when_the_work_is_resumed(finished):
+    bench, session = finished
+    held = copy.deepcopy(session)
+    session.subjects.selected = 2
+    wide = {"kind": "stroke", "frame": 9, "points": [[0, 10], [95, 40]], "radius": 200, "erase": True}
+    bench.marking.edit(session, wide, 0)
+    archive = made(finished, "everything")
+    again = bench.handlers.arrive()
+    list(bench.handlers.open_clip(again, str(archive)))
+    try:
+        for one in (session, again):
+            [prompt] = [prompt for prompt in one.prompts() if prompt.frame == 9]
+            assert prompt.objects == (1, 2) and set(np.unique(prompt.labels)) == {0, 1}
+        bench.tracked(again, "forward")
+        assert again.records[9].areas[2] == 0 and again.records[9].areas[1] > 0
+    finally:
+        session.__dict__.update(held.__dict__)
+
+
 def test_a_session_can_be_copied_and_pickled_at_any_time_and_is_small(finished):
     _, session = finished
     assert copy.deepcopy(session) == session
