@@ -134,6 +134,20 @@ def check_inside(clicks: Iterable[Click], height: int, width: int) -> None:
             )
 
 
+def check_begun(prompts: Iterable[Prompt]) -> None:
+    """prompts: by frame.  Raises PromptError when the first that is said of an object is where it is not."""
+    begun: set[int] = set()
+    for prompt in prompts:
+        positive = {i for *_, label, i in prompt.clicks or () if label == 1}
+        for i in set(prompt.objects) - begun if prompt.clicks is not None else ():
+            if i not in positive:
+                raise PromptError(
+                    f"object {i} has background clicks only on frame {prompt.frame}, its first; "
+                    "click on the object first"
+                )
+        begun.update(prompt.objects)
+
+
 def as_given(labels: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
     """labels uint8 (H, W) with the masks that were given for their frame exactly as they were given.
 

@@ -205,10 +205,11 @@ class Propagator:
         self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits and masks (N, H', W') after a prompt; objects that it does not speak for give way to it."""
-        self.objects += tuple(i for i in prompt.objects if i not in self.objects)
+        old = self.objects
+        self.objects += tuple(i for i in prompt.objects if i not in old)
         logits, masks = self._grown(logits, -LOGIT_LIMIT), self._grown(masks, 0)
         if prompt.clicks is not None:
-            return self._clicked(prompt, image, logits, masks)
+            return self._clicked(prompt, image, logits, masks, old)
         if prompt.labels.shape != self._shape:
             (height, width), (own_height, own_width) = self._shape, prompt.labels.shape
             raise MaskError(
@@ -225,11 +226,15 @@ class Propagator:
         return logits, masks
 
     def _clicked(
-        self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
+        self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor, old: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """As `_prompted`, for clicks: they correct a mask that is there, or begin one."""
+        """As `_prompted`, for clicks: they correct a mask that is there, or begin one.  Background clicks
+        alone leave an `old` object nowhere that was not found.
+        """
+        positive = {click[3] for click in prompt.clicks if click[2] == 1}
         rows = {i: self.objects.index(i) for i in prompt.objects}
         begun = [i for i, row in rows.items() if float(masks[row].max()) > 0.5]
+        rows = {i: row for i, row in rows.items() if i in begun or i in positive or i not in old}
         for group, current in ((begun, True), ([i for i in rows if i not in begun], False)):
             if group:
                 own = [click for click in prompt.clicks if click[3] in group]

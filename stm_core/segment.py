@@ -17,7 +17,7 @@ import numpy as np
 from .config import MemoryConfig
 from .errors import MaskError, PromptError
 from .footprint import predict
-from .prompts import Prompt, Reference, check_inside, listed
+from .prompts import Prompt, Reference, check_begun, check_inside, listed
 from .propagation import FrameResult, propagate
 from .video import VideoInfo, VideoLimits, VideoReader, probe, read_video
 from .weights import Model, check_model
@@ -65,7 +65,7 @@ def segment_clip(
     empty = True
     for step in _one_way(model, path, prompts, **options):
         last, empty = step.result.index, False
-        if last in later:
+        if first > 0 and last in later:  # for the way back
             references.append(Reference(last, step.image, step.result.labels))
         yield step
     if empty:
@@ -135,6 +135,7 @@ def check_prompts(info: VideoInfo, prompts: Prompt | Sequence[Prompt]) -> list[P
                 "draw the mask on a frame of this clip"
             )
         check_inside(prompt.clicks or (), height, width)
+    check_begun(prompts)
     return prompts
 
 

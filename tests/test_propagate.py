@@ -2,7 +2,7 @@ import inspect
 
 import numpy as np
 import pytest
-from conftest import check, colour_model, frames_of, squares
+from conftest import COLOURS, check, colour_model, frames_of, squares
 
 from stm_core import FrameResult, MemoryConfig, Prompt, Reference, propagate
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, VideoError
@@ -56,6 +56,18 @@ def test_order_of_ids_does_not_matter(tiny):
     for one, two in zip(first, second, strict=True):
         channels = [0] + [1 + two.objects.index(int(swap[i])) for i in one.objects]
         np.testing.assert_allclose(one.probs, two.probs[channels], atol=1e-4)
+
+
+def test_background_clicks_on_an_object_that_was_not_found_leave_it_nowhere(colour):
+    clip = squares(9, objects=2)
+    frames = [np.where((labels == 1)[..., None], COLOURS[0], image) for image, labels in clip]
+    frames[0] = clip[0][0]  # object 1 is shown once
+    prompts = [Prompt.from_mask(clip[0][1]), Prompt.from_clicks([(1, 1, 0, 1)], frame=5)]
+    results = list(propagate(colour, frames, prompts))
+    assert len(results) == 9 and results[5].prompted
+    for result in results[1:]:
+        assert not (result.labels == 1).any()
+        np.testing.assert_array_equal(result.labels == 2, clip[result.index][1] == 2)
 
 
 def test_frames_before_the_prompt_are_skipped(colour):

@@ -235,6 +235,11 @@ def test_a_truncated_clip_gives_what_decodes_and_a_warning(model, clip, tmp_path
         (lambda labels: Prompt.from_mask(labels, frame=FRAMES), PromptError, "frames 0 to 11"),
         (lambda labels: Prompt.from_mask(labels[:-1]), MaskError, "82x49.*82x50"),
         (lambda labels: Prompt.from_clicks([(WIDTH, 3)]), PromptError, "outside"),
+        (
+            lambda labels: [Prompt.from_mask(labels), Prompt.from_clicks([(3, 3, 0, 7)], frame=4)],
+            PromptError,
+            "object 7 has background clicks only on frame 4",
+        ),
     ],
 )
 def test_prompts_that_do_not_fit_the_clip_are_refused(model, clip, tmp_path, prompt, error, said):
