@@ -166,7 +166,7 @@ class Api:
             raise PromptError(
                 "no video was given; send a file, for example gradio_client.handle_file('clip.mp4')"
             )
-        session = Session.new(self.handlers.limits.root)
+        session = Session.new(self.handlers.visitors)
         try:
             yield self.handlers.open_for_api(session, video)
         except BaseException:

@@ -29,13 +29,14 @@ class Handlers:
 
     def __init__(self, engine: Engine, guard: Guard, limits: Limits, examples_folder: Path):
         self.engine, self.guard, self.limits, self.examples = engine, guard, limits, examples_folder
+        self.visitors = visitors_folder(limits)
 
     # coming and going -------------------------------------------------------------------------------------
 
     def arrive(self) -> Session:
         """A page was opened: a session of its own; on the way, folders past their lifetime are removed."""
         self.sweep()
-        return Session.new(self.limits.root)
+        return Session.new(self.visitors)
 
     def leave(self, session: Session | None) -> None:
         """A page was closed or forgotten: stop its work, remove its files."""
@@ -46,7 +47,7 @@ class Handlers:
     def sweep(self, now: float | None = None) -> int:
         """Remove visitors' folders that nobody has used for the lifetime; how many."""
         oldest, gone = (now or time.time()) - 60 * self.limits.lifetime_minutes, 0
-        for folder in self.limits.root.glob("*"):
+        for folder in self.visitors.glob("*"):
             if folder.is_dir() and _last_use(folder) < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
                 gone += 1
@@ -231,6 +232,13 @@ class Handlers:
         if name not in known:
             raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
         yield from self.open_clip(session, str(known[name]), f"{name}.mp4", 0, name)
+
+
+def visitors_folder(limits: Limits) -> Path:
+    """Where the visitors' folders lie.  All in it is served by address and removed in time, so that it holds
+    nothing else: the host may have given a cache folder with other things in it.
+    """
+    return limits.root / "stm_visitors"
 
 
 def _second(clip: Clip) -> float:

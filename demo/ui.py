@@ -12,7 +12,7 @@ from demo import api, examples, layout
 from demo.downloads import Downloads
 from demo.engine import Engine
 from demo.guard import Guard
-from demo.handlers import Handlers
+from demo.handlers import Handlers, visitors_folder
 from demo.house import keep_house, period
 from demo.limits import Limits
 from demo.marking import Marking
@@ -40,7 +40,7 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
     ) as page:
         # files go when the tab closes (wiring) or by their last use (sweep); Gradio counts from the arrival
         session = gr.State(time_to_live=STATE_SECONDS)
-        parts = layout.place(limits, examples.gallery(guard, examples_folder, limits.root))
+        parts = layout.place(limits, examples.gallery(guard, examples_folder, handlers.visitors))
         doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": Downloads(guard)}
         wiring = Wiring(page, session, parts, **doers)
         wiring.connect()
@@ -53,13 +53,13 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
 
 def launch_options(limits: Limits) -> dict:
     """What `launch` must be told, decided once."""
-    limits.root.mkdir(parents=True, exist_ok=True)
+    visitors_folder(limits).mkdir(parents=True, exist_ok=True)
     return {
         "theme": _theme(),
         "css": (HERE / "page.css").read_text(),
         "show_error": True,
         "max_file_size": limits.upload_mb * 2**20,
-        "allowed_paths": [str(limits.root)],
+        "allowed_paths": [str(visitors_folder(limits))],
         "blocked_paths": [str(HERE.parent)],  # the program, its weights, and whatever else lies beside it
         "run_history": False,  # it would keep every visitor's clips in the browser and offer to upload them
         "footer_links": ["api", "settings"],

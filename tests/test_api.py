@@ -168,7 +168,7 @@ def test_files_outside_the_visitors_folders_are_not_served(page):
 
 def test_a_refused_call_leaves_no_files(client, clip, page):
     def folders():
-        return {path for path in page.limits.root.glob("*") if (path / "clip1").exists()}
+        return {path for path in page.page.handlers.visitors.glob("*") if (path / "clip1").exists()}
 
     before = folders()
     video = handle_file(clip[0])

@@ -11,6 +11,8 @@ import numpy as np
 from pages import FRAMES, SETTINGS, Bench, notice
 from PIL import Image
 
+from demo.ui import launch_options
+
 
 def test_an_upload_shows_its_first_frame_before_all_frames_are_counted(bench, clip):
     session = bench.handlers.arrive()
@@ -104,6 +106,18 @@ def test_a_visitor_who_leaves_takes_the_files_along_and_old_folders_are_swept(be
     assert bench.handlers.sweep() == 0
     assert bench.handlers.sweep(time.time() + 61 * 60) == 1
     assert not Path(other.folder).exists()
+
+
+def test_what_the_host_keeps_in_the_cache_folder_is_neither_swept_nor_served(bench, session):
+    theirs = bench.limits.root / "letters" / "secret.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("of the host")
+    for path in (theirs, theirs.parent):
+        os.utime(path, (0, 0))
+    assert bench.handlers.sweep(time.time() + 61 * 60) == 1 and theirs.exists()
+    served = [Path(path) for path in launch_options(bench.limits)["allowed_paths"]]
+    assert not any(theirs.is_relative_to(path) for path in served)
+    assert any(Path(session.folder).is_relative_to(path) for path in served)
 
 
 def test_something_unforeseen_becomes_a_sentence(bench, session, monkeypatch):
