@@ -38,11 +38,9 @@ class Handlers:
         self.sweep()
         return Session.new(self.visitors)
 
-    def leave(self, session: Session | None) -> None:
-        """A page was closed or forgotten: stop its work, remove its files."""
-        if isinstance(session, Session):
-            session.stop, session.waiting, session.run = True, False, session.run + 1
-            shutil.rmtree(session.folder, ignore_errors=True)
+    def leave(self, session: Session) -> None:
+        """Nobody watches a page any more: its run ends, what it made stays until `sweep`."""
+        session.stop, session.waiting = True, False
 
     def sweep(self, now: float | None = None) -> int:
         """Remove visitors' folders that nobody has used for the lifetime; how many."""

@@ -82,11 +82,20 @@ class Runs:
 
     def stop(self, session: Session) -> View:
         """Stop was pressed: the run ends after the frame it is at, or does not begin."""
+        waited = session.waiting
         session.stop, session.waiting = True, False
         if session.running:
             return {"stop": Props(interactive=False)}
-        verdict = readout.progress(0, 1, 0.0, finished="stopped before it began")
-        return {**views.buttons(session), "progress": verdict}
+        if waited:
+            verdict = readout.progress(0, 1, 0.0, finished="stopped before it began")
+            return {**views.buttons(session), "progress": verdict}
+        session.answer += 1  # the page lost its connection, and with it the end of its run
+        return {
+            **views.buttons(session),
+            "stage": render.stage(session),
+            "timeline": charts.timeline(session),
+            "progress": readout.progress(0, 1, 0.0, finished="ended; every mask so far is kept"),
+        }
 
     # the run ----------------------------------------------------------------------------------------------
 
@@ -171,6 +180,10 @@ class Runs:
                 session.revision += 1
                 raise
             yield {"progress": ""}  # its clip was closed under it, which is no news
+        except GeneratorExit:  # the page was closed, or lost its connection
+            if session.running and session.run == mine:
+                self._keep(session, run, stopped=True)
+            raise
         finally:
             if session.run == mine:
                 session.running = False
@@ -196,11 +209,7 @@ class Runs:
         return self.engine.predict(job.memory, height, width, max(len(session.subjects), 1), job.frames)
 
     def _finished(self, session: Session, job: Job, run: RunLog) -> View:
-        session.dirty -= run.frames  # a correction that no frame of this run was made from stays one
-        session.pinned = tuple(sorted(set(session.marks) - session.dirty))
-        session.report = {**(session.report or {}), **run.summary(stopped=session.stop)}
-        session.curve = run.points
-        session.revision += 1  # pictures that were asked for during the run may be older than its end
+        self._keep(session, run, stopped=session.stop)
         if run.done:
             height, width = self.engine.seen(*session.clip.size, job.size)
             self.engine.rates[(height, width, len(session.subjects))] = run.seconds / run.done
@@ -213,3 +222,11 @@ class Runs:
             **run.view(),
             "progress": run.verdict(stopped=session.stop),
         }
+
+    def _keep(self, session: Session, run: RunLog, stopped: bool) -> None:
+        """What a run made becomes the session's."""
+        session.dirty -= run.frames  # a correction that no frame of this run was made from stays one
+        session.pinned = tuple(sorted(set(session.marks) - session.dirty))
+        session.report = {**(session.report or {}), **run.summary(stopped)}
+        session.curve = run.points
+        session.revision += 1  # pictures that were asked for during the run may be older than its end

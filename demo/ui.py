@@ -38,7 +38,7 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
         fill_width=True,
         delete_cache=(period(limits.lifetime_minutes), 60 * limits.lifetime_minutes),
     ) as page:
-        # files go when the tab closes (wiring) or by their last use (sweep); Gradio counts from the arrival
+        # files go by their last use (sweep); Gradio counts from the arrival
         session = gr.State(time_to_live=STATE_SECONDS)
         parts = layout.place(limits, examples.gallery(guard, examples_folder, handlers.visitors))
         doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": Downloads(guard)}

@@ -14,7 +14,6 @@ from demo.session import Session
 
 # what a run's views speak of: each further part would cost the browser at every one of them
 RUNNING = ("stage", "progress", "readout", "timeline", "notice", *views.BUTTONS, *views.EMPTIED)
-GRACE_SECONDS = 60  # a closed tab may only have lost its connection
 ARRIVAL_SECONDS = 5  # a visitor's first click may be quicker than the page's own first request
 LIGHT = {"queue": True, "show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 # short answers of the network: never behind somebody's whole run
@@ -177,21 +176,11 @@ class Wiring:
         return session
 
     def _left(self, request: gr.Request) -> None:
-        """The tab was closed: its run ends now; its files go soon, unless the visitor comes back."""
+        """The tab was closed, or only lost its connection: nobody can tell which."""
         session = self.visitors.get(request.session_hash)
-        if session is None:
-            return
-        session.stop, session.waiting, seen = True, False, session.touched
-        self.left[:] = [*self.left, request.session_hash][-100:]
-
-        def forget():
-            if session.touched == seen:
-                self.visitors.pop(request.session_hash, None)
-                self.handlers.leave(session)
-
-        timer = threading.Timer(GRACE_SECONDS, forget)
-        timer.daemon = True
-        timer.start()
+        if session is not None:
+            self.handlers.leave(session)
+            self.left[:] = [*self.left, request.session_hash][-100:]
 
 
 def _value(event: gr.EventData, key: str | None):

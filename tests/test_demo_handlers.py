@@ -3,15 +3,18 @@
 import io
 import json
 import os
+import threading
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from pages import FRAMES, SETTINGS, Bench, notice
 from PIL import Image
 
 from demo.ui import launch_options
+from demo.wiring import Wiring
 
 
 def test_an_upload_shows_its_first_frame_before_all_frames_are_counted(bench, clip):
@@ -99,13 +102,32 @@ def test_two_visitors_share_nothing(bench, clip):
     assert np.array_equal(two.result(5) == 1, clip[1][5] == 2)
 
 
-def test_a_visitor_who_leaves_takes_the_files_along_and_old_folders_are_swept(bench, session, clip):
-    other = bench.opened(clip[0])
+def test_the_files_of_a_visitor_who_left_stay_for_their_lifetime_and_are_swept_then(bench, session):
     bench.handlers.leave(session)
-    assert not Path(session.folder).exists() and Path(other.folder).exists()
-    assert bench.handlers.sweep() == 0
-    assert bench.handlers.sweep(time.time() + 61 * 60) == 1
-    assert not Path(other.folder).exists()
+    assert bench.handlers.sweep(time.time() + 59 * 60) == 0 and Path(session.folder).exists()
+    assert bench.handlers.sweep(time.time() + 61 * 60) == 1 and not Path(session.folder).exists()
+
+
+def test_a_lost_connection_ends_the_run_and_keeps_the_work_for_the_visitor_who_comes_back(bench, session):
+    settings = dict.fromkeys(("preset", "budget", "every", "size"))
+    doers = {name: getattr(bench, name) for name in ("handlers", "marking", "runs", "downloads")}
+    wiring, tab = Wiring(None, None, settings, **doers), SimpleNamespace(session_hash="tab")
+    wiring.visitors["tab"] = session
+    bench.click(session, 0, 8, 8)
+    bench.runs.get_ready(session)
+    run = bench.runs.track(session, *SETTINGS)
+    next(run)
+    next(run)
+    wiring._left(tab)
+    run.close()  # so does Gradio
+    done = len(session.records)
+    assert session.stop and not any(isinstance(one, threading.Timer) for one in threading.enumerate())
+    assert wiring._known(None, tab) is session and 0 < done < FRAMES and session.result(0) is not None
+    assert session.report["run"]["frames_done"] == done and session.pinned == (0,)
+    back = bench.runs.stop(session)  # all that can be pressed in that tab
+    assert back["track"]["interactive"] and not back["stage"]["running"] and "is kept" in back["progress"]
+    bench.tracked(session)
+    assert len(session.records) == FRAMES
 
 
 def test_what_the_host_keeps_in_the_cache_folder_is_neither_swept_nor_served(bench, session):
