@@ -3,23 +3,29 @@
 `--help` tells host, port, weights, limits, share, auth.
 """
 
-import argparse
 import logging
 import os
 import sys
+
+from stm_core.__main__ import interrupted, take_interrupts
 
 
 def main() -> int:
     """Read the options, load the network, serve the page."""
     from demo.limits import add_limit_arguments, limits_from
     from stm_core.errors import OptionError, StmError
+    from stm_core.option_values import at_least
+    from stm_core.options import Parser
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="app.py", description=__doc__)
     parser.add_argument(
         "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="0.0.0.0: all networks"
     )
     parser.add_argument(
-        "--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"), help="default: 7860"
+        "--port",
+        type=at_least(1, 65535),
+        default=os.environ.get("GRADIO_SERVER_PORT", "7860"),
+        help="default: 7860",
     )
     parser.add_argument(
         "--weights", default=os.environ.get("STM_LIVE_WEIGHTS", "compact"), help="compact, paper:PATH or PATH"
@@ -62,4 +68,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    take_interrupts("app.py")
+    try:
+        code = main()
+    except KeyboardInterrupt:  # while it was loading: the server ends by itself
+        code = interrupted("app.py")
+    sys.exit(code)

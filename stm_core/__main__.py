@@ -4,26 +4,35 @@ import os
 import signal
 import sys
 
-INTERRUPTED = "stm_core: interrupted"
+PROGRAM = "stm_core"
 
 
-def interrupt(signum: int, frame: object) -> None:
-    """Raises KeyboardInterrupt, except while torch loads: its C++ aborts the process at an exception."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.__spec__._initializing:
-        os.write(sys.stderr.fileno(), f"{INTERRUPTED}\n".encode())
-        os._exit(130)
-    raise KeyboardInterrupt
+def take_interrupts(program: str) -> None:
+    """Ctrl-C raises KeyboardInterrupt, except while torch loads: its C++ aborts the process at an exception.
+    """
+
+    def interrupt(signum: int, frame: object) -> None:
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.__spec__._initializing:
+            os._exit(interrupted(program))
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is to be ignored
+        signal.signal(signal.SIGINT, interrupt)
+
+
+def interrupted(program: str) -> int:
+    """Says so; returns the exit code."""
+    os.write(sys.stderr.fileno(), f"{program}: interrupted\n".encode())
+    return 130
 
 
 if __name__ == "__main__":
     try:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is to be ignored
-            signal.signal(signal.SIGINT, interrupt)
+        take_interrupts(PROGRAM)
         from .cli import main
 
         code = main()
     except KeyboardInterrupt:  # while the command itself was loading
-        code = 130
-        print(INTERRUPTED, file=sys.stderr)
+        code = interrupted(PROGRAM)
     sys.exit(code)

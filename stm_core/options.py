@@ -24,7 +24,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**given, allow_abbrev=False)
 
     def error(self, message: str):
-        raise OptionError(f"{message}; see `python -m {self.prog} --help`")
+        program = self.prog if self.prog.endswith(".py") else f"-m {self.prog}"
+        raise OptionError(f"{message}; see `python {program} --help`")
 
 
 def add_segment(parser: argparse.ArgumentParser) -> None:

@@ -37,16 +37,18 @@ def test_a_full_disk_under_the_output_is_told_in_one_line(words, unbuffered):
     assert child.returncode == 2 and is_one_line(err) and "no space left" in err, err
 
 
-def start(words, **options) -> subprocess.Popen:
+def start(words, program=("-m", "stm_core"), **options) -> subprocess.Popen:
     """The command in a process of its own; it heeds Ctrl-C even where its parents ignore it."""
-    command = [sys.executable, "-m", "stm_core", *words]
+    command = [sys.executable, *program, *words]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed, **options)
 
 
-@pytest.mark.parametrize("loaded", ["stm_core.errors", "numpy", "torch.types", "torch"])
+@pytest.mark.parametrize("loaded", ["stm_core.errors", "numpy", "torch.types", "torch", "gradio.exceptions"])
 def test_an_interrupt_while_modules_load_is_told_in_one_line(loaded):
-    child = start([*SHORT_BENCH[:-1], "99999"], env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+    page = loaded.startswith("gradio")
+    words, program = ([], ["app.py"]) if page else ([*SHORT_BENCH[:-1], "99999"], ["-m", "stm_core"])
+    child = start(words, program, env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
     lines = []
     for line in child.stderr:
         lines.append(line)
@@ -54,7 +56,21 @@ def test_an_interrupt_while_modules_load_is_told_in_one_line(loaded):
             child.send_signal(signal.SIGINT)
     assert child.wait(PATIENCE) == 130
     (said,) = [line for line in lines if not line.startswith("import time:")]
-    assert said.startswith("stm_core: interrupted")
+    assert said.startswith(f"{'app.py' if page else 'stm_core'}: interrupted")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--bogus"], "unrecognized arguments: --bogus"),
+        (["--port", "70000"], "expected a whole number from 1 to 65535"),
+        (["--max-frames", "many"], "--max-frames"),
+    ],
+)
+def test_a_wrong_option_of_the_page_is_told_in_one_line(words, said):
+    child = start(words, ["app.py"])
+    _, err = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 2 and err.count("\n") == 1 and err.startswith("app.py: ") and said in err
 
 
 def test_the_command_answers_without_torch():

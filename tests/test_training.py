@@ -245,6 +245,16 @@ def test_a_missing_or_damaged_checkpoint_is_told_in_words(tmp_path):
         read_checkpoint(tmp_path / "bad.ckpt")
 
 
+def test_a_run_that_was_killed_while_it_saved_can_be_resumed(tmp_path, photos, capsys):
+    trainer = Trainer(tiny_config(tmp_path), photos, photos, None)
+    trainer.save()
+    trainer.checkpoint.rename(trainer.checkpoint.with_suffix(".old"))
+    Trainer(tiny_config(tmp_path), photos, photos, None).load(trainer.checkpoint)
+    words = "--images", tmp_path / "none", "--out", trainer.config.out, "--resume"
+    for checkpoint, told in ((trainer.checkpoint, "none"), (tmp_path / "other.ckpt", "does not exist")):
+        assert train(*words, checkpoint) == cli.MISTAKE and told in capsys.readouterr().err
+
+
 def test_a_place_of_the_curriculum_has_its_stage_and_the_one_before(tmp_path):
     stages = tuple(Stage(until=until, size=64, frames=2, clips=2, video=0.5) for until in (0.3, 0.6, 1.0))
     config = tiny_config(tmp_path, curriculum=stages)

@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from ..errors import OptionError
 from .curriculum import TrainConfig
+from .export import find_checkpoint
 from .loop import Trainer
 from .stores import load_clips, load_photos
 
@@ -76,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains as asked; returns the exit code.  Interrupted: saves first."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if args.resume and not args.resume.exists():
+    if args.resume and find_checkpoint(args.resume) is None:
         raise OptionError(
-            f"--resume {args.resume} does not exist; give a .ckpt file that an earlier run wrote"
+            f"--resume {args.resume} does not exist; give the .ckpt folder that an earlier run wrote"
         )
     if args.out.is_dir() or args.out.suffix == ".ckpt":
         raise OptionError(f"--out {args.out} names a folder; give a file, such as weights.safetensors")

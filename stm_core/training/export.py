@@ -42,10 +42,17 @@ def write_checkpoint(folder: Path, **parts: object) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def find_checkpoint(folder: Path) -> Path | None:
+    """Where a checkpoint lies: `folder`, or beside it when the run was killed between two renames."""
+    if folder.exists():
+        return folder
+    old = folder.with_suffix(".old")
+    return old if old.exists() else None
+
+
 def read_checkpoint(folder: Path, device: str | torch.device = "cpu") -> list:
     """The parts of a checkpoint in the order of CHECKPOINT.  Raises WeightsError when there is none."""
-    if not folder.is_dir() and folder.with_suffix(".old").is_dir():
-        folder = folder.with_suffix(".old")  # the run was killed between two renames
+    folder = find_checkpoint(folder) or folder
     try:
         network, average, optimizers, rest, trunk = (
             torch.load(folder / f"{name}.pt", weights_only=True, map_location=device)
