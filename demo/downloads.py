@@ -24,7 +24,11 @@ class Downloads:
         """The overlay film, once a run has ended."""
         if not session.records or session.running or session.filmed == session.revision:
             return {}
-        film, session.filmed = self.file(session, "overlay"), session.revision
+        revision = session.revision
+        film = self.file(session, "overlay")
+        if session.revision != revision:  # an object was deleted meanwhile, and its event brings the film
+            return {}
+        session.filmed = revision
         return {"player": film}
 
     @answers

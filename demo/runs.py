@@ -109,10 +109,18 @@ class Runs:
         if not session.waiting:  # stopped, or another clip was opened, before its turn came
             yield {}
             return
-        session.waiting = False
-        session.need_clip()
-        job = self.plan(session, self.memory(preset, budget_mb, every), int(size or 0) or None, direction)
-        yield from self._run(session, job, fresh=not direction)
+        mine, begins = session.run, False
+        try:
+            session.need_clip()
+            job = self.plan(session, self.memory(preset, budget_mb, every), int(size or 0) or None, direction)
+            begins = session.waiting and session.run == mine  # planning takes seconds: Stop counts till here
+        finally:
+            if session.run == mine:  # else another clip was opened, and its own Track may wait
+                session.waiting = False
+        if begins:
+            yield from self._run(session, job, fresh=not direction)
+        else:
+            yield {}
 
     def plan(self, session: Session, memory: MemoryConfig, size: int | None, direction: str) -> Job:
         """The job that a session's marks ask for.  PromptError when there is nothing to begin from."""
@@ -171,6 +179,9 @@ class Runs:
                     run.add(step)
                     if step.preview is not None:
                         yield run.view(step)
+            if session.run != mine:  # while the last frame was under way
+                yield {"progress": ""}
+                return
             session.running = False
             yield self._finished(session, job, run)
         except StmError:

@@ -140,6 +140,24 @@ def test_the_zip_of_everything_has_the_latest_marks(bench, session):
     assert list(saved()["marks"]) == ["0", "15"] and "Red" in json.dumps(saved())
 
 
+def test_a_film_that_a_deleted_object_overtook_is_not_shown(bench, session, monkeypatch):
+    bench.click(session, 0, 8, 8)
+    bench.marking.order(session, {"kind": "add"})
+    bench.click(session, 0, 24, 24)
+    bench.tracked(session)
+    make = bench.downloads.file
+
+    def and_delete(*arguments):
+        monkeypatch.undo()
+        film = make(*arguments)
+        bench.marking.order(session, {"kind": "delete", "object": 2})
+        return film
+
+    monkeypatch.setattr(bench.downloads, "file", and_delete)
+    assert bench.downloads.player(session) == {}
+    assert str(session.revision) in Path(bench.downloads.player(session)["player"]).parts
+
+
 def test_a_refused_download_hands_over_nothing(bench, session):
     bench.click(session, 0, 8, 8)
     bench.tracked(session)

@@ -72,6 +72,41 @@ def test_stop_while_waiting_in_the_queue_ends_the_run_before_it_begins(bench, se
     assert list(bench.runs.track(session, *SETTINGS)) == [{}] and not session.records
 
 
+def test_stop_while_a_run_is_planned_keeps_what_the_run_before_it_made(bench, session, monkeypatch):
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    said = []
+    monkeypatch.setattr(bench.engine, "rate", lambda *_: said.append(bench.runs.stop(session)) or 0.1)
+    assert bench.tracked(session) == [{}] and "before it began" in said[0]["progress"]
+    assert len(session.records) == FRAMES and not session.waiting and not session.running
+
+
+def test_a_clip_opened_while_a_run_is_planned_is_not_tracked(bench, session, clip, monkeypatch):
+    bench.click(session, 0, 8, 8)
+
+    def rate(*_):
+        list(bench.handlers.open_clip(session, str(clip[0])))
+        session.waiting = True  # and Track was pressed on it
+        return 0.1
+
+    monkeypatch.setattr(bench.engine, "rate", rate)
+    assert bench.tracked(session) == [{}] and not session.records
+    assert session.waiting  # its own run comes next
+
+
+def test_a_clip_opened_at_the_last_frame_of_a_run_takes_nothing_of_it(bench, session, clip, monkeypatch):
+    bench.click(session, 0, 8, 8)
+    steps = bench.runs._steps
+
+    def and_open(*arguments):
+        yield from steps(*arguments)
+        list(bench.handlers.open_clip(session, str(clip[0])))
+
+    monkeypatch.setattr(bench.runs, "_steps", and_open)
+    assert bench.tracked(session)[-1] == {"progress": ""}
+    assert not session.records and session.report is None and not session.curve
+
+
 def test_editing_in_the_queue_leaves_stop_at_hand(bench, session):
     bench.click(session, 0, 8, 8)
     bench.runs.get_ready(session)
