@@ -119,6 +119,7 @@ class Api:
                 preview_side=64,
                 side=min(info["height"], info["width"]),
             )
+            self.runs.predict(job, info["height"], info["width"])  # too many marked frames are refused here
             began, report, done = time.perf_counter(), {}, []
             with closing(self.runs.engine.track(job)) as steps:
                 for step in steps:

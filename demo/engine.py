@@ -48,8 +48,12 @@ class Engine:
         """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
         return segment_frame(self.model, image, list(clicks), mask=mask, size=size)
 
-    def predict(self, memory: MemoryConfig, height: int, width: int, objects: int, frames: int) -> Prediction:
-        """Bytes that a run will take, before it runs; height and width as the network sees them (`seen`)."""
+    def predict(
+        self, memory: MemoryConfig, height: int, width: int, objects: int, frames: int, pinned: int
+    ) -> Prediction:
+        """Bytes that a run will take at most, before it runs; height and width as the network sees them
+        (`seen`), pinned: marked frames.  LimitError when the budget cannot hold those.
+        """
         return predict(
             self.model.network,
             memory,
@@ -58,6 +62,8 @@ class Engine:
             objects=objects,
             frames=frames,
             dtype=self.model.dtype,
+            pinned=max(pinned, 1),
+            device=self.model.device,
         )
 
     def seen(self, height: int, width: int, size: int | None) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from demo.session import Session
 from demo.views import Props, View, answers
 from stm_core.config import PRESETS, MemoryConfig
 from stm_core.errors import OptionError, PromptError, StmError
+from stm_core.memory import Prediction
 from stm_core.overlap import read_ahead
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
@@ -51,7 +52,7 @@ class Runs:
         memory = self.memory(preset, budget_mb, every)
         seen = self.engine.seen(*session.clip.size, size)
         objects, frames = len(session.subjects), session.clip.stop - session.clip.start
-        found = self.engine.predict(memory, *seen, objects, frames)
+        found = self.engine.predict(memory, *seen, objects, frames, len(session.marks))
         rate = self.engine.rate(*seen, objects)
         view = {
             "prediction": readout.prediction(
@@ -155,8 +156,9 @@ class Runs:
         )
 
     def _run(self, session: Session, job: Job, fresh: bool) -> Iterator[View]:
+        run = RunLog(session, job, self.predict(job, *session.clip.size), self.engine.device)
         session.run += 1
-        mine, run = session.run, RunLog(session, job, self._forecast(session, job), self.engine.device)
+        mine = session.run
         session.running, session.report = True, None
         session.revision += 1
         if fresh:
@@ -173,7 +175,7 @@ class Runs:
                         continue
                     if isinstance(step, Again):
                         job = step.job
-                        run = RunLog(session, job, self._forecast(session, job), self.engine.device)
+                        run = RunLog(session, job, self.predict(job, *session.clip.size), self.engine.device)
                         yield {"notice": render.notice(views.sentence(step.why), "info"), **run.view()}
                         continue
                     run.add(step)
@@ -215,9 +217,14 @@ class Runs:
         # Gradio closes the run of a closed tab where it serves everybody: that must not wait for a frame
         return read_ahead(until_stop(), AHEAD, patient=False)
 
-    def _forecast(self, session: Session, job: Job):
-        height, width = self.engine.seen(*session.clip.size, job.size)
-        return self.engine.predict(job.memory, height, width, max(len(session.subjects), 1), job.frames)
+    def predict(self, job: Job, height: int, width: int) -> Prediction:
+        """Bytes that a job on frames of this size will take at most.  LimitError when its budget cannot hold
+        all marked frames.
+        """
+        seen = self.engine.seen(height, width, job.size)
+        objects = {number for prompt in job.prompts for number in prompt.objects}
+        marked = {prompt.frame for prompt in job.prompts}
+        return self.engine.predict(job.memory, *seen, len(objects), job.frames, len(marked))
 
     def _finished(self, session: Session, job: Job, run: RunLog) -> View:
         self._keep(session, run, stopped=session.stop)

@@ -7,13 +7,15 @@ import json
 import zipfile
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from pages import FRAMES, serve, write_clip
+from pages import FRAMES, Bench, serve, write_clip
 from PIL import Image
 
+from demo.api import Api
 from demo.clip import unpack
 from stm_core.config import MemoryConfig
 from stm_core.prompts import Prompt
@@ -120,6 +122,15 @@ def test_a_refusal_is_the_sentence_that_a_visitor_would_read(client, clip, value
     with pytest.raises(AppError) as caught:
         client.predict(video=handle_file(clip[0]), **values, api_name="/segment")
     assert words.lower() in str(caught.value).lower() and "Traceback" not in str(caught.value)
+
+
+def test_more_marked_frames_than_the_budget_holds_are_refused_before_the_first(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path)
+    monkeypatch.setattr(bench.runs, "memory", lambda *_: MemoryConfig(budget_bytes=10_000))
+    monkeypatch.setattr(bench.engine, "track", None)
+    clicks = [[n, 8 + 16 * (n % 6), 8, 1, 1] for n in range(5)]
+    with pytest.raises(gr.Error, match="at least 1 MB"):
+        list(Api(bench.handlers, bench.runs).segment(str(clip[0]), clicks=clicks))
 
 
 def test_bad_files_and_clips_that_are_too_long_are_refused(client, tmp_path):

@@ -215,6 +215,22 @@ def test_the_forecast_tells_bytes_and_seconds_and_follows_the_preset(bench, sess
         assert notice(bench.runs.forecast(session, *wrong)), wrong
 
 
+def test_marked_frames_that_the_budget_cannot_hold_are_refused_before_the_run(bench, session, monkeypatch):
+    monkeypatch.setattr(bench.runs, "memory", lambda *_: MemoryConfig(budget_bytes=10_000))
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    before = bench.runs.forecast(session, *SETTINGS)["prediction"]
+    for frame in (1, 2, 3, 4):
+        x = 8 + 16 * (frame % 6)
+        bench.click(session, frame, x, 8)
+    assert "5 prompted frame(s)" in notice(bench.runs.forecast(session, *SETTINGS))
+    [view] = bench.tracked(session)
+    assert "5 prompted frame(s)" in notice(view) and "give a budget of at least" in notice(view)
+    assert len(session.records) == FRAMES and session.report["run"]["frames_done"] == FRAMES
+    monkeypatch.setattr(bench.runs, "memory", lambda *_: MemoryConfig(budget_bytes=30_000, every=24))
+    assert "7 frames ×" in bench.runs.forecast(session, *SETTINGS)["prediction"] != before
+
+
 def test_a_stopped_run_has_recorded_every_mask_that_it_wrote(bench, session):
     bench.click(session, 0, 8, 8)
     bench.runs.get_ready(session)
