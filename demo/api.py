@@ -21,9 +21,12 @@ from demo.runs import Runs
 from demo.session import Session
 from demo.views import sentence
 from stm_core import masks
+from stm_core.config import MemoryConfig
 from stm_core.errors import LimitError, PromptError, StmError
 from stm_core.prompts import Prompt
 
+STILL_THERE = 0.5  # seconds between looks whether the client still waits
+UNDER_WAY = (None, None, None)  # where a call whose client went away is ended
 CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
 EXAMPLES = {  # of the API page
     "segment": {"video": CLIP, "clicks": [[0, 96, 128, 1, 1]]},
@@ -85,7 +88,7 @@ class Api:
         budget_mb: float = 64,
         every: int = 5,
         size: int | None = None,
-    ) -> tuple[str, str, dict]:
+    ) -> Iterator[tuple[str | None, str | None, dict | None]]:
         """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
 
         Args:
@@ -102,26 +105,12 @@ class Api:
             archive: ZIP of masks/00000.png ... (palette PNG, one per frame), overlay.mp4, report.json.
             report: the content of report.json: frames, seconds, memory, device, warnings.
         """
-        with _spoken(), self._opened(video) as (source, info):
+        with _spoken(), self._opened(video) as (session, source, info):
             memory = self.runs.memory(preset, budget_mb, every)
-            prompts = self._prompts(mask, clicks, info)
-            job = Job(
-                clip=str(source),
-                folder=str(source.parent),
-                start=0,
-                stop=info["frames"],
-                first=min(p.frame for p in prompts),
-                directions=_directions(prompts),
-                prompts=tuple(prompts),
-                given={},
-                memory=memory,
-                size=int(size) if size else None,
-                preview_side=64,
-                side=min(info["height"], info["width"]),
-            )
+            job = _job(source, info, self._prompts(mask, clicks, info), memory, int(size) if size else None)
             self.runs.predict(job, info["height"], info["width"])  # too many marked frames are refused here
-            began, report, done = time.perf_counter(), {}, []
-            with closing(self.runs.engine.track(job)) as steps:
+            began, told, report, done = time.perf_counter(), 0.0, {}, []
+            with closing(self.runs.steps(session, job)) as steps:
                 for step in steps:
                     if isinstance(step, Again):
                         done.clear()
@@ -129,7 +118,15 @@ class Api:
                         report = step
                     else:
                         done.append(step.index)
-            return self._pack(source, sorted(done), report, info, began)
+                    if time.perf_counter() - told > STILL_THERE:
+                        yield UNDER_WAY
+                        told = time.perf_counter()
+            done, notes = sorted(done), list(info["warnings"])
+            with closing(self._film(source, done)) as film:
+                for found, _ in film:  # every tenth frame
+                    notes += found.get("warnings", [])
+                    yield UNDER_WAY
+            yield self._pack(source, done, report, notes, began)
 
     def click(self, video: str, frame: int = 0, clicks: list | None = None) -> str:
         """The mask of one frame from clicks.
@@ -142,7 +139,7 @@ class Api:
         Returns:
             mask: palette PNG of that frame, value = object.
         """
-        with _spoken(), self._opened(video) as (source, info):
+        with _spoken(), self._opened(video) as (_, source, info):
             prompt = Prompt.from_clicks(_rows(clicks, (2, 4), "[x, y, label, object]"))
             self._check_objects([prompt])
             index = int(frame or 0)
@@ -161,15 +158,17 @@ class Api:
             return str(target)
 
     @contextmanager
-    def _opened(self, video: str) -> Iterator[tuple[Path, dict]]:
-        """The clip in a folder of its own, and its report; a call that is refused leaves nothing behind."""
+    def _opened(self, video: str) -> Iterator[tuple[Session, Path, dict]]:
+        """The clip in a folder of its own, and its report; a call that is refused or ended leaves nothing
+        behind.
+        """
         if not video:
             raise PromptError(
                 "no video was given; send a file, for example gradio_client.handle_file('clip.mp4')"
             )
         session = Session.new(self.handlers.visitors)
         try:
-            yield self.handlers.open_for_api(session, video)
+            yield session, *self.handlers.open_for_api(session, video)
         except BaseException:
             shutil.rmtree(session.folder, ignore_errors=True)
             raise
@@ -205,22 +204,23 @@ class Api:
         labels = self.handlers.guard.pixels("mask", path=path, height=info["height"], width=info["width"])
         return Prompt.from_mask(labels, frame=0)
 
-    def _pack(
-        self, source: Path, done: list[int], report: dict, info: dict, began: float
-    ) -> tuple[str, str, dict]:
-        folder = source.parent
-        overlay, archive = folder / "overlay.mp4", folder / "segment.zip"
-        found = self.handlers.guard.call(
+    def _film(self, source: Path, done: list[int]) -> Iterator[tuple[dict, None]]:
+        return self.handlers.guard.stream(
             "film",
             cpu_seconds=3600,
             clip=str(source),
-            folder=str(folder),
-            out=str(overlay),
+            folder=str(source.parent),
+            out=str(source.parent / "overlay.mp4"),
             frames=done,
             kind="overlay",
             opacity=0.5,
         )
-        notes = [*info["warnings"], *found.get("warnings", [])]
+
+    def _pack(
+        self, source: Path, done: list[int], report: dict, notes: list[str], began: float
+    ) -> tuple[str, str, dict]:
+        folder = source.parent
+        overlay, archive = folder / "overlay.mp4", folder / "segment.zip"
         spent = time.perf_counter() - began
         report["warnings"] = list(dict.fromkeys([*notes, *report.get("warnings", [])]))
         report["seconds"]["total"], report["fps"] = spent, len(done) / spent
@@ -244,8 +244,22 @@ class _spoken:
             raise gr.Error(sentence(str(error)), print_exception=False) from error
 
 
-def _directions(prompts: list[Prompt]) -> tuple[int, ...]:
-    return (1, -1) if min(prompt.frame for prompt in prompts) > 0 else (1,)
+def _job(source: Path, info: dict, prompts: list[Prompt], memory: MemoryConfig, size: int | None) -> Job:
+    first = min(prompt.frame for prompt in prompts)
+    return Job(
+        clip=str(source),
+        folder=str(source.parent),
+        start=0,
+        stop=info["frames"],
+        first=first,
+        directions=(1, -1) if first > 0 else (1,),
+        prompts=tuple(prompts),
+        given={},
+        memory=memory,
+        size=size,
+        preview_side=64,
+        side=min(info["height"], info["width"]),
+    )
 
 
 def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:

@@ -165,7 +165,7 @@ class Runs:
             session.records.clear()
         try:
             yield {**views.buttons(session), "notice": "", **run.view(), "stage": render.stage(session)}
-            with closing(self._steps(session, job)) as steps:
+            with closing(self.steps(session, job)) as steps:
                 for step in steps:
                     if session.run != mine:  # another clip was opened, or the page was closed
                         yield {"progress": ""}
@@ -201,7 +201,7 @@ class Runs:
             if session.run == mine:
                 session.running = False
 
-    def _steps(self, session: Session, job: Job) -> Iterator[Step | Again | dict]:
+    def steps(self, session: Session, job: Job) -> Iterator[Step | Again | dict]:
         """The engine's steps, computed in a thread of their own while the page is told of those before."""
 
         def until_stop():

@@ -45,7 +45,8 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
         wiring = Wiring(page, session, parts, **doers)
         wiring.connect()
         api.add(handlers, runs)
-    page.queue(max_size=limits.queue_size, default_concurrency_limit=4)
+    # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
+    page.queue(max_size=limits.queue_size, default_concurrency_limit=4, api_open=False)
     page.handlers, page.left = handlers, wiring.left
     keep_house(handlers.sweep, limits.lifetime_minutes)
     return page

@@ -8,18 +8,22 @@ import zipfile
 from pathlib import Path
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from pages import FRAMES, Bench, serve, write_clip
+from pages import FRAMES, Bench, serve, wait_for, write_clip
 from PIL import Image
+from visitor import GatedNetwork
 
 from demo.api import Api
 from demo.clip import unpack
 from stm_core.config import MemoryConfig
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder
+from stm_core.weights import Model
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,37 @@ def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
     with zipfile.ZipFile(archive) as pack:
         for n in (0, 9, FRAMES - 1):
             assert np.array_equal(unpack(pack.read(f"masks/{n:05d}.png")) == 1, clip[1][n] == 1)
+
+
+def test_segment_ends_when_its_client_goes_away_and_the_next_call_is_served(tmp_path, clip, monkeypatch):
+    monkeypatch.setattr("demo.api.STILL_THERE", 0.0)
+    network = GatedNetwork().for_inference()
+    model = Model(network, "colour", torch.device("cpu"), torch.float32)
+    with serve(tmp_path, model) as page:
+        folders, calls = page.page.handlers.visitors, f"{page.url}/gradio_api"
+        path = httpx.post(f"{calls}/upload", files={"files": ("a.mp4", clip[0].read_bytes())}).json()[0]
+        video = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        network.close_after(12)
+        try:
+            data = [video, None, [[0, 8, 8, 1, 1]], "bounded", 64, 5, None]
+            call = httpx.post(f"{calls}/call/segment", json={"data": data}).json()["event_id"]
+            with httpx.stream("GET", f"{calls}/call/segment/{call}"):
+                wait_for(lambda: network.left < 0)
+            jobs = page.page._queue.active_jobs
+            wait_for(lambda: any(not one.alive for job in jobs for one in job or ()))
+        finally:
+            network.left = 10**9
+            network.gate.set()
+        wait_for(lambda: not list(folders.iterdir()))
+        client = Client(page.url, download_files=str(tmp_path / "downloads"), verbose=False)
+        video = handle_file(clip[0])
+        *_, report = client.predict(video=video, clicks=[[0, 8, 8, 1, 1]], api_name="/segment")
+        assert report["frames_out"] == FRAMES
+
+
+def test_a_call_that_skips_the_queue_is_refused_in_words(page, clip):
+    answer = httpx.post(f"{page.url}/gradio_api/run/segment", json={"data": [None] * 7})
+    assert answer.status_code == 404 and "join the queue" in answer.text
 
 
 def test_click_answers_with_the_mask_of_that_frame(client, clip):
@@ -171,8 +206,6 @@ def test_only_the_two_endpoints_are_public_and_they_are_described(client):
 
 
 def test_files_outside_the_visitors_folders_are_not_served(page):
-    import httpx
-
     for path in (Path(__file__).parent.parent / "app.py", "/etc/passwd"):
         assert httpx.get(f"{page.url}/gradio_api/file={path}").status_code in (403, 404)
 

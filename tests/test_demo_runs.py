@@ -96,13 +96,13 @@ def test_a_clip_opened_while_a_run_is_planned_is_not_tracked(bench, session, cli
 
 def test_a_clip_opened_at_the_last_frame_of_a_run_takes_nothing_of_it(bench, session, clip, monkeypatch):
     bench.click(session, 0, 8, 8)
-    steps = bench.runs._steps
+    steps = bench.runs.steps
 
     def and_open(*arguments):
         yield from steps(*arguments)
         list(bench.handlers.open_clip(session, str(clip[0])))
 
-    monkeypatch.setattr(bench.runs, "_steps", and_open)
+    monkeypatch.setattr(bench.runs, "steps", and_open)
     assert bench.tracked(session)[-1] == {"progress": ""}
     assert not session.records and session.report is None and not session.curve
 
@@ -283,7 +283,7 @@ def test_closing_a_run_does_not_wait_for_the_frame_it_is_at(bench, session, monk
         return encode(frame)
 
     monkeypatch.setattr(network, "encode_query", held)
-    steps = bench.runs._steps(session, job)
+    steps = bench.runs.steps(session, job)
     next(steps)
     assert reached.wait(20)
     steps.close()
