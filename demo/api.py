@@ -51,7 +51,7 @@ def add(handlers: Handlers, runs: Runs) -> None:
         _endpoint(api.segment, inputs, outputs, "gpu")
         frame = gr.Number(0, label="frame", precision=0)
         inputs = [file_input(label="video"), frame, gr.JSON(label="clicks")]
-        _endpoint(api.click, inputs, [gr.File(label="mask")], "click")
+        _endpoint(api.click, inputs, [gr.File(label="mask")], "upload")  # reads one first: no lane of clicks
 
 
 def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:

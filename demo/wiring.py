@@ -18,6 +18,8 @@ ARRIVAL_SECONDS = 5  # a visitor's first click may be quicker than the page's ow
 LIGHT = {"queue": True, "show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 # short answers of the network: never behind somebody's whole run
 NETWORK = {**LIGHT, "concurrency_id": "click", "concurrency_limit": 1}
+# not short, and no click waits for them: a calibration, a mask file that may be hostile
+ASIDE = {**LIGHT, "concurrency_id": "aside", "concurrency_limit": 2}
 GPU = {**LIGHT, "concurrency_id": "gpu", "concurrency_limit": 1}
 
 
@@ -87,7 +89,7 @@ class Wiring:
             **{**LIGHT, "trigger_mode": "always_last"},
         )
         imported = self._on(
-            parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **NETWORK
+            parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **ASIDE
         )
         self._on(ordered.then, self._plain(self.downloads.player), [], **LIGHT)  # without a deleted object
         for event in (edited, ordered, imported):
@@ -110,7 +112,7 @@ class Wiring:
         self._on(parts["stop"].click, self._plain(runs.stop), [], **{**LIGHT, "queue": False})
 
     def _forecast(self, event) -> None:
-        self._on(event, self._plain(self.runs.forecast), self.settings, **NETWORK)
+        self._on(event, self._plain(self.runs.forecast), self.settings, **ASIDE)
 
     def _on(self, event, function, inputs: list, outputs: list | None = None, **options):
         return event(function, [self.session, *inputs], outputs or self.outputs, **options)

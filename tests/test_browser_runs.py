@@ -100,6 +100,18 @@ def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network)
     assert visitor.page.is_enabled("#track")
 
 
+def test_clicks_are_answered_while_the_speed_is_measured(visitor, site, clip, monkeypatch):
+    measured = threading.Event()
+    monkeypatch.setattr(site.page.handlers.engine, "rate", lambda *_: measured.wait(90) or 0.1)
+    try:
+        visitor.open(clip[0])
+        visitor.click(8, 8)
+        visitor.shown(0, True)
+        assert not visitor.text("#prediction").count("Bank at most")
+    finally:
+        measured.set()
+
+
 def test_two_visitors_at_once_stay_apart(browser, site, clip, tmp_path):
     one, two = Visitor(browser, site, DESK), Visitor(browser, site, DESK)
     for visitor, square in ((one, (8, 8)), (two, (24, 24))):
