@@ -233,8 +233,10 @@ class Runs:
             self.engine.rates[(height, width, len(session.subjects))] = run.seconds / run.done
         session.answer += 1
         session.frame, session.jump = job.first, session.jump + 1
+        notes = " ".join(map(views.sentence, session.report.get("warnings") or ()))
         return {
             **views.buttons(session),
+            **({"notice": render.notice(notes, "info")} if notes else {}),
             "stage": render.stage(session),
             "timeline": charts.timeline(session),
             **run.view(),

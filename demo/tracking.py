@@ -69,8 +69,10 @@ class Tracker:
         shown, done, known = 0.0, set(), dict(job.given)
         try:
             for direction in job.directions:
+                last = job.first - direction
                 with closing(self._pass(job, direction, known)) as steps:
                     for image, result in steps:
+                        last = result.index
                         if result.index in done:
                             continue
                         done.add(result.index)
@@ -82,6 +84,7 @@ class Tracker:
                         preview = picture(image, result.labels, job) if due else None
                         shown = time.perf_counter() if due else shown
                         yield self._step(result, preview)
+                notes += _missed(job, direction, last)
         finally:
             writer.close()
         yield report.as_dict(writer.written, job.size)
@@ -154,6 +157,16 @@ class Tracker:
             seconds=result.seconds,
             preview=preview,
         )
+
+
+def _missed(job: Job, direction: int, last: int) -> list[str]:
+    """What a way that ended at frame `last` did not reach: a file may be shorter than it says."""
+    if direction < 0:
+        told = f"the frames before {last} could not be read again; this run gave them no mask"
+        return [told] if last > job.start else []
+    unused = [prompt.frame for prompt in job.prompts if last < prompt.frame < job.stop]
+    told = "the prompt on frame {} was not used: the clip ends after frame {}"
+    return [told.format(frame, last) for frame in unused]
 
 
 class _Masks:

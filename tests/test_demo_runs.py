@@ -1,5 +1,6 @@
 """Runs without a browser: Track, Stop, Continue, the forecast, called with plain values."""
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -261,6 +262,19 @@ def test_a_correction_that_no_frame_was_made_from_stays_to_be_done(bench, sessio
     bench.tracked(session, "forward")
     assert session.fixes() == [] and session.pinned == (0, 5, 15)
     assert session.result(15)[60, 60] == 1
+
+
+def test_what_could_not_be_reached_is_told_and_reported(bench, session, monkeypatch):
+    for frame in (15, 20):
+        bench.click(session, frame, 8 + 16 * (frame % 6), 8)
+    frames = bench.guard.frames
+    monkeypatch.setattr(bench.guard, "frames", lambda *a, **b: itertools.islice(frames(*a, **b), 4))
+    *_, last = bench.tracked(session)
+    for told in (
+        "the prompt on frame 20 was not used: the clip ends after frame 18",
+        "the frames before 12 could not be read again; this run gave them no mask",
+    ):
+        assert told in session.report["warnings"] and told[1:] in notice(last)
 
 
 def test_pictures_asked_for_during_a_run_are_asked_for_again_at_its_end(bench, session):
