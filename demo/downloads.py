@@ -1,6 +1,8 @@
 """What comes of a run: the film in the player, and the files to take away."""
 
 import json
+import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from demo.session import Session
 from demo.views import View, answers
 from stm_core.errors import PromptError, StmError
 
+KEPT = 2  # of the results' states whose files stay: a film of the last but one may be under way
+FILMS = ("overlay", "alpha", "green")
 OPACITY = 0.5  # of the masks, in films and in the live preview
 
 
@@ -45,8 +49,10 @@ class Downloads:
         except StmError:
             yield {"made": ""}
             raise
-        size = charts.size(Path(path).stat().st_size)
-        yield {"file": path, "made": render.notice(f"{Path(path).name} is ready, {size}.", "info")}
+        told = f"{Path(path).name} is ready, {charts.size(Path(path).stat().st_size)}."
+        if kind == "everything":
+            told += self._left_out(path)
+        yield {"file": path, "made": render.notice(told, "info")}
 
     def file(self, session: Session, kind: str) -> str:
         """The path of a finished file of these results; made once per run."""
@@ -56,25 +62,45 @@ class Downloads:
         if target.exists() and kind != "everything":  # that one holds the marks too, which change at any time
             return str(target)
         folder.mkdir(parents=True, exist_ok=True)
+        for old in sorted(folder.parent.iterdir(), key=lambda one: int(one.name))[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
         frames = sorted(session.records)
         common = {"folder": clip.folder, "out": str(target), "frames": frames}
         if kind == "report":
             target.write_text(json.dumps(session.report, indent=1))
-        elif kind in ("overlay", "alpha", "green"):
+        elif kind in FILMS:
             self.guard.call("film", cpu_seconds=3600, clip=clip.path, kind=kind, opacity=OPACITY, **common)
+        elif kind == "everything":
+            self._everything(session, folder, common)
         else:
-            extra = self._extras(session, folder) if kind == "everything" else {}
-            text = json.dumps(saved.to_json(session)) if kind == "everything" else ""
-            self.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
+            self.guard.call("archive", cpu_seconds=600, kind=kind, extra={}, session="", **common)
         return str(target)
 
-    def _extras(self, session: Session, folder: Path) -> dict[str, str]:
-        """What else goes into the ZIP of everything: the films, the report, the prompts, and the clip to
-        resume with.
-        """
-        names = {
-            export.KINDS[kind]: self.file(session, kind) for kind in ("overlay", "alpha", "green", "report")
-        }
+    def _everything(self, session: Session, folder: Path, common: dict) -> None:
+        """Pack what resumes the work, and with it all else, unless that makes it too large to be uploaded."""
+        films = {export.KINDS[kind]: self.file(session, kind) for kind in FILMS}
+        needed, text = self._needed(session, folder), json.dumps(saved.to_json(session))
+        for kind, extra in (("everything", {**films, **needed}), ("everything", needed), ("palette", needed)):
+            self.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
+            if Path(common["out"]).stat().st_size <= self.guard.limits.upload_mb * 2**20:
+                return
+
+    def _left_out(self, path: str) -> str:
+        """What is told of a ZIP of everything that would have been too large to be uploaded."""
+        with zipfile.ZipFile(path) as pack:
+            if export.KINDS["overlay"] in pack.namelist():
+                return ""
+        most = self.guard.limits.upload_mb
+        if Path(path).stat().st_size <= most * 2**20:
+            return f" The films are not in it, so that it can be uploaded ({most} MB); get them one by one."
+        return (
+            f" That is without the films and still more than the {most} MB that can be uploaded, so that it "
+            "cannot be resumed on this server."
+        )
+
+    def _needed(self, session: Session, folder: Path) -> dict[str, str]:
+        """What else the ZIP of everything needs: the report, the prompts, and the clip to resume with."""
+        names = {export.KINDS["report"]: self.file(session, "report")}
         for index, marks in session.marks.items():
             path = folder / f"prompt{index:05d}.png"
             path.write_bytes(marks.mask)

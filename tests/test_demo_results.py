@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,34 @@ def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
     bench.marking.edit(again, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
     *_, last = bench.tracked(again, "forward")
     assert "done: 4 of 4" in last["progress"]
+
+
+def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_it_can(finished, monkeypatch):
+    bench, session = finished
+    with zipfile.ZipFile(made(finished, "everything")) as pack:
+        sizes = {item.filename: item.file_size for item in pack.infolist()}
+    films = sum(sizes[name] for name in ("overlay.mp4", "cutout_alpha.webm", "cutout_green.mp4"))
+    binary = sum(size for name, size in sizes.items() if name.startswith("binary/"))
+    whole = Path(made(finished, "everything")).stat().st_size
+
+    def with_most(size: float) -> tuple[str, set[str]]:
+        limits = replace(bench.limits, upload_mb=size / 2**20)
+        monkeypatch.setattr(bench.guard, "limits", limits)
+        monkeypatch.setattr(bench.handlers, "limits", limits)
+        *_, last = bench.downloads.make(session, "everything")
+        with zipfile.ZipFile(last["file"]) as pack:
+            return last["made"], {name.split("/")[0] for name in pack.namelist()}
+
+    assert "films" not in with_most(whole)[0]
+    for most, has_binary in ((whole - films, True), (whole - films - binary, False)):
+        told, names = with_most(most)
+        assert "films are not in it" in told and "overlay.mp4" not in names
+        assert ("binary" in names) == has_binary
+        again = bench.handlers.arrive()
+        archive = Path(session.clip.folder) / "files" / str(session.revision) / "everything.zip"
+        *_, last = bench.handlers.open_clip(again, str(archive))
+        assert "Taken up" in notice(last) and len(again.records) == FRAMES
+    assert "cannot be resumed" in with_most(1000)[0]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +185,14 @@ def test_a_film_that_a_deleted_object_overtook_is_not_shown(bench, session, monk
     monkeypatch.setattr(bench.downloads, "file", and_delete)
     assert bench.downloads.player(session) == {}
     assert str(session.revision) in Path(bench.downloads.player(session)["player"]).parts
+
+
+def test_files_of_earlier_runs_do_not_pile_up(bench, session):
+    bench.click(session, 0, 8, 8)
+    for _ in range(4):
+        bench.tracked(session)
+        *_, last = bench.downloads.make(session, "palette")
+    assert Path(last["file"]).exists() and len(list((Path(session.clip.folder) / "files").iterdir())) == 2
 
 
 def test_a_refused_download_hands_over_nothing(bench, session):
