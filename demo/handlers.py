@@ -42,6 +42,23 @@ class Handlers:
         """Nobody watches a page any more: its run ends, what it made stays until `sweep`."""
         session.stop, session.waiting = True, False
 
+    @answers
+    def come_back(self, session: Session) -> View:
+        """The page was loaded again: a run ends with the page that watched it, the work is shown as it is."""
+        if session.clip is None:
+            return {}
+        self.leave(session)
+        late = time.monotonic() + self.limits.stall_seconds
+        while session.running and time.monotonic() < late:  # the run ends after the frame that it is at
+            time.sleep(0.05)
+        session.jump, session.filmed = session.jump + 1, -1
+        ready = "Your work is here again, as far as it went."
+        return {
+            **views.everything(session, self.limits, self.engine.device),
+            "part": self._part_slider(session),
+            "notice": render.notice(ready, "info"),
+        }
+
     def sweep(self, now: float | None = None) -> int:
         """Remove visitors' folders that nobody has used for the lifetime; how many."""
         oldest, gone = (now or time.time()) - 60 * self.limits.lifetime_minutes, 0

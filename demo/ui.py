@@ -40,9 +40,10 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
     ) as page:
         # files go by their last use (sweep); Gradio counts from the arrival
         session = gr.State(time_to_live=STATE_SECONDS)
+        visit = gr.Textbox(visible=False)
         parts = layout.place(limits, examples.gallery(guard, examples_folder, handlers.visitors))
         doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": Downloads(guard)}
-        wiring = Wiring(page, session, parts, **doers)
+        wiring = Wiring(page, session, visit, parts, **doers)
         wiring.connect()
         api.add(handlers, runs)
     # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life

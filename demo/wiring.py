@@ -30,6 +30,7 @@ class Wiring:
         self,
         page: gr.Blocks,
         session: gr.State,
+        visit: gr.Textbox,
         parts: dict,
         *,
         handlers: Handlers,
@@ -37,9 +38,10 @@ class Wiring:
         runs: Runs,
         downloads: Downloads,
     ):
-        self.page, self.session, self.parts = page, session, parts
+        self.page, self.session, self.visit, self.parts = page, session, visit, parts
         self.handlers, self.marking, self.runs, self.downloads = handlers, marking, runs, downloads
-        self.outputs = [part for name, part in parts.items() if name != "downloads"]
+        # an event's outputs are made anew by Gradio, without what demo.house put in place in the webcam's
+        self.outputs = [part for name, part in parts.items() if name not in ("downloads", "webcam")]
         self.settings = [parts[name] for name in ("preset", "budget", "every", "size")]
         self.visitors: dict[str, Session] = {}
         self.arrived = threading.Condition()  # somebody came into `visitors`
@@ -47,7 +49,10 @@ class Wiring:
 
     def connect(self) -> None:
         """All events of the page."""
-        self.page.load(self._arrive, None, self.session, **LIGHT)
+        told = [self.session, self.visit]
+        arrived = self.page.load(self._arrive, [self.visit], told, js=_WHICH_VISIT, **LIGHT)
+        arrived.then(None, [self.visit], None, js=_REMEMBER_VISIT)
+        self.arrival = self._on(arrived.then, self._plain(self.handlers.come_back), [], **LIGHT)
         self.page.unload(self._left)
         self._clip_events()
         self._mark_events()
@@ -65,6 +70,7 @@ class Wiring:
         latest = {**LIGHT, "trigger_mode": "always_last"}  # while it is dragged or typed
         open_clip = self._streamed(handlers.open_clip, first=True)
         opened = [
+            self.arrival,
             self._on(parts["upload"].upload, open_clip, [parts["upload"]], **LIGHT),
             self._on(parts["webcam"].stop_recording, open_clip, [parts["webcam"]], **LIGHT),
             self._on(picked.then, self._plain(self.marking.mark_example), [], **NETWORK),
@@ -169,13 +175,19 @@ class Wiring:
         session.touch()
         return session
 
-    def _arrive(self, request: gr.Request):
-        session = self.handlers.arrive()  # sweeps
+    def _arrive(self, visit: str, request: gr.Request) -> tuple[Session, str]:
+        """A page was opened, or loaded again: so does Gradio itself when a run's connection was lost.
+        visit: the folder's name of the session before, which goes on.
+        """
         with self.arrived:
             self.visitors = {key: one for key, one in self.visitors.items() if Path(one.folder).is_dir()}
+            old = next((key for key, one in self.visitors.items() if Path(one.folder).name == visit), None)
+            session = self.visitors.pop(old, None)
+        session = self.handlers.arrive() if session is None else session  # sweeps
+        with self.arrived:
             self.visitors[request.session_hash] = session
             self.arrived.notify_all()
-        return session
+        return session, Path(session.folder).name
 
     def _left(self, request: gr.Request) -> None:
         """The tab was closed, or only lost its connection: nobody can tell which."""
@@ -191,6 +203,15 @@ def _value(event: gr.EventData, key: str | None):
     return data if key is None else data.get(key)
 
 
+# A tab keeps the name of its visit; only a page that is loaded again hands it over, not a copy of the tab.
+# Where the browser forbids storage, a visit ends with the page.
+_WHICH_VISIT = """() => {
+  try {
+    const again = performance.getEntriesByType("navigation")[0].type === "reload";
+    return [(again && sessionStorage.getItem("stm_visit")) || ""];
+  } catch { return [""]; }
+}"""
+_REMEMBER_VISIT = """(visit) => { try { sessionStorage.setItem("stm_visit", visit); } catch {} }"""
 _PRESS_DOWNLOAD = """() => {
   const link = document.querySelector("#file a, a#file, button#file, #file button, #file");
   if (link) link.click();

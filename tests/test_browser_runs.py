@@ -100,6 +100,27 @@ def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network)
     assert visitor.page.is_enabled("#track")
 
 
+def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, clip, network):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    visitor.wait_text("#prediction", "Bank at most")
+    visitor.idle()
+    network.close_after(9)
+    try:
+        visitor.page.click("#track")
+        visitor.wait("() => !document.querySelector('.stm-live').hidden")
+        visitor.page.reload()
+    finally:
+        network.gate.set()
+    visitor.wait_text("#notice", "Your work is here again")
+    visitor.wait("() => !document.querySelector('#track').disabled")
+    visitor.shown(0, True)
+    assert "Track again" in visitor.text("#track")
+    visitor.track()
+    assert f"{FRAMES} of {FRAMES} frames" in visitor.text("#progress")
+
+
 def test_clicks_are_answered_while_the_speed_is_measured(visitor, site, clip, monkeypatch):
     measured = threading.Event()
     monkeypatch.setattr(site.page.handlers.engine, "rate", lambda *_: measured.wait(90) or 0.1)
