@@ -12,7 +12,9 @@ import contextlib
 import json
 import logging
 import multiprocessing
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ import numpy as np
 from demo import decode, export
 from demo.limits import Limits
 from stm_core import errors
+from stm_core.decode import Decoder
 
 try:
     import resource
@@ -29,6 +32,7 @@ except ImportError:  # Windows
 log = logging.getLogger(__name__)
 JOBS = {**decode.JOBS, **export.JOBS}
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+PULSE = 0.25  # seconds between the signs of life of a job that decodes and has nothing to answer yet
 ADVICE = "try another file, or convert it to MP4 (H.264) first"
 
 
@@ -62,12 +66,13 @@ class Guard:
         arguments = {
             key: str(value) if isinstance(value, (str, Path)) else value for key, value in arguments.items()
         }
-        caps = (cpu_seconds or self.limits.decode_seconds, self.limits.decode_mb)
+        cpu_seconds = int(cpu_seconds or self.limits.decode_seconds)
+        caps = (cpu_seconds, self.limits.decode_mb)
         process = self.context.Process(target=_serve, args=(theirs, job, arguments, caps), daemon=True)
         process.start()
         theirs.close()
         try:
-            yield from self._answers(ours, process)
+            yield from self._answers(partial(self._receive, ours, process, cpu_seconds))
         finally:
             ours.close()
             if process.is_alive():
@@ -75,22 +80,22 @@ class Guard:
             process.join()
             process.close()
 
-    def _answers(self, pipe, process) -> Iterator[tuple[dict, np.ndarray | None]]:
+    def _answers(self, receive: Callable[[], bytes]) -> Iterator[tuple[dict, np.ndarray | None]]:
         while True:
-            header = json.loads(self._receive(pipe, process))
+            header = json.loads(receive())
+            if "alive" in header:
+                continue
             if "error" in header:
                 raise _error(header)
             if "end" in header:
                 return
             pixels = None
             if "shape" in header:
-                flat = np.frombuffer(
-                    bytearray(self._receive(pipe, process)), np.uint8
-                )  # writable, as torch wants it
+                flat = np.frombuffer(bytearray(receive()), np.uint8)  # writable, as torch wants it
                 pixels = flat.reshape(header.pop("shape"))
             yield header, pixels
 
-    def _receive(self, pipe, process) -> bytes:
+    def _receive(self, pipe, process, cpu_seconds: int) -> bytes:
         if not pipe.poll(self.limits.stall_seconds):
             raise errors.VideoError(
                 f"reading this file made no progress for {self.limits.stall_seconds} s and was given up; "
@@ -101,7 +106,7 @@ class Guard:
         except (EOFError, OSError) as error:
             process.join(5)
             log.warning("a decoding process ended with code %s", process.exitcode)
-            raise errors.VideoError(_ending(process.exitcode, self.limits)) from error
+            raise errors.VideoError(_ending(process.exitcode, cpu_seconds)) from error
 
     def frames(self, path: Path, start: int, stop: int, *, reverse: bool = False, **arguments):
         """Upright RGB frames start ..
@@ -123,15 +128,16 @@ def _error(header: dict) -> errors.StmError:
     return kind(str(header["text"])[:500])
 
 
-def _ending(code: int | None, limits: Limits) -> str:
+def _ending(code: int | None, cpu_seconds: int) -> str:
     if code == -24:  # SIGXCPU
-        return f"reading this file took over {limits.decode_seconds} s of computing and was stopped; {ADVICE}"
+        return f"reading this file took over {cpu_seconds} s of computing and was stopped; {ADVICE}"
     return f"the decoder crashed on this file (code {code}), it is probably damaged; {ADVICE}"
 
 
-def _serve(pipe, job: str, arguments: dict, caps: tuple[float, float]) -> None:
+def _serve(pipe, job: str, arguments: dict, caps: tuple[int, float]) -> None:
     """The life of one process: take the limits, run the job, answer."""
     _limit(*caps)
+    Decoder.passed = staticmethod(_pulse(pipe))
     try:
         for message in JOBS[job](**arguments):
             header, pixels = message if isinstance(message, tuple) else (message, None)
@@ -162,16 +168,29 @@ def _serve(pipe, job: str, arguments: dict, caps: tuple[float, float]) -> None:
         _refuse(pipe, "VideoError", f"this file could not be read ({type(error).__name__}); {ADVICE}")
 
 
+def _pulse(pipe) -> Callable[[], None]:
+    """What a decoder calls at every frame, so that a long way to the wanted one is not taken for a hang."""
+    last = time.monotonic()
+
+    def tell() -> None:
+        nonlocal last
+        if time.monotonic() - last > PULSE:
+            pipe.send_bytes(b'{"alive": true}')
+            last = time.monotonic()
+
+    return tell
+
+
 def _refuse(pipe, kind: str, text: str) -> None:
     with contextlib.suppress(OSError):
         pipe.send_bytes(json.dumps({"error": kind, "text": text}).encode())
 
 
-def _limit(cpu_seconds: float, megabytes: float) -> None:
+def _limit(cpu_seconds: int, megabytes: float) -> None:
     if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 5))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (4 * 2**30, 4 * 2**30))
     with contextlib.suppress(OSError, ValueError):  # macOS has no such limit
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

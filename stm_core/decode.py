@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +59,12 @@ def index_of(path: Path) -> FrameIndex:
 
 
 class Decoder:
-    """One open file.  `frames(start)` yields (number, tick, av frame); use as a context manager."""
+    """One open file.  `frames(start)` yields (number, tick, av frame); use as a context manager.
+
+    passed: called at every frame that is decoded, also at those that nobody is given.
+    """
+
+    passed: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, path: Path, kind: str, limits: VideoLimits):
         self.path, self.kind, self.limits = path, kind, limits
@@ -197,6 +202,7 @@ class Decoder:
                 elif last is not None:
                     step = tick - last
                 last = tick
+                self.passed()
                 yield tick, frame
 
     def _tick(self, frame: av.VideoFrame) -> int | None:

@@ -91,6 +91,13 @@ def test_whatever_happens_to_a_decoder_is_one_sentence(small, job, kind, words):
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_limit_that_a_refusal_names_is_the_one_that_applied(small):
+    small.limits = replace(small.limits, stall_seconds=60)
+    with pytest.raises(VideoError, match="took over 1 s of computing"):
+        small.call("spin", cpu_seconds=1)
+
+
 def test_frames_come_through_the_wall_unchanged_forward_and_back(clip):
     wall = Guard(Limits())
     with read_video(clip) as reader:
