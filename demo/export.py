@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stm_core import masks, video
+from demo.decode import read_again
+from stm_core import masks
 from stm_core.errors import LimitError, VideoError
 from stm_core.video_write import VideoWriter
 
@@ -40,8 +41,7 @@ def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity
     """
     start, stop = frames[0], frames[-1] + 1
     chosen, writer = set(frames), None
-    unlimited = video.VideoLimits(*[None] * 4)
-    with video.read_video(Path(clip), limits=unlimited, start=start, stop=stop) as reader:
+    with read_again(clip, start, stop) as reader:
         try:
             for count, frame in enumerate(reader):
                 seconds = reader.times[count]

@@ -114,29 +114,34 @@ class Decoder:
     def frames(self, start: int = 0) -> Iterator[tuple[int, int, av.VideoFrame]]:
         """(number, tick, frame) from frame `start` on; seeks where it can, else decodes from the start."""
         key = self.index.keyframe_before(start) if self.kind not in ("gif", "apng") else 0
-        found = False
+        begun = False
         if key > 0:
             for item in self._from_keyframe(key):
-                found = True
+                if not self.index.seekable:  # damage that was not known: go on with what the start gives
+                    self.damaged = 0
+                    break
                 if item[0] >= start:
+                    begun, start = True, item[0] + 1
                     yield item
-        if not found:
-            yield from (item for item in self._from_beginning() if item[0] >= start)
+            else:
+                if begun:
+                    return
+        yield from (item for item in self._from_beginning() if item[0] >= start)
 
     def _from_keyframe(self, key: int) -> Iterator[tuple[int, int, av.VideoFrame]]:
         """Frames from number `key` on; nothing at all if the seek did not land on it."""
         target, n = self.index.ticks[key], None
+        self._fresh = False
         try:
             self.container.seek(target, stream=self.stream)
         except av.error.FFmpegError:
             return
         if self.context is not None:
             self.context.flush_buffers()
-        self._fresh = False
         for tick, frame in self._decode():
             if n is None and tick > target:
                 return
-            if n is None and tick == target:
+            if n is None and tick == target == self._tick(frame):
                 n = key
             if n is not None:
                 yield self._noted(n, tick, frame)
@@ -156,7 +161,10 @@ class Decoder:
 
     def _noted(self, n: int, tick: int, frame: av.VideoFrame) -> tuple[int, int, av.VideoFrame]:
         self.limits.check_frames(n + 1, self.path.name)
-        self.index.note(n, tick, bool(frame.key_frame))
+        if frame.is_corrupt:  # what is missing is made up from whatever was decoded before
+            self.index.seekable = False
+        # a time that was made up (see `_decode`) may be another frame's, and is nothing to seek to
+        self.index.note(n, tick, bool(frame.key_frame) and tick == self._tick(frame))
         self.limits.check_seconds(float((tick - self.index.ticks[0]) * self.stream.time_base), self.path.name)
         return n, tick, frame
 
