@@ -11,19 +11,16 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
-import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from pages import FRAMES, Bench, serve, wait_for, write_clip
+from pages import FRAMES, Bench, serve, write_clip
 from PIL import Image
-from visitor import GatedNetwork
 
-from demo.api import Api
+from demo.api import UNDER_WAY, Api
 from demo.clip import unpack
 from stm_core.config import MemoryConfig
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder
-from stm_core.weights import Model
 
 
 @pytest.fixture(scope="module")
@@ -97,30 +94,18 @@ def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
             assert np.array_equal(unpack(pack.read(f"masks/{n:05d}.png")) == 1, clip[1][n] == 1)
 
 
-def test_segment_ends_when_its_client_goes_away_and_the_next_call_is_served(tmp_path, clip, monkeypatch):
+def test_a_segment_call_that_is_closed_ends_and_leaves_nothing(tmp_path, clip, monkeypatch):
     monkeypatch.setattr("demo.api.STILL_THERE", 0.0)
-    network = GatedNetwork().for_inference()
-    model = Model(network, "colour", torch.device("cpu"), torch.float32)
-    with serve(tmp_path, model) as page:
-        folders, calls = page.page.handlers.visitors, f"{page.url}/gradio_api"
-        path = httpx.post(f"{calls}/upload", files={"files": ("a.mp4", clip[0].read_bytes())}).json()[0]
-        video = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        network.close_after(12)
-        try:
-            data = [video, None, [[0, 8, 8, 1, 1]], "bounded", 64, 5, None]
-            call = httpx.post(f"{calls}/call/segment", json={"data": data}).json()["event_id"]
-            with httpx.stream("GET", f"{calls}/call/segment/{call}"):
-                wait_for(lambda: network.left < 0)
-            jobs = page.page._queue.active_jobs
-            wait_for(lambda: any(not one.alive for job in jobs for one in job or ()))
-        finally:
-            network.left = 10**9
-            network.gate.set()
-        wait_for(lambda: not list(folders.iterdir()))
-        client = Client(page.url, download_files=str(tmp_path / "downloads"), verbose=False)
-        video = handle_file(clip[0])
-        *_, report = client.predict(video=video, clicks=[[0, 8, 8, 1, 1]], api_name="/segment")
-        assert report["frames_out"] == FRAMES
+    bench = Bench(tmp_path)
+    call = Api(bench.handlers, bench.runs).segment(clip[0], clicks=[[0, 8, 8, 1, 1]])
+    assert next(call) == next(call) == UNDER_WAY  # Gradio closes the generator when the client goes away
+    folders = bench.handlers.visitors
+    assert list(folders.iterdir())
+    call.close()
+    assert not list(folders.iterdir())
+    session = bench.opened(clip[0])
+    bench.click(session, 0, 8, 8)
+    assert len(bench.tracked(session)) > 1 and len(session.records) == FRAMES
 
 
 def test_a_call_that_skips_the_queue_is_refused_in_words(page, clip):
