@@ -1,4 +1,4 @@
-"""A whole clip from prompts on any of its frames: the one engine of the command, the web API and the page.
+"""A whole clip from prompts on any of its frames: the engine of the command.
 
 Every frame gets a mask: forward from the earliest prompted frame to the end, then backward from there to
 frame 0.  The clip is decoded as a stream, by the thread of `propagate`, and never held.
