@@ -15,7 +15,6 @@ import gradio as gr
 from gradio.utils import get_function_description
 
 from demo.handlers import Handlers
-from demo.house import file_input
 from demo.job import Again, Job
 from demo.runs import Runs
 from demo.session import Session
@@ -23,7 +22,7 @@ from demo.views import sentence
 from stm_core import masks
 from stm_core.config import MemoryConfig
 from stm_core.errors import LimitError, PromptError, StmError
-from stm_core.prompts import Prompt
+from stm_core.prompts import Prompt, check_begun, check_inside
 
 STILL_THERE = 0.5  # seconds between looks whether the client still waits
 UNDER_WAY = (None, None, None)  # where a call whose client went away is ended
@@ -39,8 +38,8 @@ def add(handlers: Handlers, runs: Runs) -> None:
     api = Api(handlers, runs)
     with gr.Group(visible=False):
         inputs = [
-            file_input(label="video"),
-            file_input(label="mask"),
+            gr.File(label="video"),
+            gr.File(label="mask"),
             gr.JSON(label="clicks"),
             gr.Textbox("bounded", label="preset"),
             gr.Number(64, label="budget_mb"),
@@ -50,7 +49,7 @@ def add(handlers: Handlers, runs: Runs) -> None:
         outputs = [gr.File(label="overlay"), gr.File(label="archive"), gr.JSON(label="report")]
         _endpoint(api.segment, inputs, outputs, "gpu")
         frame = gr.Number(0, label="frame", precision=0)
-        inputs = [file_input(label="video"), frame, gr.JSON(label="clicks")]
+        inputs = [gr.File(label="video"), frame, gr.JSON(label="clicks")]
         _endpoint(api.click, inputs, [gr.File(label="mask")], "upload")  # reads one first: no lane of clicks
 
 
@@ -187,12 +186,9 @@ class Api:
                 )
             found.append(Prompt.from_clicks(rows, frame=index))
         self._check_objects(found)
+        check_begun(found)
         for prompt in found:
-            for x, y, *_ in prompt.clicks or ():
-                if not (0 <= x < info["width"] and 0 <= y < info["height"]):
-                    raise PromptError(
-                        f"the click {x:g},{y:g} is outside the frame of {info['width']}x{info['height']}"
-                    )
+            check_inside(prompt.clicks or (), info["height"], info["width"])
         return found
 
     def _check_objects(self, prompts: list[Prompt]) -> None:

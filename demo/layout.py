@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo import charts, readout, render
-from demo.house import file_input, webcam_input
+from demo.house import webcam_input
 from demo.limits import Limits
 from stm_core.config import PRESETS
 
@@ -60,7 +60,7 @@ def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
         _card(1, "Clip", "upload, record, or pick an example")
         with gr.Tabs(elem_classes="stm-tabs"):
             with gr.Tab("Upload"):
-                parts["upload"] = file_input(
+                parts["upload"] = gr.File(
                     label="A clip, a ZIP of frames, or an “Everything” ZIP to resume",
                     height=84,
                     elem_id="upload",
@@ -102,7 +102,7 @@ def _mark_card(parts: dict) -> None:
             apply_default_css=False,
         )
         with gr.Accordion("Mask file instead", open=False):
-            parts["mask_file"] = file_input(
+            parts["mask_file"] = gr.File(
                 label="A mask for the frame that is shown: PNG in palette colours, or black and white",
                 height=84,
                 file_types=[".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jpg", ".jpeg"],

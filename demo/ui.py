@@ -13,7 +13,7 @@ from demo.downloads import Downloads
 from demo.engine import Engine
 from demo.guard import Guard
 from demo.handlers import Handlers, visitors_folder
-from demo.house import keep_house, period
+from demo.house import keep_house, lean_uploads, period
 from demo.limits import Limits
 from demo.marking import Marking
 from demo.runs import Runs
@@ -27,6 +27,7 @@ EXAMPLES = HERE.parent / "assets" / "examples"
 
 def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blocks:
     """The page over a loaded model; `launch(**launch_options(limits))` it."""
+    lean_uploads()
     guard = Guard(limits)
     engine = Engine(model, guard)
     handlers = Handlers(engine, guard, limits, examples_folder)

@@ -119,7 +119,7 @@ def _info_of_container(decoder: Decoder) -> VideoInfo:
     if first is None:
         raise VideoError(f"not one frame of {path.name!r} could be decoded; export it again as MP4 (H.264)")
     upright = Upright(first, stream.sample_aspect_ratio)
-    decoder.limits.check_pixels(upright.full_width, upright.full_height, path.name)
+    decoder.limits.check_pixels(upright.width, upright.height, path.name)
     timing = _timing(decoder)
     info = VideoInfo(
         path=path,

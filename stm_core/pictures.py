@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from stm_core.errors import VideoError
 from stm_core.limits import VideoLimits
@@ -147,12 +146,12 @@ def open_pictures(path: Path, kind: str, limits: VideoLimits) -> PictureList | A
 
 
 def numbered(
-    pictures: PictureList | AnimatedWebP, start: int, stop: int | None, reverse: bool, max_side: int | None
+    pictures: PictureList | AnimatedWebP, start: int, stop: int | None, reverse: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(number, rgb) of pictures start .. stop - 1, scaled down to max_side; or the same from the end."""
+    """(number, rgb) of pictures start .. stop - 1, or the same from the end."""
     stop = len(pictures) if stop is None else min(stop, len(pictures))
     if not reverse:
-        yield from ((n, _fit(pictures.frame(n), max_side)) for n in range(start, stop))
+        yield from ((n, pictures.frame(n)) for n in range(start, stop))
         return
     # a WebP can only be decoded forwards: each step back would begin at the first frame again
     window = (
@@ -162,15 +161,6 @@ def numbered(
     )
     while stop > start:
         low = max(start, stop - window)
-        held = [(n, _fit(pictures.frame(n), max_side)) for n in range(low, stop)]
+        held = [(n, pictures.frame(n)) for n in range(low, stop)]
         yield from reversed(held)
         stop = low
-
-
-def _fit(rgb: np.ndarray, max_side: int | None) -> np.ndarray:
-    height, width = rgb.shape[:2]
-    if max_side is None or max(height, width) <= max_side:
-        return rgb
-    scale = max_side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))

@@ -19,7 +19,7 @@ MATRIX_601, MATRIX_709 = 5, 1  # AVColorSpace numbers
 class Upright:
     """Turns decoded frames into uint8 (H, W, 3) RGB arrays of one size."""
 
-    def __init__(self, first: av.VideoFrame, aspect: Fraction | None, max_side: int | None = None):
+    def __init__(self, first: av.VideoFrame, aspect: Fraction | None):
         self.rotation = round(first.rotation / 90) * 90 % 360  # degrees counter-clockwise
         self.aspect = _sane_aspect(aspect)
         width, height = first.width, first.height
@@ -27,10 +27,6 @@ class Upright:
             width = max(1, round(width * self.aspect))
         elif self.aspect < 1:
             height = max(1, round(height / self.aspect))
-        self.full_width, self.full_height = (height, width) if self.rotation % 180 else (width, height)
-        if max_side is not None and max(width, height) > max_side:
-            scale = max_side / max(width, height)
-            width, height = max(1, round(width * scale)), max(1, round(height * scale))
         self._coded = (width, height)
         self.width, self.height = (height, width) if self.rotation % 180 else (width, height)
         self._reformat = VideoReformatter().reformat

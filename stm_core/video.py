@@ -31,22 +31,19 @@ def read_video(
     start: int = 0,
     stop: int | None = None,
     reverse: bool = False,
-    max_side: int | None = None,
 ) -> "VideoReader":
     """A reader that yields frames start .. stop - 1 as uint8 (H, W, 3) RGB, upright, with square pixels.
 
-    reverse: from stop - 1 down to start, in bounded memory.  max_side: scale down to that longest side.
+    reverse: from stop - 1 down to start, in bounded memory.
     Raises VideoError, LimitError (also while reading), OptionError.
     """
-    return VideoReader(path, limits, start, stop, reverse, max_side)
+    return VideoReader(path, limits, start, stop, reverse)
 
 
-def read_frame(
-    path: str | os.PathLike, index: int, limits: VideoLimits = SAFE_LIMITS, max_side: int | None = None
-) -> np.ndarray:
+def read_frame(path: str | os.PathLike, index: int, limits: VideoLimits = SAFE_LIMITS) -> np.ndarray:
     """Frame `index` as uint8 (H, W, 3) RGB; quick once it was read.  Raises VideoError if there is none."""
     index = whole("frame number", index)
-    with read_video(path, limits, start=index, stop=index + 1, max_side=max_side) as reader:
+    with read_video(path, limits, start=index, stop=index + 1) as reader:
         for frame in reader:
             return frame
         raise VideoError(
@@ -68,17 +65,15 @@ class VideoReader:
         start: int,
         stop: int | None,
         reverse: bool,
-        max_side: int | None,
     ):
         start, stop = whole("start", start), None if stop is None else whole("stop", stop)
         if stop is not None and stop < start:
             raise OptionError(f"frames {start} to {stop} make no range; give 0 <= start <= stop")
-        max_side = None if max_side is None else whole("max_side", max_side, 1)
         self.info = probe(path, limits)
         self.warnings = list(self.info.warnings)
         self.times: list[float] = []
         self.indices: list[int] = []
-        self._range = (start, stop, reverse, max_side)
+        self._range = (start, stop, reverse)
         self._limits = limits
         self._frames = (
             self._read_pictures()
@@ -106,18 +101,18 @@ class VideoReader:
             log.debug("%s was closed while a frame was decoded", self.info.path.name)
 
     def _read_container(self) -> Iterator[np.ndarray]:
-        start, stop, reverse, max_side = self._range
+        start, stop, reverse = self._range
         with Decoder(self.info.path, self.info.container, self._limits) as decoder:
             try:
                 if reverse:
                     first = next(frame for _, _, frame in decoder.frames())
-                    upright = Upright(first, decoder.stream.sample_aspect_ratio, max_side)
+                    upright = Upright(first, decoder.stream.sample_aspect_ratio)
                     for n, tick, rgb in backwards(decoder, start, stop, upright):
                         yield self._seen(rgb, n, decoder.seconds(tick))
                 else:
                     upright = None
                     for n, tick, frame in decoder.window(start, stop):
-                        upright = upright or Upright(frame, decoder.stream.sample_aspect_ratio, max_side)
+                        upright = upright or Upright(frame, decoder.stream.sample_aspect_ratio)
                         yield self._seen(upright(frame), n, decoder.seconds(tick))
             except av.error.FFmpegError as error:
                 raise VideoError(
@@ -137,10 +132,10 @@ class VideoReader:
             self.warnings.append(f"{found} of {self.info.frames} frames could be decoded")
 
     def _read_pictures(self) -> Iterator[np.ndarray]:
-        start, stop, reverse, max_side = self._range
+        start, stop, reverse = self._range
         pictures = open_pictures(self.info.path, self.info.container, self._limits)
         try:
-            for n, rgb in numbered(pictures, start, stop, reverse, max_side):
+            for n, rgb in numbered(pictures, start, stop, reverse):
                 yield self._seen(rgb, n, pictures.times[n])
         finally:
             pictures.close()

@@ -131,6 +131,7 @@ def test_click_answers_with_the_mask_of_that_frame(client, clip):
         ({"clicks": []}, "neither mask nor clicks"),
         ({"clicks": [[0, 500, 5, 1, 1]]}, "outside the frame of 96x64"),
         ({"clicks": [[99, 5, 5, 1, 1]]}, "frames 0 to 23"),
+        ({"clicks": [[0, 8, 8, 1, 1], [3, 60, 5, 0, 2]]}, "object 2 has background clicks only on frame 3"),
         ({"clicks": [[0, "a", 5, 1, 1]]}, "expected [frame, x, y, label, object]"),
         ({"clicks": "click here"}, "must be a list"),
         ({"clicks": [[0, 5, 5, 1, n] for n in range(1, 12)]}, "11 objects"),
@@ -193,6 +194,16 @@ def test_only_the_two_endpoints_are_public_and_they_are_described(client):
 def test_files_outside_the_visitors_folders_are_not_served(page):
     for path in (Path(__file__).parent.parent / "app.py", "/etc/passwd"):
         assert httpx.get(f"{page.url}/gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_an_upload_leaves_no_file_of_gradios_also_where_gradio_made_the_part_anew(page, tmp_path):
+    part = next(one for one in page.page.blocks.values() if getattr(one, "elem_id", None) == "upload")
+    anew = part.__class__(**part.constructor_args)
+    for one in (part, anew):
+        one.GRADIO_CACHE = str(tmp_path)
+        upload = one.data_model(path=str(tmp_path / "notes.txt"), orig_name="notes.txt")
+        assert one.preprocess(upload) == upload.path  # a wrong kind is refused by us, in words
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_refused_call_leaves_no_files(client, clip, page):

@@ -208,12 +208,6 @@ def test_transparent_parts_are_shown_on_white(tmp_path):
     assert (read_frame(path, 1)[5, -5] == 255).all() and probe(path).alpha
 
 
-def test_small_side_is_scaled_while_reading(every):
-    for kind in ("mp4", "folder", "webp"):
-        frame = read_frame(every[kind], 7, max_side=64)
-        assert frame.shape == (48, 64, 3) and clips.number_of(frame) == 7
-
-
 def test_pictures_are_sorted_by_number_and_turned_by_exif(tmp_path):
     clips.write_folder(tmp_path / "plain", 12, digits=1)
     assert clips.read(tmp_path / "plain")[0] == list(range(12))
