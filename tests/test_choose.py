@@ -56,10 +56,11 @@ def test_the_table_has_a_row_a_file_and_a_column_a_run(davis, monkeypatch, capsy
 
     monkeypatch.setattr(choose, "evaluate", evaluate)
     monkeypatch.setattr(choose, "load_model", lambda file: file)
+    monkeypatch.setattr(choose, "ahead", lambda model, sequences, gap: gap / 10)
     assert choose.main([str(davis), "compact", "a/b.safetensors"]) == 0
     head, line, one, two = capsys.readouterr().out.splitlines()
-    assert head.count("|") == line.count("|") == one.count("|") == two.count("|") == len(choose.RUNS) + 3
-    assert one.startswith("| compact | 1.0 | 2.0 |") and one.endswith("| 8.0 | 4.50 |")
+    assert head.count("|") == line.count("|") == one.count("|") == two.count("|") == len(choose.RUNS) + 5
+    assert one.startswith("| compact | 1.0 | 2.0 |") and one.endswith("| 8.0 | 4.50 | 10.0 | 60.0 |")
     assert two.startswith("| b.safetensors | 9.0 |")
     assert asked[: len(choose.RUNS)] == asked[len(choose.RUNS) :]
     assert asked[:3] == [(FRAMES, 320), (FRAMES, 320), (FRAMES, 480)]

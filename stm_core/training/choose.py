@@ -1,8 +1,9 @@
 """Which weights to keep: `python -m stm_core.training.choose DAVIS_ROOT WEIGHTS ... [--images DIR ...]`.
 
 A few left-out clips say little when they are played one way: backwards, in large steps, from the middle and
-smaller they are other clips to a tracker.  Prints J&F of each, and their mean, as a Markdown table; with
---images, overlap on clips that are made from the photos that training left out (`left_out.py`).
+smaller they are other clips to a tracker.  Prints J&F of each, their mean, and J&F shortly after a true mask
+(`ahead.py`) as a Markdown table; with --images, overlap on clips that are made from the photos that training
+left out (`left_out.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..errors import StmError
 from ..evaluate import Sequence, evaluate, find_sequences
 from ..weight_files import bundled_file, read_compact
 from ..weights import load_model
+from .ahead import GAPS, ahead
 from .left_out import MEASURES, LeftOut
 
 WAYS: dict[str, Callable[[tuple], tuple]] = {  # from a clip's frames to those that are played
@@ -70,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _compare(sequences: list[Sequence], files: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = {way: played(sequences, way, Path(folder) / way) for way in WAYS}
-        print("| weights | " + " | ".join(f"{way} ({size})" for way, size in RUNS) + " | mean |")
-        print("|---|" + "---|" * (len(RUNS) + 1))
+        columns = [*(f"{way} ({size})" for way, size in RUNS), "mean", *(f"{gap} ahead" for gap in GAPS)]
+        print("| weights | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
         for file in files:
             model, found = load_model(file), []
             print(f"| {Path(file).name} | ", end="", flush=True)
@@ -79,7 +81,8 @@ def _compare(sequences: list[Sequence], files: list[str]) -> None:
                 scores = evaluate(model, clips[way], Path(folder) / "out", year=2016, size=size)
                 found.append(100 * scores["J&F"])
                 print(f"{found[-1]:.1f} | ", end="", flush=True)
-            print(f"{sum(found) / len(found):.2f} |")
+            short = [100 * ahead(model, sequences, gap) for gap in GAPS]
+            print(f"{sum(found) / len(found):.2f} | " + " | ".join(f"{one:.1f}" for one in short) + " |")
 
 
 def _compare_short(left_out: LeftOut, files: list[str]) -> None:
