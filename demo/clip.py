@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from stm_core import masks
+from stm_core.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,22 @@ class Clip:
         if 0 <= index - self.start < len(self.times):
             return self.times[index - self.start]
         return index / (self.info.get("fps") or 25)
+
+    @property
+    def second(self) -> float:
+        """Where the part that is worked on begins, as the slider says it."""
+        return round(self.start / (self.info["fps"] or 25), 1)
+
+    def checked_by(self, found: dict) -> "Clip":
+        """The clip after every frame of the part was decoded once.  OptionError when there was none."""
+        warnings = tuple(dict.fromkeys([*self.warnings, *found["warnings"]]))
+        if not found["frames"]:
+            raise OptionError("not one frame of this part could be decoded; choose another part or file")
+        stop = self.start + found["frames"]
+        whole = stop >= self.info["frames"] or stop < self.stop
+        info = {**self.info, "frames": stop if whole else self.info["frames"], "frames_exact": whole}
+        times = tuple(found["times"])
+        return replace(self, info=info, stop=stop, times=times, checked=True, warnings=warnings)
 
 
 @dataclass(frozen=True)

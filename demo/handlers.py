@@ -9,19 +9,19 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from demo import render, views
 from demo.clip import Clip
 from demo.engine import Engine
 from demo.guard import Guard
+from demo.house import adopt, sweep, visitors_folder
 from demo.limits import Limits
 from demo.marking import picture
 from demo.saved import first_frame, restore
 from demo.session import Session
 from demo.views import Props, View, answers
-from stm_core.errors import OptionError, PromptError, StmError, VideoError
+from stm_core.errors import PromptError, StmError, VideoError
 
 
 class Handlers:
@@ -61,12 +61,7 @@ class Handlers:
 
     def sweep(self, now: float | None = None) -> int:
         """Remove visitors' folders that nobody has used for the lifetime; how many."""
-        oldest, gone = (now or time.time()) - 60 * self.limits.lifetime_minutes, 0
-        for folder in self.visitors.glob("*"):
-            if folder.is_dir() and _last_use(folder) < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
-                gone += 1
-        return gone
+        return sweep(self.visitors, (now or time.time()) - 60 * self.limits.lifetime_minutes)
 
     # the clip ---------------------------------------------------------------------------------------------
 
@@ -82,7 +77,7 @@ class Handlers:
         folder = session.new_folder()
         own = session.clips_opened
         try:
-            source, saved = self._unpacked(_adopt(path, folder), folder)
+            source, saved = self._unpacked(adopt(path, folder), folder)
             start = first_frame(saved) if saved else start
             found = self.guard.call(
                 "inspect", path=str(source), folder=str(folder), start=start, limits=self._clip_limits()
@@ -166,7 +161,7 @@ class Handlers:
         LimitError when too long.
         """
         folder = session.new_folder()
-        source = _adopt(path, folder)
+        source = adopt(path, folder)
         limits = {
             **self._clip_limits(),
             "max_frames": self.limits.max_frames,
@@ -192,7 +187,7 @@ class Handlers:
             session.proxies = found.get("done", session.proxies)
             if "frames" in found:
                 session.proxies = found["frames"]
-                session.clip = _checked(clip, found)
+                session.clip = clip.checked_by(found)
                 session.go(session.frame)
                 break
             if time.monotonic() - last > 0.4:
@@ -228,13 +223,13 @@ class Handlers:
         seconds = round((info.get("seconds") or 0), 1)
         span = (clip.stop - clip.start) / (info["fps"] or 25)
         last = max(round(seconds - span, 1), clip.start / (info["fps"] or 25), 0.1)
-        return Props(visible=bool(too_long), maximum=last, value=_second(clip))
+        return Props(visible=bool(too_long), maximum=last, value=clip.second)
 
     @answers
     def choose_part(self, session: Session, seconds: float) -> Iterator[View]:
         """Work on another part of a long clip."""
         clip = session.need_clip()
-        if float(seconds) == _second(clip):  # the slider only says where we are
+        if float(seconds) == clip.second:  # the slider only says where we are
             yield {}
             return
         start = int(float(seconds) * (clip.info["fps"] or 25))
@@ -249,18 +244,6 @@ class Handlers:
         yield from self.open_clip(session, str(known[name]), f"{name}.mp4", 0, name)
 
 
-def visitors_folder(limits: Limits) -> Path:
-    """Where the visitors' folders lie.  All in it is served by address and removed in time, so that it holds
-    nothing else: the host may have given a cache folder with other things in it.
-    """
-    return limits.root / "stm_visitors"
-
-
-def _second(clip: Clip) -> float:
-    """Where the part begins, as the slider says it."""
-    return round(clip.start / (clip.info["fps"] or 25), 1)
-
-
 def _ended(session: Session, same: bool) -> str:
     """What is lost when another clip, or another part of the same one, takes the place of this one."""
     if session.running or session.waiting:
@@ -268,37 +251,3 @@ def _ended(session: Session, same: bool) -> str:
     if same and session.marks:
         return "This is another part of the clip: what was marked and tracked in the part before is gone."
     return ""
-
-
-def _checked(clip: Clip, found: dict) -> Clip:
-    """The clip after every frame of the part was decoded once."""
-    warnings = tuple(dict.fromkeys([*clip.warnings, *found["warnings"]]))
-    if not found["frames"]:
-        raise OptionError("not one frame of this part could be decoded; choose another part or file")
-    stop = clip.start + found["frames"]
-    whole = stop >= clip.info["frames"] or stop < clip.stop
-    info = {**clip.info, "frames": stop if whole else clip.info["frames"], "frames_exact": whole}
-    return replace(clip, info=info, stop=stop, times=tuple(found["times"]), checked=True, warnings=warnings)
-
-
-def _adopt(path: str, folder: Path) -> Path:
-    """The upload as a file of ours: its name is ours too, only the suffix says what it claimed to be."""
-    source = Path(path)
-    suffix = (
-        source.suffix.lower()
-        if source.suffix.lower().lstrip(".").isalnum() and len(source.suffix) < 6
-        else ""
-    )
-    target = folder / f"source{suffix}"
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
-    return target
-
-
-def _last_use(folder: Path) -> float:
-    try:
-        return max(p.stat().st_mtime for p in (folder, *folder.glob("*"), *folder.glob("*/*")))
-    except (OSError, ValueError):
-        return time.time()

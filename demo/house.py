@@ -1,12 +1,55 @@
-"""Keeping house: visitors' files go when their lifetime is over, also when nobody comes any more."""
+"""Keeping house: where visitors' files lie, how they come, and that they go when their lifetime is over, also
+when nobody comes any more.
+"""
 
 import logging
+import shutil
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import gradio as gr
 
+from demo.limits import Limits
+
 log = logging.getLogger(__name__)
+
+
+def visitors_folder(limits: Limits) -> Path:
+    """Where the visitors' folders lie.  All in it is served by address and removed in time, so that it holds
+    nothing else: the host may have given a cache folder with other things in it.
+    """
+    return limits.root / "stm_visitors"
+
+
+def adopt(path: str, folder: Path) -> Path:
+    """The upload as a file of ours: its name is ours too, only the suffix says what it claimed to be."""
+    source = Path(path)
+    suffix = source.suffix.lower()
+    target = folder / f"source{suffix if suffix[1:].isalnum() and len(suffix) < 6 else ''}"
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target
+
+
+def sweep(visitors: Path, oldest: float) -> int:
+    """Remove visitors' folders that nobody has used since `oldest`; how many."""
+    gone = 0
+    for folder in visitors.glob("*"):
+        if folder.is_dir() and _last_use(folder) < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
+            gone += 1
+    return gone
+
+
+def _last_use(folder: Path) -> float:
+    try:
+        return max(p.stat().st_mtime for p in (folder, *folder.glob("*"), *folder.glob("*/*")))
+    except (OSError, ValueError):
+        return time.time()
 
 
 def period(lifetime_minutes: float) -> int:

@@ -12,8 +12,8 @@ from demo import api, examples, layout
 from demo.downloads import Downloads
 from demo.engine import Engine
 from demo.guard import Guard
-from demo.handlers import Handlers, visitors_folder
-from demo.house import keep_house, lean_uploads, period
+from demo.handlers import Handlers
+from demo.house import keep_house, lean_uploads, period, visitors_folder
 from demo.limits import Limits
 from demo.marking import Marking
 from demo.runs import Runs
