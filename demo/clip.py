@@ -105,4 +105,5 @@ def without(marks: Marks, gone: int) -> Marks | None:
         mask=erase(marks.mask),
         tracked=tuple(n for n in marks.tracked if n != gone),
     )
-    return keep if keep.base is not None or keep.clicks else None
+    shows = any(packed is not None and unpack(packed).any() for packed in (keep.base, keep.mask))
+    return keep if keep.clicks or keep.tracked or shows else None

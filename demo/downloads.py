@@ -9,7 +9,7 @@ from pathlib import Path
 from demo import charts, export, render, saved
 from demo.guard import Guard
 from demo.session import Session
-from demo.views import View, answers
+from demo.views import View, answers, of_this_clip
 from stm_core.errors import PromptError, StmError
 
 KEPT = 2  # of the results' states whose files stay: a film of the last but one may be under way
@@ -29,7 +29,8 @@ class Downloads:
         if not session.records or session.running or session.filmed == session.revision:
             return {}
         revision = session.revision
-        film = self.file(session, "overlay")
+        with of_this_clip(session):
+            film = self.file(session, "overlay")
         if session.revision != revision:  # an object was deleted meanwhile, and its event brings the film
             return {}
         session.filmed = revision

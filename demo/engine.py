@@ -6,8 +6,10 @@ decoder, masks go to the clip's folder.
 """
 
 import os
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
+import gradio as gr
 import numpy as np
 
 try:
@@ -21,6 +23,7 @@ from demo.guard import Guard
 from demo.tracking import Tracker
 from stm_core.clicks import segment_frame
 from stm_core.config import MemoryConfig
+from stm_core.errors import LimitError
 from stm_core.memory import Prediction, predict
 from stm_core.prompts import Prompt
 from stm_core.propagation import propagate
@@ -36,8 +39,8 @@ class Engine:
         self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
         self.track, self.click = Tracker(model, guard).run, self._click
         if self.zero:
-            self.track = spaces.GPU(duration=lambda job: min(int(job.seconds * 1.5) + 20, 300))(self.track)
-            self.click = spaces.GPU(duration=10)(self._click)
+            lent = spaces.GPU(duration=lambda job: min(int(job.seconds * 1.5) + 20, 300))(self.track)
+            self.track, self.click = _streamed(lent), _worded()(spaces.GPU(duration=10)(self._click))
 
     @property
     def device(self) -> str:
@@ -96,3 +99,20 @@ class Engine:
         with closing(steps):
             seconds = [step.seconds for step in steps]
         return float(np.median(seconds[2:]))
+
+
+@contextmanager
+def _worded() -> Iterator[None]:
+    """What ZeroGPU refuses (no quota left, no GPU free) is told to the visitor in its own words."""
+    try:
+        yield
+    except gr.Error as error:
+        raise LimitError(str(error.message)) from error
+
+
+def _streamed(track: Callable) -> Callable:
+    def worded(job):
+        with _worded():
+            yield from track(job)
+
+    return worded

@@ -109,7 +109,7 @@ def archive(
             if kind != "palette":
                 for number, data in _binary(path):
                     pack.writestr(f"binary/object_{number}/{path.name}", data)
-            if count % 50 == 0:
+            if count % 5 == 0:
                 yield {"done": count, "total": len(frames)}
         for name, source in extra.items():
             pack.write(source, name)
@@ -148,18 +148,19 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
                 raise VideoError(
                     "this ZIP holds no clip; upload the ZIP that “Everything” gave you, unchanged"
                 )
+            resumed = f"resumed{Path(source).suffix}"  # the upload itself may be called as this clip is
             wanted = [source, *(name for name in names if MASK_NAME.fullmatch(name))]
             if sum(names[name].file_size for name in wanted) > most_bytes:
                 raise LimitError(
                     f"this ZIP unpacks to more than {most_bytes / 2**20:.0f} MB; upload the clip by itself"
                 )
             for name in wanted:
-                target = Path(folder) / name
+                target = Path(folder) / (resumed if name == source else name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(_take(pack, names[name], most_bytes))
     except (zipfile.BadZipFile, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         raise VideoError("this ZIP is damaged; download or pack it again") from error
-    yield {"session": session, "source": source}
+    yield {"session": session, "source": resumed}
 
 
 def adopt_masks(folder: str, height: int, width: int) -> Iterator[dict]:
@@ -168,7 +169,9 @@ def adopt_masks(folder: str, height: int, width: int) -> Iterator[dict]:
     """
     kept: dict[str, list[int]] = {"masks": [], "prompts": []}
     for kind, numbers in kept.items():
-        for path in sorted((Path(folder) / kind).glob("*.png")):
+        for count, path in enumerate(sorted((Path(folder) / kind).glob("*.png"))):
+            if count % 5 == 0:
+                yield {"done": count}
             try:
                 with Image.open(path) as picture:
                     fits = picture.format == "PNG" and picture.mode == "P" and picture.size == (width, height)

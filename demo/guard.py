@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -40,7 +41,7 @@ class Guard:
     """Runs the jobs of demo.decode and demo.export, each in a process of its own, under `limits`."""
 
     def __init__(self, limits: Limits):
-        self.limits = limits
+        self.limits, self.home = limits, os.getpid()
         self.context = multiprocessing.get_context(METHOD)
         if METHOD == "forkserver":
             self.context.set_forkserver_preload(["demo.guard"])
@@ -61,14 +62,15 @@ class Guard:
 
         Closing the generator ends the process.
         """
-        ours, theirs = self.context.Pipe(duplex=False)
+        context = self.context if os.getpid() == self.home else _away_from_home()
+        ours, theirs = context.Pipe(duplex=False)
         # plain text only: a subclass of str from a web framework would make the process load that framework
         arguments = {
             key: str(value) if isinstance(value, (str, Path)) else value for key, value in arguments.items()
         }
         cpu_seconds = int(cpu_seconds or self.limits.decode_seconds)
         caps = (cpu_seconds, self.limits.decode_mb)
-        process = self.context.Process(target=_serve, args=(theirs, job, arguments, caps), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, job, arguments, caps), daemon=True)
         process.start()
         theirs.close()
         try:
@@ -119,6 +121,14 @@ class Guard:
         with contextlib.closing(job):
             for _, pixels in job:
                 yield pixels
+
+
+def _away_from_home():
+    """Where processes come from in a ZeroGPU worker: forked from the server as a daemon, it may have no
+    children at first, and the fork server is not its own.
+    """
+    multiprocessing.current_process().daemon = False
+    return multiprocessing.get_context("spawn")
 
 
 def _error(header: dict) -> errors.StmError:

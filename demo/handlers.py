@@ -43,21 +43,26 @@ class Handlers:
         session.stop, session.waiting = True, False
 
     @answers
-    def come_back(self, session: Session) -> View:
-        """The page was loaded again: a run ends with the page that watched it, the work is shown as it is."""
+    def come_back(self, session: Session) -> Iterator[View]:
+        """The page was loaded again: a run ends with the page that watched it, the work is shown as it is,
+        and what opening the clip had not done yet goes on.
+        """
         if session.clip is None:
-            return {}
+            yield {}
+            return
         self.leave(session)
         late = time.monotonic() + self.limits.stall_seconds
         while session.running and time.monotonic() < late:  # the run ends after the frame that it is at
             time.sleep(0.05)
         session.jump, session.filmed = session.jump + 1, -1
         ready = "Your work is here again, as far as it went."
-        return {
+        yield {
             **views.everything(session, self.limits, self.engine.device),
             "part": self._part_slider(session),
             "notice": render.notice(ready, "info"),
         }
+        if not session.clip.checked:
+            yield from self._go_on(session)
 
     def sweep(self, now: float | None = None) -> int:
         """Remove visitors' folders that nobody has used for the lifetime; how many."""
@@ -85,7 +90,7 @@ class Handlers:
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, StmError):  # it knows the file by our name, the visitor by another
-                told = re.sub(r"\bsource\.\w+", lambda _: Path(path).name[:60], str(error))
+                told = re.sub(r"\b(source|resumed)\.\w+", lambda _: Path(path).name[:60], str(error))
                 raise type(error)(told) from error
             raise
         if session.clips_opened != own:  # another clip came in meanwhile
@@ -106,11 +111,17 @@ class Handlers:
                 example=example,
             )
         )
+        session.unread = saved
         yield {
             **views.everything(session, self.limits, self.engine.device),
             "part": self._part_slider(session),
             "notice": render.notice(ended, "info"),
         }
+        yield from self._go_on(session)
+
+    def _go_on(self, session: Session) -> Iterator[View]:
+        """After the first frame was shown: count all frames, take up the work that came with the clip."""
+        own = session.clips_opened
         try:
             yield from self._check(session, own)
         except StmError:
@@ -118,7 +129,8 @@ class Handlers:
                 return
             yield self._unreadable(session)
             raise
-        if saved and session.clips_opened == own:
+        if session.unread and session.clips_opened == own:
+            saved, session.unread = session.unread, None
             yield self._restored(session, saved)
 
     def _unpacked(self, source: Path, folder: Path) -> tuple[Path, dict | None]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from stm_core.errors import OptionError
 
 PREFIX = "STM_LIVE_"
+PROGRAM = Path(__file__).resolve().parent.parent
 
 
 def _limit(default, why: str):
@@ -56,6 +57,11 @@ class Limits:
                     f"or "
                     f"{flag(limit.name)} to one"
                 )
+        if f"{self.root}{os.sep}".lower().startswith(f"{PROGRAM}{os.sep}".lower()):  # as Gradio compares
+            raise OptionError(
+                f"--cache {self.cache} lies in the program's own folder, of which nothing is served; "
+                "choose a folder elsewhere"
+            )
 
     @property
     def root(self) -> Path:

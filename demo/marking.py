@@ -18,16 +18,21 @@ SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many fra
 
 
 def picture(guard: Guard, session: Session, index: int) -> np.ndarray:
-    """A frame of the open clip, uint8 (H, W, 3), lossless; kept on disk for the browser."""
-    clip = session.clip
-    path = Path(clip.folder) / "sharp" / f"{index:05d}.png"
-    if not path.exists():
-        guard.call("sharp", path=clip.path, folder=clip.folder, index=index)
+    """A frame of the open clip, uint8 (H, W, 3), lossless; kept on disk for the browser.
+
+    views.Overtaken if another clip was opened meanwhile.
+    """
+    with views.of_this_clip(session):
+        clip = session.clip
+        path = Path(clip.folder) / "sharp" / f"{index:05d}.png"
+        if not path.exists():
+            guard.call("sharp", path=clip.path, folder=clip.folder, index=index)
+        image = np.array(Image.open(path).convert("RGB"))
     session.sharp[index] = None
     for old in list(session.sharp)[:-SHARP_KEPT]:
         session.sharp.pop(old)
         (path.parent / f"{old:05d}.png").unlink(missing_ok=True)
-    return np.array(Image.open(path).convert("RGB"))
+    return image
 
 
 class Marking:

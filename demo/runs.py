@@ -12,7 +12,7 @@ from demo.runlog import RunLog
 from demo.session import Session
 from demo.views import Props, View, answers
 from stm_core.config import PRESETS, MemoryConfig
-from stm_core.errors import OptionError, PromptError, StmError
+from stm_core.errors import OptionError, PromptError
 from stm_core.memory import Prediction
 from stm_core.overlap import read_ahead
 
@@ -125,7 +125,10 @@ class Runs:
 
     def plan(self, session: Session, memory: MemoryConfig, size: int | None, direction: str) -> Job:
         """The job that a session's marks ask for.  PromptError when there is nothing to begin from."""
-        clip, prompts = session.need_clip(), session.prompts()
+        clip = session.need_clip()
+        with views.of_this_clip(session):
+            rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(session.subjects))
+        prompts = session.prompts()  # only now: measuring took a while, in which marks may have changed
         first = prompts[0].frame
         directions = (1, -1) if first > clip.start else (1,)
         if direction:
@@ -137,7 +140,6 @@ class Runs:
                 )
             first = session.frame if session.frame in fixes else fixes[0]
             directions = DIRECTIONS[direction]
-        rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(session.subjects))
         return Job(
             clip=clip.path,
             folder=clip.folder,
@@ -159,10 +161,8 @@ class Runs:
         run = RunLog(session, job, self.predict(job, *session.clip.size), self.engine.device)
         session.run += 1
         mine = session.run
-        session.running, session.report = True, None
+        session.running = True
         session.revision += 1
-        if fresh:
-            session.records.clear()
         try:
             yield {**views.buttons(session), "notice": "", **run.view(), "stage": render.stage(session)}
             with closing(self.steps(session, job)) as steps:
@@ -178,6 +178,10 @@ class Runs:
                         run = RunLog(session, job, self.predict(job, *session.clip.size), self.engine.device)
                         yield {"notice": render.notice(views.sentence(step.why), "info"), **run.view()}
                         continue
+                    if not run.done:  # what an earlier run made stays until there is something new
+                        session.report = None
+                        if fresh:
+                            session.records.clear()
                     run.add(step)
                     if step.preview is not None:
                         yield run.view(step)
@@ -186,10 +190,10 @@ class Runs:
                 return
             session.running = False
             yield self._finished(session, job, run)
-        except StmError:
+        except Exception:
             if session.run == mine:
                 session.keep_what_is_written()
-                session.report = run.summary(stopped=True)
+                session.report = run.summary(stopped=True) if run.done else session.report
                 session.revision += 1
                 raise
             yield {"progress": ""}  # its clip was closed under it, which is no news

@@ -56,6 +56,7 @@ class Session:
     proxies: int = 0  # scrubbing pictures on disk, from the part's start
     clips_opened: int = 0
     touched: float = 0.0
+    unread: dict | None = None  # work that came with the clip and was not taken up yet
 
     @classmethod
     def new(cls, root: Path) -> "Session":
@@ -128,7 +129,11 @@ class Session:
             if labels is not None:
                 write_whole(self.mask_path(index), masks.encode_mask(np.where(labels == gone, 0, labels)))
         for index, marks in list(self.marks.items()):
-            self._keep(index, without(marks, gone))
+            left = without(marks, gone)
+            if left is None:
+                self._keep(index, None)
+            else:
+                self.marks[index] = left  # which is no correction: other objects are where they were
         self.history = [(index, marks and without(marks, gone)) for index, marks in self.history]
         self.records = {index: record.without(gone) for index, record in self.records.items()}
         if len(self.subjects) == 1:

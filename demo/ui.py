@@ -14,7 +14,7 @@ from demo.engine import Engine
 from demo.guard import Guard
 from demo.handlers import Handlers
 from demo.house import keep_house, lean_uploads, period, visitors_folder
-from demo.limits import Limits
+from demo.limits import PROGRAM, Limits
 from demo.marking import Marking
 from demo.runs import Runs
 from demo.stopwatch import Stopwatch
@@ -63,7 +63,7 @@ def launch_options(limits: Limits) -> dict:
         "show_error": True,
         "max_file_size": limits.upload_mb * 2**20,
         "allowed_paths": [str(visitors_folder(limits))],
-        "blocked_paths": [str(HERE.parent)],  # the program, its weights, and whatever else lies beside it
+        "blocked_paths": [str(PROGRAM)],  # the program, its weights, and whatever else lies beside it
         "run_history": False,  # it would keep every visitor's clips in the browser and offer to upload them
         "footer_links": ["api", "settings"],
         "state_session_capacity": 1000,

@@ -7,6 +7,8 @@ notice, never a traceback.
 import functools
 import inspect
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from demo import charts, readout, render
 from demo.limits import Limits
@@ -21,6 +23,24 @@ EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped wi
 
 class Props(dict):
     """Properties of a part of the page rather than its value: Props(interactive=False)."""
+
+
+class Overtaken(Exception):
+    """Another clip was opened meanwhile: what was being done for the one before is no news."""
+
+
+@contextmanager
+def of_this_clip(session: Session) -> Iterator[None]:
+    """Work on the open clip.  Overtaken if another one is open afterwards, however the work went."""
+    folder = session.need_clip().folder
+    try:
+        yield
+    except Exception as error:
+        if session.clip is None or session.clip.folder != folder:
+            raise Overtaken from error
+        raise
+    if session.clip is None or session.clip.folder != folder:
+        raise Overtaken
 
 
 def answers(function):
@@ -38,6 +58,8 @@ def answers(function):
     def plain(self, session, *values):
         try:
             return function(self, session, *values)
+        except Overtaken:
+            return {}
         except Exception as error:
             return refused(session, error)
 
@@ -45,6 +67,8 @@ def answers(function):
     def stream(self, session, *values):
         try:
             yield from function(self, session, *values)
+        except Overtaken:
+            yield {}
         except Exception as error:
             yield refused(session, error)
 

@@ -52,7 +52,7 @@ class Wiring:
         told = [self.session, self.visit]
         arrived = self.page.load(self._arrive, [self.visit], told, js=_WHICH_VISIT, **LIGHT)
         arrived.then(None, [self.visit], None, js=_REMEMBER_VISIT)
-        self.arrival = self._on(arrived.then, self._plain(self.handlers.come_back), [], **LIGHT)
+        self.arrival = self._on(arrived.then, self._streamed(self.handlers.come_back), [], **LIGHT)
         self.page.unload(self._left)
         self._clip_events()
         self._mark_events()

@@ -54,6 +54,9 @@ class Bench:
         assert session.clip is not None, notice(views[-1])
         return session
 
+    def folder(self, session: Session) -> Path:
+        return Path(session.clip.folder)
+
     def click(self, session: Session, frame: int, x: int, y: int, label: int = 1) -> dict:
         return self.marking.edit(
             session, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0

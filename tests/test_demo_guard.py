@@ -23,6 +23,25 @@ from stm_core.video import read_video
 NO_LIMITS = {"max_bytes": None, "max_pixels": None, "max_frames": None, "max_seconds": None}
 
 
+def in_a_worker(guard: Guard, clip: str, out) -> None:
+    out.put(sum(1 for _ in guard.frames(Path(clip), 0, FRAMES)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # fork with threads: so does ZeroGPU
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no such worker without fork")
+def test_frames_are_decoded_in_a_worker_that_was_forked_from_the_server_too(tmp_path):
+    write_clip(tmp_path / "clip.mp4")
+    wall = Guard(Limits())
+    assert len(list(wall.frames(tmp_path / "clip.mp4", 0, 2))) == 2  # the fork server runs
+    context = guard.multiprocessing.get_context("fork")
+    out = context.Queue()
+    arguments = wall, str(tmp_path / "clip.mp4"), out
+    worker = context.Process(target=in_a_worker, args=arguments, daemon=True)
+    worker.start()
+    assert out.get(timeout=60) == FRAMES
+    worker.join(10)
+
+
 def hang(**_):
     yield {}
     while True:

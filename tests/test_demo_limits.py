@@ -57,3 +57,10 @@ def test_a_wrong_option_is_one_line_and_exit_code_2():
         text=True,
     )
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "/nowhere" in done.stderr
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "cache", ROOT / "demo" / "x"])
+def test_a_cache_folder_of_which_nothing_would_be_served_is_refused(folder):
+    with pytest.raises(OptionError, match="program's own folder"):
+        parsed(["--cache", str(folder)], {})
+    assert parsed(["--cache", f"{ROOT}-cache"], {}).root == Path(f"{ROOT}-cache")

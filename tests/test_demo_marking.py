@@ -172,3 +172,13 @@ def test_an_undone_correction_is_no_longer_pinned(bench, session):
     assert session.pinned == (0,)
     bench.marking.order(session, {"kind": "undo"})
     assert session.pinned == () and session.records
+
+
+def test_deleting_an_object_corrects_no_frame(bench, session):
+    bench.click(session, 0, 8, 8)
+    bench.marking.order(session, {"kind": "add"})
+    bench.marking.edit(session, {"kind": "stroke", "frame": 10, "points": [[5, 60]], "radius": 3}, 0)
+    bench.tracked(session)
+    view = bench.marking.order(session, {"kind": "delete", "object": 2})
+    assert session.fixes() == [] and not view["fix"]["interactive"]
+    assert set(session.marks) == {0} and session.pinned == (0,)  # nothing is left of the brush's frame

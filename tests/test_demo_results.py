@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import squares
 from pages import FRAMES, Bench, masks_of, notice
 from PIL import Image
 
+from demo import export
 from demo.clip import unpack
+from stm_core import masks
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,32 @@ def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
     bench.marking.edit(again, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
     *_, last = bench.tracked(again, "forward")
     assert "done: 4 of 4" in last["progress"]
+
+
+def test_work_on_a_zip_of_frames_can_be_resumed_and_its_upload_stays_as_it_is(bench, tmp_path):
+    with zipfile.ZipFile(tmp_path / "frames.zip", "w") as pack:
+        for n, (image, _) in enumerate(squares(6)):
+            Image.fromarray(image).save(tmp_path / "frame.png")
+            pack.write(tmp_path / "frame.png", f"{n}.png")
+    session = bench.opened(tmp_path / "frames.zip")
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    archive = made((bench, session), "everything")
+    before = archive.read_bytes()
+    again = bench.handlers.arrive()
+    *_, last = bench.handlers.open_clip(again, str(archive))
+    assert "Taken up" in notice(last) and len(again.records) == 6 and archive.read_bytes() == before
+    assert np.array_equal(again.result(5), session.result(5))
+    *_, last = bench.tracked(again)
+    assert "done: 6 of 6" in last["progress"]
+
+
+def test_taking_up_many_large_masks_is_no_hang(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for n in range(12):
+        (tmp_path / "masks" / f"{n:05d}.png").write_bytes(masks.encode_mask(np.ones((64, 96), np.uint8)))
+    answers = list(export.adopt_masks(str(tmp_path), 64, 96))
+    assert len(answers) > 2 and answers[-1] == {"masks": list(range(12)), "prompts": []}
 
 
 def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_it_can(finished, monkeypatch):

@@ -3,13 +3,17 @@
 import itertools
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 from pages import FRAMES, SETTINGS, masks_of, notice, wait_for
 
 from demo.clip import unpack
+from demo.engine import Engine
 from demo.wiring import RUNNING
 from stm_core.config import MemoryConfig
+from stm_core.errors import LimitError
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder
 
@@ -93,6 +97,56 @@ def test_a_clip_opened_while_a_run_is_planned_is_not_tracked(bench, session, cli
     monkeypatch.setattr(bench.engine, "rate", rate)
     assert bench.tracked(session) == [{}] and not session.records
     assert session.waiting  # its own run comes next
+
+
+def test_marks_that_change_while_a_run_is_planned_are_those_that_it_takes(bench, session, monkeypatch):
+    bench.click(session, 0, 8, 8)
+    bench.marking.order(session, {"kind": "add"})
+    bench.click(session, 0, 24, 24)
+
+    def rate(*_):
+        bench.click(session, 12, 8 + 16 * (13 % 6), 24)
+        bench.marking.order(session, {"kind": "delete", "object": 1})
+        return 0.1
+
+    monkeypatch.setattr(bench.engine, "rate", rate)
+    bench.tracked(session)
+    assert {n for labels in masks_of(session) for n in np.unique(labels)} == {0, 2}
+    assert session.pinned == (0, 12) and not session.fixes()
+
+
+def test_a_run_that_fails_before_its_first_frame_keeps_what_the_run_before_it_made(
+    bench, session, monkeypatch
+):
+    bench.click(session, 0, 8, 8)
+    bench.tracked(session)
+    before, report = masks_of(session), session.report
+
+    def refused(job):
+        raise LimitError("you have no GPU time left")
+        yield
+
+    for refusal in (refused, lambda job: iter([1 / 0])):
+        monkeypatch.setattr(bench.engine, "track", refusal)
+        *_, last = bench.tracked(session)
+        assert notice(last) and last["results"]["visible"] and not session.running
+        assert len(masks_of(session)) == FRAMES and session.report == report
+        assert all(map(np.array_equal, masks_of(session), before))
+
+
+def test_what_zerogpu_refuses_is_told_in_its_own_words(bench, session, monkeypatch):
+    def out_of_quota(*_):
+        raise gr.Error("You have exceeded your GPU quota.", print_exception=False)
+        yield
+
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    library = SimpleNamespace(GPU=lambda duration: lambda function: out_of_quota)
+    monkeypatch.setattr("demo.engine.spaces", library)
+    engine = Engine(bench.engine.model, bench.guard)
+    bench.click(session, 0, 8, 8)
+    monkeypatch.setattr(bench.engine, "track", engine.track)
+    *_, last = bench.tracked(session)
+    assert "You have exceeded your GPU quota." in notice(last)
 
 
 def test_a_clip_opened_at_the_last_frame_of_a_run_takes_nothing_of_it(bench, session, clip, monkeypatch):

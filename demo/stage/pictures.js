@@ -28,9 +28,10 @@ function maskOf(index) {
   return null;
 }
 const lighter = (abgr) => (abgr | 0xff404040) >>> 0;   // so that dark colours stand out on dark pictures
-const layers = new WeakMap();   // mask picture -> canvas with a transparent background and a sharp outline
+const layers = new Map();   // the last few: mask picture -> canvas with a transparent background, and a sharp outline
 function layer(image) {
   if (layers.has(image)) return layers.get(image);
+  if (layers.size >= 6) layers.delete(layers.keys().next().value);   // two canvases of the clip's size each
   const out = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
   const context = out.getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);
