@@ -23,7 +23,7 @@ from stm_core.overlap import WriteBehind, read_ahead
 from stm_core.prompts import Reference
 from stm_core.propagation import propagate
 from stm_core.report import Report
-from stm_core.save import RETRIES, SMALLEST, smaller
+from stm_core.save import RETRIES, SMALLEST, done_again, smaller
 
 PREVIEW_EVERY = 0.15  # seconds between pictures while it runs: six a second
 PREVIEW_QUALITY = 82
@@ -56,10 +56,7 @@ class Tracker:
                         "size, or try again when fewer people are here"
                     ) from error
             torch.cuda.empty_cache()
-            notes = [
-                f"the GPU ran out of memory: done again at {size} pixels with a memory budget of "
-                f"{memory.budget_bytes / 2**20:.0f} MB"
-            ]
+            notes = [done_again(size, memory)]
             job = replace(job, size=size, memory=memory)
             yield Again(job, notes[0])
 

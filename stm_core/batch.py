@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,8 @@ from .output import write_json
 SUMMARY = "summary.json"
 CORES_PER_CLIP = 4  # threads that one clip uses well
 PATHS = ("--mask", "--weights")  # options whose value is a path, relative to the list
-INTERRUPTED = (130, -signal.SIGINT)  # exit codes of a process that Ctrl-C ended
+# exit codes of a process that was asked to end
+INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
     """The jobs of a list; `shared` options come first, so that a line may override them.  Raises
     OptionError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(
             f"the list {path} cannot be read: {getattr(error, 'strerror', None) or error}; "
@@ -57,7 +58,7 @@ def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
     jobs, taken = [], set()
     for number, line in enumerate(lines, 1):
         try:
-            words = shlex.split(line, comments=True)
+            words = _words(line)
         except ValueError as error:
             raise OptionError(f"{path}, line {number}: {error}; check the quotes") from error
         if not words:
@@ -74,6 +75,16 @@ def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
             f"the list {path} has no clip; write `CLIP --mask M.png` or `CLIP --click X,Y` on a line"
         )
     return jobs
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line, without those from a # at the beginning of a word on."""
+    reader = shlex.shlex(line, posix=True)
+    reader.whitespace_split, reader.commenters = True, ""
+    if os.name == "nt":
+        reader.escape = ""  # C:\clips\dog.mp4
+    words = list(reader)
+    return words[: next((n for n, word in enumerate(words) if word.startswith("#")), None)]
 
 
 def _relative_to(folder: Path, words: list[str]) -> list[str]:
@@ -127,6 +138,7 @@ def run_batch(
     workers = workers or max(1, (os.cpu_count() or 1) // CORES_PER_CLIP)
     engine = _local(todo, workers) if ray_address is None else _ray(todo, ray_address, workers)
     _make(out)
+    _summarise(out, jobs, results)  # what is done again is not done, also when this run is cut off
     bar = tqdm(
         total=len(jobs), initial=len(done), unit=" clips", file=sys.stderr, disable=not sys.stderr.isatty()
     )
@@ -177,8 +189,10 @@ def _summarise(out: Path, jobs: Sequence[Job], results: dict[str, dict]) -> None
 def _local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
     """Run jobs in child processes, `workers` at a time; yields in the order of finishing."""
     threads = max(1, (os.cpu_count() or 1) // workers)
+    children: list[subprocess.Popen] = []
     with ThreadPoolExecutor(workers) as pool:
-        running = {pool.submit(run_job, job.command, job.out, threads, os.getcwd()): job for job in jobs}
+        options = threads, os.getcwd(), children.append
+        running = {pool.submit(run_job, job.command, job.out, *options): job for job in jobs}
         try:
             while running:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -191,34 +205,45 @@ def _local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
         finally:
             for future in running:
                 future.cancel()
+            for child in children:  # when this command is told to end, so are they
+                if child.poll() is None:
+                    child.terminate()
 
 
-def run_job(command: Sequence[str], out: str, threads: int, folder: str) -> dict:
+def run_job(
+    command: Sequence[str],
+    out: str,
+    threads: int,
+    folder: str,
+    on_start: Callable[[subprocess.Popen], None] | None = None,
+) -> dict:
     """Run one clip in a process of its own: status, seconds, frames, error.
 
-    folder: where relative paths begin.  error: what the process said last, or None.
+    folder: where relative paths begin.  on_start: told of the process.  error: what it said last, or None.
     """
     begin = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path()}
     try:
-        child = subprocess.run(
+        child = subprocess.Popen(
             command,
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
         )
     except OSError as error:
         return _failed(f"its process cannot be started: {error.strerror or error}")
+    if on_start is not None:
+        on_start(child)
+    _, stderr = child.communicate()
     seconds = round(time.perf_counter() - begin, 3)
     if child.returncode != 0:
-        said = [line for line in child.stderr.splitlines() if line.strip()]
-        error = (
-            said[-1].removeprefix("stm_core: ") if said else f"its process ended with code {child.returncode}"
-        )
+        said = [line for line in stderr.splitlines() if line.strip()]
+        told = said and child.returncode > 0  # else it was killed, and what it said is of before
+        error = said[-1].removeprefix("stm_core: ") if told else _code(child.returncode)
         return _failed(error, seconds, "interrupted" if child.returncode in INTERRUPTED else "failed")
     try:
         frames = json.loads((Path(out) / "report.json").read_text())["frames_out"]
@@ -227,6 +252,11 @@ def run_job(command: Sequence[str], out: str, threads: int, folder: str) -> dict
             "its process left no report.json that can be read; look at its line of the list", seconds
         )
     return {"status": "done", "seconds": seconds, "frames": frames, "error": None}
+
+
+def _code(code: int) -> str:
+    hint = ", as happens when memory runs out" if code == -9 else ""
+    return f"its process ended with code {code}{hint}"
 
 
 def _failed(error: object, seconds: float = 0.0, status: str = "failed") -> dict:

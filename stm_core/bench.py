@@ -8,11 +8,11 @@ not the next one's.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from .config import MemoryConfig
-from .errors import StmError
+from .limits import NO_LIMITS
 from .made_up import moving_clip
 from .memory import Prediction, predict
 from .prompts import Prompt
@@ -61,32 +61,57 @@ def combinations(
     return [Case(w, s, d, m, **same) for w, s, d, m in product(weights, sizes, dtypes, memories)]
 
 
-def bench(cases: Sequence[Case], on_frame: Callable[[int], None] | None = None) -> list[dict]:
-    """Measure every case; a row that failed carries `error` in place of figures.
+def bench(cases: Sequence[Case], on_frame: Callable[[int], None] | None = None) -> Iterator[dict]:
+    """Measure every case, one row after the other; a row that failed carries `error` in place of figures.
 
     on_frame: called with the number of frames that were just done.  Raises StmError when the only case is a
     mistake.
     """
     if len(cases) == 1:
-        return [measure(cases[0], on_frame)]
-    rows = []
+        yield measure(cases[0], on_frame)
+        return
     for case in cases:
-        rows.append(_measure_apart(case))
+        yield _measure_apart(case)
         if on_frame is not None:
             on_frame(case.frames)
-    return rows
 
 
 def _measure_apart(case: Case) -> dict:
     """`measure` in a fresh process: peaks are its own, and a case too large for this machine costs only its
     row."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(measure, case).result()
-        except BrokenProcessPool:
-            return {**_describe(case), "error": "its process was killed, as happens when memory runs out"}
-        except (StmError, RuntimeError, MemoryError) as error:
-            return {**_describe(case), "error": " ".join(str(error).split())[:200]}
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_tell, args=(theirs, case), daemon=True)
+    _start_deaf(process)
+    theirs.close()
+    try:
+        return ours.recv()
+    except EOFError:
+        return {**_describe(case), "error": "its process was killed, as happens when memory runs out"}
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def _start_deaf(process) -> None:
+    """Start a process that Ctrl-C does not reach, also while it loads: who started it ends it."""
+    if threading.current_thread() is not threading.main_thread():  # signals are not ours to set
+        process.start()
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell(pipe, case: Case) -> None:
+    try:
+        row = measure(case)
+    except Exception as error:  # whatever befell one case, the others go on
+        row = {**_describe(case), "error": " ".join(str(error).split())[:200] or type(error).__name__}
+    pipe.send(row)
 
 
 def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
@@ -183,7 +208,8 @@ def _command_fps(model: Model, case: Case) -> float:
                 first = labels if first is None else first
                 writer.write(image, t / 30)
         begin = time.perf_counter()
-        report = run_to_folder(model, path, Prompt.from_mask(first), Path(folder) / "out", memory=case.memory)
+        out, options = Path(folder) / "out", {"memory": case.memory, "limits": NO_LIMITS}
+        report = run_to_folder(model, path, Prompt.from_mask(first), out, **options)
         return report["frames_out"] / (time.perf_counter() - begin)
 
 

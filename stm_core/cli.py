@@ -101,7 +101,7 @@ def _segment(args: argparse.Namespace) -> int:
         raise OptionError(
             "one of --mask FIRST.png and --click X,Y is needed, and not both; see `segment --help`"
         )
-    from .output import check_folder
+    from .output import check_folder, check_mask
     from .save import run_to_folder
     from .segment import check_prompts
     from .video import probe
@@ -110,6 +110,7 @@ def _segment(args: argparse.Namespace) -> int:
     info = probe(args.clip, limits=limits)
     prompts = check_prompts(info, _prompt(args, (info.height, info.width)))
     check_folder(args.out, args.clip)
+    check_mask(args.out, args.mask, args.prompt_frame)
     model, memory = _model(args), options.memory_config(args, args.memory)
     with _progress(info.frames) as bar:
         report = run_to_folder(
@@ -147,7 +148,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
     from .bench import bench, combinations, markdown
-    from .output import write_json
+    from .output import write_named
 
     if args.json and args.json.is_dir():
         raise OptionError(f"--json {args.json} is a folder; give the name of a file")
@@ -165,17 +166,23 @@ def _bench(args: argparse.Namespace) -> int:
     cases = combinations(args.weights, args.size, args.dtype, memories, **same)
     if args.profile:
         return _profile(cases, args.json)
-    with _progress(len(cases) * args.frames) as bar:
-        rows = bench(cases, on_frame=bar.update)
-    print(markdown(rows))
-    if args.json:
-        write_json(args.json, rows)
-    return DONE
+    rows: list[dict] = []
+    try:
+        with _progress(len(cases) * args.frames) as bar:
+            for row in bench(cases, on_frame=bar.update):
+                rows.append(row)
+    finally:  # also what was measured before an interrupt
+        if rows:
+            print(markdown(rows))
+        if rows and args.json:
+            write_named(args.json, rows)
+    failed = [row["error"] for row in rows if "error" in row]
+    return _say(f"{len(failed)} of {len(rows)} cases failed: {failed[0]}") if failed else DONE
 
 
 def _profile(cases: list, out: Path | None) -> int:
     from .bench import model_of
-    from .output import write_json
+    from .output import write_named
     from .profile import markdown, profile
 
     if len(cases) > 1:
@@ -184,7 +191,7 @@ def _profile(cases: list, out: Path | None) -> int:
     rows = profile(model_of(case), case.size, case.memory, frames=case.frames, objects=case.objects)
     print(markdown(rows))
     if out:
-        write_json(out, rows)
+        write_named(out, rows)
     return DONE
 
 

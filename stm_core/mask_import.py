@@ -2,9 +2,9 @@
 soft edges.
 
 The trap is the soft edge: a brush or a resize leaves hundreds of in-between colours, and each would become
-an object. A colour counts as an object only where it fills a 3x3 block; every other pixel joins the
-touching object that is nearest in colour (touching, because a mix of two objects' colours may be the colour
-of a third).
+an object. Where there are such colours, one counts as an object only if it fills a 3x3 block; every other
+pixel joins the touching object that is nearest in colour (touching, because a mix of two objects' colours may
+be the colour of a third).
 """
 
 import numpy as np
@@ -15,6 +15,8 @@ from stm_core.palette import IGNORE, MAX_OBJECTS, PALETTE, VOC
 
 LOSSY = ("JPEG", "WEBP")
 LOSSY_DISTANCE = 48  # how far JPEG moves a flat colour, per channel
+HARD_COLOURS = 16  # of more, some may be in-between; those of DAVIS are known
+MIX_DISTANCE = 3  # how far a colour may lie from the line between two others and still be their mix
 PHOTO_SHARE = 0.3  # more in-between pixels than this: no mask
 _GREY = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
 
@@ -95,7 +97,8 @@ def _from_grey(grey: np.ndarray, name: str, lossy: bool) -> np.ndarray:
 
 def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
     codes = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    solid = _solid(codes)
+    hard = None if lossy else _hard(codes)
+    solid = _solid(codes) if hard is None else hard
     if not len(solid):
         raise MaskError(f"{name!r} has no area of one colour; draw each object in one flat colour on black")
     if lossy:
@@ -115,11 +118,38 @@ def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
         raise MaskError(
             f"{name!r} looks like a photograph, not a mask; draw each object in one flat colour on black"
         )
-    if not exact.all():
+    if hard is None and not exact.all():
         settled = exact if lossy else exact & _covered(codes)
         order = _settle(order, settled, rgb, colours)
     ids = _ids_of(order, colours, background)
     return ids[order]
+
+
+def _hard(codes: np.ndarray) -> np.ndarray | None:
+    """Sorted colours of a mask without soft edges, however thin its objects are; None if it may have some."""
+    used, counts = np.unique(codes, return_counts=True)
+    if len(used) > MAX_OBJECTS + 1:
+        return None
+    table = {int(code) for code in PALETTE[: MAX_OBJECTS + 1].astype(np.int64) @ (65536, 256, 1)}
+    if table.issuperset(used.tolist()):
+        return used
+    if len(used) > HARD_COLOURS:
+        return None
+    kept = _solid(codes)
+    for code in used[np.argsort(-counts, kind="stable")]:
+        if code not in kept:
+            if _is_mix(_rgb(np.array([code]))[0], _rgb(kept)):
+                return None
+            kept = np.append(kept, code)
+    return used
+
+
+def _is_mix(colour: np.ndarray, others: np.ndarray) -> bool:
+    """Whether a colour (3,) lies between two of the others (K, 3)."""
+    start, way = others[:, None, :], others[None] - others[:, None]
+    share = ((colour - start) * way).sum(-1) / np.maximum((way**2).sum(-1), 1)  # (K, K)
+    distance = np.abs(start + share[..., None] * way - colour).max(-1)
+    return bool(((share > 0) & (share < 1) & (distance <= MIX_DISTANCE)).any())
 
 
 def _ids_of(order: np.ndarray, colours: np.ndarray, background: int) -> np.ndarray:

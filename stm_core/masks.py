@@ -55,7 +55,7 @@ def read_mask(
         with open_picture(path, path.name, limits, MASK_FORMATS) as image:
             return _labels(image, path.name, size)
     except (VideoError, LimitError) as error:
-        if not path.is_file():
+        if not os.path.isfile(path):  # False where one may not look
             raise MaskError(f"there is no mask file {path.name!r}; check the path") from error
         raise MaskError(str(error)) from error
 

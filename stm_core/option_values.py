@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from .errors import PromptError
 from .palette import MAX_OBJECTS
@@ -27,6 +28,13 @@ def click(text: str) -> Click:
             f"--click {text} has the object {object_id:g}; objects are numbered 1 to {MAX_OBJECTS}"
         )
     return x, y, int(label), int(object_id)
+
+
+def folder(text: str) -> Path:
+    """The path of a folder.  ArgumentTypeError when the text is empty: "$OUT" may not be set."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got an empty word; name one, or . for this one")
+    return Path(text)
 
 
 def split_clicks(argv: Sequence[str]) -> list[str]:

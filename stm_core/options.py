@@ -10,7 +10,7 @@ from pathlib import Path
 from .config import PRESETS, MemoryConfig
 from .errors import OptionError
 from .limits import VideoLimits
-from .option_values import at_least, frame_size, list_of, megabytes, one_of
+from .option_values import at_least, folder, frame_size, list_of, megabytes, one_of
 from .palette import MAX_OBJECTS
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
@@ -47,7 +47,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="frame of the mask or clicks (default: 0)",
     )
-    add("--out", type=Path, required=True, metavar="DIR", help="folder for masks, overlay and report")
+    add("--out", type=folder, required=True, metavar="DIR", help="folder for masks, overlay and report")
     add_shared(parser)
     group = parser.add_argument_group(
         "limits of the input", "safe defaults against broken files; 0 lifts one"
@@ -70,7 +70,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     add("--set", choices=("val", "train"), required=True, help="list in ImageSets/YEAR")
     add("--sequences", metavar="a,b", type=list_of(str), default=[], help="only these")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder for masks and scores.json")
+    add("--out", type=folder, required=True, metavar="DIR", help="folder for masks and scores.json")
     add_shared(parser)
 
 
@@ -106,7 +106,7 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
         help="text file with a line per clip: `CLIP --mask M.png` or `CLIP --click X,Y`, with any option of "
         "segment; paths are relative to the list; # begins a comment",
     )
-    add("--out", type=Path, required=True, metavar="DIR", help="folder of the results, one folder a clip")
+    add("--out", type=folder, required=True, metavar="DIR", help="folder of the results, one folder a clip")
     add("--workers", type=at_least(1), metavar="N", help="clips at a time (default: 1 for every 4 cores)")
     ray = "use a Ray cluster whose machines see the same folders (without ADDRESS: this machine alone)"
     add("--ray", nargs="?", const="", metavar="ADDRESS", help=ray)

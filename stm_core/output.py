@@ -34,9 +34,9 @@ def check_folder(out: Path, clip: Path) -> Path:
     """`out` if results can be written there without touching the clip.  Raises OptionError; creates
     nothing."""
     existing = out
-    while not existing.exists() and existing != existing.parent:
+    while not os.path.exists(existing) and existing != existing.parent:  # False where one may not look
         existing = existing.parent
-    if not existing.is_dir():
+    if not os.path.isdir(existing):
         raise OptionError(
             f"cannot write to {out}: {existing} is a file, a folder is needed; choose another --out"
         )
@@ -45,6 +45,17 @@ def check_folder(out: Path, clip: Path) -> Path:
     if clip.resolve() in {(out / "masks").resolve(), (out / OVERLAY).resolve()}:
         raise OptionError(f"the results in {out} would overwrite the clip {clip}; choose another --out")
     return out
+
+
+def check_mask(out: Path, mask: Path | None, frame: int) -> None:
+    """Raises OptionError when the mask that is given for a frame would be lost among the results in `out`."""
+    if mask is None or mask.resolve().parent != (out / "masks").resolve():
+        return
+    if MASK_NAME.fullmatch(mask.name) and mask.name != mask_name(frame):
+        raise OptionError(
+            f"the results in {out} would overwrite the mask {mask}; choose another --out, or copy the mask "
+            f"elsewhere (is it of another frame? --prompt-frame says {frame})"
+        )
 
 
 def mask_name(index: int) -> str:
@@ -173,3 +184,18 @@ def write_overlay(path: Path, info: VideoInfo, masks: Path, limits: VideoLimits)
 def write_json(path: Path, content: dict) -> None:
     """Write a dictionary as indented JSON, whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_named(path: Path, content: dict | list) -> None:
+    """Write JSON to the file that a user named: through a link, and into a pipe or a device.
+
+    Raises VideoError when it cannot be written.
+    """
+    data = (json.dumps(content, indent=2) + "\n").encode()
+    if os.path.exists(path) and not os.path.isfile(path):
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise disk_error(path, error) from error
+    else:
+        write_whole(path.resolve(), data)

@@ -80,8 +80,7 @@ def segment_to_folder(
                     "--budget-mb, or --device cpu"
                 ) from error
         torch.cuda.empty_cache()
-        budget = f"a memory budget of {memory.budget_bytes / 2**20:.0f} MB"
-        notes = [*info.warnings, f"the GPU ran out of memory: done again at {size} pixels with {budget}"]
+        notes = [*info.warnings, done_again(size, memory)]
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -102,6 +101,13 @@ def _attempt(
     except BaseException as error:
         results.keep(error)
         raise
+
+
+def done_again(size: int, memory: MemoryConfig) -> str:
+    """What a run is told that was begun again with `smaller` values."""
+    bounded = memory.preset == "bounded"
+    budget = f" with a memory budget of {memory.budget_bytes / 2**20:.0f} MB" if bounded else ""
+    return f"the GPU ran out of memory: done again at {size} pixels{budget}"
 
 
 def smaller(side: int, memory: MemoryConfig) -> tuple[int, MemoryConfig]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -42,10 +43,14 @@ def bundled_file() -> tuple[Path, str]:
 
 def checksum(path: Path) -> str:
     """SHA-256 of a weights file.  Raises WeightsError when it is missing."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # False where one may not look
         raise WeightsError(f"there is no weights file {path}; check the path")
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        told = f"the weights file {path} cannot be read: {error.strerror}"
+        raise WeightsError(f"{told}; check its permissions") from error
 
 
 def read_network(path: Path, paper: bool) -> Network:

@@ -1,10 +1,13 @@
 """Laws of the batch: a line is a clip, a failure is its own, and a second run does only what is missing."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+from pages import wait_for
 
 from stm_core import batch
 from stm_core.errors import OptionError
@@ -21,7 +24,7 @@ def outcomes(monkeypatch):
     """Stands in for the processes: what each clip's run gives, by name, and which were run."""
     given, ran = {}, []
 
-    def run_job(command, out, threads, folder):
+    def run_job(command, out, threads, folder, on_start):
         name = Path(out).name
         ran.append(name)
         status = given.get(name, "done")
@@ -117,6 +120,64 @@ def test_a_second_run_does_what_is_missing_or_changed(tmp_path, outcomes):
     assert {clip["status"] for clip in clips} == {"done"}
 
 
+def test_a_run_that_is_cut_off_leaves_nothing_that_a_later_one_takes_for_its_own(tmp_path, outcomes):
+    _, ran = outcomes
+    path, out = write_list(tmp_path, "a.mp4\n"), tmp_path / "out"
+    batch.run_batch(path, out, ["--memory=bounded"])
+    given, _ = outcomes
+    given["a"] = "failed"
+
+    def cut_off(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "run_job", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            batch.run_batch(path, out, ["--memory=first"])  # its masks may be there in part
+    given.clear()
+    ran.clear()
+    batch.run_batch(path, out, ["--memory=bounded"])
+    assert ran == ["a"]
+
+
+def test_lines_are_read_as_they_are_meant(tmp_path, monkeypatch):
+    text = "\ufeffkoi.mp4 --click 1,2 # fish\ntake#2.mp4 --click 1,2\n # none\n'my clip.mp4' --click 1,2\n"
+    (tmp_path / "list.txt").write_text(text, encoding="utf-8")
+    jobs = batch.read_list(tmp_path / "list.txt", tmp_path / "out")
+    assert [Path(job.arguments[0]).name for job in jobs] == ["koi.mp4", "take#2.mp4", "my clip.mp4"]
+    assert all(job.arguments[1:] == ("--click", "1,2") for job in jobs)
+    monkeypatch.setattr(batch.os, "name", "nt")
+    assert batch._words(r"C:\clips\koi.mp4 --click 1,2") == [r"C:\clips\koi.mp4", "--click", "1,2"]
+
+
+def test_a_command_that_is_told_to_end_ends_its_children(tmp_path):
+    program = f"""
+import sys, time
+from stm_core import batch
+from stm_core.__main__ import take_interrupts
+take_interrupts("test", kill=True)
+waits = "import time; print(1, file=open({str(tmp_path / 'began')!r}, 'w')); time.sleep(600)"
+batch.Job.command = property(lambda job: [sys.executable, "-c", waits])
+batch.run_batch(batch.Path({str(write_list(tmp_path, 'a.mp4'))!r}), batch.Path({str(tmp_path / 'out')!r}))
+"""
+    root = Path(__file__).parent.parent
+    command = subprocess.Popen([sys.executable, "-c", program], cwd=root)
+    try:
+        wait_for((tmp_path / "began").exists, 60)
+        children = psutil.Process(command.pid).children(recursive=True)
+        command.terminate()
+        assert command.wait(60) == 143 and children
+        assert not psutil.wait_procs(children, timeout=10)[1]
+    finally:
+        command.kill()
+
+
+def test_a_killed_process_is_told_by_its_code_whatever_it_said_before(tmp_path):
+    program = "import os, sys; print('a warning', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
+    outcome = batch.run_job([sys.executable, "-c", program], str(tmp_path), 1, str(tmp_path))
+    assert outcome["error"] == "its process ended with code -9, as happens when memory runs out"
+
+
 def test_a_crashed_process_is_told_by_its_code(tmp_path):
     command = [sys.executable, "-c", "import os; os.abort()"]
     outcome = batch.run_job(command, str(tmp_path), 1, str(tmp_path))
@@ -148,10 +209,10 @@ def test_a_process_that_cannot_start_has_failed(tmp_path):
 def test_whatever_befalls_one_clip_the_summary_has_the_others(tmp_path, outcomes, monkeypatch, error):
     stand_in = batch.run_job
 
-    def run_job(command, out, threads, folder):
+    def run_job(command, out, threads, folder, on_start):
         if out.endswith("a"):
             raise error
-        return stand_in(command, out, threads, folder)
+        return stand_in(command, out, threads, folder, on_start)
 
     monkeypatch.setattr(batch, "run_job", run_job)
     batch.run_batch(write_list(tmp_path, "a.mp4\nb.mp4\n"), tmp_path / "out", workers=1)

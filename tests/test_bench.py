@@ -1,5 +1,8 @@
 """Laws of the measurements: the made-up clip, the figures of a row, and the table."""
 
+import multiprocessing
+import os
+
 import numpy as np
 import pytest
 
@@ -49,7 +52,7 @@ def test_a_row_says_what_it_measured():
 
 def test_the_whole_command_is_timed_when_asked():
     case = Case(TINY, (48, 80), "fp32", MemoryConfig(), frames=8, objects=1, device="cpu", with_files=True)
-    rows = bench([case])
+    rows = list(bench([case]))
     assert rows[0]["command_fps"] > 0
     assert "command frames/s" in markdown(rows)
 
@@ -66,7 +69,7 @@ def test_several_cases_run_apart_and_a_failed_one_keeps_its_line(monkeypatch):
     )
     apart = module._measure_apart
     monkeypatch.setattr(module, "_measure_apart", lambda case: apart(case) if case == bad else measure(case))
-    rows = bench([good, bad])
+    rows = list(bench([good, bad]))
     lines = markdown(rows).splitlines()
     assert len(lines) == 4 and lines[2].startswith(
         f"| {TINY} (random weights) | 32x48 | fp32 | bounded | 1 |"
@@ -81,8 +84,24 @@ def test_a_budget_too_small_is_refused_before_anything_runs(monkeypatch):
 
 
 def test_a_single_mistake_is_raised():
+    case = Case("/nowhere.safetensors", (32, 48), "fp32", MemoryConfig(), frames=4, objects=1)
     with pytest.raises(StmError):
-        bench([Case("/nowhere.safetensors", (32, 48), "fp32", MemoryConfig(), frames=4, objects=1)])
+        next(bench([case]))
+
+
+def vanish(pipe, case):
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_or_breaks_costs_its_row_only(monkeypatch):
+    case = Case(TINY, (32, 48), "fp32", MemoryConfig(), frames=4, objects=1)
+    monkeypatch.setattr(module, "_tell", vanish)
+    assert "was killed" in module._measure_apart(case)["error"]
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "measure", lambda case: open("/nowhere/at/all"))
+    module._tell(theirs, case)
+    assert "No such file" in ours.recv()["error"]
 
 
 def test_a_profile_names_every_part_and_its_arithmetic(capsys):

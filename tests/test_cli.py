@@ -1,8 +1,11 @@
 """Laws of the command: exit codes 0, 2 and 130, one line for a mistake, and results as promised."""
 
+import io
 import json
+import os
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from stm_core.config import PRESETS
 from stm_core.errors import PromptError
 from stm_core.made_up import moving_clip
 from stm_core.masks import write_mask
+from stm_core.output import write_named
 from stm_core.video import VideoLimits
 from stm_core.video_write import VideoWriter
 
@@ -43,6 +47,10 @@ def files(tmp_path_factory):
         CompactSTM(weights.TINY).state_dict(), folder / "tiny.safetensors", {"config": json.dumps(config)}
     )
     return folder
+
+
+def unpack(png: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(png)))
 
 
 @pytest.fixture
@@ -131,6 +139,8 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         ([*CLIP_AND_MASK, "--prompt-frame", "8", "--out", "o"], "0 to 7"),
         ([*CLIP_AND_MASK, "--prompt-frame", "-1", "--out", "o"], "at least 0"),
         ([*CLIP_AND_MASK, "--out", "mask.png"], "is a file"),
+        ([*CLIP_AND_MASK, "--out", ""], "empty word"),
+        ([*CLIP_AND_MASK, "--out", "o" * 300], "name too long"),
         ([*CLIP_AND_MASK, "--out", "o", "--memory", "all"], "every-5"),
         ([*CLIP_AND_MASK, "--out", "o", "--budget-mb", "-1"], "above 0"),
         ([*CLIP_AND_MASK, "--out", "o", "--budget-mb", "0.001"], "budget"),
@@ -246,6 +256,52 @@ def test_bench_prints_a_table_and_writes_json(run, tmp_path):
     code, out, err = run("bench", *words, "--profile", "--json", tmp_path / "parts.json")
     assert (code, err) == (0, "") and "| encode_query |" in out
     assert json.loads((tmp_path / "parts.json").read_text())[0]["part"] == "encode_query"
+
+
+def test_what_a_bench_measured_before_it_was_interrupted_is_kept(run, tmp_path, monkeypatch):
+    def bench(cases, on_frame):
+        yield measured
+        raise KeyboardInterrupt
+
+    words = ["bench", "--weights", "random:compact-tiny", "--size", "32x48", "--frames", "4"]
+    code, table, _ = run(*words, "--json", tmp_path / "all.json")
+    (measured,) = json.loads((tmp_path / "all.json").read_text())
+    monkeypatch.setattr("stm_core.bench.bench", bench)
+    code, out, err = run(*words, "--json", tmp_path / "some.json")
+    assert code == 130 and out == table and is_one_line(err)
+    assert json.loads((tmp_path / "some.json").read_text()) == [measured]
+
+
+def test_a_bench_whose_cases_fail_is_no_success(run, tmp_path):
+    code, out, err = run("bench", "--weights", "none.safetensors", "--memory", "first,previous")
+    assert code == 2 and out.count("none.safetensors") >= 2 and is_one_line(err)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_figures_go_into_a_pipe_and_through_a_link(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    read: list[str] = []
+    reader.start()
+    write_named(tmp_path / "pipe", [1, 2])
+    reader.join(PATIENCE)
+    assert json.loads(read[0]) == [1, 2] and (tmp_path / "pipe").is_fifo()
+    (tmp_path / "old.json").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "old.json")
+    write_named(tmp_path / "link", {"a": 1})
+    assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "old.json").read_text()) == {"a": 1}
+
+
+def test_a_mask_among_the_results_of_another_frame_is_not_overwritten(run, files, tmp_path):
+    code, _, _ = run(*CLIP_AND_MASK, "--out", tmp_path)
+    by_hand = tmp_path / "masks" / "00002.png"
+    before = by_hand.read_bytes()
+    again = ["segment", "clip.mp4", "--mask", by_hand, "--out", tmp_path]
+    code, _, err = run(*again)
+    assert code == 2 and "--prompt-frame says 0" in err and is_one_line(err)
+    assert by_hand.read_bytes() == before
+    code, _, _ = run(*again, "--prompt-frame", 2)
+    assert code == 0 and (np.array(Image.open(by_hand)) == unpack(before)).all()
 
 
 INTERRUPT_AT_MASK_3 = """

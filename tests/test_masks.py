@@ -167,9 +167,15 @@ def test_thin_lines_survive_in_hard_masks(tmp_path):
     found = labels(1)
     found[110, :] = 2
     found[:, 150] = 3
+    found[100:102, 90:92] = 4
     for image in (Image.fromarray(found), Image.fromarray(PALETTE[found])):
-        got = read_mask(saved(tmp_path, image))
-        assert (got[20:100, 10:40] == 1).all()
+        assert (read_mask(saved(tmp_path, image)) == found).all()
+    colours = np.array([(0, 0, 0), (250, 10, 10), (20, 30, 250), (20, 240, 30), (255, 255, 255)], np.uint8)
+    got = read_mask(saved(tmp_path, Image.fromarray(colours[found])))
+    assert all(len(np.unique(got[found == n])) == 1 for n in range(5)) and object_ids(got) == (1, 2, 3, 4)
+    line = np.zeros((*SIZE, 3), np.uint8)
+    line[50:52, 10:90] = 255, 0, 0
+    assert (read_mask(saved(tmp_path, Image.fromarray(line))) == (line[..., 0] > 0)).all()
     assert (read_mask(saved(tmp_path, Image.open(io.BytesIO(encode_mask(found))))) == found).all()
 
 
