@@ -47,7 +47,8 @@ class Handlers:
         """The page was loaded again: a run ends with the page that watched it, the work is shown as it is,
         and what opening the clip had not done yet goes on.
         """
-        if session.clip is None:
+        clip = session.clip
+        if clip is None:
             yield {}
             return
         self.leave(session)
@@ -61,8 +62,7 @@ class Handlers:
             "part": self._part_slider(session),
             "notice": render.notice(ready, "info"),
         }
-        if not session.clip.checked:
-            yield from self._go_on(session)
+        yield from self._go_on(session, clip.folder)
 
     def sweep(self, now: float | None = None) -> int:
         """Remove visitors' folders that nobody has used for the lifetime; how many."""
@@ -117,19 +117,21 @@ class Handlers:
             "part": self._part_slider(session),
             "notice": render.notice(ended, "info"),
         }
-        yield from self._go_on(session)
+        yield from self._go_on(session, str(folder))
 
-    def _go_on(self, session: Session) -> Iterator[View]:
-        """After the first frame was shown: count all frames, take up the work that came with the clip."""
-        own = session.clips_opened
+    def _go_on(self, session: Session, folder: str) -> Iterator[View]:
+        """After the first frame of the clip in `folder` was shown: count all frames, take up the work that
+        came with it.  What was done already is not done again.
+        """
         try:
-            yield from self._check(session, own)
+            if _shows(session, folder) and not session.clip.checked:
+                yield from self._check(session, folder)
         except StmError:
-            if session.clips_opened != own:
+            if not _shows(session, folder):
                 return
             yield self._unreadable(session)
             raise
-        if session.unread and session.clips_opened == own:
+        if _shows(session, folder) and session.unread:
             saved, session.unread = session.unread, None
             yield self._restored(session, saved)
 
@@ -182,7 +184,7 @@ class Handlers:
         found = self.guard.call("inspect", path=str(source), folder=str(folder), start=0, limits=limits)
         return source, found["info"]
 
-    def _check(self, session: Session, own: int) -> Iterator[View]:
+    def _check(self, session: Session, folder: str) -> Iterator[View]:
         clip = session.clip
         last = time.monotonic()
         for found, _ in self.guard.stream(
@@ -194,7 +196,7 @@ class Handlers:
             stop=clip.stop,
             side=self.limits.preview_side,
         ):
-            if session.clips_opened != own:
+            if not _shows(session, folder):
                 return
             session.proxies = found.get("done", session.proxies)
             if "frames" in found:
@@ -254,6 +256,11 @@ class Handlers:
         if name not in known:
             raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
         yield from self.open_clip(session, str(known[name]), f"{name}.mp4", 0, name)
+
+
+def _shows(session: Session, folder: str) -> bool:
+    """Whether the clip in this folder is still the open one."""
+    return session.clip is not None and session.clip.folder == folder
 
 
 def _ended(session: Session, same: bool) -> str:

@@ -78,13 +78,30 @@ def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
 
 
 def _words(line: str) -> list[str]:
-    """The words of a line, without those from a # at the beginning of a word on."""
-    reader = shlex.shlex(line, posix=True)
-    reader.whitespace_split, reader.commenters = True, ""
-    if os.name == "nt":
-        reader.escape = ""  # C:\clips\dog.mp4
-    words = list(reader)
-    return words[: next((n for n, word in enumerate(words) if word.startswith("#")), None)]
+    """The words of a line, without its comment.  ValueError when a quote is not closed."""
+    escape = "" if os.name == "nt" else "\\"  # C:\clips\dog.mp4
+    reader = shlex.shlex(_without_comment(line, escape), posix=True)
+    reader.whitespace_split, reader.commenters, reader.escape = True, "", escape
+    return list(reader)
+
+
+def _without_comment(line: str, escape: str) -> str:
+    """The line up to a # that begins a word and is in no quotes."""
+    quote, escaped, between = "", False, True
+    for n, letter in enumerate(line):
+        if escaped:
+            escaped = between = False
+            continue
+        if letter == escape and quote != "'":
+            escaped = True
+        elif quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter == "#" and between:
+            return line[:n]
+        between = not quote and letter.isspace()
+    return line
 
 
 def _relative_to(folder: Path, words: list[str]) -> list[str]:
@@ -190,8 +207,15 @@ def _local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
     """Run jobs in child processes, `workers` at a time; yields in the order of finishing."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     children: list[subprocess.Popen] = []
+    ending = False
+
+    def on_start(child: subprocess.Popen) -> None:
+        children.append(child)
+        if ending:
+            child.terminate()
+
     with ThreadPoolExecutor(workers) as pool:
-        options = threads, os.getcwd(), children.append
+        options = threads, os.getcwd(), on_start
         running = {pool.submit(run_job, job.command, job.out, *options): job for job in jobs}
         try:
             while running:
@@ -205,6 +229,7 @@ def _local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
         finally:
             for future in running:
                 future.cancel()
+            ending = True
             for child in children:  # when this command is told to end, so are they
                 if child.poll() is None:
                     child.terminate()
@@ -238,7 +263,12 @@ def run_job(
         return _failed(f"its process cannot be started: {error.strerror or error}")
     if on_start is not None:
         on_start(child)
-    _, stderr = child.communicate()
+    try:
+        _, stderr = child.communicate()
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
     seconds = round(time.perf_counter() - begin, 3)
     if child.returncode != 0:
         said = [line for line in stderr.splitlines() if line.strip()]

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -81,17 +82,21 @@ def _measure_apart(case: Case) -> dict:
     row."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_tell, args=(theirs, case), daemon=True)
-    _start_deaf(process)
-    theirs.close()
-    try:
-        return ours.recv()
-    except EOFError:
-        return {**_describe(case), "error": "its process was killed, as happens when memory runs out"}
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
+    with tempfile.TemporaryDirectory() as folder:
+        process = context.Process(target=_tell, args=(theirs, case, folder), daemon=True)
+        _start_deaf(process)
+        theirs.close()
+        try:
+            wait([ours, process.sentinel])
+            if ours.poll():
+                return ours.recv()
+        except EOFError:
+            pass
+        finally:
+            process.kill()
+            process.join()
+            ours.close()
+    return {**_describe(case), "error": "its process was killed, as happens when memory runs out"}
 
 
 def _start_deaf(process) -> None:
@@ -106,7 +111,9 @@ def _start_deaf(process) -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def _tell(pipe, case: Case) -> None:
+def _tell(pipe, case: Case, folder: str) -> None:
+    """`measure` for the process that asked; folder: for its files, which remain when it is killed."""
+    tempfile.tempdir = folder
     try:
         row = measure(case)
     except Exception as error:  # whatever befell one case, the others go on

@@ -128,12 +128,8 @@ def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
 def _hard(codes: np.ndarray) -> np.ndarray | None:
     """Sorted colours of a mask without soft edges, however thin its objects are; None if it may have some."""
     used, counts = np.unique(codes, return_counts=True)
-    if len(used) > MAX_OBJECTS + 1:
-        return None
     table = {int(code) for code in PALETTE[: MAX_OBJECTS + 1].astype(np.int64) @ (65536, 256, 1)}
-    if table.issuperset(used.tolist()):
-        return used
-    if len(used) > HARD_COLOURS:
+    if len(used) > HARD_COLOURS and not (len(used) <= len(table) and table.issuperset(used.tolist())):
         return None
     kept = _solid(codes)
     for code in used[np.argsort(-counts, kind="stable")]:
@@ -145,11 +141,11 @@ def _hard(codes: np.ndarray) -> np.ndarray | None:
 
 
 def _is_mix(colour: np.ndarray, others: np.ndarray) -> bool:
-    """Whether a colour (3,) lies between two of the others (K, 3)."""
+    """Whether a colour (3,) lies between two of the others (K, 3), or beside one of them."""
     start, way = others[:, None, :], others[None] - others[:, None]
     share = ((colour - start) * way).sum(-1) / np.maximum((way**2).sum(-1), 1)  # (K, K)
-    distance = np.abs(start + share[..., None] * way - colour).max(-1)
-    return bool(((share > 0) & (share < 1) & (distance <= MIX_DISTANCE)).any())
+    distance = np.abs(start + share.clip(0, 1)[..., None] * way - colour).max(-1)
+    return bool((distance <= MIX_DISTANCE).any())
 
 
 def _ids_of(order: np.ndarray, colours: np.ndarray, background: int) -> np.ndarray:

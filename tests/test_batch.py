@@ -146,6 +146,10 @@ def test_lines_are_read_as_they_are_meant(tmp_path, monkeypatch):
     jobs = batch.read_list(tmp_path / "list.txt", tmp_path / "out")
     assert [Path(job.arguments[0]).name for job in jobs] == ["koi.mp4", "take#2.mp4", "my clip.mp4"]
     assert all(job.arguments[1:] == ("--click", "1,2") for job in jobs)
+    for line in ("a.mp4 # don't track the ball", "a.mp4 # \\", "a.mp4 #"):
+        assert batch._words(line) == ["a.mp4"]
+    assert batch._words("# the dog's clips") == []
+    assert batch._words("""'#1 a.mp4' --mask "#1.png" b\\ #c""") == ["#1 a.mp4", "--mask", "#1.png", "b #c"]
     monkeypatch.setattr(batch.os, "name", "nt")
     assert batch._words(r"C:\clips\koi.mp4 --click 1,2") == [r"C:\clips\koi.mp4", "--click", "1,2"]
 

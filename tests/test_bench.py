@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -89,18 +90,19 @@ def test_a_single_mistake_is_raised():
         next(bench([case]))
 
 
-def vanish(pipe, case):
+def vanish(pipe, case, folder):
     os._exit(9)
 
 
-def test_a_process_that_is_killed_or_breaks_costs_its_row_only(monkeypatch):
+def test_a_process_that_is_killed_or_breaks_costs_its_row_only(tmp_path, monkeypatch):
     case = Case(TINY, (32, 48), "fp32", MemoryConfig(), frames=4, objects=1)
     monkeypatch.setattr(module, "_tell", vanish)
     assert "was killed" in module._measure_apart(case)["error"]
     ours, theirs = multiprocessing.Pipe(duplex=False)
     monkeypatch.undo()
     monkeypatch.setattr(module, "measure", lambda case: open("/nowhere/at/all"))
-    module._tell(theirs, case)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    module._tell(theirs, case, str(tmp_path))
     assert "No such file" in ours.recv()["error"]
 
 

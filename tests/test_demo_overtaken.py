@@ -1,5 +1,7 @@
 """What was under way when another clip was opened, or the page was loaded again."""
 
+import threading
+
 import pytest
 from pages import FRAMES, notice, write_clip
 
@@ -48,6 +50,23 @@ def test_a_film_of_the_clip_before_is_not_shown_beside_the_new_one(bench, sessio
     assert bench.downloads.player(session) == {} and session.filmed == -1
 
 
+def test_a_check_that_goes_on_while_the_next_clip_comes_in_does_not_bring_back_its_own(
+    bench, session, clip, other, monkeypatch
+):
+    first = bench.handlers.open_clip(session, str(clip[0]))
+    next(first)
+    second = bench.handlers.open_clip(session, str(other))
+    inside, go = threading.Event(), threading.Event()
+    during(bench, monkeypatch, "inspect", lambda: inside.set() or go.wait(30))
+    visitor = threading.Thread(target=lambda: next(second))
+    visitor.start()
+    assert inside.wait(30)  # the next clip has its folder and is not shown yet
+    during(bench, monkeypatch, "check", lambda: go.set() or visitor.join(30), True)
+    assert list(first) == []
+    list(second)
+    assert bench.folder(session).exists() and session.clip.checked and session.clip.name == "other.mp4"
+
+
 def test_a_page_that_is_loaded_again_while_frames_are_counted_goes_on_counting(bench, clip):
     session = bench.handlers.arrive()
     opening = bench.handlers.open_clip(session, str(clip[0]))
@@ -60,14 +79,20 @@ def test_a_page_that_is_loaded_again_while_frames_are_counted_goes_on_counting(b
     assert "is here again" in notice(view)
 
 
-def test_saved_work_that_was_not_taken_up_before_the_page_was_loaded_again_is_taken_up_then(bench, session):
+@pytest.mark.parametrize("counted", [False, True])
+def test_saved_work_that_was_not_taken_up_before_the_page_was_loaded_again_is_taken_up_then(
+    bench, session, counted
+):
     bench.click(session, 0, 8, 8)
     bench.tracked(session)
     *_, made = bench.downloads.make(session, "everything")
     again = bench.handlers.arrive()
     opening = bench.handlers.open_clip(again, made["file"])
     next(opening)
+    if counted:
+        next(opening)  # the frames are counted, the work is not taken up
     opening.close()
+    assert again.clip.checked == counted
     assert not again.records
     *_, last = bench.handlers.come_back(again)
     assert "Taken up" in notice(last) and len(again.records) == FRAMES and again.marks

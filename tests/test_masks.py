@@ -179,6 +179,17 @@ def test_thin_lines_survive_in_hard_masks(tmp_path):
     assert (read_mask(saved(tmp_path, Image.open(io.BytesIO(encode_mask(found))))) == found).all()
 
 
+def test_a_few_stray_or_halved_pixels_are_no_objects(tmp_path):
+    rgb = np.zeros((*SIZE, 3), np.uint8)
+    rgb[20:80, 20:80] = 255, 0, 0
+    rgb[100, 100] = 0, 1, 0
+    assert (read_mask(saved(tmp_path, Image.fromarray(rgb))) == (rgb[..., 0] > 0)).all()
+    halved = np.zeros((*SIZE, 3), np.uint8)
+    halved[20:80, 20:80] = PALETTE[1]
+    halved[20:80, [19, 80]] = PALETTE[1] // 2  # which is the colour of object 8
+    assert object_ids(read_mask(saved(tmp_path, Image.fromarray(halved)))) == (1,)
+
+
 def test_254_objects_are_possible():
     found = np.arange(256).clip(max=254).astype(np.uint8).reshape(16, 16).repeat(4, 0).repeat(4, 1)
     assert (read_mask(found) == found).all() and object_ids(found) == tuple(range(1, 255))

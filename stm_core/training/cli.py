@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         trainer.begin(args.init)
     try:
         trainer.run()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         trainer.save()
         raise
     finally:
