@@ -18,7 +18,7 @@ from demo.guard import Guard
 from demo.house import adopt, sweep, visitors_folder
 from demo.limits import Limits
 from demo.marking import picture
-from demo.saved import first_frame, restore
+from demo.saved import clip_name, first_frame, restore
 from demo.session import Session
 from demo.views import Props, View, answers
 from stm_core.errors import PromptError, StmError, VideoError
@@ -102,7 +102,7 @@ class Handlers:
         session.take_clip(
             Clip(
                 str(source),
-                name or Path(path).name[:60],
+                name or (clip_name(saved) if saved else "") or Path(path).name[:60],
                 str(folder),
                 info,
                 start,

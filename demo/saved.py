@@ -66,6 +66,12 @@ def first_frame(saved: dict) -> int:
     return saved["start"] if _is(saved.get("start"), 0, 10**6) else 0
 
 
+def clip_name(saved: dict) -> str:
+    """What the clip of saved work was called; "" when that makes no sense."""
+    name = saved.get("name")
+    return "".join(c for c in name[:60] if c.isprintable()) if isinstance(name, str) else ""
+
+
 def _restore_marks(session: Session, index: int, saved: dict) -> None:
     path = Path(session.need_clip().folder) / "prompts" / f"{index:05d}.png"
     packed, (height, width) = path.read_bytes(), session.need_clip().size

@@ -69,6 +69,7 @@ def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
     *_, last = bench.handlers.open_clip(again, str(archive))
     assert "Taken up" in notice(last) and len(again.records) == FRAMES
     assert again.marks[0].clicks == session.marks[0].clicks and again.pinned == (0,)
+    assert again.clip.name == session.clip.name == "squares.mp4"
     assert all(np.array_equal(a, b) for a, b in zip(masks_of(again), masks_of(session), strict=True))
     bench.marking.edit(again, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
     *_, last = bench.tracked(again, "forward")
