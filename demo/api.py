@@ -4,7 +4,6 @@ Everything else that the page does is private: it belongs to a visitor's session
 """
 
 import json
-import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import gradio as gr
 from gradio.utils import get_function_description
 
 from demo.handlers import Handlers
+from demo.house import discard
 from demo.job import Again, Job
 from demo.runs import Runs
 from demo.session import Session
@@ -169,7 +169,7 @@ class Api:
         try:
             yield session, *self.handlers.open_for_api(session, video)
         except BaseException:
-            shutil.rmtree(session.folder, ignore_errors=True)
+            discard(Path(session.folder))
             raise
 
     def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:

@@ -13,6 +13,7 @@ import gradio as gr
 
 from demo.limits import Limits
 
+LAST_FRAME_SECONDS = 60
 log = logging.getLogger(__name__)
 
 
@@ -33,6 +34,22 @@ def adopt(path: str, folder: Path) -> Path:
     except OSError:
         shutil.copyfile(source, target)
     return target
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder into which a run that was just ended may still write its last frame: now, or soon, in a
+    thread of its own.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+
+    def again():
+        late = time.monotonic() + LAST_FRAME_SECONDS
+        while folder.exists() and time.monotonic() < late:
+            time.sleep(0.1)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    if folder.exists():
+        threading.Thread(target=again, name="discard", daemon=True).start()
 
 
 def sweep(visitors: Path, oldest: float) -> int:

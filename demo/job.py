@@ -49,7 +49,6 @@ class Step:
     held: tuple[int, ...]
     pinned: tuple[int, ...]
     process: int  # bytes: resident memory, or GPU memory when there is a GPU
-    seconds: float
     preview: bytes | None = None  # JPEG
 
 

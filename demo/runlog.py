@@ -21,7 +21,8 @@ class RunLog:
         self.session, self.job, self.forecast, self.device = session, job, forecast, device
         self.points: list[charts.Point] = []
         self.frames: set[int] = set()
-        self.seconds, self.began, self.drawn = 0.0, time.perf_counter(), 0.0
+        self.began, self.drawn = time.perf_counter(), 0.0
+        self.first_step = self.last_step = 0.0  # when
         self.first_preview: float | None = None
         self.last: Step | None = None
 
@@ -30,11 +31,17 @@ class RunLog:
         """How many frames have their mask."""
         return len(self.frames)
 
+    @property
+    def pace(self) -> float:
+        """Seconds a frame, as a visitor waits for it: decoding and drawing included, not what came before."""
+        return (self.last_step - self.first_step) / max(self.done - 1, 1)
+
     def add(self, step: Step) -> None:
         """Count one frame."""
         self.frames.add(step.index)
         self.session.records[step.index] = Record(step.areas, step.confidence, step.prompted)
-        self.seconds, self.last = self.seconds + step.seconds, step
+        self.last, self.last_step = step, time.perf_counter()
+        self.first_step = self.first_step or self.last_step
         self.points.append(charts.Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))
         if len(self.points) > 4 * charts.MOST_POINTS:
             self.points = charts.thin(self.points)

@@ -17,6 +17,7 @@ from stm_core.memory import Prediction
 from stm_core.overlap import read_ahead
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
+TELLING = 10  # frames of a run that say how long others will take
 AHEAD = 2  # frames that may be done before the page hears of them
 
 
@@ -232,9 +233,9 @@ class Runs:
 
     def _finished(self, session: Session, job: Job, run: RunLog) -> View:
         self._keep(session, run, stopped=session.stop)
-        if run.done:
+        if run.done >= TELLING:
             height, width = self.engine.seen(*session.clip.size, job.size)
-            self.engine.rates[(height, width, len(session.subjects))] = run.seconds / run.done
+            self.engine.rates[(height, width, len(session.subjects))] = run.pace
         session.answer += 1
         session.frame, session.jump = job.first, session.jump + 1
         notes = " ".join(map(views.sentence, session.report.get("warnings") or ()))

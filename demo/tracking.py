@@ -151,7 +151,6 @@ class Tracker:
             held=tuple(memory.frames),
             pinned=tuple(memory.pinned),
             process=process_bytes(),
-            seconds=result.seconds,
             preview=preview,
         )
 

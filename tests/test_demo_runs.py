@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -260,6 +261,26 @@ def test_cancelling_a_run_frees_its_memory_bank(bench, session, monkeypatch):
     run.close()
     assert banks and not session.running
     wait_for(lambda: all(bank.nbytes == 0 for bank in banks))
+
+
+def test_the_forecast_goes_by_how_long_a_visitor_waited_for_a_frame(bench, session, monkeypatch):
+    bench.click(session, 0, 8, 8)
+    bench.runs.forecast(session, *SETTINGS)
+    (measured,) = bench.engine.rates.values()
+    steps = bench.runs.steps
+
+    def slowed(*arguments):
+        for step in steps(*arguments):
+            time.sleep(0.02)  # as a slow decoder would
+            yield step
+
+    monkeypatch.setattr(bench.runs, "steps", slowed)
+    bench.tracked(session)
+    (found,) = bench.engine.rates.values()
+    assert found > 0.02 and found != measured
+    bench.marking.edit(session, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
+    bench.tracked(session, "forward")  # four frames say little
+    assert list(bench.engine.rates.values()) == [found]
 
 
 def test_the_forecast_tells_bytes_and_seconds_and_follows_the_preset(bench, session):
