@@ -124,14 +124,14 @@ class Handlers:
         came with it.  What was done already is not done again.
         """
         try:
-            if _shows(session, folder) and not session.clip.checked:
+            if session.shows(folder) and not session.clip.checked:
                 yield from self._check(session, folder)
         except StmError:
-            if not _shows(session, folder):
+            if not session.shows(folder):
                 return
             yield self._unreadable(session)
             raise
-        if _shows(session, folder) and session.unread:
+        if session.shows(folder) and session.unread:
             saved, session.unread = session.unread, None
             yield self._restored(session, saved)
 
@@ -196,7 +196,7 @@ class Handlers:
             stop=clip.stop,
             side=self.limits.preview_side,
         ):
-            if not _shows(session, folder):
+            if not session.shows(folder):
                 return
             session.proxies = found.get("done", session.proxies)
             if "frames" in found:
@@ -256,11 +256,6 @@ class Handlers:
         if name not in known:
             raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
         yield from self.open_clip(session, str(known[name]), f"{name}.mp4", 0, name)
-
-
-def _shows(session: Session, folder: str) -> bool:
-    """Whether the clip in this folder is still the open one."""
-    return session.clip is not None and session.clip.folder == folder
 
 
 def _ended(session: Session, same: bool) -> str:

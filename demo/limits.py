@@ -59,7 +59,7 @@ class Limits:
                 )
         if f"{self.root}{os.sep}".lower().startswith(f"{PROGRAM}{os.sep}".lower()):  # as Gradio compares
             raise OptionError(
-                f"--cache {self.cache} lies in the program's own folder, of which nothing is served; "
+                f"--cache {self.root} lies in the program's own folder, of which nothing is served; "
                 "choose a folder elsewhere"
             )
 

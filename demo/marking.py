@@ -50,9 +50,11 @@ class Marking:
         clicks = tuple((x, y, label, number) for _, x, y, label, number in known.get("clicks", ()))
         if not clicks:
             return {}
-        clip, index = session.clip, session.go(known["clicks"][0][0])
-        labels = self.engine.click(picture(self.guard, session, index), clicks, None, None)
-        if self._may_mark(session).folder != clip.folder or session.marks:
+        index = session.go(known["clicks"][0][0])
+        with views.of_this_clip(session):
+            labels = self.engine.click(picture(self.guard, session, index), clicks, None, None)
+        self._may_mark(session)
+        if session.marks:
             return {}
         session.subjects.restart(dict(enumerate(known["objects"], 1)))
         session.go(index)
@@ -74,7 +76,7 @@ class Marking:
     @answers
     def edit(self, session: Session, data: dict, size: int) -> View:
         """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
-        clip = self._may_mark(session)
+        self._may_mark(session)
         index = session.go(_whole(data.get("frame"), "frame"))
         if data.get("kind") == "stroke":
             labels = session.labels(index)
@@ -85,10 +87,10 @@ class Marking:
             x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
             marks = session.plan_click(index, x, y, int(bool(data.get("label", 1))), self.limits.max_edits)
             base = session.unpacked(marks.base)
-            image = picture(self.guard, session, index)
-            labels = self.engine.click(image, marks.clicks, base, size or None)
-            if self._may_mark(session).folder != clip.folder:  # another clip came between
-                return {}
+            with views.of_this_clip(session):
+                image = picture(self.guard, session, index)
+                labels = self.engine.click(image, marks.clicks, base, size or None)
+            self._may_mark(session)
             session.put(index, marks, labels)
         return self._marked(session)
 
@@ -99,9 +101,9 @@ class Marking:
             return {}
         clip, index = self._may_mark(session), session.frame
         height, width = clip.size
-        labels = self.guard.pixels("mask", path=path, height=height, width=width)
-        if self._may_mark(session).folder != clip.folder:
-            return {"mask_file": None}
+        with views.of_this_clip(session):
+            labels = self.guard.pixels("mask", path=path, height=height, width=width)
+        self._may_mark(session)
         session.import_labels(index, labels, self.limits)
         return {**self._marked(session), "mask_file": None}
 

@@ -249,7 +249,9 @@ class Runs:
         }
 
     def _keep(self, session: Session, run: RunLog, stopped: bool) -> None:
-        """What a run made becomes the session's."""
+        """What a run made becomes the session's; without a frame, what an earlier one made stays."""
+        if not run.done and session.report:
+            return
         session.dirty -= run.frames  # a correction that no frame of this run was made from stays one
         session.pinned = tuple(sorted(set(session.marks) - session.dirty))
         session.report = {**(session.report or {}), **run.summary(stopped)}

@@ -112,6 +112,10 @@ class Session:
             raise PromptError("there is no clip yet; upload one or pick an example first")
         return self.clip
 
+    def shows(self, folder: str) -> bool:
+        """Whether the clip in this folder is the open one."""
+        return self.clip is not None and self.clip.folder == folder
+
     def go(self, index: int) -> int:
         """Show a frame; an index outside the clip goes to the nearest one."""
         clip = self.need_clip()

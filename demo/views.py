@@ -36,10 +36,10 @@ def of_this_clip(session: Session) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if session.clip is None or session.clip.folder != folder:
-            raise Overtaken from error
-        raise
-    if session.clip is None or session.clip.folder != folder:
+        if session.shows(folder):
+            raise
+        raise Overtaken from error
+    if not session.shows(folder):
         raise Overtaken
 
 

@@ -97,8 +97,9 @@ def _from_grey(grey: np.ndarray, name: str, lossy: bool) -> np.ndarray:
 
 def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
     codes = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    hard = None if lossy else _hard(codes)
-    solid = _solid(codes) if hard is None else hard
+    solid = _solid(codes)
+    hard = None if lossy else _hard(codes, solid)
+    solid = solid if hard is None else hard
     if not len(solid):
         raise MaskError(f"{name!r} has no area of one colour; draw each object in one flat colour on black")
     if lossy:
@@ -125,13 +126,15 @@ def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
     return ids[order]
 
 
-def _hard(codes: np.ndarray) -> np.ndarray | None:
-    """Sorted colours of a mask without soft edges, however thin its objects are; None if it may have some."""
+def _hard(codes: np.ndarray, kept: np.ndarray) -> np.ndarray | None:
+    """Sorted colours of a mask without soft edges, however thin its objects are; None if it may have some.
+
+    kept: colours that are no mix for certain.
+    """
     used, counts = np.unique(codes, return_counts=True)
     table = {int(code) for code in PALETTE[: MAX_OBJECTS + 1].astype(np.int64) @ (65536, 256, 1)}
     if len(used) > HARD_COLOURS and not (len(used) <= len(table) and table.issuperset(used.tolist())):
         return None
-    kept = _solid(codes)
     for code in used[np.argsort(-counts, kind="stable")]:
         if code not in kept:
             if _is_mix(_rgb(np.array([code]))[0], _rgb(kept)):

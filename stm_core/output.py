@@ -183,7 +183,7 @@ def write_overlay(path: Path, info: VideoInfo, masks: Path, limits: VideoLimits)
 
 def write_json(path: Path, content: dict) -> None:
     """Write a dictionary as indented JSON, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_whole(path, _json(content))
 
 
 def write_named(path: Path, content: dict | list) -> None:
@@ -191,11 +191,14 @@ def write_named(path: Path, content: dict | list) -> None:
 
     Raises VideoError when it cannot be written.
     """
-    data = (json.dumps(content, indent=2) + "\n").encode()
-    if os.path.exists(path) and not os.path.isfile(path):
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            raise disk_error(path, error) from error
-    else:
-        write_whole(path.resolve(), data)
+    if not os.path.exists(path) or os.path.isfile(path):
+        write_whole(path.resolve(), _json(content))
+        return
+    try:
+        path.write_bytes(_json(content))
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def _json(content: dict | list) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()

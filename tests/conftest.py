@@ -186,6 +186,18 @@ def visitor(browser, site):
 # the command ------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def command(capfd):
+    """Runs the command in this process: exit code, stdout, stderr."""
+    from stm_core import cli
+
+    def run(*words):
+        code = cli.main([str(word) for word in words])
+        return code, *capfd.readouterr()
+
+    return run
+
+
 def is_one_line(err: str) -> bool:
     return err.startswith("stm_core: ") and err.count("\n") == 1 and len(err) > 30
 

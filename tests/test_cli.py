@@ -2,10 +2,8 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
-import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,13 +19,16 @@ from stm_core.config import PRESETS
 from stm_core.errors import PromptError
 from stm_core.made_up import moving_clip
 from stm_core.masks import write_mask
-from stm_core.output import write_named
 from stm_core.video import VideoLimits
 from stm_core.video_write import VideoWriter
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 300  # seconds that a process may take to start on a busy machine
 HEIGHT, WIDTH, FRAMES = 48, 64, 8
+
+
+def unpack(png: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(png)))
 
 
 @pytest.fixture(scope="module")
@@ -49,24 +50,17 @@ def files(tmp_path_factory):
     return folder
 
 
-def unpack(png: bytes) -> np.ndarray:
-    return np.array(Image.open(io.BytesIO(png)))
-
-
 @pytest.fixture
-def run(files, tmp_path, capfd, monkeypatch):
-    """Runs the command in this process, in the folder of the files: exit code, stdout, stderr."""
+def run(files, command, monkeypatch):
+    """`command` in the folder of the files, with small weights."""
     monkeypatch.chdir(files)
 
-    def command(*words):
-        words = [str(word) for word in words]
-        if words[:1] in (["segment"], ["evaluate"]) and "--weights" not in words:
-            words += ["--weights", "tiny.safetensors"]
-        code = cli.main(words)
-        out, err = capfd.readouterr()
-        return code, out, err
+    def small(*words):
+        if words[:1] in (("segment",), ("evaluate",)) and "--weights" not in words:
+            words += ("--weights", "tiny.safetensors")
+        return command(*words)
 
-    return command
+    return small
 
 
 def test_segment_writes_its_results(run, tmp_path):
@@ -234,62 +228,6 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path):
     assert list(scores["sequences"]) == ["disc"] and scores["fps"] > 0 and "J&F" in printed
     with Image.open(out / "masks/disc/00000.png") as first:
         assert np.array_equal(np.asarray(first), next(moving_clip(HEIGHT, WIDTH, 5))[1])
-
-
-def test_bench_prints_a_table_and_writes_json(run, tmp_path):
-    words = [
-        "--frames",
-        4,
-        "--size",
-        "32x48",
-        "--weights",
-        "random:compact-tiny",
-        "--dtype",
-        "fp32",
-        "--device",
-        "cpu",
-    ]
-    code, out, err = run("bench", *words, "--json", tmp_path / "bench.json")
-    assert (code, err) == (0, "")
-    assert out.startswith("| network |") and "(random weights)" in out
-    assert json.loads((tmp_path / "bench.json").read_text())[0]["frames"] == 4
-    code, out, err = run("bench", *words, "--profile", "--json", tmp_path / "parts.json")
-    assert (code, err) == (0, "") and "| encode_query |" in out
-    assert json.loads((tmp_path / "parts.json").read_text())[0]["part"] == "encode_query"
-
-
-def test_what_a_bench_measured_before_it_was_interrupted_is_kept(run, tmp_path, monkeypatch):
-    def bench(cases, on_frame):
-        yield measured
-        raise KeyboardInterrupt
-
-    words = ["bench", "--weights", "random:compact-tiny", "--size", "32x48", "--frames", "4"]
-    code, table, _ = run(*words, "--json", tmp_path / "all.json")
-    (measured,) = json.loads((tmp_path / "all.json").read_text())
-    monkeypatch.setattr("stm_core.bench.bench", bench)
-    code, out, err = run(*words, "--json", tmp_path / "some.json")
-    assert code == 130 and out == table and is_one_line(err)
-    assert json.loads((tmp_path / "some.json").read_text()) == [measured]
-
-
-def test_a_bench_whose_cases_fail_is_no_success(run, tmp_path):
-    code, out, err = run("bench", "--weights", "none.safetensors", "--memory", "first,previous")
-    assert code == 2 and out.count("none.safetensors") >= 2 and is_one_line(err)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
-def test_figures_go_into_a_pipe_and_through_a_link(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
-    read: list[str] = []
-    reader.start()
-    write_named(tmp_path / "pipe", [1, 2])
-    reader.join(PATIENCE)
-    assert json.loads(read[0]) == [1, 2] and (tmp_path / "pipe").is_fifo()
-    (tmp_path / "old.json").write_text("old")
-    (tmp_path / "link").symlink_to(tmp_path / "old.json")
-    write_named(tmp_path / "link", {"a": 1})
-    assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "old.json").read_text()) == {"a": 1}
 
 
 def test_a_mask_among_the_results_of_another_frame_is_not_overwritten(run, files, tmp_path):
