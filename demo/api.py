@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -97,7 +98,7 @@ class Api:
             preset: what the memory keeps: first, previous, first+previous, every-5, or bounded.
             budget_mb: most megabytes of stored frames, for "bounded".
             every: store one frame in this many.
-            size: short side in pixels at which the network works; none = the clip's own size.
+            size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
 
         Returns:
             overlay: the clip with its masks drawn in, MP4 (H.264) with the clip's times and sound.
@@ -106,7 +107,7 @@ class Api:
         """
         with _spoken(), self._opened(video) as (session, source, info):
             memory = self.runs.memory(preset, budget_mb, every)
-            job = _job(source, info, self._prompts(mask, clicks, info), memory, int(size) if size else None)
+            job = self._job(source, info, self._prompts(mask, clicks, info), memory, size)
             self.runs.predict(job, info["height"], info["width"])  # too many marked frames are refused here
             began, told, report, done = time.perf_counter(), 0.0, {}, []
             with closing(self.runs.steps(session, job)) as steps:
@@ -191,6 +192,37 @@ class Api:
             check_inside(prompt.clicks or (), info["height"], info["width"])
         return found
 
+    def _job(
+        self, source: Path, info: dict, prompts: list[Prompt], memory: MemoryConfig, size: float | None
+    ) -> Job:
+        height, width = info["height"], info["width"]
+        side, most = min(int(size or 0) or min(height, width), height, width), self.handlers.limits.max_side
+        if side > most:
+            raise LimitError(
+                f"frames of {width}x{height} would be processed at {side} pixels, {most} are allowed here; "
+                f"send size={most} or less"
+            )
+        first = min(prompt.frame for prompt in prompts)
+        engine, objects = self.runs.engine, {number for prompt in prompts for number in prompt.objects}
+        job = Job(
+            clip=str(source),
+            folder=str(source.parent),
+            start=0,
+            stop=info["frames"],
+            first=first,
+            directions=(1, -1) if first > 0 else (1,),
+            prompts=tuple(prompts),
+            given={},
+            memory=memory,
+            size=int(size) if size else None,
+            preview_side=64,
+            side=min(height, width),
+        )
+        if not engine.zero:
+            return job
+        rate = engine.rate(*engine.seen(height, width, job.size), len(objects))
+        return replace(job, seconds=rate * job.frames)
+
     def _check_objects(self, prompts: list[Prompt]) -> None:
         objects, most = {n for prompt in prompts for n in prompt.objects}, self.handlers.limits.max_objects
         if len(objects) > most:
@@ -238,24 +270,6 @@ class _spoken:
     def __exit__(self, kind, error, trace):
         if isinstance(error, StmError):
             raise gr.Error(sentence(str(error)), print_exception=False) from error
-
-
-def _job(source: Path, info: dict, prompts: list[Prompt], memory: MemoryConfig, size: int | None) -> Job:
-    first = min(prompt.frame for prompt in prompts)
-    return Job(
-        clip=str(source),
-        folder=str(source.parent),
-        start=0,
-        stop=info["frames"],
-        first=first,
-        directions=(1, -1) if first > 0 else (1,),
-        prompts=tuple(prompts),
-        given={},
-        memory=memory,
-        size=size,
-        preview_side=64,
-        side=min(info["height"], info["width"]),
-    )
 
 
 def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:

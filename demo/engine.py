@@ -8,6 +8,7 @@ decoder, masks go to the clip's folder.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from threading import Lock
 
 import gradio as gr
 import numpy as np
@@ -29,6 +30,8 @@ from stm_core.prompts import Prompt
 from stm_core.propagation import propagate
 from stm_core.scaling import processed_size
 
+MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured beside others' runs
+
 
 class Engine:
     """One model for all visitors; holds nothing of any of them."""
@@ -36,6 +39,7 @@ class Engine:
     def __init__(self, model, guard: Guard):
         self.model = model
         self.rates: dict[tuple, float] = {}
+        self.measuring = Lock()  # two at once would measure each other
         self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
         self.track, self.click = Tracker(model, guard).run, self._click
         if self.zero:
@@ -78,12 +82,17 @@ class Engine:
         runs.
         """
         key = (height, width, objects)
-        if key not in self.rates and not self.zero:
-            try:
-                self.rates[key] = self._calibrate(height, width, objects)
-            except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()  # the run itself will find what fits
-        return self.rates.get(key, 0.05)
+        if self.zero:
+            return self.rates.get(key, 0.05)
+        with self.measuring:
+            if key not in self.rates:
+                small = self.seen(height, width, min(MEASURED_SIDE, height, width))
+                area = height * width / (small[0] * small[1])
+                try:
+                    self.rates[key] = area * self._calibrate(*small, objects)
+                except torch.OutOfMemoryError:
+                    torch.cuda.empty_cache()  # the run itself will find what fits
+            return self.rates.get(key, 0.05)
 
     def _calibrate(self, height: int, width: int, objects: int) -> float:
         noise = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from demo import render, views
 from demo.clip import Clip
 from demo.engine import Engine
 from demo.guard import Guard
-from demo.house import adopt, sweep, visitors_folder
+from demo.house import adopt, check_room, sweep, visitors_folder
 from demo.limits import Limits
 from demo.marking import picture
 from demo.saved import clip_name, first_frame, restore
@@ -79,6 +79,7 @@ class Handlers:
         """
         if not path:
             raise PromptError("no file arrived; choose a clip, or pick an example")
+        check_room(self.visitors, self.limits.free_mb)
         folder = session.new_folder()
         own = session.clips_opened
         try:
@@ -172,8 +173,9 @@ class Handlers:
     def open_for_api(self, session: Session, path: str) -> tuple[Path, dict]:
         """A clip of the web API, in a session's folder: (the clip's path, its report).
 
-        LimitError when too long.
+        LimitError when too long, or when the disk is full.
         """
+        check_room(self.visitors, self.limits.free_mb)
         folder = session.new_folder()
         source = adopt(path, folder)
         limits = {

@@ -12,6 +12,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo.limits import Limits
+from stm_core.errors import LimitError
 
 LAST_FRAME_SECONDS = 60
 log = logging.getLogger(__name__)
@@ -22,6 +23,12 @@ def visitors_folder(limits: Limits) -> Path:
     nothing else: the host may have given a cache folder with other things in it.
     """
     return limits.root / "stm_visitors"
+
+
+def check_room(visitors: Path, least_mb: int) -> None:
+    """LimitError when less than `least_mb` of the disk is free: a full one fails everybody's work."""
+    if shutil.disk_usage(visitors).free < least_mb * 2**20:
+        raise LimitError("the server's disk is nearly full; try again in a few minutes")
 
 
 def adopt(path: str, folder: Path) -> Path:

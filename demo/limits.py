@@ -30,10 +30,16 @@ class Limits:
     )
     max_pixels: int = _limit(4096 * 2304, "most pixels in a frame: 4K passes, a decompression bomb does not")
     max_frames: int = _limit(
-        900, "most frames tracked in one clip: 30 s at 30 frames/s, about a minute on 2 cores"
+        900, "most frames tracked in one clip: 30 s at 30 frames/s, one and a half minutes or more on 2 cores"
     )
     max_seconds: float = _limit(60.0, "longest part of a clip that is tracked, seconds")
-    max_objects: int = _limit(8, "most objects in a clip: one colour each that people can still tell apart")
+    max_objects: int = _limit(8, "most objects in a clip: more colours would be hard to tell apart")
+    max_side: int = _limit(
+        1080, "largest short side that the network works at, pixels: memory and time grow with its square"
+    )
+    run_minutes: int = _limit(
+        30, "minutes after which a run ends, with all masks so far, so that nobody waits for hours"
+    )
     max_edits: int = _limit(200, "most clicks on one frame")
     max_budget_mb: int = _limit(512, "largest memory budget a visitor may ask for, MB")
     decode_seconds: int = _limit(
@@ -41,9 +47,10 @@ class Limits:
     )
     decode_mb: int = _limit(2048, "memory the separate decoding process may use on top of its own start, MB")
     stall_seconds: int = _limit(20, "seconds without a new frame before decoding counts as hung")
-    queue_size: int = _limit(32, "visitors who may wait in the queue; the next one is told that it is full")
+    queue_size: int = _limit(32, "runs that may wait for their turn; the next one is told that it is full")
     lifetime_minutes: int = _limit(60, "minutes that a visitor's files live after the last use")
     preview_side: int = _limit(640, "longest side of the live preview and of the scrubbing pictures, pixels")
+    free_mb: int = _limit(2048, "free disk space below which no clip is taken any more, MB")
     cache: str = _limit(
         "", "folder of the visitors' files (default: stm_live in the system's temporary folder)"
     )

@@ -32,17 +32,25 @@ SIZES = {"240 – fastest": 240, "360": 360, "480 – finest": 480, "as it is": 
 
 
 def prediction(
-    found, rate: float, frames: int, budget: int, preset: str, device: str, seen: tuple[int, int]
+    found,
+    rate: float,
+    frames: int,
+    budget: int,
+    preset: str,
+    device: str,
+    seen: tuple[int, int],
+    most_seconds: float,
 ) -> str:
     """What a run will cost, before it runs.
 
-    found: stm_core Prediction; rate: seconds a frame; seen: (H, W).
+    found: stm_core Prediction; rate: seconds a frame; seen: (H, W); most_seconds: that a run may take here.
     """
     total = rate * frames
     rows = [
         (
             "Time",
-            f"about {clock(total)}",
+            f"about {clock(total)}"
+            + (f"; a run may take {clock(most_seconds)} here" if total > most_seconds else ""),
             f"{frames} frames at {_pace(rate)}, on this {device.upper()} at {seen[1]}×{seen[0]}",
         ),
         (

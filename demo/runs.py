@@ -1,5 +1,6 @@
 """Runs: the forecast, Track, Stop, Continue after a correction."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -12,7 +13,7 @@ from demo.runlog import RunLog
 from demo.session import Session
 from demo.views import Props, View, answers
 from stm_core.config import PRESETS, MemoryConfig
-from stm_core.errors import OptionError, PromptError
+from stm_core.errors import LimitError, OptionError, PromptError
 from stm_core.memory import Prediction
 from stm_core.overlap import read_ahead
 
@@ -26,6 +27,7 @@ class Runs:
 
     def __init__(self, engine: Engine, limits: Limits):
         self.engine, self.limits = engine, limits
+        self.lined_up: list[Session] = []  # those whose run waits for its turn, or waited
 
     # before -----------------------------------------------------------------------------------------------
 
@@ -43,6 +45,11 @@ class Runs:
             raise OptionError(f"the budget is {megabytes:g} MB; choose 0.1 to {self.limits.max_budget_mb} MB")
         return MemoryConfig(preset=preset, every=interval, budget_bytes=int(megabytes * 2**20))
 
+    def side(self, height: int, width: int, size: float | None) -> int | None:
+        """The short side that was chosen (0 or None: the clip's own), as far as the host allows it."""
+        chosen = int(size or 0) or min(height, width)
+        return self.limits.max_side if chosen > self.limits.max_side else int(size or 0) or None
+
     @answers
     def forecast(self, session: Session, preset: str, budget_mb: float, every: float, size: int) -> View:
         """What a run would cost: bytes from the closed form, seconds from a short calibration on this
@@ -51,13 +58,14 @@ class Runs:
         if session.clip is None or session.running:
             return {}
         memory = self.memory(preset, budget_mb, every)
-        seen = self.engine.seen(*session.clip.size, size)
+        seen = self.engine.seen(*session.clip.size, self.side(*session.clip.size, size))
         objects, frames = len(session.subjects), session.clip.stop - session.clip.start
         found = self.engine.predict(memory, *seen, objects, frames, len(session.marks))
         rate = self.engine.rate(*seen, objects)
         view = {
             "prediction": readout.prediction(
-                found, rate, frames, memory.budget_bytes, preset, self.engine.device, seen
+                found, rate, frames, memory.budget_bytes, preset, self.engine.device, seen,
+                60 * self.limits.run_minutes,
             )
         }
         if not session.records:
@@ -72,6 +80,11 @@ class Runs:
         if session.running:
             text = "This clip is being tracked already; press Stop to end that run first."
             return {"notice": render.notice(text, "info")}
+        self.lined_up = [one for one in self.lined_up if one.waiting]
+        if len(self.lined_up) >= self.limits.queue_size:
+            text = f"{len(self.lined_up)} runs wait for their turn, the most here; try again in a minute."
+            return {"notice": render.notice(text, "info")}
+        self.lined_up.append(session)
         session.stop, session.waiting = False, True
         session.touch()
         return {
@@ -114,7 +127,8 @@ class Runs:
         mine, begins = session.run, False
         try:
             session.need_clip()
-            job = self.plan(session, self.memory(preset, budget_mb, every), int(size or 0) or None, direction)
+            seen = self.side(*session.clip.size, size)
+            job = self.plan(session, self.memory(preset, budget_mb, every), seen, direction)
             begins = session.waiting and session.run == mine  # planning takes seconds: Stop counts till here
         finally:
             if session.run == mine:  # else another clip was opened, and its own Track may wait
@@ -196,6 +210,7 @@ class Runs:
                 session.keep_what_is_written()
                 session.report = run.summary(stopped=True) if run.done else session.report
                 session.revision += 1
+                yield {"timeline": charts.timeline(session)}
                 raise
             yield {"progress": ""}  # its clip was closed under it, which is no news
         except GeneratorExit:  # the page was closed, or lost its connection
@@ -210,11 +225,17 @@ class Runs:
         """The engine's steps, computed in a thread of their own while the page is told of those before."""
 
         def until_stop():
+            end = time.monotonic() + 60 * self.limits.run_minutes
             with closing(self.engine.track(job)) as steps:
                 for step in steps:
                     yield step
                     if session.stop:
                         return
+                    if time.monotonic() > end and not isinstance(step, dict):
+                        raise LimitError(
+                            f"the run was ended after {self.limits.run_minutes} minutes, the most that one "
+                            "may take here; choose a smaller size or a shorter clip"
+                        )
 
         # a ZeroGPU worker is another process already, and its calls belong to this thread
         if self.engine.zero:

@@ -22,6 +22,7 @@ from demo.wiring import Wiring
 
 HERE = Path(__file__).parent
 STATE_SECONDS = 24 * 3600
+ROOM = 8  # small requests of one visitor that may wait
 EXAMPLES = HERE.parent / "assets" / "examples"
 
 
@@ -48,7 +49,8 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
         wiring.connect()
         api.add(handlers, runs)
     # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
-    page.queue(max_size=limits.queue_size, default_concurrency_limit=4, api_open=False)
+    # max_size counts clicks and forecasts too; runs that wait are counted by demo.runs
+    page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
     page.handlers, page.left = handlers, wiring.left
     keep_house(handlers.sweep, limits.lifetime_minutes)
     return page

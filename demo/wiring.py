@@ -19,6 +19,7 @@ LIGHT = {"queue": True, "show_progress": "hidden", "api_visibility": "private", 
 # short answers of the network: never behind somebody's whole run
 NETWORK = {**LIGHT, "concurrency_id": "click", "concurrency_limit": 1}
 # not short, and no click waits for them: a calibration, a mask file that may be hostile
+MEDIA = {**LIGHT, "concurrency_id": "media", "concurrency_limit": 4}  # each a process that reads a clip
 ASIDE = {**LIGHT, "concurrency_id": "aside", "concurrency_limit": 2}
 GPU = {**LIGHT, "concurrency_id": "gpu", "concurrency_limit": 1}
 
@@ -59,26 +60,26 @@ class Wiring:
         self._run_events()
         for kind, button in self.parts["downloads"].items():
             make = self._streamed(lambda session, kind=kind: self.downloads.make(session, kind))
-            made = self._on(button.click, make, [], **LIGHT)
+            made = self._on(button.click, make, [], **MEDIA)
             made.success(None, None, None, js=_PRESS_DOWNLOAD)
 
     def _clip_events(self) -> None:
         parts, handlers = self.parts, self.handlers
         picked = self._on(
-            parts["gallery"].pick, self._picked(handlers.pick_example), [], **LIGHT
+            parts["gallery"].pick, self._picked(handlers.pick_example), [], **MEDIA
         )
-        latest = {**LIGHT, "trigger_mode": "always_last"}  # while it is dragged or typed
+        latest = {**MEDIA, "trigger_mode": "always_last"}  # while it is dragged or typed
         open_clip = self._streamed(handlers.open_clip, first=True)
         opened = [
             self.arrival,
-            self._on(parts["upload"].upload, open_clip, [parts["upload"]], **LIGHT),
-            self._on(parts["webcam"].stop_recording, open_clip, [parts["webcam"]], **LIGHT),
+            self._on(parts["upload"].upload, open_clip, [parts["upload"]], **MEDIA),
+            self._on(parts["webcam"].stop_recording, open_clip, [parts["webcam"]], **MEDIA),
             self._on(picked.then, self._plain(self.marking.mark_example), [], **NETWORK),
             self._on(parts["part"].change, self._streamed(handlers.choose_part), [parts["part"]], **latest),
         ]
         for event in opened:
             self._forecast(event.then)
-            self._on(event.then, self._plain(self.downloads.player), [], **LIGHT)  # of work taken up again
+            self._on(event.then, self._plain(self.downloads.player), [], **MEDIA)  # of work taken up again
 
     def _mark_events(self) -> None:
         parts, marking = self.parts, self.marking
@@ -97,7 +98,7 @@ class Wiring:
         imported = self._on(
             parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **ASIDE
         )
-        self._on(ordered.then, self._plain(self.downloads.player), [], **LIGHT)  # without a deleted object
+        self._on(ordered.then, self._plain(self.downloads.player), [], **MEDIA)  # without a deleted object
         for event in (edited, ordered, imported):
             self._forecast(event.then)
         for setting in self.settings:
@@ -114,7 +115,7 @@ class Wiring:
         for button, inputs in ((parts["track"], []), (parts["fix"], [parts["direction"]])):
             ready = self._on(button.click, self._plain(runs.get_ready), [], **{**LIGHT, "queue": False})
             ran = self._on(ready.then, self._streamed(runs.track), [*self.settings, *inputs], told, **shown)
-            self._on(ran.then, self._plain(self.downloads.player), [], **LIGHT)
+            self._on(ran.then, self._plain(self.downloads.player), [], **MEDIA)
         self._on(parts["stop"].click, self._plain(runs.stop), [], **{**LIGHT, "queue": False})
 
     def _forecast(self, event) -> None:
@@ -170,7 +171,9 @@ class Wiring:
                 session = self.visitors.get(here)
         if not isinstance(session, Session) or not Path(session.folder).is_dir():
             raise gr.Error(
-                "This page was open for too long and its files are gone; reload it.", print_exception=False
+                "This page's files are no longer on the server: it was started anew, or you were away for "
+                "too long; reload the page.",
+                print_exception=False,
             )
         session.touch()
         return session

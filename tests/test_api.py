@@ -19,6 +19,7 @@ from PIL import Image
 from demo.api import UNDER_WAY, Api
 from demo.clip import unpack
 from stm_core.config import MemoryConfig
+from stm_core.errors import LimitError
 from stm_core.prompts import Prompt
 from stm_core.save import run_to_folder
 
@@ -152,6 +153,30 @@ def test_more_marked_frames_than_the_budget_holds_are_refused_before_the_first(t
     clicks = [[n, 8 + 16 * (n % 6), 8, 1, 1] for n in range(5)]
     with pytest.raises(gr.Error, match="at least 1 MB"):
         list(Api(bench.handlers, bench.runs).segment(str(clip[0]), clicks=clicks))
+
+
+def test_a_size_beyond_the_hosts_is_refused_before_the_run(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path, max_side=48)
+    api = Api(bench.handlers, bench.runs)
+    monkeypatch.setattr(bench.runs, "steps", lambda *_: pytest.fail("the run began"))
+    for size in (None, 9999):
+        with pytest.raises(gr.Error, match="48 are allowed here; send size=48 or less"):
+            next(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]], size=size))
+
+
+def test_a_call_asks_zerogpu_for_as_long_as_its_clip_needs(tmp_path, clip, monkeypatch):
+    bench, asked = Bench(tmp_path), []
+    api = Api(bench.handlers, bench.runs)
+    bench.engine.zero = True
+
+    def steps(_, job):
+        asked.append(job.seconds)
+        raise LimitError("no quota is left")
+
+    monkeypatch.setattr(bench.runs, "steps", steps)
+    with pytest.raises(gr.Error, match="No quota is left"):
+        list(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]]))
+    assert asked == [pytest.approx(0.05 * FRAMES)]
 
 
 def test_bad_files_and_clips_that_are_too_long_are_refused(client, tmp_path):
