@@ -9,19 +9,19 @@ from stm_core.training.synth import ClipMaker
 
 
 def test_a_made_up_scene_matches_its_mask_pixel_by_pixel(maker):
-    scene, labels, _ = maker._photo_scene(6, 3, TRAINING_SIZE)
-    red, blue = scene[:, :, 0] > 0.9, scene[:, :, 2] > 0.9
-    assert (labels[red] == 1).float().mean() > 0.98
-    assert (labels[blue] == 0).float().mean() > 0.98
+    scene = maker.layers.photo_scene(6, 3, TRAINING_SIZE)
+    red, blue = scene.pixels[:, :, 0] > 0.9, scene.pixels[:, :, 2] > 0.9
+    assert (scene.labels[red] == 1).float().mean() > 0.98
+    assert (scene.labels[blue] == 0).float().mean() > 0.98
 
 
 def test_a_video_scene_matches_its_mask_pixel_by_pixel(maker):
-    scene, labels, _ = maker._video_scene(6, 3, TRAINING_SIZE, 2)
-    assert (labels[scene[:, :, 0] > 0.9] == 1).float().mean() > 0.98
+    scene = maker.layers.video_scene(6, 3, TRAINING_SIZE, 2)
+    assert (scene.labels[scene.pixels[:, :, 0] > 0.9] == 1).float().mean() > 0.98
 
 
 def test_a_cutout_covers_what_its_alpha_says(maker):
-    layer = maker._cutout(
+    layer = maker.layers.photo_cutout(
         torch.arange(4), 3, TRAINING_SIZE, blob=torch.zeros(4, dtype=bool), shown=torch.ones(4, dtype=bool)
     )
     inside = layer.alpha[:, :, 0] > 0.99
@@ -30,15 +30,15 @@ def test_a_cutout_covers_what_its_alpha_says(maker):
 
 
 def test_a_hidden_cutout_covers_nothing(maker):
-    layer = maker._cutout(
+    layer = maker.layers.photo_cutout(
         torch.arange(4), 3, TRAINING_SIZE, blob=torch.zeros(4, dtype=bool), shown=torch.zeros(4, dtype=bool)
     )
     assert layer.alpha.max() == 0
 
 
 def test_batches_are_frames_in_range_with_known_labels(maker):
-    for video in (False, True):
-        batch = maker.batch(3, 2, TRAINING_SIZE, video=video)
+    for video, moving in ((False, False), (True, False), (False, True), (True, True)):
+        batch = maker.batch(3, 2, TRAINING_SIZE, video=video, moving=moving)
         assert batch.frames.shape == (3, 2, 3, TRAINING_SIZE, TRAINING_SIZE) and batch.points.shape == (
             3,
             2,
@@ -52,7 +52,7 @@ def test_batches_are_frames_in_range_with_known_labels(maker):
 
 def test_the_same_seed_makes_the_same_clips(photos, clips):
     one, two = (
-        ClipMaker(photos, photos, clips, generator(3)).batch(2, 2, TRAINING_SIZE, video=True)
+        ClipMaker(photos, photos, clips, generator(3)).batch(2, 2, TRAINING_SIZE, video=True, moving=True)
         for _ in range(2)
     )
     assert torch.equal(one.frames, two.frames) and torch.equal(one.labels, two.labels)
@@ -70,3 +70,11 @@ def test_sampling_a_coordinate_image_returns_the_grid():
     seen = sample(picture, grid).permute(0, 1, 3, 4, 2)
     inside = grid.abs().amax(-1) < 0.95
     assert (seen - grid)[inside].abs().max() < 0.02
+
+
+def test_an_object_of_video_covers_what_its_alpha_says_before_any_scene(maker):
+    layer = maker.layers.video_cutout(6, 3, TRAINING_SIZE, 2, shown=torch.ones(6, dtype=bool))
+    inside = layer.alpha[:, :, 0] > 0.99
+    red, blue = layer.pixels[:, :, 0][inside], layer.pixels[:, :, 2][inside]
+    assert inside.any() and (red > blue).float().mean() > 0.98
+    assert layer.points.isnan().all()  # its motion is its own: no position is said to match

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 CLICK_SHARE = 0.30  # of the batches
 CLICK_SIZE = 192  # crop of click batches at most, pixels: near `click_side`, and more pictures a batch
 PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
+MOVING_SHARE = 0.35  # of the batches, where there is video: an object of it before another scene
 EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone spoil small frames
 
 
@@ -118,7 +119,8 @@ class Trainer:
     def _forward(self, place: float) -> tuple[str, int, dict[str, Tensor]]:
         """Losses of a fresh batch at this place of the curriculum; its kind and its clips."""
         config = self.config
-        kind, video, pair, rounds, early = torch.rand(5, generator=self.plan).tolist()  # alike everywhere
+        # alike in every process
+        kind, video, pair, rounds, early, moving = torch.rand(6, generator=self.plan).tolist()
         stage = config.stage(place, early < EARLIER_SHARE)
         clicks = kind < CLICK_SHARE
         size, frames, clips = stage.size, stage.frames, stage.clips
@@ -131,6 +133,7 @@ class Trainer:
             frames,
             size,
             video=self.clips is not None and video < stage.video,
+            moving=self.clips is not None and moving < MOVING_SHARE,
             gap=round(2 + (LARGEST_GAP - 2) * min(1.0, place * 1.5)),
         )
         hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
