@@ -14,7 +14,8 @@ from torch import Tensor
 from .network import LOGIT_LIMIT, STRIDE
 from .window import Window
 
-LOST = 0.1  # an object with no more than this share of its largest area so far may turn up anywhere
+LOST = 0.1  # an object with no more than this share of its largest area of late may turn up anywhere
+FADING = 0.9  # of that area a frame: an object that goes away shrinks, and is not lost
 EDGE = 2  # cells around a window: features lie up to half a cell aside (padding), and see a little further
 CELL = STRIDE // 2  # pixels of a cell in which parts of a mask touch
 GAP, OWN_GAP = 3, 0.15  # between a part and the mask before: cells, and share of the root of its area
@@ -51,7 +52,7 @@ class Whereabouts:
         areas = masks.sum((1, 2))
         self._beside = [*self._beside[-MISSED:], _beside(parts, areas.tolist())]
         earlier = areas[:0] if self._largest is None else self._largest
-        self._largest = torch.maximum(areas, F.pad(earlier, (0, len(areas) - len(earlier))))
+        self._largest = torch.maximum(areas, FADING * F.pad(earlier, (0, len(areas) - len(earlier))))
         self._lost = areas <= LOST * self._largest
 
     def bound(self, logits: Tensor) -> Tensor:

@@ -48,6 +48,13 @@ def test_a_lost_object_is_looked_for_everywhere(left_over, everywhere):
     assert bool(found(whereabouts).all()) is everywhere
 
 
+def test_an_object_that_goes_away_shrinks_and_is_not_lost():
+    whereabouts = Whereabouts(0.3)
+    for width in (160, 120, 90, 66, 48, 36, 26, 19, 14, 10, 8):
+        whereabouts.update(mask(0, width))
+    assert not found(whereabouts).all()
+
+
 def test_an_object_that_is_new_may_be_anywhere():
     whereabouts = Whereabouts(0.3)
     whereabouts.update(mask(0, 16))
