@@ -15,7 +15,8 @@ import stm_core
 ROOT = Path(__file__).parent.parent
 PLAIN, COMPUTING, KEEPING, DOING, DOORS = range(5)
 FLOORS = {
-    COMPUTING: "attention backbone compact compact_layers lite network packed paper readout result scaling",
+    COMPUTING: "attention backbone compact compact_layers lite network packed paper readout result scaling "
+    "separation",
     KEEPING: "footprint memory storage weight_files weights whereabouts window",
     DOING: "bench clicks evaluate profile propagation propagator report save segment",
     DOORS: "__main__ cli",
