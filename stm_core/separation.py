@@ -87,7 +87,7 @@ def _balanced(key: Tensor, cover: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """How much each position counts as the object's and as the rest's, (B, N, P): half of a frame's weight
     for either, however small the object is.  And how many positions the object covers, (B, N).
     """
-    seen = (key.detach() != 0).any(-1).unsqueeze(1)
+    seen = (torch.linalg.vector_norm(key.detach(), dim=-1) > 0).unsqueeze(1)  # many times faster than any
     on, off = cover * seen, (1 - cover) * seen
     positions = on.sum(-1)
     share = 0.5 / positions.clamp(min=LEAST), 0.5 / off.sum(-1).clamp(min=LEAST)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import is_one_line
 from PIL import Image
 from safetensors.torch import save_file
@@ -44,9 +45,10 @@ def files(tmp_path_factory):
         name: list(value) if isinstance(value, tuple) else value
         for name, value in asdict(weights.TINY).items()
     }
-    save_file(
-        CompactSTM(weights.TINY).state_dict(), folder / "tiny.safetensors", {"config": json.dumps(config)}
-    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = CompactSTM(weights.TINY)
+    save_file(network.state_dict(), folder / "tiny.safetensors", {"config": json.dumps(config)})
     return folder
 
 
@@ -233,6 +235,7 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path):
 def test_a_mask_among_the_results_of_another_frame_is_not_overwritten(run, files, tmp_path):
     code, _, _ = run(*CLIP_AND_MASK, "--out", tmp_path)
     by_hand = tmp_path / "masks" / "00002.png"
+    by_hand.write_bytes((files / "mask.png").read_bytes())
     before = by_hand.read_bytes()
     again = ["segment", "clip.mp4", "--mask", by_hand, "--out", tmp_path]
     code, _, err = run(*again)
