@@ -117,7 +117,6 @@ def _read_itself(
             readout.rows(query.key),
             scale=network.scale,
             margin=network.margin,
-            ridge=network.ridge,
         )
         read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
         logits = unpad(network.decode(read, query), *processed_size(*shape, size)).float()

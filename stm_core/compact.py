@@ -26,7 +26,6 @@ CLICK_RADIUS = 5  # pixels of the processed frame
 READ_SHARPNESS = 0.85  # at use, of the affinities: chosen on left-out clips (assets/README.md)
 READ_MARGIN = 4.0  # at use: the many positions that match a little would outweigh the few that match well
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
-RIDGE = 0.2  # at the start of training, of the classifier (`separation.py`)
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
 
 
@@ -53,7 +52,6 @@ class CompactSTM(Network):
         self.trunk = Trunk(config)
         self.key = nn.Conv2d(config.trunk[-1], config.key, 3, padding=1)
         self.log_sharpness = nn.Parameter(torch.tensor(16.0).log())
-        self.log_ridge = nn.Parameter(torch.tensor(RIDGE).log())
         self.value = ValueEncoder(config)
         self.decoder = Decoder(config)
         self.splits = [
@@ -63,11 +61,6 @@ class CompactSTM(Network):
             nn.Conv2d(width, sum(split), size, padding=size // 2)
             for width, split, size in zip(config.trunk, self.splits, (1, 1, 3), strict=True)
         )
-
-    @property
-    def ridge(self) -> Tensor:
-        """Penalty of the classifier that is fitted to the memory (`separation.py`)."""
-        return self.log_ridge.exp()
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """frame (B,3,H,W) in [0,1] -> its key (B,Ck,h,w) and all that its objects will share."""
@@ -105,9 +98,7 @@ class CompactSTM(Network):
         """maps (N,4,H,W): mask, others, positive and negative clicks -> value (N,Cv,h,w)."""
         likeness = self._likeness(query.key, maps[:, 2:]).to(maps.dtype)
         maps = maps.contiguous(memory_format=torch.channels_last)
-        value = self.value(maps, likeness, _rows(query.for_value, len(maps)))
-        value[:, -1] = F.avg_pool2d(maps[:, :1], self.stride)[:, 0]  # the object's share of each position
-        return value
+        return self.value(maps, likeness, _rows(query.for_value, len(maps)))
 
     def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
         """read (N,Cv,h,w) -> logits float32 (N,H,W)."""

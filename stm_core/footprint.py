@@ -23,7 +23,6 @@ class Layout:
     """What a stored frame looks like, which fixes its cost.
 
     keys: 1 for all objects, or one for each.  channels: Ck, Cv.  itemsize: bytes of a number.
-    separates: as in `readout.read_peak_bytes`.
     """
 
     keys: int
@@ -32,10 +31,9 @@ class Layout:
     channels: tuple[int, int]
     itemsize: int
     device: str
-    separates: bool = False
 
     @classmethod
-    def of(cls, key: Tensor, value: Tensor, shared_keys: bool, separates: bool = False) -> Layout:
+    def of(cls, key: Tensor, value: Tensor, shared_keys: bool) -> Layout:
         """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w).  Raises ValueError if they do not
         match.
         """
@@ -45,7 +43,7 @@ class Layout:
                 f"key {tuple(key.shape)} {key.dtype} does not match value {tuple(value.shape)} {value.dtype}"
             )
         positions, channels = key.shape[2] * key.shape[3], (key.shape[1], value.shape[1])
-        return cls(keys, len(value), positions, channels, key.element_size(), key.device.type, separates)
+        return cls(keys, len(value), positions, channels, key.element_size(), key.device.type)
 
     @property
     def frame_bytes(self) -> int:
@@ -64,7 +62,6 @@ class Layout:
             itemsize=self.itemsize,
             device=self.device,
             top_k=config.top_k,
-            separates=self.separates,
             chunk_bytes=chunk_bytes(config, self.device),
         )
 
@@ -155,7 +152,6 @@ def predict(
         channels=(network.key_channels, network.value_channels),
         itemsize=dtype.itemsize,
         device=torch.device(device).type,
-        separates=network.ridge is not None,
     )
     reachable = frames + pinned - 1  # the others may lie outside these frames
     published = published_frames(frames - 1, config.every)

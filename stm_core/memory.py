@@ -44,8 +44,8 @@ class MemoryBank:
     """Keys and values of the frames that a strategy keeps.
 
     scale: affinity = scale * key . query.  shared_keys: one key for all objects of a frame, or one for each.
-    margin, ridge: as in `readout.read`.  prompted, latest: how many times a position of a pinned frame, and
-    of the latest one that is not pinned, counts beside one of the other frames.
+    margin: as in `readout.read`.  prompted, latest: how many times a position of a pinned frame, and of the
+    latest one that is not pinned, counts beside one of the other frames.
     """
 
     def __init__(
@@ -57,10 +57,9 @@ class MemoryBank:
         margin: float | None = None,
         prompted: float = 1.0,
         latest: float = 1.0,
-        ridge: float | Tensor | None = None,
     ):
         self.config, self.scale, self.shared_keys, self.margin = config, scale, shared_keys, margin
-        self.prompted, self.latest, self.ridge = prompted, latest, ridge
+        self.prompted, self.latest = prompted, latest
         self.clear()
 
     def clear(self) -> None:
@@ -130,7 +129,6 @@ class MemoryBank:
             margin=self.margin,
             weights=self._weights(),
             present=self._presence(),
-            ridge=self.ridge,
             chunk_bytes=chunk_bytes(self.config, query_key.device.type),
         )
         self._settle()
@@ -221,7 +219,7 @@ class MemoryBank:
 
     def _layout_with(self, key: Tensor, value: Tensor) -> Layout:
         """The layout that holds this frame too.  Raises ValueError if it does not go with the frames held."""
-        layout = Layout.of(key, value, self.shared_keys, self.ridge is not None)
+        layout = Layout.of(key, value, self.shared_keys)
         old = self._storage.layout if self._storage else layout
         if (old.positions, old.channels) != (
             layout.positions,

@@ -43,12 +43,10 @@ class Network(nn.Module):
     frame is seen.  click_passes: reads of a clicked frame, each with the mask of the one before.
     scale: affinity = scale * key . query.  margin: what lies further below the best match is not read (None:
     everything is).  prompted, latest: how many times a position of a prompted frame, and of the latest frame
-    that is not, counts beside one of another stored frame.  ridge: the last channel of a value is how much of
-    its position the object covers, and is read by a classifier with this penalty (`separation.py`; None: a
-    channel like the others).  firm: predicted masks are remembered as they are shown, each pixel one object's
-    or nobody's, not as probabilities.  reach: share of a frame's short side within which an object is looked
-    for around its mask of the frame before (None: everywhere); parts of it that are apart from that mask are
-    dropped (`whereabouts.py`).
+    that is not, counts beside one of another stored frame.  firm: predicted masks are remembered as they are
+    shown, each pixel one object's or nobody's, not as probabilities.  reach: share of a frame's short side
+    within which an object is looked for around its mask of the frame before (None: everywhere); parts of it
+    that are apart from that mask are dropped (`whereabouts.py`).
     """
 
     key_channels: int
@@ -60,7 +58,6 @@ class Network(nn.Module):
     click_passes: int = 1
     scale: float
     margin: float | None = None
-    ridge: float | Tensor | None = None
     prompted: float = 1.0
     latest: float = 1.0
     firm: bool = False

@@ -57,7 +57,6 @@ class Propagator:
             margin=network.margin,
             prompted=network.prompted,
             latest=network.latest,
-            ridge=network.ridge,
         )
         self.objects: tuple[int, ...] = ()
         self._shape: tuple[int, int] | None = None

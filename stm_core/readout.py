@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from .attention import Attention
-from .separation import peak_bytes, separate
 
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}  # affinity held at once
 MIN_ROWS = 16
@@ -51,7 +50,6 @@ def read(
     margin: float | None = None,
     weights: Sequence[float] | None = None,
     present: Tensor | None = None,
-    ridge: float | Tensor | None = None,
     chunk_bytes: int | None = None,
 ) -> Readout:
     """Attention-weighted mean of the stored values for each query position.
@@ -63,8 +61,6 @@ def read(
     weights: (S,), above 0: how many times a position of each stored frame counts (None: once).
     present: (B, N, S) bool on the CPU, which stored frames know an object; the others are left out of that
     object's softmax, and an object present nowhere reads zeros.  Values that it hides must be zeros.
-    ridge: the last channel of a value is the share of its position that the object covers, and what is read
-    of it is `separate`'s score, with this penalty (None: a channel like the others).
     chunk_bytes: most affinity held at once, by default that of the device.
     Source: Oh et al., ICCV 2019, section 3.2; top-k as in Cheng et al., STCN, NeurIPS 2021.
     """
@@ -92,9 +88,6 @@ def read(
         parts.append(part)
         usage += mass
     value = _joined(parts, dim=1).unflatten(2, (objects, channels)).transpose(1, 2)
-    if ridge is not None:
-        covers = [block[..., -1] for block in values]
-        value[..., -1] = separate(keys, covers, query, ridge=ridge, weights=weights, present=present)
     return Readout(value, usage / usage.sum().clamp(min=1e-12))
 
 
@@ -205,12 +198,11 @@ def read_peak_bytes(
     itemsize: int,
     device: str = "cpu",
     top_k: int | None = None,
-    separates: bool = False,
     chunk_bytes: int | None = None,
 ) -> int:
     """Most bytes that one `read` by a frame of as many positions allocates beside keys, values and query.
 
-    objects: per read, the N of values (B, S, P, N, Cv).  channels: (Ck, Cv).  separates: with a `ridge`.
+    objects: per read, the N of values (B, S, P, N, Cv).  channels: (Ck, Cv).
     """
     stored, (key_channels, value_channels) = frames * positions, channels
     row_bytes = batch * stored * itemsize
@@ -220,12 +212,7 @@ def read_peak_bytes(
         affinity += step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
     value = batch * objects * value_channels * itemsize  # per position
     copies = 1 if step == positions else 2
-    kept = copies * positions * value + positions * key_channels * itemsize
-    attending, separating = affinity + step * value, 0
-    if separates:
-        sizes = {"batch": batch, "positions": positions, "objects": objects}
-        separating = peak_bytes(**sizes, channels=key_channels)
-    return kept + max(attending, separating)
+    return affinity + step * value + copies * positions * value + positions * key_channels * itemsize
 
 
 def _runs(present: Tensor | None, objects: int, device: torch.device) -> list[tuple]:

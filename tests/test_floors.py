@@ -15,8 +15,7 @@ import stm_core
 ROOT = Path(__file__).parent.parent
 PLAIN, COMPUTING, KEEPING, DOING, DOORS = range(5)
 FLOORS = {
-    COMPUTING: "attention backbone compact compact_layers lite network packed paper readout result scaling "
-    "separation",
+    COMPUTING: "attention backbone compact compact_layers lite network packed paper readout result scaling",
     KEEPING: "footprint memory storage weight_files weights whereabouts window",
     DOING: "bench clicks evaluate profile propagation propagator report save segment",
     DOORS: "__main__ cli",

@@ -6,7 +6,6 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stm_core.readout import CHUNK_BYTES, chunk_rows, maps, read, read_peak_bytes, rows, where
-from stm_core.separation import peak_bytes, separate
 
 
 def some(batch=1, frames=3, positions=5, objects=2, key=4, value=6, queries=7, seed=0, dtype=torch.float32):
@@ -296,16 +295,3 @@ def test_the_affinity_never_exists_and_the_closed_form_bounds_what_is_allocated(
         read([keys], [values], query, scale=1.0, margin=margin, weights=weights, present=present, **options)
     predicted = read_peak_bytes(**sizes, channels=(16, 32), itemsize=4, **options)
     assert measured.peak <= predicted <= 1.05 * measured.peak
-
-
-@pytest.mark.parametrize("objects", [1, 4, 20])
-def test_the_classifier_takes_what_its_closed_form_says_even_inside_kernels(objects):
-    sizes = {"batch": 1, "frames": 3, "positions": 600, "objects": objects}
-    keys, values, query = (one.bfloat16() for one in some(**sizes, key=64, value=8, queries=600))
-    covers = [values[..., -1].sigmoid()]
-    with torch.inference_mode():
-        measured = most_allocated(lambda: separate([keys], covers, query, ridge=0.2))
-    del sizes["frames"]
-    assert measured <= peak_bytes(**sizes, channels=64) <= 2 * measured
-    tight = {"frames": 3, "channels": (64, 8), "itemsize": 2, "chunk_bytes": 1}
-    assert read_peak_bytes(**sizes, **tight, separates=True) > peak_bytes(**sizes, channels=64)

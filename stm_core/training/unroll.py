@@ -34,8 +34,7 @@ def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0)
     keys, values, seg, iou = [], [], [], []
     for t, query in enumerate(features):
         if t > 0:
-            read_now = _read(network, query, keys, values, objects)
-            logits = network.decode(read_now, query).unflatten(0, (-1, objects))
+            logits = network.decode(_read(query, keys, values, objects), query).unflatten(0, (-1, objects))
             logits = torch.where(present[..., None, None], logits, ABSENT)
             seg.append(segmentation(logits, _known(labels[:, t], present), hardest))
             masks = aggregate(logits)[:, 1:]
@@ -70,7 +69,7 @@ def click(
     for _ in range(rounds):
         discs = click_maps(points, *truth.shape[1:])
         key, value = network.encode_memory(batch.frames[:, 0], masks, query, discs)
-        logits = network.decode(_read(network, query, [key], [value], 1), query)[:, None]
+        logits = network.decode(_read(query, [key], [value], 1), query)[:, None]
         seg.append(segmentation(logits, torch.where(present[..., None], labels, IGNORE), hardest))
         masks = logits[:, 0].sigmoid().detach()
         iou.append(_iou(masks[:, None], labels, present))
@@ -97,15 +96,12 @@ def _encode(network: CompactSTM, frames: Tensor) -> list[QueryFeatures]:
     ]
 
 
-def _read(
-    network: CompactSTM, query: QueryFeatures, keys: list[Tensor], values: list[Tensor], objects: int
-) -> Tensor:
+def _read(query: QueryFeatures, keys: list[Tensor], values: list[Tensor], objects: int) -> Tensor:
     """The same read as at inference, over the clip's frames so far: (N,Cv,h,w)."""
     height, width = query.key.shape[-2:]
     key_blocks = [rows(key)[:, None] for key in keys]
     value_blocks = [rows(value).unflatten(0, (-1, objects)).transpose(1, 2)[:, None] for value in values]
-    options = {"scale": 1.0, "ridge": network.ridge, "chunk_bytes": 2**31}
-    readout = read(key_blocks, value_blocks, rows(query.key), **options)
+    readout = read(key_blocks, value_blocks, rows(query.key), scale=1.0, chunk_bytes=2**31)
     return maps(readout.value.flatten(0, 1), height, width)
 
 
