@@ -18,7 +18,7 @@ from .paper import PaperSTM
 
 ASSETS = Path(__file__).parent.parent / "assets"
 REGISTRY = ASSETS / "compact.json"  # {"file", "sha256"} of the bundled weights
-LATER = (FROZEN, "trunk.join")  # tensors that the first version's network did not have
+LATER = (FROZEN, "trunk.join")  # tensors that networks of earlier versions did not have
 
 
 def bundled_file() -> tuple[Path, str]:
