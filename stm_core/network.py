@@ -2,21 +2,18 @@
 
 Shapes used in every file of this floor: N objects, H W frame size (multiples of 16), h w = H/16 W/16,
 P = h*w positions, Ck key channels, Cv value channels. Networks hold weights only; what grows with a clip
-lives in `memory.MemoryBank`.
+lives in a memory bank.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-if TYPE_CHECKING:
-    from .memory import MemoryBank
 
 STRIDE = 16
 LOGIT_LIMIT = 16.118095651  # log((1 - 1e-7) / 1e-7): the paper's code keeps probabilities in [1e-7, 1 - 1e-7]
@@ -33,6 +30,14 @@ class QueryFeatures:
     key: Tensor
     for_value: tuple[Tensor, ...]
     for_decoder: tuple[Tensor, ...]
+
+
+class Memory(Protocol):
+    """What a network reads: stored keys and values of frames, whoever keeps them."""
+
+    def read(self, query_key: Tensor) -> Tensor:
+        """What they say of each position of a frame with key (1, Ck, h, w): (N, Cv, h, w)."""
+        ...
 
 
 class Network(nn.Module):
@@ -77,7 +82,7 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
-    def read(self, memory: MemoryBank, query: QueryFeatures) -> Tensor:
+    def read(self, memory: Memory, query: QueryFeatures) -> Tensor:
         """What the memory says of each position of the frame: (N, Cv, h, w)."""
         return memory.read(query.key)
 
