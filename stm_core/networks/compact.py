@@ -138,7 +138,8 @@ def add_clicks(maps: Tensor, points: Tensor) -> Tensor:
     disc = inside & ((xs - x) ** 2 + (ys - y) ** 2 <= CLICK_RADIUS**2)  # (N,P,D,D)
     xs, ys = xs.clamp(0, width - 1), ys.clamp(0, height - 1)
     at = ((label != 1) * height + ys) * width + xs
-    return maps.view(rows, -1).scatter_reduce_(1, at.flatten(1), disc.flatten(1).float(), "amax").view_as(maps)
+    maps.view(rows, -1).scatter_reduce_(1, at.flatten(1), disc.flatten(1).float(), "amax")
+    return maps
 
 
 def _rows(features: tuple[Tensor, ...], rows: int) -> tuple[Tensor, ...]:
