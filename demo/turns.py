@@ -15,6 +15,8 @@ from demo.limits import Limits
 from demo.quotas import Quotas, caller_of
 from stm_core.errors import LimitError
 
+REMEMBERED = 1000  # callers whose last turn is known
+
 
 class Turns:
     """Stands before a Gradio queue; the methods replace the queue's own."""
@@ -22,6 +24,8 @@ class Turns:
     def __init__(self, queue, quotas: Quotas, limits: Limits):
         self.queue, self.quotas, self.limits = queue, quotas, limits
         self._push, self._next = queue.push, queue.get_events
+        self._served: dict[tuple[str, str], int] = {}  # (lane, caller) -> when its last request started
+        self._started = 0
         queue.push, queue.get_events = self.push, self.get_events
 
     async def push(self, body, request, username) -> tuple:
@@ -48,7 +52,9 @@ class Turns:
         return answer
 
     def get_events(self):
-        """The next request: everybody's first before anybody's second, and no lane full of one caller's."""
+        """The next request: everybody's first before anybody's second, of these who waited longest since
+        their last one; and no lane full of one caller's.
+        """
         running = Counter((event.concurrency_id, _caller(event)) for event in self._running())
         held = []
         for name, lane in self.queue.event_queue_per_concurrency_id.items():
@@ -60,16 +66,27 @@ class Turns:
             ahead, ranks = Counter(), {}
             for event in lane.queue:
                 key = name, _caller(event)
-                ranks[event] = running[key] + ahead[key]
+                ranks[event] = running[key] + ahead[key], self._served.get(key, 0)
                 ahead[key] += 1
             fair = sorted(lane.queue, key=ranks.__getitem__)  # stable: one caller's stay in their order
             lane.queue[:] = [event for event in fair if running[name, _caller(event)] < most]
             held.append((lane, [event for event in fair if running[name, _caller(event)] >= most]))
         try:
-            return self._next()
+            found = self._next()
         finally:
             for lane, events in held:
                 lane.queue += events
+        if found is not None:
+            self._note(*found[0])
+        return found
+
+    def _note(self, event) -> None:
+        key = event.concurrency_id, _caller(event)
+        self._started += 1
+        self._served.pop(key, None)
+        self._served[key] = self._started
+        for old in list(self._served)[:-REMEMBERED]:
+            del self._served[old]
 
     def paths(self) -> set[str]:
         """The files that waiting and running requests speak of."""
