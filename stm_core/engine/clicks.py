@@ -18,15 +18,17 @@ from stm_core.engine.geometry import (
     check_size,
     enlarge,
     masks_of,
+    pad,
     place,
     processed_size,
     to_network,
+    unpad,
 )
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
 from stm_core.memory import readout
 from stm_core.networks.compact import add_clicks, click_maps
-from stm_core.networks.interface import Network, QueryFeatures, aggregate, pad, strongest, unpad
+from stm_core.networks.interface import Network, QueryFeatures, aggregate, strongest
 from stm_core.networks.weights import Model, check_model
 
 ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
