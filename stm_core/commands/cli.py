@@ -137,6 +137,7 @@ def _bench(args: argparse.Namespace) -> int:
     """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
     from stm_core.runs.bench import bench, combinations, markdown
     from stm_core.runs.output import check_named, write_named
+    from stm_core.runs.written import sealed
 
     if args.json and args.json.is_dir():
         raise OptionError(f"--json {args.json} is a folder; give the name of a file")
@@ -164,7 +165,7 @@ def _bench(args: argparse.Namespace) -> int:
         if rows:
             print(markdown(rows))
         if rows and args.json:
-            write_named(args.json, rows)
+            write_named(args.json, sealed(rows))
     failed = [row for row in rows if "error" in row]
     return _failed(failed, f"{len(failed)} of {len(rows)} cases failed") if failed else DONE
 
@@ -181,6 +182,7 @@ def _profile(cases: list, out: Path | None) -> int:
     from stm_core.runs.bench import model_of
     from stm_core.runs.output import write_named
     from stm_core.runs.profile import markdown, profile
+    from stm_core.runs.written import sealed
 
     if len(cases) > 1:
         raise OptionError(f"--profile looks at one case, got {len(cases)}; give one of each option")
@@ -188,7 +190,7 @@ def _profile(cases: list, out: Path | None) -> int:
     rows = profile(model_of(case), case.size, case.memory, frames=case.frames, objects=case.objects)
     print(markdown(rows))
     if out:
-        write_named(out, rows)
+        write_named(out, sealed(rows))
     return DONE
 
 

@@ -25,7 +25,7 @@ from stm_core.masks.files import encode_mask, overlay
 from stm_core.media.files import disk_error, write_whole
 from stm_core.media.video import VideoInfo, VideoLimits, read_video
 from stm_core.media.write import VideoWriter
-from stm_core.runs.written import Written, as_json, check_sealed, sealed
+from stm_core.runs.written import Written, as_json, check_sealed
 
 OVERLAY, REPORT, NOTES = "overlay.mp4", "report.json", ".report.json.notes"
 MASKS = "masks"
@@ -210,11 +210,11 @@ def check_named(path: Path | None) -> None:
 
 
 def write_named(path: Path, content: dict | list) -> None:
-    """Write sealed JSON to the file that a user named: through a link, and into a pipe or a device.
+    """Write JSON to the file that a user named: through a link, and into a pipe or a device.
 
     Raises VideoError when it cannot be written.
     """
-    data = as_json(sealed(content))
+    data = as_json(content)
     if not os.path.exists(path) or os.path.isfile(path):
         write_whole(path.resolve(), data)
         return
