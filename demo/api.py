@@ -22,8 +22,9 @@ from demo.runs import Runs
 from demo.session import Session
 from demo.views import sentence
 from stm_core.engine.prompts import Prompt, check_begun, check_inside
-from stm_core.errors import LimitError, PromptError, StmError
+from stm_core.errors import LimitError, PromptError, StmError, for_visitors
 from stm_core.masks import files as masks
+from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import MemoryConfig
 
 ANSWERED = ("overlay.mp4", "segment.zip")
@@ -165,7 +166,7 @@ class Api:
                 raise PromptError(f"frame {index} could not be decoded; choose another")
             labels = self.runs.engine.click(picture, prompt.clicks, None, None)
             target = source.parent / f"mask_{index:05d}.png"
-            target.write_bytes(masks.encode_mask(labels))
+            write_whole(target, masks.encode_mask(labels))
             return self._handed_over(caller, target)[0]
 
     @contextmanager
@@ -279,8 +280,8 @@ class Api:
         spent = time.perf_counter() - began
         report["warnings"] = list(dict.fromkeys([*notes, *report.get("warnings", [])]))
         report["seconds"]["total"], report["fps"] = spent, len(done) / spent
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        with zipfile.ZipFile(archive, "w") as pack:
+        write_whole(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+        with Whole(archive) as part, zipfile.ZipFile(part, "w") as pack:
             for index in done:
                 pack.write(folder / "masks" / f"{index:05d}.png", f"masks/{index:05d}.png")
             for path in (overlay, folder / "report.json"):
@@ -296,7 +297,7 @@ class _spoken:
 
     def __exit__(self, kind, error, trace):
         if isinstance(error, StmError):
-            raise gr.Error(sentence(str(error)), print_exception=False) from error
+            raise gr.Error(sentence(for_visitors(error)), print_exception=False) from error
 
 
 def _caller(request: gr.Request | None) -> str:

@@ -19,7 +19,8 @@ from demo.job import Again, Job, Step
 from stm_core.engine.prompts import Reference
 from stm_core.engine.propagate import propagate
 from stm_core.engine.threads import WriteBehind, read_ahead
-from stm_core.errors import LimitError, VideoError
+from stm_core.errors import LimitError, VideoError, for_visitors
+from stm_core.faults import OUT_OF_MEMORY
 from stm_core.masks import files as masks
 from stm_core.runs.folder import RETRIES, SMALLEST, done_again, smaller
 from stm_core.runs.output import write_whole
@@ -50,11 +51,7 @@ class Tracker:
             except torch.OutOfMemoryError as error:
                 size, memory = smaller(min(job.size or job.side, job.side), job.memory)
                 if attempt == RETRIES or size < SMALLEST:
-                    raise LimitError(
-                        "the GPU has not enough memory free even for a small picture; choose a smaller "
-                        "processing "
-                        "size, or try again when fewer people are here"
-                    ) from error
+                    raise LimitError(OUT_OF_MEMORY) from error
             torch.cuda.empty_cache()
             notes = [done_again(size, memory)]
             job = replace(job, size=size, memory=memory)
@@ -180,10 +177,7 @@ class _Masks:
         try:
             write_whole(self.folder / f"{index:05d}.png", masks.encode_mask(labels))
         except VideoError as error:  # its sentence names a path of the server
-            raise VideoError(
-                "the server could not store a mask, its disk is full or failing; what is done is kept, "
-                "try again later"
-            ) from error
+            raise VideoError(for_visitors(error)) from error
         self.written += 1
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from demo import charts, readout, render
 from demo.limits import Limits
 from demo.session import Session
-from stm_core.errors import StmError
+from stm_core.errors import StmError, for_visitors
 
 log = logging.getLogger(__name__)
 View = dict
@@ -52,7 +52,7 @@ def answers(function):
         if not isinstance(error, StmError):
             log.exception("handler %s failed", function.__name__)
             error = StmError("something went wrong on the server; reload the page and try again")
-        return refuse(session, str(error))
+        return refuse(session, for_visitors(error))
 
     @functools.wraps(function)
     def plain(self, session, *values):

@@ -4,7 +4,9 @@ import copy
 import io
 import json
 import pickle
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +36,28 @@ def made(finished, kind: str) -> Path:
     bench, session = finished
     *_, last = bench.downloads.make(session, kind)
     return Path(last["file"])
+
+
+def test_two_events_that_want_one_film_make_it_once(finished, monkeypatch):
+    bench, session = finished
+    asked, held, go = [], threading.Event(), threading.Event()
+    call = bench.guard.call
+
+    def slow(job, **arguments):
+        asked.append(arguments["kind"])
+        held.set()
+        assert go.wait(60)
+        return call(job, **arguments)
+
+    monkeypatch.setattr(bench.guard, "call", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(bench.downloads.file, session, "green")
+        assert held.wait(60)
+        second = pool.submit(bench.downloads.file, session, "green")
+        wait([second], timeout=0.2)  # it must be inside by then; else the test proves less, and passes
+        go.set()
+        assert first.result(60) == second.result(60)
+    assert asked == ["green"]
 
 
 def test_the_films_have_every_frame_and_its_time(finished):

@@ -26,6 +26,7 @@ from stm_core.engine.geometry import (
 )
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
+from stm_core.faults import memory_told
 from stm_core.memory import readout
 from stm_core.networks.compact import add_clicks, click_maps
 from stm_core.networks.interface import Network, QueryFeatures, aggregate, strongest
@@ -36,6 +37,7 @@ GROUPS = 4  # so many clicks as one likes cost at most ONE_BY_ONE + GROUPS reads
 KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins
 
 
+@memory_told()
 @torch.inference_mode()
 def segment_frame(
     model: Model,
@@ -50,7 +52,7 @@ def segment_frame(
     image: uint8 (H, W, 3) RGB.  clicks: (x, y, label, object), pixels of the image, label 1 object, 0
     background. mask: labels to correct, as this function returned them; without it the clicks are taken one
     after the other. size: short side at which the frame is processed.
-    Raises PromptError, MaskError, VideoError, OptionError.
+    Raises PromptError, MaskError, VideoError, OptionError, LimitError when memory runs out.
     """
     check_model(model)
     check_image(image)

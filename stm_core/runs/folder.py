@@ -17,22 +17,23 @@ import torch
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
+from stm_core.faults import OUT_OF_MEMORY
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.write import check_sides
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.clip import ClipFrame, check_prompts, segment_clip
 from stm_core.runs.output import (
     OVERLAY,
-    REPORT,
     MaskFolder,
     OverlayFile,
     check_folder,
-    clear_results,
+    check_results,
     mask_name,
-    write_json,
     write_overlay,
+    written_in,
 )
 from stm_core.runs.report import Report
+from stm_core.runs.written import Written
 
 if TYPE_CHECKING:
     from stm_core.networks.weights import Model
@@ -58,16 +59,19 @@ def segment_to_folder(
     the masks that were finished, the overlay so far when the prompt is on frame 0, and a report that says
     so.  When the GPU runs out of memory the run starts over with a smaller picture and budget, and the
     report says so.
-    Raises StmError as `segment_clip`, and when the folder cannot be written.
+    Raises StmError as `segment_clip`, and when the folder cannot be written or holds masks, an overlay or a
+    report which no earlier run left.
     """
     path, out, memory, limits = Path(path), Path(out), memory or MemoryConfig(), limits or VideoLimits()
     info = probe(path, limits=limits)
     prompts = check_prompts(info, prompts)
     check_folder(out, path)
     check_sides(OVERLAY, info.width, info.height)
-    notes = list(info.warnings)
+    written = written_in(out)
+    kept, notes = check_results(written, prompts), list(info.warnings)
     for attempt in range(RETRIES + 1):
-        results = _Results(model, memory, size, out, info=info, in_order=prompts[0].frame == 0, notes=notes)
+        options = {"info": info, "kept": kept, "in_order": prompts[0].frame == 0, "notes": notes}
+        results = _Results(model, memory, size, written, **options)
         try:
             return (
                 yield from _attempt(model, path, prompts, results, memory=memory, size=size, limits=limits)
@@ -75,10 +79,7 @@ def segment_to_folder(
         except torch.OutOfMemoryError as error:
             size, memory = smaller(min(size or info.height, info.height, info.width), memory)
             if attempt == RETRIES or size < SMALLEST:
-                raise LimitError(
-                    "the GPU ran out of memory even with a smaller picture; give a smaller --size or "
-                    "--budget-mb, or --device cpu"
-                ) from error
+                raise LimitError(OUT_OF_MEMORY) from error
         torch.cuda.empty_cache()
         notes = [*info.warnings, done_again(size, memory)]
     raise AssertionError("the last attempt returns or raises")
@@ -94,7 +95,7 @@ def _attempt(
             for step in steps:
                 results.add(step)
                 yield step
-        return results.finish(path, limits)
+        return results.finish(limits)
     except torch.OutOfMemoryError:
         results.drop()
         raise
@@ -123,35 +124,35 @@ class _Results:
         model: Model,
         memory: MemoryConfig,
         size: int | None,
-        out: Path,
+        written: Written,
         *,
         info: VideoInfo,
+        kept: set[str],
         in_order: bool,
         notes: list[str],
     ):
-        self._out, self._info, self._size = out, info, size
+        self._written, self._info, self._size = written, info, size
         self.report = Report(model, memory, notes)
-        self._masks = MaskFolder(out / "masks")
-        self._film = OverlayFile(out / OVERLAY, info) if in_order else None  # else a second pass makes it
+        self._masks = MaskFolder(written, kept=kept)
+        self._film = OverlayFile(written, info) if in_order else None  # else a second pass makes it
 
     def add(self, step: ClipFrame) -> None:
         """Queue the files of one frame, in place of those of an earlier run."""
         if not self.report.frames:
-            clear_results(self._out)
+            self._written.begin(lambda name: name == OVERLAY)
         self.report.add(step.result)
         self._masks.write(mask_name(step.result.index), step.result.labels)
         if self._film is not None:
             self._film.write(step.image, step.result.labels, step.seconds)
 
-    def finish(self, path: Path, limits: VideoLimits) -> dict:
+    def finish(self, limits: VideoLimits) -> dict:
         """Wait for the writers and write the report."""
         self._masks.close()
         if self._film is not None:
             self._film.close()
             self.report.warnings.extend(self._film.warnings)
         else:
-            told = write_overlay(self._out / OVERLAY, self._info, self._out / "masks", limits)
-            self.report.warnings.extend(told)
+            self.report.warnings.extend(write_overlay(self._written, self._info, limits))
         return self._write_report()
 
     def drop(self) -> None:
@@ -177,9 +178,7 @@ class _Results:
                 log.debug("while keeping what was finished: %s", second)
 
     def _write_report(self) -> dict:
-        content = self.report.as_dict(self._masks.written, self._size)
-        write_json(self._out / REPORT, content)
-        return content
+        return self._written.report(self.report.as_dict(self._masks.written, self._size))
 
 
 def run_to_folder(
