@@ -81,7 +81,7 @@ class Session:
         return lock
 
     def seen(self, index: int) -> tuple:
-        """What a new mask of a frame is computed from; if this differs afterwards, the mask is out of date."""
+        """What a new mask of a frame is computed from; if it differs afterwards, the mask is outdated."""
         return self.marks.get(index), self.revision
 
     # clip -------------------------------------------------------------------------------------------------
