@@ -1,4 +1,4 @@
-"""What the project reaches into Gradio for is still there, and still needed; run these when Gradio changes."""
+"""What the project reaches into Gradio for is still there and still needed."""
 
 import asyncio
 import inspect
@@ -36,14 +36,12 @@ def test_a_webcams_film_is_handed_over_as_it_came(tmp_path):
     film.write_bytes(b"as it came")
     sent = part.data_model(path=str(film))
     assert part.preprocess(sent) == str(film) and part.preprocess(None) is None
-    assert list(inspect.signature(gr.Video.preprocess).parameters) == ["self", "payload"]  # as Gradio calls it
+    assert list(inspect.signature(gr.Video.preprocess).parameters) == ["self", "payload"]
     assert "ffmpeg" in inspect.getsource(inspect.getmodule(gr.Video)).lower()  # else the fix may go
 
 
 def test_an_upload_is_handed_over_without_a_file_of_gradios_own(tmp_path, monkeypatch):
-    theirs = getattr(gr.File._process_single_file, "theirs", gr.File._process_single_file)
-    assert callable(theirs)
-    monkeypatch.setattr(gr.File, "_process_single_file", theirs)
+    monkeypatch.setattr(gr.File, "_process_single_file", gr.File._process_single_file)  # put back afterwards
     gradio_fixes.lean_uploads()
     (tmp_path / "notes.txt").write_text("words")
     part = gr.File(file_types=[".mp4"])
