@@ -1,4 +1,4 @@
-"""How long does one visitor wait for a click while another does the worst? python tests/waits.py [--frames 900]
+"""How long does a click wait while another visitor does the worst? python tests/waits.py [--frames 900]
 
 Starts the page in a process of its own.  One visitor clicks, one click after the other; meanwhile another
 opens a long clip, tracks it, deletes an object of it, imports, exports, calibrates, stops a decoder in the
@@ -101,7 +101,7 @@ class Greedy:
             self.tab.do("mask", "upload", mask=self.tab.upload(self.mask))
 
     def tracks(self) -> None:
-        done = self.tab.track(size=96, preset="first", budget=64, every=5)
+        done = self.tab.track(size=SIDE, preset="first", budget=64, every=5)
         assert done["success"], done
 
     def exports(self) -> None:
