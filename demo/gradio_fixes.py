@@ -4,6 +4,7 @@ Each has a test in tests/test_gradio_fixes.py that fails when Gradio changes the
 is still needed, and delete it if not.
 """
 
+import inspect
 from collections.abc import Callable
 
 import gradio as gr
@@ -34,6 +35,14 @@ def lean_uploads() -> None:
     made anew.
     """
     gr.File._process_single_file = lambda part, file: file.path
+
+
+def no_history() -> dict:
+    """Options of `launch` that keep Gradio from keeping visitors' clips in the browser and offering to upload
+    them; its older versions have no such history, and no option for it.
+    """
+    known = "run_history" in inspect.signature(gr.Blocks.launch).parameters
+    return {"run_history": False} if known else {}
 
 
 def sent(event: gr.EventData, entry: str | None = None):

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from demo import api, examples, layout
 from demo.downloads import Downloads
 from demo.engine import Engine
-from demo.gradio_fixes import NoDeepLinks, Stopwatch, lean_uploads
+from demo.gradio_fixes import NoDeepLinks, Stopwatch, lean_uploads, no_history
 from demo.guard import Guard
 from demo.handlers import Handlers
 from demo.house import discard, keep_house, period, visitors_folder
@@ -93,7 +93,7 @@ def launch_options(limits: Limits) -> dict:
         "max_file_size": limits.upload_mb * 2**20,
         "allowed_paths": [str(visitors_folder(limits))],
         "blocked_paths": [str(PROGRAM)],  # the program, its weights, and whatever else lies beside it
-        "run_history": False,  # it would keep every visitor's clips in the browser and offer to upload them
+        **no_history(),
         "footer_links": ["api", "settings"],
         "state_session_capacity": 1000,
         "max_threads": REQUESTS,

@@ -50,6 +50,13 @@ def test_an_upload_is_handed_over_without_a_file_of_gradios_own(tmp_path, monkey
     assert not (tmp_path / "cache").exists()
 
 
+def test_history_is_switched_off_wherever_gradio_has_one(served):
+    known = inspect.signature(gr.Blocks.launch).parameters
+    assert all(name in known and value is False for name, value in gradio_fixes.no_history().items())
+    histories = [name for name in known if "history" in name]
+    assert histories == list(gradio_fixes.no_history())  # else it has another name now
+
+
 @pytest.mark.parametrize("data", [{"frame": 3, "target": 1}, None, [1]])
 def test_all_that_the_browser_sent_can_be_read(data):
     event = gr.EventData(None, data)

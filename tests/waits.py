@@ -60,13 +60,14 @@ class Patient:
         self.tab.do("upload", "upload", upload=self.tab.upload(path))
 
     def click(self) -> float:
-        """Seconds until a first click on a frame is answered; the frame is cleared for the next one."""
-        began = time.perf_counter()
-        answer = self.tab.click(0, 150, 150, SIDE)
-        seconds = time.perf_counter() - began
-        assert answer["success"], answer
-        self.tab.order("clear", frame=0)
-        return seconds
+        """Seconds until a first click on a frame is answered, or Clear after it, whichever took longer."""
+        seconds = []
+        for ask in (lambda: self.tab.click(0, 150, 150, SIDE), lambda: self.tab.order("clear", frame=0)):
+            began = time.perf_counter()
+            answer = ask()
+            assert answer["success"], answer
+            seconds.append(time.perf_counter() - began)
+        return max(seconds)
 
     def beside(self, work: Callable[[], object]) -> tuple[list[float], float]:
         """Seconds of all clicks while the work is done, and of the work."""
