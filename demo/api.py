@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
-from gradio.utils import get_function_description
 
+from demo.gradio_fixes import describe, docstring_of
 from demo.handlers import Handlers
 from demo.house import discard
 from demo.job import Again, Job
@@ -60,21 +60,14 @@ def add(handlers: Handlers, runs: Runs) -> None:
 def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
     """A button that nobody sees, and its docstring's words beside each value on the API page."""
     name = function.__name__
-    _, told, returned = get_function_description(function)
+    _, told, returned = docstring_of(function)
     told.pop("request", None)  # Gradio's own
     for part, text in zip(inputs, told.values(), strict=True):
-        _describe(part, text, EXAMPLES[name].get(part.label))
+        describe(part, text, EXAMPLES[name].get(part.label))
     for part, text in zip(outputs, returned, strict=True):
-        _describe(part, text.split(": ", 1)[1])
+        describe(part, text.split(": ", 1)[1])
     lanes = {"concurrency_id": lane, "concurrency_limit": 1}
     gr.Button(name).click(function, inputs, outputs, api_name=name, **lanes)
-
-
-def _describe(part: gr.components.Component, text: str, example: object = None) -> None:
-    schema = {**part.api_info(), "description": text, "additional_description": text}
-    part.api_info = lambda: schema
-    if example is not None or isinstance(part, gr.JSON):
-        part.example_payload = lambda: example
 
 
 class Api:

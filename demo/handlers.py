@@ -142,8 +142,12 @@ class Handlers:
             yield self._unreadable(session)
             raise
         if session.shows(folder) and session.unread:
-            saved, session.unread = session.unread, None
-            yield self._restored(session, saved)
+            try:
+                view = self._restored(session, session.unread)
+            finally:
+                if session.shows(folder):
+                    session.unread = None  # only now may it be marked
+            yield view
 
     def _unpacked(self, source: Path, folder: Path) -> tuple[Path, dict | None]:
         """(clip, saved work or None) of an upload: an “Everything” ZIP holds both."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo import charts, readout, render
-from demo.house import webcam_input
+from demo.gradio_fixes import webcam_input
 from demo.limits import Limits
 from stm_core.memory.policy import PRESETS
 

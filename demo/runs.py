@@ -128,26 +128,44 @@ class Runs:
         if not session.waiting:  # stopped, or another clip was opened, before its turn came
             yield {}
             return
-        mine, begins = session.run, False
+        mine = session.run
         try:
             session.need_clip()
             seen = self.side(*session.clip.size, size)
-            job = self.plan(session, self.memory(preset, budget_mb, every), seen, direction)
-            begins = session.waiting and session.run == mine  # planning takes seconds: Stop counts till here
+            job, found = self._begun(session, self.memory(preset, budget_mb, every), seen, direction)
         finally:
             if session.run == mine:  # else another clip was opened, and its own Track may wait
                 session.waiting = False
-        if begins:
-            yield from self._run(session, job, fresh=not direction)
-        else:
+        if job is None:
             yield {}
+        else:
+            run = RunLog(session, job, found, self.engine.device)
+            yield from self._run(session, job, run, mine + 1, fresh=not direction)
+
+    def _begun(
+        self, session: Session, memory: MemoryConfig, size: int | None, direction: str
+    ) -> tuple[Job, Prediction] | tuple[None, None]:
+        """A run that has begun, with all marks there are: from now on nobody may mark.  (None, None) when it
+        was stopped, or another clip was opened, while it was planned.
+        """
+        mine = session.run
+        while session.waiting and session.run == mine:  # planning takes seconds: Stop counts till here
+            job = self.plan(session, memory, size, direction)
+            found = self.predict(job, *session.need_clip().size)
+            with session.alone():
+                if session.waiting and session.run == mine and session.given() == job.given:
+                    session.run += 1
+                    session.waiting, session.running = False, True
+                    return job, found
+        return None, None
 
     def plan(self, session: Session, memory: MemoryConfig, size: int | None, direction: str) -> Job:
         """The job that a session's marks ask for.  PromptError when there is nothing to begin from."""
         clip = session.need_clip()
         with views.of_this_clip(session):
             rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(session.subjects))
-        prompts = session.prompts()  # only now: measuring took a while, in which marks may have changed
+        given = session.given()  # only now: measuring took a while, in which marks may have changed
+        prompts = session.prompts()
         first = prompts[0].frame
         directions = (1, -1) if first > clip.start else (1,)
         if direction:
@@ -167,7 +185,7 @@ class Runs:
             first=first,
             directions=directions,
             prompts=tuple(prompts),
-            given={n: marks.mask for n, marks in session.marks.items() if marks.mask},
+            given=given,
             memory=memory,
             size=size,
             preview_side=self.limits.preview_side,
@@ -176,11 +194,7 @@ class Runs:
             side=min(clip.size),
         )
 
-    def _run(self, session: Session, job: Job, fresh: bool) -> Iterator[View]:
-        run = RunLog(session, job, self.predict(job, *session.clip.size), self.engine.device)
-        session.run += 1
-        mine = session.run
-        session.running = True
+    def _run(self, session: Session, job: Job, run: RunLog, mine: int, fresh: bool) -> Iterator[View]:
         session.revision += 1
         try:
             yield {**views.buttons(session), "notice": "", **run.view(), "stage": render.stage(session)}

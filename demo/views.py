@@ -30,17 +30,30 @@ class Overtaken(Exception):
 
 
 @contextmanager
-def of_this_clip(session: Session) -> Iterator[None]:
-    """Work on the open clip.  Overtaken if another one is open afterwards, however the work went."""
+def of_this_clip(session: Session) -> Iterator[str]:
+    """Work on the open clip, whose folder comes back.  Overtaken if another one is open afterwards, however
+    the work went.
+    """
     folder = session.need_clip().folder
     try:
-        yield
+        yield folder
     except Exception as error:
         if session.shows(folder):
             raise
         raise Overtaken from error
     if not session.shows(folder):
         raise Overtaken
+
+
+@contextmanager
+def changing(session: Session, folder: str) -> Iterator[None]:
+    """A change of the work on the clip in this folder, while nobody else changes it.  Overtaken if another
+    clip is open by now.
+    """
+    with session.alone():
+        if not session.shows(folder):
+            raise Overtaken
+        yield
 
 
 def answers(function):
