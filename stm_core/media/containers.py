@@ -52,7 +52,7 @@ HINTS = (  # how a file begins that people take for a clip
     (rb"%PDF", "a PDF document"),
     (rb"Rar!|7z\xbc\xaf|\x1f\x8b", "an archive that is no ZIP"),
     (rb"ID3|fLaC|RIFF.{4}WAVE|\xff[\xf2-\xfb]", "a file of sound only"),
-    (rb"OggS|FLV\1|\x30\x26\xb2\x75|\0\0\1\xba", "a container that is not read (Ogg, FLV, WMV, MPEG-PS)"),
+    (rb"OggS|FLV\x01|\x30\x26\xb2\x75|\0\0\x01\xba", "a container that is not read (Ogg, FLV, WMV, MPEG-PS)"),
     (rb"\s*<", "a web page or another text"),
     (rb"[\t\r\n -~]{3,}\Z", "a text"),
 )
@@ -104,7 +104,8 @@ def open_container(path: Path, limits: VideoLimits) -> tuple[av.container.InputC
     }
     try:
         head = _head(path)
-        _refuse_pointers(path, head)
+        _refuse_unopened(path, head)
+        limits.check_pixels(*_stated_size(head), path.name)
         container = av.open(file_url(path), options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise VideoError(_why_not(path, head)) from error
@@ -161,7 +162,16 @@ def _kind(format_name: str, head: bytes) -> str:
     return {"mpegts": "ts"}.get(format_name, format_name)
 
 
-def _refuse_pointers(path: Path, head: bytes) -> None:
+def _stated_size(head: bytes) -> tuple[int, int]:
+    """(width, height) that a GIF or APNG says; FFmpeg would refuse a huge one without saying why."""
+    if head[:4] == b"GIF8" and len(head) > 9:
+        return struct.unpack("<HH", head[6:10])
+    if head[:4] == b"\x89PNG" and b"acTL" in head:
+        return struct.unpack(">II", head[16:24])
+    return 0, 0
+
+
+def _refuse_unopened(path: Path, head: bytes) -> None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for beginning, what in POINTERS:
         if re.match(beginning, text, re.IGNORECASE):

@@ -155,7 +155,7 @@ def _remarks(info: VideoInfo, decoder: Decoder, unseen: int) -> Iterator[str]:
     if cut_short(info.path, info.container):
         yield f"{info.path.name} is cut short: its end is missing, what is there will be used"
     if unseen:
-        yield f"the recording begins between two key frames; its first {unseen} frames cannot be decoded"
+        yield f"{unseen} frame{'s' * (unseen > 1)} before the first key frame cannot be decoded"
     if info.hdr:
         yield "this is HDR video; it is read without tone mapping and looks flat"
     if info.alpha and decoder.kind not in ("gif", "apng"):
