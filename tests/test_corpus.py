@@ -53,7 +53,11 @@ def enter(door: str, path: Path, page: Bench, limits: VideoLimits = SAFE_LIMITS)
             return sum(1 for _ in reader), reader.warnings
     if door == "guard":
         folder = page.handlers.arrive().new_folder()
-        page.guard.call("inspect", path=str(path), folder=str(folder), start=0, limits=asdict(limits))
+        try:
+            page.guard.call("inspect", path=str(path), folder=str(folder), start=0, limits=asdict(limits))
+        except StmError:
+            assert not list(folder.rglob("*.*"))
+            raise
         found = page.guard.call("check", path=str(path), folder=str(folder), start=0, stop=300, side=64)
         assert found["frames"] == len(found["times"]) == len(list((folder / "proxy").iterdir()))
         assert found["times"] == sorted(found["times"])

@@ -35,7 +35,6 @@ AUDIO_CODECS = (
     "pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_alaw pcm_mulaw pcm_bluray"
 ).split()
 STILL_NAMES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-STILL_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
 POINTERS = (  # how a text begins that names other files or addresses
     (rb"#EXTM3U|\[playlist\]|\[Reference\]", "a playlist"),
     (rb"ffconcat", "a concat script"),
@@ -43,7 +42,11 @@ POINTERS = (  # how a text begins that names other files or addresses
     (rb"<\?xml|<MPD|<smil", "an XML text (a DASH manifest?)"),
     (rb"RTSPtext|http", "an address"),
 )
+MOV = rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)"
+HEIC = rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1|avi[fs])"
 HINTS = (  # how a file begins that people take for a clip
+    (HEIC, "a single HEIC or AVIF picture"),
+    (MOV, "MP4 or MOV without its index, as when an upload or recording stops early"),
     (rb"\x89PNG", "a single PNG picture"),
     (rb"\xff\xd8\xff", "a single JPEG picture"),
     (rb"RIFF.{4}WEBP", "a single WebP picture"),
@@ -53,15 +56,14 @@ HINTS = (  # how a file begins that people take for a clip
     (rb"Rar!|7z\xbc\xaf|\x1f\x8b", "an archive that is no ZIP"),
     (rb"ID3|fLaC|RIFF.{4}WAVE|\xff[\xf2-\xfb]", "a file of sound only"),
     (rb"OggS|FLV\x01|\x30\x26\xb2\x75|\0\0\x01\xba", "a container that is not read (Ogg, FLV, WMV, MPEG-PS)"),
-    (rb"\s*<", "a web page or another text"),
-    (rb"[\t\r\n -~]{3,}\Z", "a text"),
+    (rb"\s*<|[\t\r\n -~]{3,}\Z", "a web page or another text"),
 )
 MOST_INDEX = 2**26  # bytes of an MP4's index that are looked through
 TS_PACKETS = (188, 192, 204)  # bytes: broadcast, camcorder (.m2ts), with error correction
 
 
 def kind_of_pictures(path: Path, limits: VideoLimits) -> str | None:
-    """"folder", "zip" or "webp" for a clip that is made of pictures, None for a file that is FFmpeg's.
+    """What a clip of pictures is ("folder", "zip" or "webp"), None for a file that is FFmpeg's to open.
 
     Raises VideoError when there is no such file or it can be no clip, LimitError when it is too large.
     """
@@ -108,7 +110,7 @@ def open_container(path: Path, limits: VideoLimits) -> tuple[av.container.InputC
         limits.check_pixels(*_stated_size(head), path.name)
         container = av.open(file_url(path), options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise VideoError(_why_not(path, head)) from error
+        raise _no_clip(path, head) from error
     kind = _kind(container.format.name, head)
     if kind != "apng" and path.suffix.lower() in STILL_NAMES:
         container.close()
@@ -124,9 +126,7 @@ def zero_of(container: av.container.InputContainer) -> float:
 
 
 def file_url(path: Path) -> str:
-    """An absolute `file:` name: the path can hold colons, percent signs or dashes and still means only
-    itself.
-    """
+    """An absolute `file:` name: colons, percent signs and dashes in it mean only themselves."""
     return "file:" + os.path.abspath(path)
 
 
@@ -179,33 +179,22 @@ def _refuse_unopened(path: Path, head: bytes) -> None:
                 f"{path.name!r} is {what}, which names other files or addresses and is never opened; "
                 "give the video file itself"
             )
-    if head[4:8] == b"ftyp" and head[8:12] in STILL_BRANDS:
-        brand = head[8:12].decode().upper()
-        raise VideoError(f"{path.name!r} is a single {brand} picture, not a clip; give {ACCEPTED}")
-    if _looks_like_mov(head) and _names_other_files(path):
+    if re.match(HEIC, head, re.DOTALL):
+        raise _no_clip(path, head)
+    if re.match(MOV, head, re.DOTALL) and _names_other_files(path):
         raise VideoError(
             f"{path.name!r} is a reference movie: its pictures lie in another file, which is never opened; "
             "export it as a self-contained movie"
         )
 
 
-def _why_not(path: Path, head: bytes) -> str:
+def _no_clip(path: Path, head: bytes) -> VideoError:
     """Why FFmpeg could not open a file, as far as its first bytes tell."""
     if not path.exists():
-        return f"{path.name!r} is no longer there; give it again"
-    if _looks_like_mov(head):
-        return (
-            f"{path.name!r} is MP4 or MOV but cannot be read: its index is missing or damaged, "
-            "as when an upload or recording stops early; export or upload it again"
-        )
-    for beginning, what in HINTS:
-        if re.match(beginning, head, re.DOTALL):
-            return f"{path.name!r} is {what}, not a clip; give {ACCEPTED}"
-    return f"{path.name!r} is no clip that can be read, or it is damaged; give {ACCEPTED}"
-
-
-def _looks_like_mov(head: bytes) -> bool:
-    return head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+        return VideoError(f"{path.name!r} is no longer there; give it again")
+    hints = (what for beginning, what in HINTS if re.match(beginning, head, re.DOTALL))
+    told = f"{path.name!r} is not a clip that can be read, but {next(hints, 'unknown or damaged')}"
+    return VideoError(f"{told}; expected {ACCEPTED}")
 
 
 def _names_other_files(path: Path) -> bool:
