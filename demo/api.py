@@ -17,6 +17,7 @@ from gradio.utils import get_function_description
 from demo.handlers import Handlers
 from demo.house import discard
 from demo.job import Again, Job
+from demo.quotas import caller_of
 from demo.runs import Runs
 from demo.session import Session
 from demo.views import sentence
@@ -25,6 +26,7 @@ from stm_core.errors import LimitError, PromptError, StmError
 from stm_core.masks import files as masks
 from stm_core.memory.policy import MemoryConfig
 
+ANSWERED = ("overlay.mp4", "segment.zip")
 STILL_THERE = 0.5  # seconds between looks whether the client still waits
 UNDER_WAY = (None, None, None)  # where a call whose client went away is ended
 CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
@@ -58,6 +60,7 @@ def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
     """A button that nobody sees, and its docstring's words beside each value on the API page."""
     name = function.__name__
     _, told, returned = get_function_description(function)
+    told.pop("request", None)  # Gradio's own
     for part, text in zip(inputs, told.values(), strict=True):
         _describe(part, text, EXAMPLES[name].get(part.label))
     for part, text in zip(outputs, returned, strict=True):
@@ -88,6 +91,7 @@ class Api:
         budget_mb: float = 64,
         every: int = 5,
         size: int | None = None,
+        request: gr.Request | None = None,
     ) -> Iterator[tuple[str | None, str | None, dict | None]]:
         """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
 
@@ -105,7 +109,8 @@ class Api:
             archive: ZIP of masks/00000.png ... (palette PNG, one per frame), overlay.mp4, report.json.
             report: the content of report.json: frames, seconds, memory, device, warnings.
         """
-        with _spoken(), self._opened(video) as (session, source, info):
+        caller = _caller(request)
+        with _spoken(), self._opened(caller, video, mask) as (session, source, info):
             memory = self.runs.memory(preset, budget_mb, every)
             job = self._job(source, info, self._prompts(mask, clicks, info), memory, size)
             self.runs.predict(job, info["height"], info["width"])  # too many marked frames are refused here
@@ -126,9 +131,13 @@ class Api:
                 for found, _ in film:  # every tenth frame
                     notes += found.get("warnings", [])
                     yield UNDER_WAY
-            yield self._pack(source, done, report, notes, began)
+            report = self._pack(source, done, report, notes, began)
+            answer = self._handed_over(caller, *(source.parent / name for name in ANSWERED))
+        yield *answer, report
 
-    def click(self, video: str, frame: int = 0, clicks: list | None = None) -> str:
+    def click(
+        self, video: str, frame: int = 0, clicks: list | None = None, request: gr.Request | None = None
+    ) -> str:
         """The mask of one frame from clicks.
 
         Args:
@@ -139,10 +148,12 @@ class Api:
         Returns:
             mask: palette PNG of that frame, value = object.
         """
-        with _spoken(), self._opened(video) as (_, source, info):
-            prompt = Prompt.from_clicks(_rows(clicks, (2, 4), "[x, y, label, object]"))
+        caller = _caller(request)
+        with _spoken(), self._opened(caller, video) as (_, source, info):
+            index, rows = int(frame or 0), _rows(clicks, (2, 4), "[x, y, label, object]")
+            self._check_clicks(index, len(rows))
+            prompt = Prompt.from_clicks(rows)
             self._check_objects([prompt])
-            index = int(frame or 0)
             if not 0 <= index < info["frames"]:
                 raise PromptError(
                     f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}"
@@ -155,23 +166,31 @@ class Api:
             labels = self.runs.engine.click(picture, prompt.clicks, None, None)
             target = source.parent / f"mask_{index:05d}.png"
             target.write_bytes(masks.encode_mask(labels))
-            return str(target)
+            return self._handed_over(caller, target)[0]
 
     @contextmanager
-    def _opened(self, video: str) -> Iterator[tuple[Session, Path, dict]]:
-        """The clip in a folder of its own, and its report; a call that is refused or ended leaves nothing
-        behind.
+    def _opened(
+        self, caller: str, video: str, mask: str | None = None
+    ) -> Iterator[tuple[Session, Path, dict]]:
+        """The clip in a folder of its own, and its report; of the folder nothing stays behind, however the
+        call ends, and of the uploads nothing for long.
         """
         if not video:
             raise PromptError(
                 "no video was given; send a file, for example gradio_client.handle_file('clip.mp4')"
             )
-        session = Session.new(self.handlers.visitors)
+        session = self.handlers.new_session(caller)
         try:
             yield session, *self.handlers.open_for_api(session, video)
-        except BaseException:
+        finally:
             discard(Path(session.folder))
-            raise
+            for upload in (video, mask):
+                self.handlers.quotas.used(caller, upload)
+
+    def _handed_over(self, caller: str, *paths: Path) -> list[str]:
+        """Where finished files lie until they are fetched, apart from all else that the call made."""
+        folder = self.handlers.quotas.new_answer(caller)
+        return [str(path.replace(folder / path.name)) for path in paths]
 
     def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
         if not mask and not clicks:
@@ -185,6 +204,7 @@ class Api:
                 raise PromptError(
                     f"a click is on frame {index}; the clip has frames 0 to {info['frames'] - 1}"
                 )
+            self._check_clicks(index, len(rows))
             found.append(Prompt.from_clicks(rows, frame=index))
         self._check_objects(found)
         check_begun(found)
@@ -223,6 +243,13 @@ class Api:
         rate = engine.rate(*engine.seen(height, width, job.size), len(objects))
         return replace(job, seconds=rate * job.frames)
 
+    def _check_clicks(self, frame: int, count: int) -> None:
+        most = self.handlers.limits.max_edits
+        if count > most:
+            raise LimitError(
+                f"frame {frame} has {count} clicks, the limit is {most}; send fewer, or give a mask instead"
+            )
+
     def _check_objects(self, prompts: list[Prompt]) -> None:
         objects, most = {n for prompt in prompts for n in prompt.objects}, self.handlers.limits.max_objects
         if len(objects) > most:
@@ -246,9 +273,9 @@ class Api:
 
     def _pack(
         self, source: Path, done: list[int], report: dict, notes: list[str], began: float
-    ) -> tuple[str, str, dict]:
+    ) -> dict:
         folder = source.parent
-        overlay, archive = folder / "overlay.mp4", folder / "segment.zip"
+        overlay, archive = (folder / name for name in ANSWERED)
         spent = time.perf_counter() - began
         report["warnings"] = list(dict.fromkeys([*notes, *report.get("warnings", [])]))
         report["seconds"]["total"], report["fps"] = spent, len(done) / spent
@@ -258,7 +285,7 @@ class Api:
                 pack.write(folder / "masks" / f"{index:05d}.png", f"masks/{index:05d}.png")
             for path in (overlay, folder / "report.json"):
                 pack.write(path, path.name)
-        return str(overlay), str(archive), report
+        return report
 
 
 class _spoken:
@@ -270,6 +297,10 @@ class _spoken:
     def __exit__(self, kind, error, trace):
         if isinstance(error, StmError):
             raise gr.Error(sentence(str(error)), print_exception=False) from error
+
+
+def _caller(request: gr.Request | None) -> str:
+    return caller_of(request.client and request.client.host, request.headers) if request else ""
 
 
 def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
@@ -286,6 +317,4 @@ def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
             isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e7 for v in row
         ):
             raise PromptError(f"a click is {str(row)[:60]}, expected {shape}")
-    if len(clicks) > 1000:
-        raise LimitError(f"{len(clicks)} clicks were given, 1000 are allowed")
     return [list(row) for row in clicks]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from demo import charts, export, render, saved
 from demo.guard import Guard
+from demo.quotas import Quotas
 from demo.session import Session
 from demo.views import View, answers, of_this_clip
 from stm_core.errors import PromptError, StmError
@@ -20,8 +21,8 @@ OPACITY = 0.5  # of the masks, in films and in the live preview
 class Downloads:
     """Makes the files of a visitor's results, each once, behind the guard."""
 
-    def __init__(self, guard: Guard):
-        self.guard = guard
+    def __init__(self, guard: Guard, quotas: Quotas):
+        self.guard, self.quotas = guard, quotas
 
     @answers
     def player(self, session: Session) -> View:
@@ -34,6 +35,7 @@ class Downloads:
         if session.revision != revision:  # an object was deleted meanwhile, and its event brings the film
             return {}
         session.filmed = revision
+        self.quotas.copied(session.caller, film)
         return {"player": film}
 
     @answers
@@ -44,12 +46,14 @@ class Downloads:
             raise PromptError("there are no masks yet; mark an object and press Track first")
         if session.running:
             raise PromptError("tracking is running; wait for its end or press Stop, then download")
+        self.quotas.check(session.caller)
         yield {"made": render.notice(f"Making {export.KINDS[kind]}…", "info")}
         try:
             path = self.file(session, kind)
         except StmError:
             yield {"made": ""}
             raise
+        self.quotas.copied(session.caller, path)
         told = f"{Path(path).name} is ready, {charts.size(Path(path).stat().st_size)}."
         if kind == "everything":
             told += self._left_out(path)

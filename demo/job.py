@@ -34,6 +34,10 @@ class Job:
         """The frames along a direction, the first one included."""
         return range(self.first, self.stop) if direction > 0 else range(self.start, self.first + 1)
 
+    def on_way(self, direction: int) -> list[Prompt]:
+        """The prompts of the frames along a direction."""
+        return [prompt for prompt in self.prompts if prompt.frame in self.way(direction)]
+
 
 @dataclass(frozen=True)
 class Step:

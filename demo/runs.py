@@ -84,6 +84,10 @@ class Runs:
         if len(self.lined_up) >= self.limits.queue_size:
             text = f"{len(self.lined_up)} runs wait for their turn, the most here; try again in a minute."
             return {"notice": render.notice(text, "info")}
+        mine = sum(one.caller == session.caller for one in self.lined_up)
+        if session.caller and mine >= self.limits.runs_of_one:
+            text = f"{mine} runs from your address wait for their turn, the most here; wait for one of them."
+            return {"notice": render.notice(text, "info")}
         self.lined_up.append(session)
         session.stop, session.waiting = False, True
         session.touch()
@@ -228,7 +232,8 @@ class Runs:
             end = time.monotonic() + 60 * self.limits.run_minutes
             with closing(self.engine.track(job)) as steps:
                 for step in steps:
-                    yield step
+                    if step is not None:
+                        yield step
                     if session.stop:
                         return
                     if time.monotonic() > end and not isinstance(step, dict):

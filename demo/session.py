@@ -57,6 +57,7 @@ class Session:
     clips_opened: int = 0
     touched: float = 0.0
     unread: dict | None = None  # work that came with the clip and was not taken up yet
+    caller: str = ""  # the address that the visitor came from
 
     @classmethod
     def new(cls, root: Path) -> "Session":
@@ -83,6 +84,7 @@ class Session:
         old = self.clip
         fresh = Session(
             folder=self.folder,
+            caller=self.caller,
             clips_opened=self.clips_opened,
             revision=self.revision + 1,
             answer=self.answer + 1,

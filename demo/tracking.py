@@ -35,9 +35,9 @@ class Tracker:
     def __init__(self, model, guard: Guard):
         self.model, self.guard = model, guard
 
-    def run(self, job: Job) -> Iterator[Step | Again | dict]:
+    def run(self, job: Job) -> Iterator[Step | Again | dict | None]:
         """Every frame of a job as a Step, its mask already on disk; the last thing that comes is the
-        report (dict).
+        report (dict).  None is a sign of life: the run can be ended there as after a frame.
 
         When the GPU runs out of memory, an Again comes, and then every frame of a smaller job; LimitError
         if even that does not fit.
@@ -60,14 +60,18 @@ class Tracker:
             job = replace(job, size=size, memory=memory)
             yield Again(job, notes[0])
 
-    def _attempt(self, job: Job, notes: list[str]) -> Iterator[Step | dict]:
+    def _attempt(self, job: Job, notes: list[str]) -> Iterator[Step | dict | None]:
         report = Report(self.model, job.memory, notes)
         writer = _Masks(job)
         shown, done, known = 0.0, set(), dict(job.given)
         try:
             for direction in job.directions:
                 last = job.first - direction
-                with closing(self._pass(job, direction, known)) as steps:
+                references: list[Reference] = []
+                for reference in self._references(job, direction, known):
+                    references += [] if reference is None else [reference]
+                    yield None
+                with closing(self._pass(job, direction, references)) as steps:
                     for image, result in steps:
                         last = result.index
                         if result.index in done:
@@ -86,19 +90,16 @@ class Tracker:
             writer.close()
         yield report.as_dict(writer.written, job.size)
 
-    def _pass(self, job: Job, direction: int, known: dict[int, bytes]):
-        """(image, FrameResult) along one direction from the job's first frame; known masks off the way are
-        pinned.
-        """
-        way = job.way(direction)
-        prompts = [p for p in job.prompts if p.frame in way and (direction > 0 or p.frame <= job.first)]
-        on_way = {prompt.frame for prompt in prompts}
-        begun = {number for prompt in prompts for number in prompt.objects}
-        references = [
-            reference
-            for n in sorted(set(known) - on_way)
-            if (reference := self._reference(job, n, known[n], None if direction > 0 else begun)) is not None
-        ]
+    def _references(self, job: Job, direction: int, known: dict[int, bytes]) -> Iterator[Reference | None]:
+        """The known masks off the way along one direction, for the memory; each takes a while to read."""
+        on_way = {prompt.frame for prompt in job.on_way(direction)}
+        begun = {number for prompt in job.on_way(direction) for number in prompt.objects}
+        for n in sorted(set(known) - on_way):
+            yield self._reference(job, n, known[n], None if direction > 0 else begun)
+
+    def _pass(self, job: Job, direction: int, references: list[Reference]):
+        """(image, FrameResult) along one direction from the job's first frame; references are pinned."""
+        way, prompts = job.way(direction), job.on_way(direction)
         low, high = min(way), max(way) + 1
         frames = self.guard.frames(Path(job.clip), low, high, reverse=direction < 0)
         under_way: deque = deque()

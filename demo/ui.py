@@ -16,8 +16,10 @@ from demo.handlers import Handlers
 from demo.house import keep_house, lean_uploads, period, visitors_folder
 from demo.limits import PROGRAM, Limits
 from demo.marking import Marking
+from demo.quotas import answers_folder
 from demo.runs import Runs
 from demo.stopwatch import Stopwatch
+from demo.turns import Turns, Uploads
 from demo.wiring import Wiring
 
 HERE = Path(__file__).parent
@@ -44,33 +46,42 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
         session = gr.State(time_to_live=STATE_SECONDS)
         visit = gr.Textbox(visible=False)
         parts = layout.place(limits, examples.gallery(guard, examples_folder, handlers.visitors))
-        doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": Downloads(guard)}
+        downloads = Downloads(guard, handlers.quotas)
+        doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": downloads}
         wiring = Wiring(page, session, visit, parts, **doers)
         wiring.connect()
         api.add(handlers, runs)
     # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
     # max_size counts clicks and forecasts too; runs that wait are counted by demo.runs
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
-    page.handlers, page.left = handlers, wiring.left
-    keep_house(handlers.sweep, limits.lifetime_minutes)
+    page.handlers, page.left, page.turns = handlers, wiring.left, Turns(page._queue, handlers.quotas, limits)
+
+    def sweep() -> None:
+        handlers.sweep()
+        handlers.quotas.sweep(page.turns.paths())
+
+    keep_house(sweep, min(limits.lifetime_minutes, limits.answer_minutes))
     return page
 
 
 def launch_options(limits: Limits) -> dict:
     """What `launch` must be told, decided once."""
-    visitors_folder(limits).mkdir(parents=True, exist_ok=True)
+    served = [visitors_folder(limits), answers_folder(limits)]
+    for folder in served:
+        folder.mkdir(parents=True, exist_ok=True)
+    gr.set_static_paths(served[1:])  # handed out where they lie: a copy of Gradio's would outlive them
     return {
         "theme": _theme(),
         "css": (HERE / "page.css").read_text(),
         "show_error": True,
         "max_file_size": limits.upload_mb * 2**20,
-        "allowed_paths": [str(visitors_folder(limits))],
+        "allowed_paths": [str(folder) for folder in served],
         "blocked_paths": [str(PROGRAM)],  # the program, its weights, and whatever else lies beside it
         "run_history": False,  # it would keep every visitor's clips in the browser and offer to upload them
         "footer_links": ["api", "settings"],
         "state_session_capacity": 1000,
         "ssr_mode": False,
-        "app_kwargs": {"middleware": [Middleware(Stopwatch)]},
+        "app_kwargs": {"middleware": [Middleware(Stopwatch), Middleware(Uploads)]},
     }
 
 

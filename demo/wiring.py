@@ -9,6 +9,7 @@ from demo import views
 from demo.downloads import Downloads
 from demo.handlers import Handlers
 from demo.marking import Marking
+from demo.quotas import caller_of
 from demo.runs import Runs
 from demo.session import Session
 
@@ -186,7 +187,8 @@ class Wiring:
             self.visitors = {key: one for key, one in self.visitors.items() if Path(one.folder).is_dir()}
             old = next((key for key, one in self.visitors.items() if Path(one.folder).name == visit), None)
             session = self.visitors.pop(old, None)
-        session = self.handlers.arrive() if session is None else session  # sweeps
+        caller = caller_of(request.client and request.client.host, request.headers)
+        session = self.handlers.arrive(caller) if session is None else session  # sweeps
         with self.arrived:
             self.visitors[request.session_hash] = session
             self.arrived.notify_all()

@@ -94,6 +94,17 @@ def test_work_on_a_zip_of_frames_can_be_resumed_and_its_upload_stays_as_it_is(be
     assert "done: 6 of 6" in last["progress"]
 
 
+def test_work_that_is_taken_up_has_no_more_clicks_on_a_frame_than_the_host_allows(bench, session, tmp_path):
+    for x in range(4, 12):
+        bench.click(session, 0, x, 8)
+    bench.tracked(session)
+    archive, strict = made((bench, session), "everything"), Bench(tmp_path / "strict", max_edits=5)
+    again = strict.opened(archive)
+    marks = again.marks[0]
+    assert len(marks.dots) == 5 and not marks.clicks and np.array_equal(unpack(marks.mask), again.labels(0))
+    assert [prompt.clicks for prompt in again.prompts()] == [None]
+
+
 def test_taking_up_many_large_masks_is_no_hang(tmp_path):
     (tmp_path / "masks").mkdir()
     for n in range(12):
