@@ -239,6 +239,7 @@ CASES = (
     Case("sizes", {"0.png": still(), "1.png": still(size=(50, 60))}, says="60x50", late=True),
     Case("bare", {}, says="no pictures"),
     *(Case(f"reference {n}.mp4", referring(entry), says="reference") for n, entry in enumerate(EXTERNAL)),
+    Case("hidden.mp4", lambda good: b"\0\0\0\x08what" + referring(EXTERNAL[0])(good), says="reference"),
     Case("own.mp4", referring(box(b"url ", b"\0\0\0\1")), None, 40),
     Case("movies.mov", box(b"ftyp", b"qt  \0\0\0\0qt  ") + box(b"moov", MOVIES), says="reference"),
     Case("nested.mp4", box(b"ftyp", b"isom\0\0\0\0") + NESTED),

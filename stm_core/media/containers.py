@@ -42,11 +42,10 @@ POINTERS = (  # how a text begins that names other files or addresses
     (rb"<\?xml|<MPD|<smil", "an XML text (a DASH manifest?)"),
     (rb"RTSPtext|http", "an address"),
 )
-MOV = rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)"
 HEIC = rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1|avi[fs])"
 HINTS = (  # how a file begins that people take for a clip
     (HEIC, "a single HEIC or AVIF picture"),
-    (MOV, "MP4 or MOV without its index, as when an upload or recording stops early"),
+    (rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)", "MP4 or MOV without its index: its end is missing"),
     (rb"\x89PNG", "a single PNG picture"),
     (rb"\xff\xd8\xff", "a single JPEG picture"),
     (rb"RIFF.{4}WEBP", "a single WebP picture"),
@@ -181,7 +180,7 @@ def _refuse_unopened(path: Path, head: bytes) -> None:
             )
     if re.match(HEIC, head, re.DOTALL):
         raise _no_clip(path, head)
-    if re.match(MOV, head, re.DOTALL) and _names_other_files(path):
+    if _names_other_files(path):  # asked of every file: what FFmpeg takes for MP4 may begin with anything
         raise VideoError(
             f"{path.name!r} is a reference movie: its pictures lie in another file, which is never opened; "
             "export it as a self-contained movie"
@@ -198,7 +197,7 @@ def _no_clip(path: Path, head: bytes) -> VideoError:
 
 
 def _names_other_files(path: Path) -> bool:
-    """True if a track's data reference is not "in this file", or the movie is only a list of other movies."""
+    """True for an MP4 with a track whose data is not "in this file", or that is only a list of movies."""
     with path.open("rb") as file:
         for kind, start, end in _boxes(file, 0, path.stat().st_size):
             if kind == b"moov":
