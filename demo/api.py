@@ -90,7 +90,7 @@ class Api:
         """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
 
         Args:
-            video: the clip, a file: MP4, MOV, WebM, MKV, AVI, GIF, animated WebP, or a ZIP of pictures.
+            video: the clip: MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, animated WebP or a ZIP of pictures.
             mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
             clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
             preset: what the memory keeps: first, previous, first+previous, every-5, or bounded.

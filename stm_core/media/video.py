@@ -13,11 +13,11 @@ import numpy as np
 
 from stm_core.arguments import whole
 from stm_core.errors import OptionError, VideoError
+from stm_core.media.containers import cut_short
 from stm_core.media.decode import Decoder, backwards
 from stm_core.media.limits import SAFE_LIMITS, VideoLimits
 from stm_core.media.pictures import numbered, open_pictures
 from stm_core.media.probe import VideoInfo, probe
-from stm_core.media.signatures import cut_short
 from stm_core.media.upright import Upright
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class VideoReader:
 
     def _read_container(self) -> Iterator[np.ndarray]:
         start, stop, reverse = self._range
-        with Decoder(self.info.path, self.info.container, self._limits) as decoder:
+        with Decoder(self.info.path, self._limits) as decoder:
             try:
                 if reverse:
                     first = next(frame for _, _, frame in decoder.frames())
