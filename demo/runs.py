@@ -12,9 +12,9 @@ from demo.limits import Limits
 from demo.runlog import RunLog
 from demo.session import Session
 from demo.views import Props, View, answers
+from stm_core.engine.forecast import Prediction
 from stm_core.engine.threads import read_ahead
 from stm_core.errors import LimitError, OptionError, PromptError
-from stm_core.memory.bank import Prediction
 from stm_core.memory.policy import PRESETS, MemoryConfig
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}

@@ -10,6 +10,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # editors and type checkers take it for True; `typing` takes its time to load
 if TYPE_CHECKING:
     from stm_core.engine.clicks import segment_frame
+    from stm_core.engine.forecast import Prediction, predict
     from stm_core.engine.prompts import Prompt, Reference
     from stm_core.engine.propagate import FrameResult, MemoryReport, Propagator, propagate
     from stm_core.errors import (
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from stm_core.masks.metrics import evaluate_masks
     from stm_core.media.video import VideoInfo, VideoLimits, VideoReader, probe, read_frame, read_video
     from stm_core.media.write import VideoWriter
-    from stm_core.memory.bank import MemoryBank, Prediction, predict
+    from stm_core.memory.bank import MemoryBank
     from stm_core.memory.policy import PRESETS, MemoryConfig
     from stm_core.networks.weights import Model, load_model, random_model
     from stm_core.runs.clip import ClipFrame, segment_clip
@@ -75,7 +76,8 @@ NAMES_OF = {
     "memory.policy": "PRESETS MemoryConfig",
     "errors": "LimitError MaskError OptionError PromptError StmError VideoError WeightsError",
     "masks.files": "encode_mask object_ids overlay read_mask write_mask",
-    "memory.bank": "MemoryBank Prediction predict",
+    "engine.forecast": "Prediction predict",
+    "memory.bank": "MemoryBank",
     "masks.metrics": "evaluate_masks",
     "engine.prompts": "Prompt Reference",
     "engine.propagate": "FrameResult MemoryReport Propagator propagate",

@@ -17,16 +17,18 @@ from stm_core.engine.geometry import (
     check_size,
     enlarge,
     masks_of,
+    pad,
     place,
     processed_size,
     to_network,
+    unpad,
 )
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
 from stm_core.faults import memory_told
 from stm_core.memory import readout
 from stm_core.networks.compact import click_maps
-from stm_core.networks.interface import Network, QueryFeatures, aggregate, pad, strongest, unpad
+from stm_core.networks.interface import Network, QueryFeatures, aggregate, strongest
 from stm_core.networks.weights import Model, check_model
 
 KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stm_core.errors import OptionError, VideoError
-from stm_core.networks.interface import pad, padding
+from stm_core.networks.interface import STRIDE
 
 
 def check_image(image: np.ndarray) -> None:
@@ -78,3 +78,21 @@ def enlarge(probs: Tensor, height: int, width: int) -> Tensor:
     if probs.shape[-2:] == (height, width):
         return probs
     return F.interpolate(probs[None], (height, width), mode="bilinear", align_corners=False)[0]
+
+
+def padding(height: int, width: int, multiple: int = STRIDE) -> tuple[int, int, int, int]:
+    """Left, right, top, bottom pixels that bring (height, width) to multiples; the odd one at the end."""
+    down, across = -height % multiple, -width % multiple
+    return across // 2, across - across // 2, down // 2, down - down // 2
+
+
+def pad(maps: Tensor, multiple: int = STRIDE) -> Tensor:
+    """maps (..., H, W) with zeros around so that both sides are multiples of 16."""
+    sides = padding(*maps.shape[-2:], multiple)
+    return F.pad(maps, sides) if any(sides) else maps
+
+
+def unpad(maps: Tensor, height: int, width: int, multiple: int = STRIDE) -> Tensor:
+    """A view (..., height, width) of maps: the inverse of `pad` for frames of that size."""
+    left, _, top, _ = padding(height, width, multiple)
+    return maps[..., top : top + height, left : left + width]

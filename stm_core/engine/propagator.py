@@ -18,9 +18,11 @@ from stm_core.engine.geometry import (
     check_size,
     enlarge,
     masks_of,
+    pad,
     place,
     processed_size,
     to_network,
+    unpad,
 )
 from stm_core.engine.prompts import Prompt, Reference, as_given, check_inside, listed
 from stm_core.engine.result import FrameResult, MemoryReport
@@ -29,16 +31,7 @@ from stm_core.engine.window import Window
 from stm_core.errors import MaskError, PromptError, StmError, VideoError
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import MemoryConfig
-from stm_core.networks.interface import (
-    LOGIT_LIMIT,
-    STRIDE,
-    QueryFeatures,
-    aggregate,
-    one_hot,
-    pad,
-    strongest,
-    unpad,
-)
+from stm_core.networks.interface import LOGIT_LIMIT, STRIDE, QueryFeatures, aggregate, one_hot, strongest
 from stm_core.networks.weights import Model, check_model
 
 OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects

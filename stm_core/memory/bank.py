@@ -15,11 +15,9 @@ from torch import Tensor
 
 from stm_core.errors import PromptError
 from stm_core.memory import readout
-from stm_core.memory.footprint import Layout, Prediction, chunk_bytes, predict, published_frames
+from stm_core.memory.footprint import Layout, chunk_bytes, published_frames
 from stm_core.memory.policy import MemoryConfig
 from stm_core.memory.storage import Storage
-
-__all__ = ["MemoryBank", "Prediction", "predict"]
 
 BLOCK_FRAMES = {"first": 1, "previous": 1, "first+previous": 2, "every-5": 8}  # slots allocated at once
 

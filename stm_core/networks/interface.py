@@ -156,21 +156,3 @@ def one_hot(channels: Tensor, objects: int) -> Tensor:
     """Masks (objects, H, W), float32, of channels (H, W) as `strongest` gives them."""
     numbers = torch.arange(1, objects + 1, device=channels.device, dtype=channels.dtype)
     return (channels == numbers.view(-1, 1, 1)).float()
-
-
-def padding(height: int, width: int, multiple: int = STRIDE) -> tuple[int, int, int, int]:
-    """Left, right, top, bottom pixels that bring (height, width) to multiples; the odd one at the end."""
-    down, across = -height % multiple, -width % multiple
-    return across // 2, across - across // 2, down // 2, down - down // 2
-
-
-def pad(maps: Tensor, multiple: int = STRIDE) -> Tensor:
-    """maps (..., H, W) with zeros around so that both sides are multiples of 16."""
-    sides = padding(*maps.shape[-2:], multiple)
-    return F.pad(maps, sides) if any(sides) else maps
-
-
-def unpad(maps: Tensor, height: int, width: int, multiple: int = STRIDE) -> Tensor:
-    """A view (..., height, width) of maps: the inverse of `pad` for frames of that size."""
-    left, _, top, _ = padding(height, width, multiple)
-    return maps[..., top : top + height, left : left + width]

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
+from stm_core.engine.forecast import Prediction, predict
 from stm_core.engine.prompts import Prompt
 from stm_core.engine.propagate import propagate
 from stm_core.faults import FAULT, told
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.write import VideoWriter
-from stm_core.memory.bank import Prediction, predict
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, load_model, random_model
 from stm_core.runs.folder import run_to_folder

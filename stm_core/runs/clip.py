@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from stm_core.engine.forecast import predict
 from stm_core.engine.prompts import Prompt, Reference, check_begun, check_inside, listed
 from stm_core.engine.propagate import FrameResult, propagate
 from stm_core.errors import MaskError, PromptError
 from stm_core.media.video import VideoInfo, VideoLimits, VideoReader, probe, read_video
-from stm_core.memory.footprint import predict
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
 

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import torch
 
-from stm_core.memory.bank import predict
+from stm_core.engine.forecast import predict
 from stm_core.memory.policy import MemoryConfig
 
 if TYPE_CHECKING:

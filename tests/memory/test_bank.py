@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from stm_core.engine.forecast import predict
 from stm_core.errors import LimitError, OptionError, PromptError
-from stm_core.memory.bank import MemoryBank, predict
+from stm_core.memory.bank import MemoryBank
 from stm_core.memory.footprint import Layout
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.networks.interface import Network

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from stm_core.networks.interface import aggregate, fold_batch_norms, log_odds, pad, padding, unpad
+from stm_core.engine.geometry import pad, padding, unpad
+from stm_core.networks.interface import aggregate, fold_batch_norms, log_odds
 
 
 def by_the_paper(logits):

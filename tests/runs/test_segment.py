@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from stm_core.engine.forecast import predict
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, StmError, VideoError
 from stm_core.media.video import VideoLimits, probe, read_video
 from stm_core.media.write import VideoWriter
-from stm_core.memory.footprint import predict
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.networks.weights import random_model
 from stm_core.runs import clip as segment
