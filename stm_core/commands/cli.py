@@ -101,7 +101,7 @@ def _segment(args: argparse.Namespace) -> int:
     model, memory = _model(args), options.memory_config(args, args.memory)
     with _progress(info.frames) as bar:
         report = run_to_folder(
-            *(model, args.clip, prompts, args.out),
+            *(model, info, prompts, args.out),
             memory=memory,
             size=args.size,
             limits=limits,
