@@ -94,7 +94,8 @@ def _segment(args: argparse.Namespace) -> int:
 
     limits = options.video_limits(args)
     info = probe(args.clip, limits=limits)
-    prompts = check_prompts(info, _prompt(args, (info.height, info.width)))
+    height, width = info.height, info.width
+    prompts = check_prompts(height, width, info.frames, _prompt(args, (height, width)))
     check_folder(args.out, args.clip)
     check_mask(args.out, args.mask, args.prompt_frame)
     check_results(written_in(args.out), prompts)  # before the model loads

@@ -140,23 +140,25 @@ class FileSource:
 
 
 def plan_clip(
-    info: VideoInfo,
+    height: int,
+    width: int,
+    frames: int,
     prompts: Prompt | Sequence[Prompt],
     *,
     memory: MemoryConfig | None = None,
     size: int | None = None,
 ) -> Plan:
-    """All of a clip: from the earliest prompt to the end, then backward to frame 0.
+    """All of a clip of so many frames: from the earliest prompt to the end, then backward to frame 0.
 
     The prompts are checked here, once.  Raises PromptError, MaskError.
     """
-    prompts = check_prompts(info, prompts)
+    prompts = check_prompts(height, width, frames, prompts)
     first = prompts[0].frame
     return Plan(
-        height=info.height,
-        width=info.width,
+        height=height,
+        width=width,
         start=0,
-        stop=max(info.frames, first + 1),
+        stop=frames,
         first=first,
         prompts=tuple(prompts),
         directions=(1, -1) if first > 0 else (1,),
@@ -200,7 +202,7 @@ def segment_clip(
     check_model(model)
     limits = VideoLimits() if limits is None else limits
     info = probe(path, limits=limits)
-    plan = plan_clip(info, prompts, memory=memory, size=size)
+    plan = plan_clip(info.height, info.width, info.frames, prompts, memory=memory, size=size)
     check_budget(model, plan)
     yield from follow(model, plan, FileSource(info, limits), [] if warnings is None else warnings)
 
@@ -322,16 +324,17 @@ def _missed(plan: Plan, direction: int, last: int) -> list[str]:
     return [f"the prompt on frame {n} was not used: the clip ends after frame {last}" for n in unused]
 
 
-def check_prompts(info: VideoInfo, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+def check_prompts(
+    height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]
+) -> list[Prompt]:
     """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit the clip."""
     prompts = sorted(listed(prompts), key=lambda prompt: prompt.frame)
     if not prompts:
         raise PromptError("no prompt was given; give a mask or a click on one frame")
-    height, width = info.height, info.width
     for prompt in prompts:
-        if not 0 <= prompt.frame < info.frames:
+        if not 0 <= prompt.frame < frames:
             raise PromptError(
-                f"frame {prompt.frame} was prompted, but the clip has frames 0 to {info.frames - 1}; "
+                f"frame {prompt.frame} was prompted, but the clip has frames 0 to {frames - 1}; "
                 "choose one of them"
             )
         if prompt.labels is not None and prompt.labels.shape != (height, width):

@@ -65,7 +65,7 @@ def segment_to_folder(
     """
     out, limits = Path(out), limits or VideoLimits()
     info = clip if isinstance(clip, VideoInfo) else probe(clip, limits=limits)
-    plan = plan_clip(info, prompts, memory=memory, size=size)
+    plan = plan_clip(info.height, info.width, info.frames, prompts, memory=memory, size=size)
     check_folder(out, info.path)
     check_sides(OVERLAY, info.width, info.height)
     written = written_in(out)
