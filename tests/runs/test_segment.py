@@ -204,7 +204,7 @@ def test_gpu_memory_running_out_begins_again_smaller(model, clip, tmp_path, monk
             yield result
 
     monkeypatch.setattr(segment, "propagate", propagate)
-    monkeypatch.setattr(save, "SMALLEST", 16)
+    monkeypatch.setattr(segment, "SMALLEST", 16)
     report = run_to_folder(model, clip[0], prompt_at(clip, 0), tmp_path)
     assert sizes == [None, 37]
     assert report["frames_out"] == FRAMES and "GPU ran out of memory" in report["warnings"][0]
