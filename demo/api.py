@@ -21,11 +21,12 @@ from demo.quotas import caller_of
 from demo.runs import Runs
 from demo.session import Session
 from demo.views import sentence
-from stm_core.engine.prompts import Prompt, check_begun, check_inside
+from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors
 from stm_core.masks import files as masks
 from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import MemoryConfig
+from stm_core.runs.clip import plan_clip
 
 ANSWERED = ("overlay.mp4", "segment.zip")
 STILL_THERE = 0.5  # seconds between looks whether the client still waits
@@ -107,7 +108,7 @@ class Api:
         with _spoken(), self._opened(caller, video, mask) as (session, source, info):
             memory = self.runs.memory(preset, budget_mb, every)
             job = self._job(source, info, self._prompts(mask, clicks, info), memory, size)
-            self.runs.predict(job, info["height"], info["width"])  # too many marked frames are refused here
+            self.runs.predict(job.plan)  # too many marked frames are refused here
             began, told, report, done = time.perf_counter(), 0.0, {}, []
             with closing(self.runs.steps(session, job)) as steps:
                 for step in steps:
@@ -193,17 +194,10 @@ class Api:
         by_frame: dict[int, list] = {}
         for frame, *click in _rows(clicks or [], (3, 5), "[frame, x, y, label, object]"):
             by_frame.setdefault(int(frame), []).append(click)
-        for index, rows in sorted(by_frame.items()):
-            if not 0 <= index < info["frames"]:
-                raise PromptError(
-                    f"a click is on frame {index}; the clip has frames 0 to {info['frames'] - 1}"
-                )
+        for index, rows in by_frame.items():
             self._check_clicks(index, len(rows))
             found.append(Prompt.from_clicks(rows, frame=index))
         self._check_objects(found)
-        check_begun(found)
-        for prompt in found:
-            check_inside(prompt.clicks or (), info["height"], info["width"])
         return found
 
     def _job(
@@ -216,26 +210,14 @@ class Api:
                 f"frames of {width}x{height} would be processed at {side} pixels, {most} are allowed here; "
                 f"send size={most} or less"
             )
-        first = min(prompt.frame for prompt in prompts)
-        engine, objects = self.runs.engine, {number for prompt in prompts for number in prompt.objects}
-        job = Job(
-            clip=str(source),
-            folder=str(source.parent),
-            start=0,
-            stop=info["frames"],
-            first=first,
-            directions=(1, -1) if first > 0 else (1,),
-            prompts=tuple(prompts),
-            given={},
-            memory=memory,
-            size=int(size) if size else None,
-            preview_side=64,
-            side=min(height, width),
-        )
+        seen = int(size) if size else None
+        plan = plan_clip(height, width, info["frames"], prompts, memory=memory, size=seen)
+        job = Job(plan, clip=str(source), folder=str(source.parent), preview_side=64)
+        engine = self.runs.engine
         if not engine.zero:
             return job
-        rate = engine.rate(*engine.seen(height, width, job.size), len(objects))
-        return replace(job, seconds=rate * job.frames)
+        rate = engine.rate(*engine.seen(height, width, plan.size), len(plan.objects))
+        return replace(job, seconds=rate * plan.frames)
 
     def _check_clicks(self, frame: int, count: int) -> None:
         most = self.handlers.limits.max_edits

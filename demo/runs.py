@@ -16,6 +16,7 @@ from stm_core.engine.forecast import Prediction
 from stm_core.engine.threads import read_ahead
 from stm_core.errors import LimitError, OptionError, PromptError
 from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.runs.clip import Plan
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
 TELLING = 10  # frames of a run that say how long others will take
@@ -151,9 +152,9 @@ class Runs:
         mine = session.run
         while session.waiting and session.run == mine:  # planning takes seconds: Stop counts till here
             job = self.plan(session, memory, size, direction)
-            found = self.predict(job, *session.need_clip().size)
+            found = self.predict(job.plan)
             with session.alone():
-                if session.waiting and session.run == mine and session.given() == job.given:
+                if session.waiting and session.run == mine and session.given() == job.plan.known:
                     session.run += 1
                     session.waiting, session.running = False, True
                     return job, found
@@ -177,21 +178,26 @@ class Runs:
                 )
             first = session.frame if session.frame in fixes else fixes[0]
             directions = DIRECTIONS[direction]
-        return Job(
-            clip=clip.path,
-            folder=clip.folder,
+        height, width = clip.size
+        plan = Plan(
+            height=height,
+            width=width,
             start=clip.start,
             stop=clip.stop,
             first=first,
-            directions=directions,
             prompts=tuple(prompts),
-            given=given,
+            directions=directions,
+            known=given,
             memory=memory,
             size=size,
+        )
+        return Job(
+            plan,
+            clip=clip.path,
+            folder=clip.folder,
             preview_side=self.limits.preview_side,
             opacity=OPACITY,
             seconds=rate * (clip.stop - clip.start),
-            side=min(clip.size),
         )
 
     def _run(self, session: Session, job: Job, run: RunLog, mine: int, fresh: bool) -> Iterator[View]:
@@ -208,7 +214,7 @@ class Runs:
                         continue
                     if isinstance(step, Again):
                         job = step.job
-                        run = RunLog(session, job, self.predict(job, *session.clip.size), self.engine.device)
+                        run = RunLog(session, job, self.predict(job.plan), self.engine.device)
                         yield {"notice": render.notice(views.sentence(step.why), "info"), **run.view()}
                         continue
                     if not run.done:  # what an earlier run made stays until there is something new
@@ -262,22 +268,19 @@ class Runs:
         # Gradio closes the run of a closed tab where it serves everybody: that must not wait for a frame
         return read_ahead(until_stop(), AHEAD, patient=False)
 
-    def predict(self, job: Job, height: int, width: int) -> Prediction:
-        """Bytes that a job on frames of this size will take at most.  LimitError when its budget cannot hold
-        all marked frames.
-        """
-        seen = self.engine.seen(height, width, job.size)
-        objects = {number for prompt in job.prompts for number in prompt.objects}
-        marked = {prompt.frame for prompt in job.prompts}
-        return self.engine.predict(job.memory, *seen, len(objects), job.frames, len(marked))
+    def predict(self, plan: Plan) -> Prediction:
+        """Bytes that a plan will take at most.  LimitError when its budget cannot hold all marked frames."""
+        seen = self.engine.seen(plan.height, plan.width, plan.size)
+        marked = {prompt.frame for prompt in plan.prompts}
+        return self.engine.predict(plan.memory, *seen, len(plan.objects), plan.frames, len(marked))
 
     def _finished(self, session: Session, job: Job, run: RunLog) -> View:
         self._keep(session, run, stopped=session.stop)
         if run.done >= TELLING:
-            height, width = self.engine.seen(*session.clip.size, job.size)
+            height, width = self.engine.seen(*session.clip.size, job.plan.size)
             self.engine.rates[(height, width, len(session.subjects))] = run.pace
         session.answer += 1
-        session.frame, session.jump = job.first, session.jump + 1
+        session.frame, session.jump = job.plan.first, session.jump + 1
         notes = " ".join(map(views.sentence, session.report.get("warnings") or ()))
         return {
             **views.buttons(session),

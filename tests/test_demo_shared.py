@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pages import FRAMES, SETTINGS, Bench, notice
 
-from demo.tracking import Tracker
 from stm_core.errors import LimitError
+from stm_core.runs import clip as core
 
 MINUTES = "after 1e-09 minutes, the most that one may take here"
 
@@ -88,13 +88,13 @@ def test_a_run_that_only_reads_marks_obeys_its_time_before_its_first_frame(tmp_p
     bench.click(session, 20, 8 + 16 * (20 % 6), 8)
     now, before = [0.0], session.result(20)
     monkeypatch.setattr("demo.runs.time", SimpleNamespace(monotonic=lambda: now[0]))
-    read = Tracker._reference
+    read = core._reference
 
     def slow(*values):
         now[0] += 120
         return read(*values)
 
-    monkeypatch.setattr(Tracker, "_reference", slow)
+    monkeypatch.setattr(core, "_reference", slow)
     *_, last = bench.tracked(session, "forward")  # three marks take six minutes to read
     assert now[0] == 360 and "ended after 5 minutes" in notice(last)
     assert np.array_equal(session.result(20), before) and len(session.records) == FRAMES

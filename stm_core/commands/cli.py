@@ -94,14 +94,15 @@ def _segment(args: argparse.Namespace) -> int:
 
     limits = options.video_limits(args)
     info = probe(args.clip, limits=limits)
-    prompts = check_prompts(info, _prompt(args, (info.height, info.width)))
+    height, width = info.height, info.width
+    prompts = check_prompts(height, width, info.frames, _prompt(args, (height, width)))
     check_folder(args.out, args.clip)
     check_mask(args.out, args.mask, args.prompt_frame)
     check_results(written_in(args.out), prompts)  # before the model loads
     model, memory = _model(args), options.memory_config(args, args.memory)
     with _progress(info.frames) as bar:
         report = run_to_folder(
-            *(model, args.clip, prompts, args.out),
+            *(model, info, prompts, args.out),
             memory=memory,
             size=args.size,
             limits=limits,

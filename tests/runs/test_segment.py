@@ -21,7 +21,6 @@ from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.networks.weights import random_model
 from stm_core.runs import clip as segment
-from stm_core.runs import folder as save
 from stm_core.runs import output
 from stm_core.runs.clip import segment_clip
 from stm_core.runs.folder import run_to_folder, segment_to_folder
@@ -242,7 +241,7 @@ def test_gpu_memory_running_out_begins_again_smaller(model, clip, tmp_path, monk
             yield result
 
     monkeypatch.setattr(segment, "propagate", propagate)
-    monkeypatch.setattr(save, "SMALLEST", 16)
+    monkeypatch.setattr(segment, "SMALLEST", 16)
     report = run_to_folder(model, clip[0], prompt_at(clip, 0), tmp_path)
     assert sizes == [None, 37]
     assert report["frames_out"] == FRAMES and "GPU ran out of memory" in report["warnings"][0]
