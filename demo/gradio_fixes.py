@@ -69,7 +69,7 @@ def describe(part: gr.components.Component, text: str, example: object = None) -
 
 
 class Stopwatch:
-    """ASGI middleware: slows a stopwatch that Gradio (6.14 to 6.31 at least) never stops.
+    """ASGI middleware: slows a stopwatch that Gradio (6.19 to 6.31 at least) never stops.
 
     Its loading screen is taken away while its stopwatch runs, which then asks for sixty animation frames a
     second for as long as the page is open: between a tenth and a third of a core on a machine without a GPU,
