@@ -44,11 +44,11 @@ def main() -> int:
         if arguments.auth and ":" not in arguments.auth:
             raise OptionError("--auth is not USER:PASSWORD; put a colon between the two")
         # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.
-        import demo.engine  # noqa: F401
+        import demo.engine.device  # noqa: F401
         from stm_core.networks.weights import load_model
 
         model = load_model(arguments.weights, device=arguments.device, dtype=arguments.dtype)
-        from demo.ui import build_app, launch_options
+        from demo.web.page import build_app, launch_options
     except StmError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ from conftest import colour_model
 from pages import FRAMES, Bench, notice, write_clip
 from PIL import Image
 
-from demo import tracking
+from demo.engine import tracking
 from stm_core.commands.cli import main
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import StmError
