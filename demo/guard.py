@@ -100,7 +100,7 @@ def _start_fork_server() -> None:
 
     with _starting:
         known = dict(os.environ)
-        bare = {name: known[name] for name in KEPT if name in known}
+        bare = {name: known[name] for name in KEPT if name in known} | {"PYTHONSAFEPATH": "1"}
         bare["PYTHONPATH"] = os.pathsep.join([str(PROGRAM), *filter(None, [known.get("PYTHONPATH")])])
         try:
             os.environ.clear()

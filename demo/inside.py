@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 PULSE = 0.25  # seconds between the signs of life of a job that decodes and has nothing to answer yet
 ADVICE = "try another file, or convert it to MP4 (H.264) first"
 # what Python and its libraries import at first use, which is too late behind the locked door
-LATE = ("encodings.cp437", *(f"PIL.{name}ImagePlugin" for name in ("WebP", "Mpo", "Tiff")))
+LATE = ("encodings.cp437", "numpy.ma", *(f"PIL.{name}ImagePlugin" for name in ("WebP", "Mpo", "Tiff")))
 NEVER = ("av.__main__", "av.datasets")  # of PyAV: a command, and what fetches samples
 
 
@@ -77,6 +77,7 @@ def serve(pipe, job: Callable, arguments: dict, caps: tuple[int, float]) -> None
     except (BrokenPipeError, ConnectionResetError):
         pass  # the visitor went away
     except OSError as error:
+        log.warning("job %s failed: %s", job.__name__, error, exc_info=isinstance(error, PermissionError))
         _refuse(
             pipe,
             "VideoError",

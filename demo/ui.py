@@ -29,6 +29,7 @@ EXAMPLES = HERE.parent / "assets" / "examples"
 def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blocks:
     """The page over a loaded model; `launch(**launch_options(limits))` it."""
     lean_uploads()
+    limits.make_root()
     guard = Guard(limits)
     engine = Engine(model, guard)
     handlers = Handlers(engine, guard, limits, examples_folder)
