@@ -78,8 +78,9 @@ class Answers:
         except (EOFError, OSError) as error:
             if late.is_set():
                 raise self._hang() from error
-            self.process.join(5)
-            if self.process.exitcode is None:  # too long a message, or it closed the pipe and lives on
+            if not self.pipe.closed:  # as it is after too long a message
+                self.process.join(5)
+            if self.process.exitcode is None:
                 raise _babble() from error
             log.warning("a decoding process ended with code %s", self.process.exitcode)
             raise errors.VideoError(_ending(self.process.exitcode, self.cpu_seconds)) from error
