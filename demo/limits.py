@@ -6,7 +6,9 @@ the ones that matter before an upload.
 """
 
 import argparse
+import contextlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -91,7 +93,34 @@ class Limits:
     @property
     def root(self) -> Path:
         """The one folder under which every visitor's files lie."""
-        return Path(self.cache or Path(tempfile.gettempdir()) / "stm_live").resolve()
+        if self.cache:
+            return Path(self.cache).resolve()
+        return Path(tempfile.gettempdir()).resolve() / "stm_live"  # what lies there under this name is judged
+
+    def make_root(self) -> None:
+        """Make `root`, for this user alone where no folder was chosen: anybody may write beside it.
+
+        OptionError when somebody else could read or change the visitors' files.
+        """
+        if self.cache or os.name != "posix":
+            self.root.mkdir(parents=True, exist_ok=True)
+            return
+        with contextlib.suppress(FileExistsError):
+            self.root.mkdir(mode=0o700)
+        found = self.root.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            wrong = "is not a folder"
+        elif found.st_uid != os.geteuid():
+            wrong = f"belongs to another user (number {found.st_uid})"
+        elif found.st_mode & 0o022:
+            wrong = f"can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+        else:
+            self.root.chmod(0o700)
+            return
+        raise OptionError(
+            f"the cache folder {self.root} {wrong}, expected one of this user alone; remove it, or choose "
+            f"another with {flag('cache')}"
+        )
 
 
 def variable(name: str) -> str:

@@ -162,6 +162,8 @@ class Handlers:
         )
         if "session" not in found:
             return source, None
+        if not re.fullmatch(r"resumed\.[a-z0-9]{2,4}", str(found.get("source"))):  # a path elsewhere
+            raise VideoError("this ZIP is damaged; download or pack it again")
         source.unlink()
         return folder / found["source"], found["session"]
 

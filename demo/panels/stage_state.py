@@ -95,8 +95,8 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
         )
     info = clip.info
     height, width = clip.size
-    facts = [
-        escape(clip.name),
+    facts = [  # said by a visitor, or by a decoder that read a visitor's bytes
+        clip.name,
         f"{width}×{height}",
         frames_text(clip),
         f"{info.get('fps') or 0:.4g} frames/s",
@@ -114,7 +114,7 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
     )
     warnings = "".join(f'<p class="stm-warn">{escape(text)}</p>' for text in clip.warnings)
     return (
-        f'<p class="stm-facts">{"".join(f"<span>{fact}</span>" for fact in facts if fact)}</p>'
+        f'<p class="stm-facts">{"".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)}</p>'
         f'<p class="stm-faint">{part} {escape(state)}</p>{warnings}'
     )
 

@@ -65,6 +65,7 @@ class Page(gr.Blocks):
 def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> Page:
     """The page over a loaded model; `launch(**launch_options(limits))` it."""
     lean_uploads()
+    limits.make_root()
     guard = Guard(limits)
     engine = Engine(model, guard)
     handlers = Handlers(engine, guard, limits, examples_folder)

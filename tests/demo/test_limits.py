@@ -1,8 +1,10 @@
 """Limits: flag over variable over default, each explained."""
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -57,6 +59,84 @@ def test_a_wrong_option_is_one_line_and_exit_code_2():
         text=True,
     )
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "/nowhere" in done.stderr
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch) -> Path:
+    """The default cache folder, in a temporary folder where everybody may write."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / "stm_live"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders have no mode here")
+def test_the_default_cache_folder_is_this_users_alone(shared):
+    for _ in range(2):  # made, and found again
+        Limits().make_root()
+        assert shared.stat().st_mode & 0o777 == 0o700
+    shared.chmod(0o755)  # as an earlier version made it
+    Limits().make_root()
+    assert shared.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders have no owner here")
+def test_a_default_cache_folder_of_somebody_else_is_refused(shared, tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    shared.symlink_to(tmp_path / "theirs")
+    with pytest.raises(OptionError, match="not a folder.*--cache"):
+        Limits().make_root()
+    shared.unlink()
+    shared.mkdir()
+    shared.chmod(0o777)
+    with pytest.raises(OptionError, match="written by others.*--cache"):
+        Limits().make_root()
+    shared.chmod(0o700)
+    somebody_else = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: somebody_else)
+    with pytest.raises(OptionError, match="another user.*--cache"):
+        Limits().make_root()
+
+
+SECRET = "pa55word"
+NO_CHILD_KNOWS = f"""
+import sys
+sys.argv = ["app.py", *WORDS]
+import app, psutil
+from pathlib import Path
+from demo.guard.process import Guard
+from demo.limits import Limits
+from stm_core.errors import StmError
+print(app.read_options()[1])
+try:
+    Guard(Limits()).call("mask", path="nowhere.png", height=1, width=1)
+except StmError:
+    pass
+me = psutil.Process()
+known = [repr((one.cmdline(), one.environ())) for one in me.children(recursive=True)]
+print(len(known), sum("{SECRET}" in text or "t0ken" in text for text in known))
+print("{SECRET}" in repr((sys.argv, me.environ())))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no fork server here")
+@pytest.mark.parametrize(
+    "words, environ", [([], SECRET), (["--auth", f"me:{SECRET}"], "other")], ids=["variable", "option"]
+)
+def test_no_child_of_the_server_is_told_the_password(words, environ):
+    environ = {**os.environ, "STM_LIVE_AUTH": f"me:{environ}", "HF_TOKEN": "t0ken"}
+    code = NO_CHILD_KNOWS.replace("WORDS", repr(words))
+    done = subprocess.run(
+        [sys.executable, "-"], input=code, cwd=ROOT, env=environ, capture_output=True, text=True, check=True
+    )
+    login, children, own = done.stdout.splitlines()
+    assert login == f"('me', '{SECRET}')" and children == "2 0" and own == "False"
+    assert SECRET not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--auth", SECRET], ["--auth", "me", SECRET], [f"--atuh=me:{SECRET}"]])
+def test_a_wrong_login_is_not_repeated(words):
+    done = subprocess.run([sys.executable, "app.py", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+    assert SECRET not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("folder", [ROOT, ROOT / "cache", ROOT / "demo" / "x"])

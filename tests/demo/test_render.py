@@ -59,6 +59,9 @@ def test_what_a_visitor_typed_is_never_markup(tmp_path):
     info = {"height": 4, "width": 4, "frames": 3, "fps": 10}
     session.clip = Clip("x", "<script>", str(tmp_path), info, 0, 3, warnings=("<b>",))
     assert "<img src=x" not in charts.timeline(session)
+    hostile = {"codec": "<script>", "audio": "<script>", "rotation": "<script>", "frames": "<script>"}
+    taken_over = Clip("<script>", "<script>", str(tmp_path), {**info, **hostile}, 0, 3)
+    assert "<script>" not in render.clip_report(taken_over, _limits()).lower()
     assert "<script>" not in render.clip_report(session.clip, _limits()) and "<b>" not in render.notice("<b>")
 
 
