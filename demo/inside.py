@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 PULSE = 0.25  # seconds between the signs of life of a job that decodes and has nothing to answer yet
 ADVICE = "try another file, or convert it to MP4 (H.264) first"
 # what Python and its libraries import at first use, which is too late behind the locked door
-LATE = ("encodings.cp437", "numpy.ma", *(f"PIL.{name}ImagePlugin" for name in ("WebP", "Mpo", "Tiff")))
+PICTURES = ("ImageCms", "MpoImagePlugin", "TiffImagePlugin", "WebPImagePlugin")
+LATE = ("encodings.cp437", "mmap", "numpy.ma", *(f"PIL.{name}" for name in PICTURES))
 NEVER = ("av.__main__", "av.datasets")  # of PyAV: a command, and what fetches samples
 
 
