@@ -19,7 +19,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from demo import sandbox
+from demo import sandbox, wire
 from demo.decode import INDEX
 from stm_core import errors
 from stm_core.media.decode import Decoder
@@ -58,15 +58,15 @@ def serve(pipe, job: Callable, arguments: dict, caps: tuple[int, float]) -> None
     Decoder.passed = staticmethod(_pulse(pipe))
     try:
         if missing:
-            pipe.send_bytes(json.dumps({"missing": missing}).encode())
+            wire.send(pipe, json.dumps({"missing": missing}).encode())
         for message in job(**arguments):
             header, pixels = message if isinstance(message, tuple) else (message, None)
             if pixels is not None:
                 header = {**header, "shape": list(pixels.shape)}
-            pipe.send_bytes(json.dumps(header).encode())
+            wire.send(pipe, json.dumps(header).encode())
             if pixels is not None:
-                pipe.send_bytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
-        pipe.send_bytes(b'{"end": true}')
+                wire.send(pipe, memoryview(np.ascontiguousarray(pixels)).cast("B"))
+        wire.send(pipe, b'{"end": true}')
     except errors.StmError as error:
         _refuse(pipe, type(error).__name__, str(error))
     except MemoryError:
@@ -96,7 +96,7 @@ def _pulse(pipe) -> Callable[[], None]:
     def tell() -> None:
         nonlocal last
         if time.monotonic() - last > PULSE:
-            pipe.send_bytes(b'{"alive": true}')
+            wire.send(pipe, b'{"alive": true}')
             last = time.monotonic()
 
     return tell
@@ -104,7 +104,7 @@ def _pulse(pipe) -> Callable[[], None]:
 
 def _refuse(pipe, kind: str, text: str) -> None:
     with contextlib.suppress(OSError):
-        pipe.send_bytes(json.dumps({"error": kind, "text": text}).encode())
+        wire.send(pipe, json.dumps({"error": kind, "text": text}).encode())
 
 
 def _limit(cpu_seconds: int, megabytes: float) -> None:
