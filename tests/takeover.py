@@ -93,14 +93,14 @@ def _pipe() -> int:
 def stopped() -> Iterator[dict]:
     """Stops in the middle of a message."""
     yield {}
-    os.write(_pipe(), struct.pack("!i", 1000) + b'{"some')
+    os.write(_pipe(), struct.pack("!Q", 1000) + b'{"some')
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def dribble() -> Iterator[dict]:
     """A message that goes on and on."""
     yield {}
-    os.write(_pipe(), struct.pack("!i", 2**20))
+    os.write(_pipe(), struct.pack("!Q", 2**20))
     while True:
         os.write(_pipe(), b" ")
         time.sleep(0.05)
@@ -109,7 +109,7 @@ def dribble() -> Iterator[dict]:
 def huge() -> Iterator[dict]:
     """Announces a message of a terabyte, and lives on."""
     yield {}
-    os.write(_pipe(), struct.pack("!iQ", -1, 2**40))
+    os.write(_pipe(), struct.pack("!Q", 2**40))
     signal.pause()
 
 
@@ -123,6 +123,6 @@ def sulk() -> Iterator[dict]:
 
 def babble(text: str) -> Iterator[dict]:
     """Answers with something else than an answer."""
-    os.write(_pipe(), struct.pack("!i", len(text)) + text.encode())
+    os.write(_pipe(), struct.pack("!Q", len(text)) + text.encode())
     signal.pause()
     yield {}

@@ -5,13 +5,12 @@ length and of time, and what is no answer ends the job with one sentence.
 import json
 import logging
 import math
-import threading
 import time
 from collections.abc import Iterator
 
 import numpy as np
 
-from demo.guard import sandbox
+from demo.guard import sandbox, wire
 from demo.guard.inside import ADVICE
 from demo.limits import Limits
 from stm_core import errors
@@ -57,35 +56,25 @@ class Answers:
         data = self._message(CHANNELS * self.limits.max_pixels)
         if min(shape) < 1 or math.prod(shape) != len(data):
             raise ValueError("as many pixels as bytes")
-        return np.frombuffer(bytearray(data), np.uint8).reshape(shape)  # writable, as torch wants it
+        writable = bytearray(data) if isinstance(data, bytes) else data  # as torch wants it
+        return np.frombuffer(writable, np.uint8).reshape(shape)
 
-    def _message(self, most: int) -> bytes:
+    def _message(self, most: int) -> bytes | bytearray:
         """The next message, of at most `most` bytes; once begun it must be whole in `stall_seconds`."""
-        began = time.monotonic()
-        patience = min(self.limits.stall_seconds, PATIENCE * self.cpu_seconds - self.waited)
-        if not self.pipe.poll(max(patience, 0)):
-            raise self._hang()
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            self.process.kill()  # which closes its end of the pipe, and with it ends the reading here
-
-        watch = threading.Timer(self.limits.stall_seconds, stop)
-        watch.start()
+        began, stall = time.monotonic(), self.limits.stall_seconds
         try:
-            return self.pipe.recv_bytes(most)
+            if not self.pipe.poll(max(0, min(stall, PATIENCE * self.cpu_seconds - self.waited))):
+                raise TimeoutError("nothing came")
+            return wire.receive(self.pipe, most, stall)
+        except TimeoutError as error:
+            raise self._hang() from error
         except (EOFError, OSError) as error:
-            if late.is_set():
-                raise self._hang() from error
-            if not self.pipe.closed:  # as it is after too long a message
-                self.process.join(5)
-            if self.process.exitcode is None:
+            self.process.join(5)
+            if self.process.exitcode is None:  # it closed the pipe and lives on
                 raise _babble() from error
             log.warning("a decoding process ended with code %s", self.process.exitcode)
             raise errors.VideoError(_ending(self.process.exitcode, self.cpu_seconds)) from error
         finally:
-            watch.cancel()
             self.waited += time.monotonic() - began
 
     def _hang(self) -> errors.VideoError:

@@ -19,7 +19,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from demo.guard import sandbox
+from demo.guard import sandbox, wire
 from demo.guard.reading import INDEX
 from stm_core import errors
 from stm_core.media.decode import Decoder
@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 PULSE = 0.25  # seconds between the signs of life of a job that decodes and has nothing to answer yet
 ADVICE = "try another file, or convert it to MP4 (H.264) first"
 # what Python and its libraries import at first use, which is too late behind the locked door
-LATE = ("encodings.cp437", "numpy.ma", *(f"PIL.{name}ImagePlugin" for name in ("WebP", "Mpo", "Tiff")))
+PICTURES = ("ImageCms", "MpoImagePlugin", "TiffImagePlugin", "WebPImagePlugin")
+LATE = ("encodings.cp437", "mmap", "numpy.ma", *(f"PIL.{name}" for name in PICTURES))
 NEVER = ("av.__main__", "av.datasets")  # of PyAV: a command, and what fetches samples
 
 
@@ -57,15 +58,15 @@ def serve(pipe, job: Callable, arguments: dict, caps: tuple[int, float]) -> None
     Decoder.passed = staticmethod(_pulse(pipe))
     try:
         if missing:
-            pipe.send_bytes(json.dumps({"missing": missing}).encode())
+            wire.send(pipe, json.dumps({"missing": missing}).encode())
         for message in job(**arguments):
             header, pixels = message if isinstance(message, tuple) else (message, None)
             if pixels is not None:
                 header = {**header, "shape": list(pixels.shape)}
-            pipe.send_bytes(json.dumps(header).encode())
+            wire.send(pipe, json.dumps(header).encode())
             if pixels is not None:
-                pipe.send_bytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
-        pipe.send_bytes(b'{"end": true}')
+                wire.send(pipe, memoryview(np.ascontiguousarray(pixels)).cast("B"))
+        wire.send(pipe, b'{"end": true}')
     except errors.StmError as error:
         _refuse(pipe, type(error).__name__, errors.for_visitors(error))
     except MemoryError:
@@ -95,7 +96,7 @@ def _pulse(pipe) -> Callable[[], None]:
     def tell() -> None:
         nonlocal last
         if time.monotonic() - last > PULSE:
-            pipe.send_bytes(b'{"alive": true}')
+            wire.send(pipe, b'{"alive": true}')
             last = time.monotonic()
 
     return tell
@@ -103,7 +104,7 @@ def _pulse(pipe) -> Callable[[], None]:
 
 def _refuse(pipe, kind: str, text: str) -> None:
     with contextlib.suppress(OSError):
-        pipe.send_bytes(json.dumps({"error": kind, "text": text}).encode())
+        wire.send(pipe, json.dumps({"error": kind, "text": text}).encode())
 
 
 def _limit(cpu_seconds: int, megabytes: float) -> None:

@@ -26,8 +26,10 @@ from demo.limits import PROGRAM, Limits
 
 JOBS = {**decode.JOBS, **export.JOBS}
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-# what a process needs to know of the server's environment; nothing else of it is passed on
-KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "OMP_NUM_THREADS")
+# of the server's environment, what a process needs to know
+KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
+# one thread at first, which demo.sandbox can bind; nothing imported from the folder where the server began
+ADDED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
 _starting = threading.Lock()
 
 
@@ -60,7 +62,8 @@ class Guard:
 
         Closing the generator ends the process.
         """
-        context = self.context if os.getpid() == self.home else _away_from_home()
+        at_home = os.getpid() == self.home
+        context = self.context if at_home else _away_from_home()
         ours, theirs = context.Pipe(duplex=False)
         # plain text only: a subclass of str from a web framework would make the process load that framework
         arguments = {
@@ -69,7 +72,8 @@ class Guard:
         cpu_seconds = int(cpu_seconds or self.limits.decode_seconds)
         caps = (cpu_seconds, self.limits.decode_mb)
         process = context.Process(target=serve, args=(theirs, JOBS[job], arguments, caps), daemon=True)
-        process.start()
+        with contextlib.nullcontext() if at_home else _little_environment():
+            process.start()
         theirs.close()
         try:
             yield from Answers(ours, process, cpu_seconds, self.limits)
@@ -93,17 +97,24 @@ class Guard:
 
 @functools.cache
 def _start_fork_server() -> None:
-    """Start it, once, with next to no environment: what it does not know it cannot pass on."""
+    """Start it, once; it never sees the server's environment."""
     from multiprocessing import forkserver  # nothing for Windows
 
+    with _little_environment():
+        forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def _little_environment() -> Iterator[None]:
+    """Processes that are started here find what Python needs in their environment, and nothing else."""
     with _starting:
         known = dict(os.environ)
-        bare = {name: known[name] for name in KEPT if name in known} | {"PYTHONSAFEPATH": "1"}
-        bare["PYTHONPATH"] = os.pathsep.join([str(PROGRAM), *filter(None, [known.get("PYTHONPATH")])])
+        little = {name: known[name] for name in KEPT if name in known} | ADDED
+        little["PYTHONPATH"] = os.pathsep.join([str(PROGRAM), *filter(None, [known.get("PYTHONPATH")])])
         try:
             os.environ.clear()
-            os.environ.update(bare)
-            forkserver.ensure_running()
+            os.environ.update(little)
+            yield
         finally:
             os.environ.clear()
             os.environ.update(known)

@@ -123,13 +123,17 @@ def test_behind_the_door_every_kind_of_clip_is_read(good, tmp_path):
 
 def test_behind_the_door_every_kind_of_mask_is_read(tmp_path):
     wall = Guard(Limits())
-    for mode, colour in (("L", 255), ("P", 1), ("RGB", (255, 0, 0)), ("RGBA", (255, 0, 0, 255)), ("1", 1)):
+    red = (255, 0, 0)
+    kinds = [("L", 255), ("P", 1), ("RGB", red), ("RGBA", (*red, 255)), ("1", 1)]
+    for mode, colour in kinds:
         image = Image.new(mode, (16, 12))
         if mode == "P":
             image.putpalette([0, 0, 0, 128, 0, 0])
         image.paste(colour, (2, 2, 9, 9))
         path: Path = tmp_path / f"{mode}.png"
         image.save(path)
+        if mode == "RGB":
+            image.save(path := path.with_suffix(".bmp"))
         labels = wall.pixels("mask", path=path, height=12, width=16)
         assert labels.shape == (12, 16) and set(labels.flat) == {0, 1}
     (tmp_path / "none.png").write_bytes(b"nothing")
