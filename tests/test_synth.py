@@ -78,3 +78,20 @@ def test_an_object_of_video_covers_what_its_alpha_says_before_any_scene(maker):
     red, blue = layer.pixels[:, :, 0][inside], layer.pixels[:, :, 2][inside]
     assert inside.any() and (red > blue).float().mean() > 0.98
     assert layer.points.isnan().all()  # its motion is its own: no position is said to match
+
+
+def test_a_studio_is_never_a_scene_but_its_objects_are_cut_out(photos, clips):
+    clips.frames[:8] = 255  # the first clip is white all over
+    clips.scenic = torch.tensor([False, True])
+    layers = ClipMaker(photos, photos, clips, generator()).layers
+    assert (layers.video_scene(12, 2, TRAINING_SIZE, 2).pixels.amin(2) < 0.5).all()
+    cut = layers.video_cutout(12, 2, TRAINING_SIZE, 2, shown=torch.ones(12, dtype=bool))
+    assert ((cut.pixels.amin(2) > 0.7) & cut.covers).any()
+
+
+def test_an_object_of_video_is_one_that_its_first_frame_shows(photos, clips):
+    clips.labels[clips.labels == 1] = 5
+    clips.share = clips.share.roll(4, 1)
+    layers = ClipMaker(photos, photos, clips, generator()).layers
+    _, mine, ignored, _ = layers._pieces(layers.weights, 6, 2, 2)
+    assert mine[:, 0].flatten(1).any(1).all() and ignored.any() and not (mine & ignored).any()

@@ -42,6 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--videos", type=Path, nargs="*", default=[], metavar="DIR", help="roots in DAVIS layout"
     )
     parser.add_argument(
+        "--studio",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="DIR",
+        help="more of them, filmed before a plain backdrop: their objects are pasted onto other scenes",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         required=True,
@@ -71,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch", type=float, default=1.0, help="factor on the clips of a batch (1); try 8 on a large GPU"
     )
     parser.add_argument("--begin", type=float, default=0.0, help="skip this share of the curriculum (0)")
+    parser.add_argument(
+        "--clicks", type=float, default=0.3, help="share of the batches that are clicks (0.3)"
+    )
+    parser.add_argument(
+        "--hold", action="store_true", help="keep trunk and keys: masks, clicks and decoder learn, faster"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile the tracking step")
 
 
@@ -94,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         rate=args.rate,
         batch=args.batch,
         begin=args.begin,
+        clicks=args.clicks,
+        hold=args.hold,
         compile=args.compile,
     )
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +123,9 @@ def run(args: argparse.Namespace) -> int:
     textures = (
         load_photos(args.backgrounds, cache and cache / "backgrounds.pt") if args.backgrounds else photos
     )
-    clips = load_clips(args.videos, cache and cache / "clips.pt").to(device) if args.videos else None
+    clips = None
+    if args.videos:
+        clips = load_clips(args.videos, cache and cache / "clips.pt", studio=args.studio).to(device)
     photos, textures = photos.to(device), textures.to(device)
     trainer = Trainer(config, photos, textures, clips)
     if args.resume:

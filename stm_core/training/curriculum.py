@@ -41,6 +41,8 @@ class TrainConfig:
     rate: float = 1.0  # factor on the learning rates
     batch: float = 1.0  # factor on the clips of a batch: large GPUs take more
     begin: float = 0.0  # where in the curriculum the run begins
+    clicks: float = 0.3  # share of the batches
+    hold: bool = False  # trunk and keys stay as they are
     compile: bool = False
     save_minutes: float = 4.0
     freeze: float = 0.3  # from this share of the curriculum on, norms keep their statistics

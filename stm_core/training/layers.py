@@ -51,6 +51,9 @@ class Layers:
     def __init__(self, photos: Photos, textures: Photos, clips: Clips | None, dice: Dice):
         self.photos, self.textures, self.clips, self.dice = photos, textures, clips, dice
         self.targets = photos.with_objects()
+        if clips is not None:  # a long clip shows more, but not in proportion
+            self.weights = clips.length.sqrt()
+            self.scenic = self.weights * clips.scenic
 
     def choose(self, count: int) -> Tensor:
         return self.targets[self.dice.index(len(self.targets), count)]
@@ -82,16 +85,16 @@ class Layers:
     def video_scene(self, count: int, frames: int, size: int, gap: int) -> Scene:
         """Annotated video that moves a little more than it does, and its object."""
         dice = self.dice
-        pictures, mine, ignored = self._pieces(count, frames, gap)
-        height, width = mine.shape[-2:]
+        pictures, mine, ignored, aspect = self._pieces(self.scenic, count, frames, gap)
         centre, _ = _middle(mine[:, 0])
         zoom = (
             dice.uniform(count, 1, low=0.5, high=1.0)
             * path(dice, count, frames, dice.uniform(count, 1) * 0, 0.03, 0.01).exp()[..., 0]
         )
-        stretch = torch.full_like(zoom, width / height) * dice.uniform(count, 1, low=0.7, high=1.4)
+        stretch = aspect * dice.uniform(count, 1, low=0.7, high=1.4)
         angle = path(dice, count, frames, dice.normal(count, 1, std=0.15), 0.01, 0.01)[..., 0]
-        matrix = turn(angle, zoom * (width / height) ** -0.5 * 1.05, stretch) * _flip(dice, count)
+        inside = torch.minimum(aspect, 1 / aspect).sqrt() * 1.05
+        matrix = turn(angle, zoom * inside, stretch) * _flip(dice, count)
         place = path(dice, count, frames, dice.normal(count, 2, std=0.25), 0.02, 0.02)
         field = bend(dice, count, frames, size, dice.uniform(count, low=0.0, high=0.01))
         grid = look(centre * 0.8, matrix, place, field, size)
@@ -102,13 +105,12 @@ class Layers:
     def video_cutout(self, count: int, frames: int, size: int, gap: int, *, shown: Tensor) -> Cutout:
         """An object of annotated video on a path of its own: it turns and bends as it really does."""
         dice = self.dice
-        pictures, mine, _ = self._pieces(count, frames, gap)
-        height, width = mine.shape[-2:]
+        pictures, mine, _, aspect = self._pieces(self.weights, count, frames, gap)
         centre, spread = _middle(mine[:, 0])
         extent = dice.uniform(count, 1, low=0.2, high=0.5)
         growth = path(dice, count, frames, torch.zeros_like(extent), 0.05, 0.03).exp()[..., 0]
         zoom = (spread.view(-1, 1) / extent * growth).clamp(0.1, 2)
-        stretch = torch.full_like(zoom, width / height) * dice.uniform(count, 1, low=0.7, high=1.4)
+        stretch = aspect * dice.uniform(count, 1, low=0.7, high=1.4)
         angle = path(dice, count, frames, dice.normal(count, 1, std=0.2), 0.04, 0.03)[..., 0]
         matrix = turn(angle, zoom, stretch) * _flip(dice, count)
         place = path(dice, count, frames, dice.uniform(count, 2, low=-0.6, high=0.6), 0.05, 0.05)
@@ -118,12 +120,14 @@ class Layers:
         alpha = F.avg_pool2d(mine.float(), 3, 1, 1)[:, :, None]
         return Cutout(pixels, _covering(sample(alpha, grid, padding="zeros"), shown), _unknown(grid))
 
-    def _pieces(self, count: int, frames: int, gap: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures (B,T,3,H,W) uint8 of annotated clips, at most `gap` frames apart, forwards or backwards;
-        one of their objects and what is to be ignored, (B,T,H,W) bool.
+    def _pieces(
+        self, weights: Tensor, count: int, frames: int, gap: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pictures (B,T,3,H,W) uint8 of annotated clips drawn by `weights` (C,), at most `gap` frames apart,
+        forwards or backwards; one of their objects and what is to be ignored, (B,T,H,W) bool; aspect (B,1).
         """
         dice, clips = self.dice, self.clips
-        clip = dice.index(len(clips), count)
+        clip = dice.pick(weights.expand(count, -1))
         length = clips.length[clip]
         step = torch.minimum(
             1 + (dice.uniform(count) * gap).long(), ((length - 1) // max(frames - 1, 1)).clamp(min=1)
@@ -135,10 +139,9 @@ class Layers:
             max=length[:, None] - 1
         )
         pictures, labels = _take(clips.frames, index), _take(clips.labels, index)
-        ids = labels[:, :1].flatten(1)
-        wanted = ids.gather(1, dice.index(ids.shape[1], count, 400)).amax(1)  # an id of the first frame
-        wanted = torch.where(wanted == IGNORE, 1, wanted.clamp(min=1)).view(-1, 1, 1, 1)
-        return pictures, labels == wanted, labels == IGNORE
+        shares = clips.share[index[:, 0], 1:].clamp(max=0.1)  # an object of the first frame
+        wanted = (dice.pick(shares + 1e-9) + 1).view(-1, 1, 1, 1)
+        return pictures, labels == wanted, labels == IGNORE, clips.aspect[clip].view(-1, 1).clamp(0.5, 2)
 
     def photo_cutout(self, source: Tensor, frames: int, size: int, *, blob: Tensor, shown: Tensor) -> Cutout:
         """An object of photo `source` (or a random shape with a texture's look) on its own path."""
