@@ -13,9 +13,9 @@ from stm_core.__main__ import interrupted, take_interrupts
 def main() -> int:
     """Read the options, load the network, serve the page."""
     from demo.limits import add_limit_arguments, limits_from
+    from stm_core.commands.option_values import at_least
+    from stm_core.commands.options import Parser
     from stm_core.errors import OptionError, StmError
-    from stm_core.option_values import at_least
-    from stm_core.options import Parser
 
     parser = Parser(prog="app.py", description=__doc__)
     parser.add_argument(
@@ -45,7 +45,7 @@ def main() -> int:
             raise OptionError("--auth is not USER:PASSWORD; put a colon between the two")
         # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.
         import demo.engine  # noqa: F401
-        from stm_core.weights import load_model
+        from stm_core.networks.weights import load_model
 
         model = load_model(arguments.weights, device=arguments.device, dtype=arguments.dtype)
         from demo.ui import build_app, launch_options

@@ -20,10 +20,10 @@ from demo.job import Again, Job
 from demo.runs import Runs
 from demo.session import Session
 from demo.views import sentence
-from stm_core import masks
-from stm_core.config import MemoryConfig
+from stm_core.engine.prompts import Prompt, check_begun, check_inside
 from stm_core.errors import LimitError, PromptError, StmError
-from stm_core.prompts import Prompt, check_begun, check_inside
+from stm_core.masks import files as masks
+from stm_core.memory.policy import MemoryConfig
 
 STILL_THERE = 0.5  # seconds between looks whether the client still waits
 UNDER_WAY = (None, None, None)  # where a call whose client went away is ended

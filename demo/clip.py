@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from stm_core import masks
 from stm_core.errors import OptionError
+from stm_core.masks import files as masks
 
 
 @dataclass(frozen=True)

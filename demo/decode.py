@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stm_core import masks, video
-from stm_core.decode import index_of
+from stm_core.masks import files as masks
+from stm_core.media import video
+from stm_core.media.decode import index_of
 
 INDEX = "index.json"  # beside the clip
 LARGEST_INDEX = 8 * 2**20  # bytes: hours of video

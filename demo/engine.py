@@ -22,13 +22,13 @@ import torch
 
 from demo.guard import Guard
 from demo.tracking import Tracker
-from stm_core.clicks import segment_frame
-from stm_core.config import MemoryConfig
+from stm_core.engine.clicks import segment_frame
+from stm_core.engine.forecast import Prediction, predict
+from stm_core.engine.geometry import processed_size
+from stm_core.engine.prompts import Prompt
+from stm_core.engine.propagate import propagate
 from stm_core.errors import LimitError
-from stm_core.memory import Prediction, predict
-from stm_core.prompts import Prompt
-from stm_core.propagation import propagate
-from stm_core.scaling import processed_size
+from stm_core.memory.policy import MemoryConfig
 
 MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured beside others' runs
 

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from demo.decode import read_again
-from stm_core import masks
 from stm_core.errors import LimitError, VideoError
-from stm_core.video_write import VideoWriter
+from stm_core.masks import files as masks
+from stm_core.media.write import VideoWriter
 
 GREEN = (0, 177, 64)  # chroma key green
 SESSION = "session.json"

@@ -23,7 +23,7 @@ import numpy as np
 from demo import decode, export
 from demo.limits import Limits
 from stm_core import errors
-from stm_core.decode import Decoder
+from stm_core.media.decode import Decoder
 
 try:
     import resource

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from stm_core.config import MemoryConfig
-from stm_core.prompts import Prompt
+from stm_core.engine.prompts import Prompt
+from stm_core.memory.policy import MemoryConfig
 
 
 @dataclass(frozen=True)

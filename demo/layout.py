@@ -8,7 +8,7 @@ import gradio as gr
 from demo import charts, readout, render
 from demo.house import webcam_input
 from demo.limits import Limits
-from stm_core.config import PRESETS
+from stm_core.memory.policy import PRESETS
 
 HERE = Path(__file__).parent
 STAGE = HERE / "stage"

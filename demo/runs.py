@@ -12,10 +12,10 @@ from demo.limits import Limits
 from demo.runlog import RunLog
 from demo.session import Session
 from demo.views import Props, View, answers
-from stm_core.config import PRESETS, MemoryConfig
+from stm_core.engine.forecast import Prediction
+from stm_core.engine.threads import read_ahead
 from stm_core.errors import LimitError, OptionError, PromptError
-from stm_core.memory import Prediction
-from stm_core.overlap import read_ahead
+from stm_core.memory.policy import PRESETS, MemoryConfig
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
 TELLING = 10  # frames of a run that say how long others will take

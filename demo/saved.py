@@ -9,7 +9,7 @@ import numpy as np
 from demo.clip import Marks, Record, unpack
 from demo.limits import Limits
 from demo.session import Session
-from stm_core import masks
+from stm_core.masks import files as masks
 
 
 def to_json(session: Session) -> dict:

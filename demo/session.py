@@ -19,10 +19,10 @@ import numpy as np
 
 from demo.clip import Clip, Marks, Record, unpack, without
 from demo.subjects import Subjects
-from stm_core import masks
+from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, MaskError, PromptError
-from stm_core.output import write_whole
-from stm_core.prompts import Prompt
+from stm_core.masks import files as masks
+from stm_core.runs.output import write_whole
 
 UNDO_DEPTH = 100
 

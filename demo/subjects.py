@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from stm_core import masks
 from stm_core.errors import LimitError, PromptError
+from stm_core.masks import files as masks
 
 LONGEST_NAME = 24
 

@@ -16,14 +16,14 @@ from PIL import Image
 from demo.clip import unpack
 from demo.guard import Guard
 from demo.job import Again, Job, Step
-from stm_core import masks
+from stm_core.engine.prompts import Reference
+from stm_core.engine.propagate import propagate
+from stm_core.engine.threads import WriteBehind, read_ahead
 from stm_core.errors import LimitError, VideoError
-from stm_core.output import write_whole
-from stm_core.overlap import WriteBehind, read_ahead
-from stm_core.prompts import Reference
-from stm_core.propagation import propagate
-from stm_core.report import Report
-from stm_core.save import RETRIES, SMALLEST, done_again, smaller
+from stm_core.masks import files as masks
+from stm_core.runs.folder import RETRIES, SMALLEST, done_again, smaller
+from stm_core.runs.output import write_whole
+from stm_core.runs.report import Report
 
 PREVIEW_EVERY = 0.15  # seconds between pictures while it runs: six a second
 PREVIEW_QUALITY = 82

@@ -9,18 +9,27 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # editors and type checkers take it for True; `typing` takes its time to load
 if TYPE_CHECKING:
-    from .clicks import segment_frame
-    from .config import PRESETS, MemoryConfig
-    from .errors import LimitError, MaskError, OptionError, PromptError, StmError, VideoError, WeightsError
-    from .masks import encode_mask, object_ids, overlay, read_mask, write_mask
-    from .memory import MemoryBank, Prediction, predict
-    from .metrics import evaluate_masks
-    from .prompts import Prompt, Reference
-    from .propagation import FrameResult, MemoryReport, Propagator, propagate
-    from .segment import ClipFrame, segment_clip
-    from .video import VideoInfo, VideoLimits, VideoReader, probe, read_frame, read_video
-    from .video_write import VideoWriter
-    from .weights import Model, load_model, random_model
+    from stm_core.engine.clicks import segment_frame
+    from stm_core.engine.forecast import Prediction, predict
+    from stm_core.engine.prompts import Prompt, Reference
+    from stm_core.engine.propagate import FrameResult, MemoryReport, Propagator, propagate
+    from stm_core.errors import (
+        LimitError,
+        MaskError,
+        OptionError,
+        PromptError,
+        StmError,
+        VideoError,
+        WeightsError,
+    )
+    from stm_core.masks.files import encode_mask, object_ids, overlay, read_mask, write_mask
+    from stm_core.masks.metrics import evaluate_masks
+    from stm_core.media.video import VideoInfo, VideoLimits, VideoReader, probe, read_frame, read_video
+    from stm_core.media.write import VideoWriter
+    from stm_core.memory.bank import MemoryBank
+    from stm_core.memory.policy import PRESETS, MemoryConfig
+    from stm_core.networks.weights import Model, load_model, random_model
+    from stm_core.runs.clip import ClipFrame, segment_clip
 
 __all__ = [
     "PRESETS",
@@ -63,24 +72,26 @@ __all__ = [
 ]
 
 NAMES_OF = {
-    "clicks": "segment_frame",
-    "config": "PRESETS MemoryConfig",
+    "engine.clicks": "segment_frame",
+    "memory.policy": "PRESETS MemoryConfig",
     "errors": "LimitError MaskError OptionError PromptError StmError VideoError WeightsError",
-    "masks": "encode_mask object_ids overlay read_mask write_mask",
-    "memory": "MemoryBank Prediction predict",
-    "metrics": "evaluate_masks",
-    "prompts": "Prompt Reference",
-    "propagation": "FrameResult MemoryReport Propagator propagate",
-    "segment": "ClipFrame segment_clip",
-    "video": "VideoInfo VideoLimits VideoReader probe read_frame read_video",
-    "video_write": "VideoWriter",
-    "weights": "Model load_model random_model",
+    "masks.files": "encode_mask object_ids overlay read_mask write_mask",
+    "engine.forecast": "Prediction predict",
+    "memory.bank": "MemoryBank",
+    "masks.metrics": "evaluate_masks",
+    "engine.prompts": "Prompt Reference",
+    "engine.propagate": "FrameResult MemoryReport Propagator propagate",
+    "runs.clip": "ClipFrame segment_clip",
+    "media.video": "VideoInfo VideoLimits VideoReader probe read_frame read_video",
+    "media.write": "VideoWriter",
+    "networks.weights": "Model load_model random_model",
 }
+PACKAGES = {module.split(".")[0] for module in NAMES_OF}
 MODULE_OF = {name: module for module, names in NAMES_OF.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
-    if name in NAMES_OF:  # a module, as `stm_core.masks`
+    if name in PACKAGES:  # as `stm_core.masks`
         return import_module(f".{name}", __name__)
     if name not in MODULE_OF:
         raise AttributeError(f"module {__name__} has no attribute {name}")

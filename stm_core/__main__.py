@@ -47,7 +47,7 @@ def interrupted(program: str) -> int:
 if __name__ == "__main__":
     try:
         take_interrupts(PROGRAM, kill=True)
-        from .cli import main
+        from stm_core.commands.cli import main
 
         code = main()
     except KeyboardInterrupt:  # while the command itself was loading

@@ -6,7 +6,7 @@ import operator
 import os
 from pathlib import Path
 
-from .errors import OptionError
+from stm_core.errors import OptionError
 
 
 def whole(name: str, value: object, least: int = 0) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 from PIL import Image
 
-from stm_core.video import VideoReader, read_video
-from stm_core.video_write import VideoWriter
+from stm_core.media.video import VideoReader, read_video
+from stm_core.media.write import VideoWriter
 
 SIZE = (96, 128)  # height, width
 RED, GREY = (200, 30, 30), (110, 110, 110)

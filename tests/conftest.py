@@ -15,8 +15,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from stm_core.network import Network, QueryFeatures  # noqa: E402
-from stm_core.weights import Model, random_model  # noqa: E402
+from stm_core.networks.interface import Network, QueryFeatures  # noqa: E402
+from stm_core.networks.weights import Model, random_model  # noqa: E402
 
 TRAINING_SIZE = 64
 COLOURS = np.array([(96, 96, 96), (230, 30, 30), (30, 200, 40), (40, 60, 240), (240, 220, 20)], np.uint8)
@@ -189,7 +189,7 @@ def visitor(browser, site):
 @pytest.fixture
 def command(capfd):
     """Runs the command in this process: exit code, stdout, stderr."""
-    from stm_core import cli
+    from stm_core.commands import cli
 
     def run(*words):
         code = cli.main([str(word) for word in words])
@@ -212,7 +212,7 @@ def generator(seed: int = 0) -> torch.Generator:
 @pytest.fixture
 def photos():
     """Eight pictures whose object is pure red on blue, with a band of ignored green."""
-    from stm_core.training.stores import IGNORE, MAX_OBJECTS, Photos
+    from stm_core.training.data.stores import IGNORE, MAX_OBJECTS, Photos
 
     labels = torch.zeros(8, 96, 96, dtype=torch.uint8)
     for n in range(8):
@@ -227,7 +227,7 @@ def photos():
 @pytest.fixture
 def clips(photos):
     """Two annotated clips made of them."""
-    from stm_core.training.stores import Clips
+    from stm_core.training.data.stores import Clips
 
     frames = torch.cat([photos.images, photos.images.flip(0)])
     labels = torch.cat([photos.labels, photos.labels.flip(0)])
@@ -238,7 +238,7 @@ def clips(photos):
 
 @pytest.fixture
 def maker(photos, clips):
-    from stm_core.training.synth import ClipMaker
+    from stm_core.training.data.synth import ClipMaker
 
     return ClipMaker(photos, photos, clips, generator())
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stm_core.errors import VideoError
-from stm_core.video import probe, read_video
+from stm_core.media.video import probe, read_video
 
 
 def refused(path: Path, *words: str, kind: type = VideoError, **options) -> str:

@@ -18,10 +18,10 @@ from PIL import Image
 
 from demo.api import UNDER_WAY, Api
 from demo.clip import unpack
-from stm_core.config import MemoryConfig
+from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
-from stm_core.prompts import Prompt
-from stm_core.save import run_to_folder
+from stm_core.memory.policy import MemoryConfig
+from stm_core.runs.folder import run_to_folder
 
 
 @pytest.fixture(scope="module")

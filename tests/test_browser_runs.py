@@ -10,8 +10,8 @@ import pytest
 from visitor import CLIP, DESK, PHONE, Visitor
 
 from demo.clip import unpack
-from stm_core.prompts import Prompt
-from stm_core.save import run_to_folder
+from stm_core.engine.prompts import Prompt
+from stm_core.runs.folder import run_to_folder
 
 pytestmark = pytest.mark.browser
 FRAMES, HEIGHT, WIDTH = CLIP["frames"], CLIP["height"], CLIP["width"]
@@ -152,7 +152,7 @@ def test_two_visitors_at_once_stay_apart(browser, site, clip, tmp_path):
 
 
 def test_closing_the_tab_ends_the_run_and_frees_its_memory(browser, site, clip, network, monkeypatch):
-    import stm_core.memory as memory
+    from stm_core.memory import bank as memory
 
     freed = threading.Event()
     clear = memory.MemoryBank.clear

@@ -8,7 +8,7 @@ import pytest
 from hostile import put, refused
 
 from stm_core.errors import StmError
-from stm_core.video import VideoLimits, probe, read_video
+from stm_core.media.video import VideoLimits, probe, read_video
 
 
 def test_a_truncated_mp4_without_its_index_is_refused(tmp_path, good):

@@ -18,7 +18,7 @@ from demo import decode, guard
 from demo.guard import Guard
 from demo.limits import Limits
 from stm_core.errors import LimitError, VideoError
-from stm_core.video import read_video
+from stm_core.media.video import read_video
 
 NO_LIMITS = {"max_bytes": None, "max_pixels": None, "max_frames": None, "max_seconds": None}
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from demo import export
 from demo.clip import unpack
-from stm_core import masks
+from stm_core.masks import files as masks
 
 
 @pytest.fixture(scope="module")

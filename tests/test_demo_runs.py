@@ -12,10 +12,10 @@ from pages import FRAMES, SETTINGS, masks_of, notice, wait_for
 from demo.clip import unpack
 from demo.engine import Engine
 from demo.wiring import RUNNING
-from stm_core.config import MemoryConfig
+from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
-from stm_core.prompts import Prompt
-from stm_core.save import run_to_folder
+from stm_core.memory.policy import MemoryConfig
+from stm_core.runs.folder import run_to_folder
 
 
 def test_tracking_gives_the_masks_of_the_command_bit_for_bit(bench, session, clip, tmp_path):
@@ -198,7 +198,7 @@ def test_a_new_clip_during_a_run_ends_it_and_leaves_nothing_behind(bench, sessio
 
 
 def test_cancelling_a_run_frees_its_memory_bank(bench, session, monkeypatch):
-    import stm_core.memory as memory
+    from stm_core.memory import bank as memory
 
     banks = []
     monkeypatch.setattr(

@@ -13,9 +13,9 @@ import pytest
 from demo import decode, guard
 from demo.guard import Guard
 from demo.limits import Limits
-from stm_core.decode import _INDEXES, Decoder
 from stm_core.errors import VideoError
-from stm_core.video import read_video
+from stm_core.media.decode import _INDEXES, Decoder
+from stm_core.media.video import read_video
 
 FRAMES, GOP = 120, 20
 B_FRAMES = {"preset": "veryfast", "crf": "20", "bf": "3"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stm_core.video import read_video
+from stm_core.media.video import read_video
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.json"))

@@ -15,13 +15,13 @@ from pages import FRAMES, Bench, notice, write_clip
 from PIL import Image
 
 from demo import tracking
-from stm_core import output
-from stm_core.cli import main
+from stm_core.commands.cli import main
+from stm_core.engine.prompts import Prompt
 from stm_core.errors import StmError
-from stm_core.masks import write_mask
-from stm_core.prompts import Prompt
-from stm_core.save import segment_to_folder
-from stm_core.weights import random_model
+from stm_core.masks.files import write_mask
+from stm_core.networks.weights import random_model
+from stm_core.runs import output
+from stm_core.runs.folder import segment_to_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -140,8 +140,8 @@ def weights(tmp_path_factory) -> Path:
 
     from safetensors.torch import save_file
 
-    from stm_core.compact import CompactSTM
-    from stm_core.weights import TINY
+    from stm_core.networks.compact import CompactSTM
+    from stm_core.networks.weights import TINY
 
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     state = {name: tensor.contiguous() for name, tensor in CompactSTM(TINY).state_dict().items()}
@@ -151,7 +151,8 @@ def weights(tmp_path_factory) -> Path:
 
 DIE_AT_MASK_7 = """
 import os, signal, sys
-from stm_core import cli, output
+from stm_core.commands import cli
+from stm_core.runs import output
 def write_whole(path, data):
     if path.name == "00007.png":
         path.with_name(".00007.png.part").write_bytes(data[:20])
@@ -213,7 +214,7 @@ def test_the_page_does_not_start_with_damaged_weights_and_says_why(weights, tmp_
 
 
 def test_a_tiny_network_is_the_one_that_the_damaged_files_were_made_of(weights):
-    from stm_core.weights import load_model
+    from stm_core.networks.weights import load_model
 
     assert (
         load_model(weights, device="cpu").network.key_channels

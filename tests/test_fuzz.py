@@ -24,7 +24,7 @@ from PIL import Image
 from demo.guard import Guard
 from demo.limits import Limits
 from stm_core.errors import StmError
-from stm_core.video import VideoLimits
+from stm_core.media.video import VideoLimits
 
 SEEDS = int(os.environ.get("STM_FUZZ_SEEDS", "320"))
 MOST_SECONDS = 20

@@ -15,11 +15,11 @@ import pytest
 from hostile import put, refused
 from PIL import Image
 
-from stm_core.containers import FORMATS, container_of, open_container
 from stm_core.errors import LimitError, VideoError
-from stm_core.limits import SAFE_LIMITS
-from stm_core.signatures import kind_of
-from stm_core.video import VideoLimits, read_video
+from stm_core.media.containers import FORMATS, container_of, open_container
+from stm_core.media.limits import SAFE_LIMITS
+from stm_core.media.signatures import kind_of
+from stm_core.media.video import VideoLimits, read_video
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".png", ".txt", ""])

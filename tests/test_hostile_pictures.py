@@ -11,7 +11,7 @@ from hostile import put, refused
 from PIL import Image
 
 from stm_core.errors import LimitError, VideoError
-from stm_core.video import VideoLimits, read_video
+from stm_core.media.video import VideoLimits, read_video
 
 
 def png_chunk(kind, data):

@@ -69,7 +69,7 @@ def test_files_named_in_backticks_exist():
 
 @pytest.mark.parametrize("line", [x for block in code("bash") for x in block.splitlines() if "stm_core" in x])
 def test_command_lines_parse(line):
-    from stm_core import cli, option_values
+    from stm_core.commands import cli, option_values
 
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "stm_core"]

@@ -19,7 +19,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from demo.limits import Limits, variable
-from stm_core.metrics import evaluate_masks
+from stm_core.masks.metrics import evaluate_masks
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST, WHOLE = 10 * 2**20, 100 * 2**20  # bytes: a plain git push of a larger file is refused

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from stm_core.compact import CompactSTM
-from stm_core.training import unroll
-from stm_core.training.norms import settle
-from stm_core.training.parallel import average_gradients, share_norms
-from stm_core.training.synth import Batch
-from stm_core.weights import TINY
+from stm_core.networks.compact import CompactSTM
+from stm_core.networks.weights import TINY
+from stm_core.training.data.synth import Batch
+from stm_core.training.fit import unroll
+from stm_core.training.fit.norms import settle
+from stm_core.training.fit.parallel import average_gradients, share_norms
 
 SIZE, STEPS = 48, 1
 

@@ -1,0 +1,242 @@
+"""The command: `segment`, `evaluate`, `bench`, `batch`, `train`.  Only this file prints results; torch loads
+when it is used.
+
+Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stm_core.commands import option_values, options
+from stm_core.errors import OptionError, StmError
+
+DONE, MISTAKE, INTERRUPTED = 0, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code comes back.  STM_DEBUG=1 lets an unexpected error show its traceback."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    code = _run(argv)
+    try:
+        print(end="", flush=True)  # else Python does it at its exit, and tells an error with a traceback
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what could not be written
+        if code == DONE and not isinstance(error, BrokenPipeError):
+            return _say(_short(error))
+    return code
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        args = build_parser(with_training=argv[:1] == ["train"]).parse_args(option_values.split_clicks(argv))
+        return args.run(args)
+    except SystemExit as end:  # the help was asked for and printed
+        return end.code
+    except StmError as error:
+        return _say(error)
+    except KeyboardInterrupt:
+        return _say("interrupted; what was finished is kept", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        return DONE
+    except Exception as error:
+        if os.environ.get("STM_DEBUG"):
+            raise
+        return _say(_short(error))
+
+
+def _say(what: object, code: int = MISTAKE) -> int:
+    print(f"stm_core: {' '.join(str(what).split())}", file=sys.stderr)
+    return code
+
+
+def _short(error: Exception) -> str:
+    """One line for an error that has no sentence of its own."""
+    text = str(error).strip()
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return "there is not enough memory for this size; give a smaller --size or --budget-mb"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "there is no space left where the output goes; make room, or send it elsewhere"
+    first = text.splitlines()[0] if text else "no message"
+    return f"unexpected {type(error).__name__}: {first}; set STM_DEBUG=1 to see where"
+
+
+def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
+    """The parser of all commands; `train` gets its options only when asked, so that others do not load it."""
+    parser = options.Parser(
+        prog="stm_core", description="Follow objects through a video with a space-time memory."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
+
+    def command(name: str, run, add_options=None) -> argparse.ArgumentParser:
+        summary = run.__doc__.splitlines()[0].rstrip(".")
+        child = commands.add_parser(name, help=summary[0].lower() + summary[1:], description=run.__doc__)
+        child.set_defaults(run=run)
+        if add_options is not None:
+            add_options(child)
+        return child
+
+    command("segment", _segment, options.add_segment)
+    command("evaluate", _evaluate, options.add_evaluate)
+    command("bench", _bench, options.add_bench)
+    command("batch", _batch, options.add_batch)
+    train = command("train", _train)
+    if with_training:
+        from stm_core.commands import train as training_cli
+
+        training_cli.add_arguments(train)
+    return parser
+
+
+def _segment(args: argparse.Namespace) -> int:
+    """Segment a clip from one mask or from clicks: DIR/masks/*.png, DIR/overlay.mp4, DIR/report.json."""
+    if bool(args.mask) == bool(args.click):
+        raise OptionError(
+            "one of --mask FIRST.png and --click X,Y is needed, and not both; see `segment --help`"
+        )
+    from stm_core.media.video import probe
+    from stm_core.runs.clip import check_prompts
+    from stm_core.runs.folder import run_to_folder
+    from stm_core.runs.output import check_folder, check_mask
+
+    limits = options.video_limits(args)
+    info = probe(args.clip, limits=limits)
+    prompts = check_prompts(info, _prompt(args, (info.height, info.width)))
+    check_folder(args.out, args.clip)
+    check_mask(args.out, args.mask, args.prompt_frame)
+    model, memory = _model(args), options.memory_config(args, args.memory)
+    with _progress(info.frames) as bar:
+        report = run_to_folder(
+            *(model, args.clip, prompts, args.out),
+            memory=memory,
+            size=args.size,
+            limits=limits,
+            on_frame=lambda step: bar.update(),
+        )
+    for warning in report["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    speed = f"{report['fps']:.1f} frames/s"
+    print(f"{report['frames_out']} masks, overlay.mp4 and report.json in {args.out} ({speed})")
+    return DONE
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    """Segment DAVIS sequences from their first mask and score J and F: DIR/masks/SEQ/*.png,
+    DIR/scores.json."""
+    from stm_core.runs.evaluate import evaluate, find_sequences
+
+    sequences = find_sequences(args.root, args.year, args.set, args.sequences)
+    model, memory = _model(args), options.memory_config(args, args.memory)
+    with _progress(sum(len(sequence.frames) for sequence in sequences)) as bar:
+        scores = evaluate(
+            *(model, sequences, args.out), year=args.year, memory=memory, size=args.size, on_frame=bar.update
+        )
+    for name, one in scores["sequences"].items():
+        print(f"{name:24} J {one['J']:.3f}  F {one['F']:.3f}")
+    mean = f"J {scores['J']['mean']:.3f}  F {scores['F']['mean']:.3f}  J&F {scores['J&F']:.3f}"
+    print(f"{'all':24} {mean}  {scores['fps']:.1f} frames/s")
+    return DONE
+
+
+def _bench(args: argparse.Namespace) -> int:
+    """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
+    from stm_core.runs.bench import bench, combinations, markdown
+    from stm_core.runs.output import write_named
+
+    if args.json and args.json.is_dir():
+        raise OptionError(f"--json {args.json} is a folder; give the name of a file")
+    if args.json and not args.json.absolute().parent.is_dir():
+        raise OptionError(
+            f"--json {args.json} cannot be written: there is no folder {args.json.parent}; make it"
+        )
+    memories = [options.memory_config(args, preset) for preset in args.memory]
+    same = {
+        "frames": args.frames,
+        "objects": args.objects,
+        "device": args.device,
+        "with_files": args.with_files,
+    }
+    cases = combinations(args.weights, args.size, args.dtype, memories, **same)
+    if args.profile:
+        return _profile(cases, args.json)
+    rows: list[dict] = []
+    try:
+        with _progress(len(cases) * args.frames) as bar:
+            for row in bench(cases, on_frame=bar.update):
+                rows.append(row)
+    finally:  # also what was measured before an interrupt
+        if rows:
+            print(markdown(rows))
+        if rows and args.json:
+            write_named(args.json, rows)
+    failed = [row["error"] for row in rows if "error" in row]
+    return _say(f"{len(failed)} of {len(rows)} cases failed: {failed[0]}") if failed else DONE
+
+
+def _profile(cases: list, out: Path | None) -> int:
+    from stm_core.runs.bench import model_of
+    from stm_core.runs.output import write_named
+    from stm_core.runs.profile import markdown, profile
+
+    if len(cases) > 1:
+        raise OptionError(f"--profile looks at one case, got {len(cases)}; give one of each option")
+    case = cases[0]
+    rows = profile(model_of(case), case.size, case.memory, frames=case.frames, objects=case.objects)
+    print(markdown(rows))
+    if out:
+        write_named(out, rows)
+    return DONE
+
+
+def _batch(args: argparse.Namespace) -> int:
+    """Segment every clip of a list in processes of their own; run it again to finish what is missing."""
+    from stm_core.runs.batch import SUMMARY, run_batch
+
+    clips = run_batch(
+        args.list, args.out, options.shared_words(args), workers=args.workers, ray_address=args.ray
+    )
+    failed = [clip for clip in clips if clip["status"] != "done"]
+    print(f"{len(clips) - len(failed)} of {len(clips)} clips done, summary in {args.out / SUMMARY}")
+    if failed:
+        return _say(f"{len(failed)} of {len(clips)} clips failed; {failed[0]['name']}: {failed[0]['error']}")
+    return DONE
+
+
+def _train(args: argparse.Namespace) -> int:
+    """Train the compact network."""
+    from stm_core.commands import train as training_cli
+
+    return training_cli.run(args) or DONE
+
+
+def _model(args: argparse.Namespace):
+    from stm_core.networks.weights import load_model
+
+    return load_model(args.weights, device=args.device, dtype=args.dtype)
+
+
+def _prompt(args: argparse.Namespace, size: tuple[int, int]):
+    """The prompt that the options describe.  size: (H, W) of the clip's frames."""
+    clicks = [option_values.click(text) for text in args.click]
+    from stm_core.engine.prompts import Prompt
+    from stm_core.masks.files import read_mask
+
+    if clicks:
+        return Prompt.from_clicks(clicks, frame=args.prompt_frame)
+    labels = read_mask(args.mask, size=size, limits=options.video_limits(args))
+    return Prompt.from_mask(labels, frame=args.prompt_frame)
+
+
+def _progress(total: int | None):
+    """A bar on stderr; silent when that is not a terminal."""
+    from tqdm import tqdm
+
+    quiet = not sys.stderr.isatty()
+    return tqdm(total=total or None, unit=" frames", file=sys.stderr, disable=quiet, leave=False)

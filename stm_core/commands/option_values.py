@@ -1,0 +1,111 @@
+"""How the words of a command line become values; a mistake is told in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stm_core.engine.prompts import Click, with_defaults
+from stm_core.errors import PromptError
+from stm_core.masks.palette import MAX_OBJECTS
+
+CLICK = re.compile(r"-?\d+(\.\d+)?(,-?\d+(\.\d+)?){1,3}")
+
+
+def click(text: str) -> Click:
+    """X,Y[,LABEL[,OBJECT]] as (x, y, label, object).  Raises PromptError."""
+    if not CLICK.fullmatch(text):
+        raise PromptError(
+            f"--click {text} is not X,Y[,LABEL[,OBJECT]]; write for example --click 320,240 or 320,240,0,2"
+        )
+    x, y, label, object_id = with_defaults(*map(float, text.split(",")))
+    if label not in (0, 1):
+        raise PromptError(f"--click {text} has the label {label:g}; give 1 for object or 0 for background")
+    if object_id not in range(1, MAX_OBJECTS + 1):
+        raise PromptError(
+            f"--click {text} has the object {object_id:g}; objects are numbered 1 to {MAX_OBJECTS}"
+        )
+    return x, y, int(label), int(object_id)
+
+
+def folder(text: str) -> Path:
+    """The path of a folder.  ArgumentTypeError when the text is empty: "$OUT" may not be set."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got an empty word; name one, or . for this one")
+    return Path(text)
+
+
+def split_clicks(argv: Sequence[str]) -> list[str]:
+    """`--click a b` as `--click=a --click=b`: argparse would take the clip for a click, and -3,5 for an
+    option."""
+    out: list[str] = []
+    clicking = False
+    for word in argv:
+        if clicking and CLICK.fullmatch(word):
+            if out[-1] == "--click":
+                out.pop()
+            word = f"--click={word}"
+        else:
+            clicking = word == "--click"
+        out.append(word)
+    return out
+
+
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A reader of whole numbers from `least` to `most`."""
+    expected = f"of at least {least}" if most is None else f"from {least} to {most}"
+
+    def whole_number(text: str) -> int:
+        if (
+            not re.fullmatch(r"-?\d{1,15}", text)
+            or int(text) < least
+            or (most is not None and int(text) > most)
+        ):
+            raise argparse.ArgumentTypeError(f"got {text}, expected a whole number {expected}")
+        return int(text)
+
+    return whole_number
+
+
+def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+    """A reader of one of these words."""
+
+    def word(text: str) -> str:
+        if text not in allowed:
+            raise argparse.ArgumentTypeError(f"got {text}, expected one of {', '.join(allowed)}")
+        return text
+
+    return word
+
+
+def list_of(value: Callable) -> Callable[[str], list]:
+    """A reader of several values with commas between them."""
+
+    def several(text: str) -> list:
+        if not words(text):
+            raise argparse.ArgumentTypeError("got nothing, expected at least one value")
+        return [value(word) for word in words(text)]
+
+    return several
+
+
+def words(text: str) -> list[str]:
+    """Words separated by commas."""
+    return [word for word in text.split(",") if word]
+
+
+def megabytes(text: str) -> float:
+    """A number above 0."""
+    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or float(text) * 2**20 < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0, in MB")
+    return float(text)
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """HxW as (height, width)."""
+    if not re.fullmatch(r"\d{2,4}x\d{2,4}", text) or min(map(int, text.split("x"))) < 16:
+        raise argparse.ArgumentTypeError(f"got {text}, expected HEIGHTxWIDTH such as 480x854, at least 16x16")
+    height, width = text.split("x")
+    return int(height), int(width)

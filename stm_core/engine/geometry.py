@@ -1,0 +1,98 @@
+"""Between frames as people see them and maps as networks see them: ids and uint8 outside, channels inside.
+
+A frame is scaled so that its short side has the processed size (never enlarged), then padded to multiples of
+16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stm_core.errors import OptionError, VideoError
+from stm_core.networks.interface import STRIDE
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raises VideoError unless image is a frame: uint8 (H, W, 3)."""
+    if not (
+        isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    ):
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise VideoError(f"frame is {got}, expected uint8 (height, width, 3) RGB; convert it first")
+    if 0 in image.shape:
+        raise VideoError(f"frame has shape {image.shape}; give frames of at least one pixel")
+
+
+def check_size(size: int | None) -> None:
+    """Raises OptionError unless size is a short side to process frames at: None or whole pixels from 16."""
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 16):
+        raise OptionError(
+            f"size is {size!r}, expected a whole number of pixels from 16; leave it out for full size"
+        )
+
+
+def processed_size(height: int, width: int, size: int | None) -> tuple[int, int]:
+    """Height and width in pixels at which a frame is processed, before padding.  size: short side or None."""
+    short = min(height, width)
+    if size is None or size >= short:
+        return height, width
+    return max(1, round(height * size / short)), max(1, round(width * size / short))
+
+
+def to_network(image: np.ndarray, size: int | None, device: torch.device) -> Tensor:
+    """A frame uint8 (H, W, 3) as float32 (1, 3, Hp, Wp) in [0, 1], scaled and padded, channels_last."""
+    image = np.require(image, requirements=("C", "W"))
+    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1).unsqueeze(0)
+    wanted = processed_size(*image.shape[:2], size)
+    if wanted != image.shape[:2]:
+        pixels = pixels if pixels.device.type == "cpu" else pixels.float()  # CUDA has no uint8 resize
+        pixels = F.interpolate(pixels, wanted, mode="bilinear", antialias=True, align_corners=False)
+    return pad(pixels.float().div_(255))
+
+
+def masks_of(labels: np.ndarray, ids: Sequence[int], size: int | None, device: torch.device) -> Tensor:
+    """One soft mask for each id, float32 (N, H', W') at the processed size, from labels uint8 (H, W)."""
+    wanted = torch.tensor(list(ids), dtype=torch.uint8, device=device).view(-1, 1, 1)
+    masks = (torch.from_numpy(np.require(labels, requirements=("C", "W"))).to(device) == wanted).float()
+    smaller = processed_size(*labels.shape, size)
+    if smaller == labels.shape:
+        return masks
+    masks = F.interpolate(masks[None], smaller, mode="bilinear", antialias=True, align_corners=False)[0]
+    return masks.clamp(0, 1)
+
+
+def place(x: float, y: float, height: int, width: int, size: int | None) -> tuple[float, float]:
+    """Where pixel (x, y) of a frame lies in the scaled and padded frame."""
+    rows, columns = processed_size(height, width, size)
+    left, _, top, _ = padding(rows, columns)
+    return (x + 0.5) * columns / width - 0.5 + left, (y + 0.5) * rows / height - 0.5 + top
+
+
+def enlarge(probs: Tensor, height: int, width: int) -> Tensor:
+    """probs (C, H', W') at the frame's own size (C, height, width)."""
+    if probs.shape[-2:] == (height, width):
+        return probs
+    return F.interpolate(probs[None], (height, width), mode="bilinear", align_corners=False)[0]
+
+
+def padding(height: int, width: int, multiple: int = STRIDE) -> tuple[int, int, int, int]:
+    """Left, right, top, bottom pixels that bring (height, width) to multiples; the odd one at the end."""
+    down, across = -height % multiple, -width % multiple
+    return across // 2, across - across // 2, down // 2, down - down // 2
+
+
+def pad(maps: Tensor, multiple: int = STRIDE) -> Tensor:
+    """maps (..., H, W) with zeros around so that both sides are multiples of 16."""
+    sides = padding(*maps.shape[-2:], multiple)
+    return F.pad(maps, sides) if any(sides) else maps
+
+
+def unpad(maps: Tensor, height: int, width: int, multiple: int = STRIDE) -> Tensor:
+    """A view (..., height, width) of maps: the inverse of `pad` for frames of that size."""
+    left, _, top, _ = padding(height, width, multiple)
+    return maps[..., top : top + height, left : left + width]

@@ -1,0 +1,93 @@
+"""A clip goes in, masks come out: one result for each frame, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Generator, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from stm_core.engine.prompts import Prompt, Reference, listed
+from stm_core.engine.propagator import Propagator
+from stm_core.engine.result import FrameResult, MemoryReport
+from stm_core.engine.threads import DEPTH, read_ahead
+from stm_core.errors import OptionError, PromptError, VideoError
+from stm_core.memory.policy import MemoryConfig
+from stm_core.networks.weights import Model
+
+__all__ = ["FrameResult", "MemoryReport", "Prompt", "Propagator", "Reference", "propagate"]
+
+log = logging.getLogger(__name__)
+
+
+def propagate(
+    model: Model,
+    frames: Iterable[np.ndarray],
+    prompts: Prompt | Sequence[Prompt] = (),
+    *,
+    memory: MemoryConfig | None = None,
+    size: int | None = None,
+    start: int = 0,
+    step: int = 1,
+    references: Sequence[Reference] = (),
+    ahead: int = DEPTH,
+) -> Generator[FrameResult, None, None]:
+    """Yield a FrameResult for each frame, beginning with the first prompted one; frames before it are
+    skipped.
+
+    frames: uint8 (H, W, 3) RGB of one size, read ahead by a thread and never held; the first has index
+    `start`. prompts: on any of these frames.  step: 1, or -1 for frames that come backwards.
+    memory: what is remembered.  size: short side in pixels at which frames are processed (None: as they are).
+    references: other frames whose masks are known; with them the first frame needs no prompt.
+    ahead: frames read ahead, 0 for no thread.  Closing the generator stops the thread and frees the memory.
+    Raises PromptError (no prompt, or none of these frames is prompted), and what `Propagator` raises.
+    """
+    prompts = listed(prompts)
+    if not isinstance(frames, Iterable):
+        raise VideoError(f"frames are {type(frames).__name__}; give uint8 arrays one after the other")
+    if step not in (1, -1):
+        raise OptionError(f"step is {step!r}, expected 1 (forward) or -1 (backward)")
+    if not prompts and not references:
+        raise PromptError("no prompt was given; give a mask or a click on one frame")
+    for prompt in prompts:
+        if (prompt.frame - start) * step < 0:
+            raise PromptError(
+                f"frame {prompt.frame} is prompted, but the frames begin at {start}; begin at it"
+            )
+    engine = Propagator(model, memory=memory, size=size)
+    source = read_ahead(frames, ahead) if ahead else iter(frames)
+    return _run(engine, source, prompts, references, start, step)
+
+
+def _run(
+    engine: Propagator,
+    source: Iterator[np.ndarray],
+    prompts: Sequence[Prompt],
+    references: Sequence[Reference],
+    start: int,
+    step: int,
+) -> Generator[FrameResult, None, None]:
+    index, begun = start - step, bool(references)
+    try:
+        for reference in references:
+            engine.remember(reference)
+        for index, image in zip(itertools.count(start, step), source, strict=False):
+            here = [prompt for prompt in prompts if prompt.frame == index]
+            begun = begun or bool(here)
+            if begun:
+                yield engine.step(index, image, here)
+        unused = [prompt.frame for prompt in prompts if (prompt.frame - index) * step > 0]
+        if not begun and index == start - step:
+            place = f" from frame {start} on" if start else ""
+            raise PromptError(f"the clip has no frames{place}; give at least the prompted one")
+        if not begun:
+            raise PromptError(
+                f"frame {unused[0]} is prompted, but the last frame is {index}; choose one that exists"
+            )
+        if unused:
+            log.warning("prompts on frames %s were not used: the last frame is %d", unused, index)
+    finally:
+        if hasattr(source, "close"):
+            source.close()
+        engine.close()

@@ -1,0 +1,126 @@
+"""Where each object was on the frame before: what looks like it elsewhere is something else.
+
+So is a part of its mask that neither comes near that place nor hangs together with what does.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stm_core.engine.window import Window
+from stm_core.networks.interface import LOGIT_LIMIT, STRIDE
+
+LOST = 0.1  # an object with no more than this share of its largest area of late may turn up anywhere
+FADING = 0.9  # of that area a frame: an object that goes away shrinks, and is not lost
+EDGE = 2  # cells around a window: features lie up to half a cell aside (padding), and see a little further
+CELL = STRIDE // 2  # pixels of a cell in which parts of a mask touch
+GAP, OWN_GAP = 3, 0.15  # between a part and the mask before: cells, and share of the root of its area
+MISSED = 2  # frames for which a part may be missed and come back
+STEPS = 7  # windows of few sizes, about this many a side: a CPU packs the convolutions for each (`packed.py`)
+
+
+class Whereabouts:
+    """The reach around an object's mask of the frame before in which it is looked for.
+
+    reach: share of the frame's short side that an object moves at most from one frame to the next; None: it
+    may be anywhere.  Objects keep their order, new ones come last.
+    """
+
+    def __init__(self, reach: float | None):
+        self.reach = reach
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known of the frame before."""
+        self._near: Tensor | None = None  # bool (N, h, w), cells within reach
+        self._beside: list[Tensor] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
+        self._largest: Tensor | None = None  # (N,) pixels
+        self._lost: Tensor | None = None  # bool (N,)
+
+    def update(self, masks: Tensor) -> None:
+        """masks (N, H', W') in [0, 1] of the frame that is the one before from now on."""
+        if self.reach is None:
+            return
+        masks = masks > 0.5
+        parts = F.max_pool2d(masks.float(), CELL, ceil_mode=True)
+        cells = F.max_pool2d(parts, STRIDE // CELL, ceil_mode=True)
+        self._near = _dilated(cells, max(1, round(self.reach * min(masks.shape[1:]) / STRIDE))) > 0
+        areas = masks.sum((1, 2))
+        self._beside = [*self._beside[-MISSED:], _beside(parts, areas.tolist())]
+        earlier = areas[:0] if self._largest is None else self._largest
+        self._largest = torch.maximum(areas, FADING * F.pad(earlier, (0, len(areas) - len(earlier))))
+        self._lost = areas <= LOST * self._largest
+
+    def bound(self, logits: Tensor) -> Tensor:
+        """logits (N, H', W') with "not here" out of reach of where an object was and in the parts of its mask
+        that are apart from there, unless it was lost.
+        """
+        if self._near is None:
+            return logits
+        count = len(self._near)
+        found = F.max_pool2d(logits[:count], CELL, ceil_mode=True) > 0
+        near = _enlarged(self._near, STRIDE // CELL, found.shape[-2:])
+        beside = torch.stack([_filled(cells, count) for cells in self._beside]).any(0)
+        free = (near & ~_apart(found & near, beside)) | self._lost.view(-1, 1, 1)
+        known = logits[:count].masked_fill(~_enlarged(free, CELL, logits.shape[-2:]), -LOGIT_LIMIT)
+        return torch.cat([known, logits[count:]])
+
+    def window(self, count: int, size: tuple[int, int]) -> Window:
+        """The part of a frame of h x w cells outside of which `bound` finds none of the first `count`
+        objects, and EDGE cells around it; all of the frame where one of them may be anywhere.
+        """
+        if self._near is None or count > len(self._near) or bool(self._lost.any()):
+            return Window.whole(size)
+        near = self._near.any(0).cpu()
+        sides = (near.any(dim).nonzero().flatten()[[0, -1]].tolist() for dim in (1, 0))
+        return Window(*(_widened(*side, most) for side, most in zip(sides, size, strict=True)), size)
+
+
+def _beside(cells: Tensor, areas: list[int]) -> Tensor:
+    """Cells bool (N, H'/8, W'/8) so near those of masks, of so many pixels, that parts may lie there."""
+    gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
+    return torch.cat([cells[:0], *(_dilated(cells[i : i + 1], gap) for i, gap in enumerate(gaps))]) > 0
+
+
+def _filled(cells: Tensor, count: int) -> Tensor:
+    """cells (n, h, w) with none of the objects that came later, of `count` in all."""
+    return F.pad(cells, (0, 0, 0, 0, 0, count - len(cells)))
+
+
+def _apart(found: Tensor, beside: Tensor) -> Tensor:
+    """Those cells of masks bool (N, h, w) that do not hang together with a cell of `beside`; none where they
+    are at least half of the mask: then it is the object that moved.
+    """
+    cells, before = found.float(), None
+    joined = cells * beside
+    while before is None or not torch.equal(joined, before):
+        before, joined = joined, F.max_pool2d(joined, 3, 1, 1) * cells
+    apart = cells > joined
+    fewer = 2 * apart.sum((1, 2)) < found.sum((1, 2))
+    return apart & fewer.view(-1, 1, 1)
+
+
+def _enlarged(cells: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
+    """cells (N, h, w), each as factor x factor of a map of that size."""
+    return cells.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[:, : size[0], : size[1]]
+
+
+def _widened(first: int, last: int, most: int) -> tuple[int, int]:
+    """Cells first to last with EDGE on either side, of one of few lengths, inside a side of `most` cells: the
+    first and the last + 1.
+    """
+    grain = max(1, round(most / STEPS))
+    begin, end = max(0, first - EDGE), min(most, last + 1 + EDGE)
+    length = min(most, math.ceil((end - begin) / grain) * grain)
+    begin = min(begin, most - length)
+    return begin, begin + length
+
+
+def _dilated(cells: Tensor, radius: int) -> Tensor:
+    """cells (N, h, w) of 0 and 1, 1 also up to `radius` cells around."""
+    side = 2 * radius + 1
+    return F.max_pool2d(F.max_pool2d(cells, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))

@@ -1,0 +1,189 @@
+"""Masks as files and as colours: palette PNGs with the DAVIS colours, and overlays.
+
+`labels` is always uint8 (H, W): 0 background, 1..254 object ids.  255 stays free: data sets use it for
+"ignore".
+"""
+
+import io
+import os
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from stm_core.arguments import path_of
+from stm_core.errors import LimitError, MaskError, VideoError
+from stm_core.masks.foreign import labels_of_image
+from stm_core.masks.palette import OVERLAY_COLOURS, PALETTE
+from stm_core.media.files import write_whole
+from stm_core.media.limits import SAFE_LIMITS, VideoLimits
+from stm_core.media.still import PICTURE_ERRORS, open_picture
+
+__all__ = [
+    "OVERLAY_COLOURS",
+    "PALETTE",
+    "check_labels",
+    "encode_mask",
+    "object_ids",
+    "overlay",
+    "read_mask",
+    "write_mask",
+]
+
+MASK_FORMATS = ("PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG")
+
+
+def read_mask(
+    source: str | os.PathLike | Image.Image | np.ndarray,
+    size: tuple[int, int] | None = None,
+    limits: VideoLimits = SAFE_LIMITS,
+) -> np.ndarray:
+    """Labels of a mask made elsewhere: uint8 (H, W).
+
+    source: a picture file, a Pillow image, or an array (H, W) or (H, W, 3 or 4).  It may be binary (0/255),
+    grey or palette ids (kept), or RGB on black, each colour an object (DAVIS colours keep their ids, others
+    count from 1, top to bottom). Antialiased edges go to the touching object whose colour is nearest.
+    size: (H, W) of the frame it belongs to.
+    Raises MaskError: unreadable, another size, all background, more than 254 objects, a photograph.
+    """
+    if isinstance(source, np.ndarray):
+        source = _image_of(source)
+    if isinstance(source, Image.Image):
+        return _labels(source, "the mask", size)
+    path = path_of("the mask", source)
+    try:
+        with open_picture(path, path.name, limits, MASK_FORMATS) as image:
+            return _labels(image, path.name, size)
+    except (VideoError, LimitError) as error:
+        if not os.path.isfile(path):  # False where one may not look
+            raise MaskError(f"there is no mask file {path.name!r}; check the path") from error
+        raise MaskError(str(error)) from error
+
+
+def _labels(image: Image.Image, name: str, size: tuple[int, int] | None) -> np.ndarray:
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
+    except PICTURE_ERRORS as error:
+        raise MaskError(f"{name!r} is a damaged picture; export it again") from error
+    if size is not None:
+        _check_size(name, (image.height, image.width), tuple(size))
+    labels = labels_of_image(image, name)
+    if not labels.any():
+        raise MaskError(f"{name!r} is all background; draw at least one object in a colour other than black")
+    return labels
+
+
+def _image_of(array: np.ndarray) -> Image.Image:
+    array = array.astype(np.uint8) * 255 if array.dtype == bool else array
+    plain = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype != np.uint8 or not plain or not array.size:
+        raise MaskError(
+            f"a mask array is {array.dtype} {array.shape}; expected uint8 (H, W), (H, W, 3) or (H, W, 4)"
+        )
+    return Image.fromarray(array)
+
+
+def _check_size(name: str, got: tuple[int, int], expected: tuple[int, int]) -> None:
+    if got == expected:
+        return
+    sizes = f"{name!r} is {got[1]}x{got[0]}, the upright frame is {expected[1]}x{expected[0]}"
+    if got == expected[::-1]:
+        raise MaskError(f"{sizes}; turn the mask by 90 degrees")
+    if abs(got[1] * expected[0] - got[0] * expected[1]) <= max(expected):
+        raise MaskError(f"{sizes}; scale the mask to that size with nearest-neighbour")
+    raise MaskError(f"{sizes} and has other proportions; draw the mask on a frame of this clip")
+
+
+def check_labels(labels: np.ndarray) -> np.ndarray:
+    """The same array if it is uint8 (H, W); raises MaskError otherwise."""
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.ndim != 2 or not labels.size:
+        got = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise MaskError(f"labels are {got}, expected uint8 (H, W)")
+    return labels
+
+
+def object_ids(labels: np.ndarray) -> tuple[int, ...]:
+    """The object ids present, sorted; 0 (background) and 255 (ignore) are none."""
+    present = np.bincount(check_labels(labels).ravel(), minlength=256)
+    return tuple(int(n) for n in np.flatnonzero(present[1:255]) + 1)
+
+
+def encode_mask(labels: np.ndarray) -> bytes:
+    """The labels as an 8-bit palette PNG with the DAVIS colours; pixel value = object id."""
+    image = Image.fromarray(check_labels(labels))
+    image.putpalette(PALETTE.tobytes())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
+    """Write encode_mask(labels): the file is whole or not there.  Raises MaskError when the disk refuses."""
+    path, data = path_of("the mask's name", path), encode_mask(labels)
+    try:
+        write_whole(path, data)
+    except VideoError as error:
+        raise MaskError(str(error)) from error
+
+
+def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: bool = True) -> np.ndarray:
+    """The frame with each object tinted in its colour: uint8 (H, W, 3), a new array.
+
+    alpha: share of the colour, 0..1.  contour: draw the outline in the full colour, about 1/300 of the
+    short side wide.
+    Raises MaskError if the sizes differ.
+    """
+    check_labels(labels)
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != (*labels.shape, 3):
+        got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise MaskError(
+            f"the frame is {got}, the labels are {labels.shape}; expected uint8 (H, W, 3) of that size"
+        )
+    if not 0 <= alpha <= 1:
+        raise MaskError(f"alpha is {alpha}; give a share between 0 and 1")
+    out = frame.copy()
+    where = _bounds(labels)
+    if where is None:
+        return out
+    part, region = labels[where], out[where]
+    row = part.astype(np.uint16) << 8  # one table look-up per channel: label and value in, value out
+    for channel, table in enumerate(_blend_tables(round(alpha * 256))):
+        region[..., channel] = table.take(row | region[..., channel])
+    if contour:
+        edge = _outline(labels, max(1, round(min(labels.shape) / 300)))[where]
+        region[edge] = OVERLAY_COLOURS[part[edge]]
+    return out
+
+
+@lru_cache(maxsize=4)
+def _blend_tables(share: int) -> list[np.ndarray]:
+    """For R, G, B: uint8 (256 * 256), entry label * 256 + value = the value blended with share/256 of the
+    label's colour.
+    """
+    values, colours = np.arange(256), OVERLAY_COLOURS.astype(int)
+    blended = (values[None, :, None] * (256 - share) + colours[:, None, :] * share + 128) // 256
+    blended[0] = values[:, None]
+    return [np.ascontiguousarray(blended[..., channel], np.uint8).ravel() for channel in range(3)]
+
+
+def _bounds(labels: np.ndarray) -> tuple[slice, slice] | None:
+    rows = np.flatnonzero(labels.any(axis=1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(labels[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _outline(labels: np.ndarray, width: int) -> np.ndarray:
+    """bool (H, W): object pixels within `width` of another label (the frame's border is none)."""
+    differs = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        for step in range(1, width + 1):
+            near = [slice(None), slice(None)]
+            far = [slice(None), slice(None)]
+            near[axis], far[axis] = slice(None, -step), slice(step, None)
+            changed = labels[tuple(near)] != labels[tuple(far)]
+            differs[tuple(near)] |= changed
+            differs[tuple(far)] |= changed
+    return differs & (labels != 0)

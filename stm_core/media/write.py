@@ -1,0 +1,250 @@
+"""Write a clip: H.264 MP4 that every browser plays, or VP9 WebM with alpha; times and sound of the source.
+
+The file appears under its name only when it is finished; until then it has a temporary name beside it.
+"""
+
+import math
+import os
+import secrets
+from fractions import Fraction
+from numbers import Real
+
+import av
+import av.error
+import numpy as np
+from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, VideoReformatter
+
+from stm_core.arguments import path_of, whole
+from stm_core.errors import LimitError, OptionError, VideoError
+from stm_core.media.containers import file_url
+from stm_core.media.limits import NO_LIMITS
+from stm_core.media.sound import SoundTrack
+from stm_core.media.upright import MATRIX_601, MATRIX_709
+from stm_core.media.video import VideoInfo, probe
+
+USUAL_CLOCK = Fraction(1, 90_000)
+LONGEST_SIDE = {"mp4": 16384, "webm-alpha": 65536}  # pixels that x264 and libvpx take
+KEYFRAME_SECONDS = 1.0  # a player can jump to any second
+KINDS = {
+    # kind: (muxer, video codec, pixel format, channels of a frame, codec options)
+    # superfast: 9 ms of one core for a busy 854x480 frame, half of veryfast at the same PSNR and file size
+    "mp4": ("mp4", "libx264", "yuv420p", 3, {"preset": "superfast", "crf": "22", "forced-idr": "1"}),
+    "webm-alpha": (
+        "webm",
+        "libvpx-vp9",
+        "yuva420p",
+        4,
+        {"deadline": "realtime", "cpu-used": "7", "row-mt": "1", "crf": "24", "b": "0", "auto-alt-ref": "0"},
+    ),
+}
+
+
+class VideoWriter:
+    """Writes frames with their times; use as a context manager.  An error or Ctrl-C inside it leaves no file.
+
+    path: where the finished file will be.  width, height: of the frames, in pixels; odd sizes are padded.
+    source: the clip whose clock, colour tags and sound are kept.  kind: "mp4" (H.264, yuv420p, AAC or MP3) or
+    "webm-alpha" (VP9 with alpha, Opus or Vorbis).  fps: for frames without a time, and without a source.
+    offset: seconds of the source that become 0 here.  warnings: e.g. sound that could not be kept.
+    Raises VideoError, OptionError, LimitError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        width: int,
+        height: int,
+        *,
+        source: str | os.PathLike | None = None,
+        kind: str = "mp4",
+        fps: float | None = None,
+        offset: float = 0.0,
+    ):
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise OptionError(f"there is no kind of video called {kind!r}; choose {' or '.join(KINDS)}")
+        self.path, self.kind = path_of("the video's name", path), kind
+        self.width, self.height = whole("width", width, 1), whole("height", height, 1)
+        check_sides(self.path.name, self.width, self.height, kind)
+        if fps is not None and not (isinstance(fps, Real) and 0 < fps < float("inf")):
+            raise OptionError(f"a video of {fps} frames a second cannot be written; give a number above 0")
+        if not self.path.parent.is_dir():
+            raise VideoError(f"cannot write {self.path.name!r}: there is no folder {str(self.path.parent)!r}")
+        self.warnings: list[str] = []
+        self.frames = 0
+        self._offset = offset
+        self._muxer, codec, self._format, self._channels, options = KINDS[kind]
+        self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        info = probe(source, NO_LIMITS) if source is not None else None
+        self._source = info
+        self._clock = info.time_base if info else USUAL_CLOCK
+        if self._clock.denominator > 10**6:  # Matroska can count nanoseconds; MP4 players cannot
+            self._clock = USUAL_CLOCK
+        self._fps = fps or (info.fps if info else 24.0)
+        self._matrix, primaries, transfer = _colours(info, height)
+        self._last_tick: int | None = None
+        self._last_key = 0.0
+        self._reformat = VideoReformatter().reformat
+        self._sound = None
+        try:
+            flags = {"movflags": "+faststart"} if self._muxer == "mp4" else {}
+            self._out = av.open(file_url(self._part), "w", format=self._muxer, options=flags)
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError(
+                f"cannot write {self.path.name!r} in {str(self.path.parent)!r}: {_reason(error)}"
+            ) from error
+        try:
+            self._stream = self._open_stream(codec, options, primaries, transfer)
+            if info is not None and info.audio:
+                self._sound = SoundTrack.open(info, self._out, self._muxer, offset, self.warnings)
+        except BaseException:
+            self.abort()
+            raise
+
+    def _open_stream(self, codec: str, options: dict, primaries: int, transfer: int):
+        rate = Fraction(self._fps).limit_denominator(1001)
+        stream = self._out.add_stream(codec, rate=max(rate, Fraction(1, 1000)))
+        stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
+        if (stream.width, stream.height) != (self.width, self.height):
+            self._out.metadata["comment"] = (
+                f"frames are {self.width}x{self.height}; the last column or row is padding"
+            )
+        stream.pix_fmt = self._format
+        stream.time_base = stream.codec_context.time_base = self._clock
+        stream.options = options
+        context = stream.codec_context
+        context.gop_size = max(1, round(self._fps * 10))  # key frames are asked for by time, in write()
+        context.color_range, context.colorspace = ColorRange.MPEG, self._matrix
+        context.color_primaries, context.color_trc = primaries, transfer
+        context.thread_count = 0
+        return stream
+
+    def write(self, frame: np.ndarray, seconds: float | None = None) -> None:
+        """Add one frame: uint8 (H, W, 3) RGB, or (H, W, 4) RGBA for webm-alpha; its time as in the source.
+
+        Times must grow; a time within one tick of the last is moved on by one tick.  Raises VideoError.
+        """
+        expected = (self.height, self.width, self._channels)
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != expected:
+            got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+            raise VideoError(f"a frame to write is {got}, expected uint8 {expected}; convert it first")
+        if seconds is None:
+            seconds = self.frames / self._fps + self._offset
+        if not math.isfinite(seconds):
+            raise VideoError(f"frame {self.frames} has time {seconds}; give seconds")
+        seconds -= self._offset
+        tick = round(Fraction(seconds).limit_denominator(10**9) / self._clock)
+        if self._last_tick is not None and tick <= self._last_tick:
+            if tick < self._last_tick - 1:
+                raise VideoError(
+                    f"frame {self.frames} has time {seconds:.3f} s, before the last; write in order of time"
+                )
+            tick = self._last_tick + 1
+        try:
+            self._encode(frame, tick)
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError(f"cannot write {self.path.name!r}: {_reason(error)}") from error
+
+    def _encode(self, rgb: np.ndarray, tick: int) -> None:
+        if self.width % 2 or self.height % 2:
+            rgb = np.pad(rgb, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(rgb), format="rgb24" if self._channels == 3 else "rgba"
+        )
+        picture = self._reformat(
+            picture, format=self._format, dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
+        )
+        picture.pts, picture.time_base = tick, self._clock
+        now = float(tick * self._clock)
+        if self.frames == 0 or now - self._last_key >= KEYFRAME_SECONDS - 0.001:
+            picture.pict_type = PictureType.I
+            self._last_key = now
+        else:
+            picture.pict_type = PictureType.NONE
+        self._step = tick - self._last_tick if self._last_tick is not None else None
+        self._last_tick = tick
+        self.frames += 1
+        self._out.mux(self._stream.encode(picture))
+        if self._sound:
+            self._sound.mux_until(now)
+
+    def close(self) -> None:
+        """Finish the file and give it its name.  Raises VideoError if there is no frame or no space."""
+        if self._out is None:
+            return
+        if not self.frames:
+            self.abort()
+            raise VideoError(f"no frame was written to {self.path.name!r}; there is nothing to save")
+        try:
+            self._finish()
+            self._out.close()
+            self._out = None
+            os.replace(self._part, self.path)
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoError(f"cannot finish {self.path.name!r}: {_reason(error)}") from error
+        finally:
+            self.abort()
+
+    def _finish(self) -> None:
+        step = self._step or max(1, round(1 / (Fraction(self._fps).limit_denominator(1001) * self._clock)))
+        for packet in self._stream.encode(None):
+            if packet.pts == self._last_tick and not packet.duration:
+                packet.duration = step  # the last frame is shown as long as the one before it
+            self._out.mux(packet)
+        if self._sound:
+            end = float((self._last_tick + step) * self._clock)
+            source_end = self._source.start + self._source.seconds - self._offset
+            whole = end >= source_end - 1.5 * float(step * self._clock) - 0.001
+            self._sound.finish(None if whole else end)
+
+    def abort(self) -> None:
+        """Drop what was written; no file appears."""
+        if self._sound:
+            self._sound.close()
+            self._sound = None
+        if self._out is not None:
+            out, self._out = self._out, None
+            try:
+                out.close()
+            except (av.error.FFmpegError, OSError):
+                pass  # an unfinished file may refuse its last lines; it goes anyway
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def check_sides(name: str, width: int, height: int, kind: str = "mp4") -> None:
+    """Raises LimitError when frames of this size, in pixels, are too long or wide for the file `name`."""
+    most = LONGEST_SIDE[kind]
+    if max(width, height) > most:
+        raise LimitError(
+            f"{name!r} cannot have frames of {width}x{height}: its codec takes at most {most:,} pixels "
+            "a side; scale the clip down first"
+        )
+
+
+def _colours(info: VideoInfo | None, height: int) -> tuple[int, int, int]:
+    """(matrix, primaries, transfer) to convert with and to tag: the source's, or BT.709 / BT.601 by height.
+
+    HDR tags are not passed on: the frames are 8 bit and an HDR tag on them would be wrong for most players.
+    """
+    matrix, primaries, transfer = info.colour if info else (0, 0, 0)
+    if matrix not in (MATRIX_601, MATRIX_709):
+        matrix = MATRIX_709 if height >= 720 or matrix else MATRIX_601
+    usual = 1 if matrix == MATRIX_709 else 6
+    return (
+        matrix,
+        primaries if primaries in (1, 5, 6) else usual,
+        transfer if transfer in (1, 6, 13) else usual,
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,109 @@
+"""What a memory costs, in closed form: bytes of a stored frame and of a read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from torch import Tensor
+
+from stm_core.errors import LimitError
+from stm_core.memory import readout
+from stm_core.memory.policy import MemoryConfig
+
+CHUNK_SHARE = 8  # `bounded`: one chunk of affinity takes at most this part of the budget
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a stored frame looks like, which fixes its cost.
+
+    keys: 1 for all objects, or one for each.  channels: Ck, Cv.  itemsize: bytes of a number.
+    """
+
+    keys: int
+    objects: int
+    positions: int
+    channels: tuple[int, int]
+    itemsize: int
+    device: str
+
+    @classmethod
+    def of(cls, key: Tensor, value: Tensor, shared_keys: bool) -> Layout:
+        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w).  Raises ValueError if they do not
+        match.
+        """
+        keys = 1 if shared_keys else len(value)
+        if len(key) != keys or key.shape[2:] != value.shape[2:] or key.dtype != value.dtype:
+            raise ValueError(
+                f"key {tuple(key.shape)} {key.dtype} does not match value {tuple(value.shape)} {value.dtype}"
+            )
+        positions, channels = key.shape[2] * key.shape[3], (key.shape[1], value.shape[1])
+        return cls(keys, len(value), positions, channels, key.element_size(), key.device.type)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one stored frame: positions x (keys x Ck + objects x Cv) x itemsize."""
+        key_channels, value_channels = self.channels
+        return self.positions * (self.keys * key_channels + self.objects * value_channels) * self.itemsize
+
+    def read_peak_bytes(self, frames: int, config: MemoryConfig) -> int:
+        """Most bytes that a read of so many frames allocates."""
+        return readout.read_peak_bytes(
+            batch=self.keys,
+            frames=frames,
+            positions=self.positions,
+            objects=self.objects // self.keys,
+            channels=self.channels,
+            itemsize=self.itemsize,
+            device=self.device,
+            top_k=config.top_k,
+            chunk_bytes=chunk_bytes(config, self.device),
+        )
+
+    def most_frames(self, config: MemoryConfig, pinned: int) -> int:
+        """Frames that `bounded` may hold, so that bank and read together fit the budget.
+
+        The pinned ones and the previous one are always among them.  Raises LimitError when those do not fit.
+        """
+        least = pinned + 1
+        fitting, needed = _fitting(self, config, max(config.capacity, least), least)
+        if fitting >= least:
+            return fitting
+        needed /= 2**20
+        raise LimitError(
+            f"the memory budget is {config.budget_bytes / 2**20:.4g} MB, but {pinned} prompted frame(s), the "
+            f"previous one and reading them take {needed:.4g} MB with {self.objects} object(s) at this size; "
+            f"give a budget of at least {int(needed) + 1} MB or a smaller size"
+        )
+
+
+@lru_cache(maxsize=64)
+def _fitting(layout: Layout, config: MemoryConfig, most: int, least: int) -> tuple[int, int]:
+    """Frames, at most so many, that fit the budget with the largest read on the way there; bytes of `least`.
+
+    A read of fewer frames may allocate more, because chunks are even: each count on the way matters.
+    """
+    fitting = worst = needed = 0
+    for frames in range(1, most + 1):
+        worst = max(worst, layout.read_peak_bytes(frames, config))
+        total = frames * layout.frame_bytes + worst
+        if total <= config.budget_bytes:
+            fitting = frames
+        elif frames > least:
+            break
+        if frames == least:
+            needed = total
+    return fitting, needed
+
+
+def published_frames(distance: int, every: int) -> int:
+    """Frames that STM holds so far from its first: each `every`-th, and the previous where that is not one.
+    """
+    return distance // every + 1 + (distance % every > 0)
+
+
+def chunk_bytes(config: MemoryConfig, device: str) -> int:
+    """Affinity held at once; under a small budget a part of it."""
+    usual = readout.CHUNK_BYTES.get(device, readout.CHUNK_BYTES["cpu"])
+    return min(usual, max(1, config.budget_bytes // CHUNK_SHARE)) if config.preset == "bounded" else usual

@@ -1,0 +1,139 @@
+"""The compact Space-Time Memory network: small enough for two CPU cores, trained from random numbers beside a
+frozen trunk that knows ImageNet.
+
+The idea is the paper's (Oh et al., ICCV 2019): frames of the past are stored as keys and values, the current
+frame reads them.  What differs: memory keys are the query keys of the stored frame, shared by all objects
+(STCN, Cheng et al., NeurIPS 2021), compared by cosine; the value encoder sees the masks and the clicks but
+takes its picture features from the query trunk; every convolution of its own is dense with channels in
+multiples of 32, which is what CPU and GPU matrix units like.  What the frozen trunk (`lite.py`) sees is added
+to the query trunk's own features.
+
+Legend: B frames, N rows = B x objects (the objects of one frame are neighbours), H W = processed size
+(multiples of 16), f4 f8 f16 = features at that stride, h w = H/16 W/16, Ck key channels, Cv value channels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stm_core.networks.compact_layers import CompactConfig, Decoder, Trunk, ValueEncoder
+from stm_core.networks.efficientnet import DEVIATION, MEAN, LiteTrunk
+from stm_core.networks.interface import Network, QueryFeatures
+
+CLICK_RADIUS = 5  # pixels of the processed frame
+READ_SHARPNESS = 0.85  # at use, of the affinities: chosen on left-out clips (assets/README.md)
+READ_MARGIN = 4.0  # at use: the many positions that match a little would outweigh the few that match well
+OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
+MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
+
+
+class CompactSTM(Network):
+    """Space-Time Memory in at most 5 M parameters; takes masks and clicks."""
+
+    stride = 16
+    shared_keys = True
+    takes_clicks = True
+    prompted, latest = 8.0, 1 / 4  # copied from frame to frame, mistakes spread fastest (assets/README.md)
+    firm = True  # what is remembered as doubtful is found as doubtful, and less each time
+    reach = 0.3  # look-alikes further away are not taken (assets/README.md)
+    click_side = 192  # clicks were trained on crops of that size, and spread no further
+    click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
+
+    def __init__(self, config: CompactConfig = CompactConfig()):
+        super().__init__()
+        self.config = config
+        self.key_channels, self.value_channels = config.key, config.value
+        self.scale, self.margin = READ_SHARPNESS, READ_MARGIN  # training reads all, with 1
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
+        self.lite = LiteTrunk(config.lite)
+        self.trunk = Trunk(config)
+        self.key = nn.Conv2d(config.trunk[-1], config.key, 3, padding=1)
+        self.log_sharpness = nn.Parameter(torch.tensor(16.0).log())
+        self.value = ValueEncoder(config)
+        self.decoder = Decoder(config)
+        self.splits = [
+            (v, d) for v, d in zip((*config.masks, config.value), config.decoder[::-1], strict=True)
+        ]
+        self.share = nn.ModuleList(  # the frame's part in value encoder and decoder, side by side
+            nn.Conv2d(width, sum(split), size, padding=size // 2)
+            for width, split, size in zip(config.trunk, self.splits, (1, 1, 3), strict=True)
+        )
+
+    def encode_query(self, frame: Tensor) -> QueryFeatures:
+        """frame (B,3,H,W) in [0,1] -> its key (B,Ck,h,w) and all that its objects will share."""
+        x = ((frame - self.mean) / self.std).to(self.key.weight.dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        f4, f8, f16 = self.trunk(x, *self.lite(x))
+        sharpness = self.log_sharpness.exp().clamp(max=MAX_SHARPNESS)
+        key = F.normalize(self.key(f16).float(), dim=1) * sharpness.sqrt()
+        parts = [
+            share(f).split(split, dim=1)
+            for share, split, f in zip(self.share, self.splits, (f4, f8, f16), strict=True)
+        ]
+        return QueryFeatures(key.to(f16.dtype), *zip(*parts, strict=True))
+
+    def encode_memory(
+        self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """masks (N,H,W) in [0,1], clicks (N,2,H,W) positive and negative maps -> key (B,Ck,h,w), value
+        (N,Cv,h,w).
+
+        `frame` is not looked at again: its features are in `query`.
+        """
+        batch, rows = len(query.key), len(masks)
+        mine = masks.view(batch, rows // batch, *masks.shape[1:])
+        others = (mine.sum(1, keepdim=True) - mine).clamp(0, 1).view_as(masks)
+        if clicks is None:
+            clicks = masks.new_zeros(rows, 2, *masks.shape[1:])
+        maps = torch.cat([masks[:, None], others[:, None], clicks], dim=1).to(self.key.weight.dtype)
+        if batch == 1:  # one frame: its objects in parts, which bounds the memory of many
+            parts = [self._encode_values(part, query) for part in maps.split(OBJECTS_AT_ONCE)]
+            return query.key, torch.cat(parts)
+        return query.key, self._encode_values(maps, query)
+
+    def _encode_values(self, maps: Tensor, query: QueryFeatures) -> Tensor:
+        """maps (N,4,H,W): mask, others, positive and negative clicks -> value (N,Cv,h,w)."""
+        likeness = self._likeness(query.key, maps[:, 2:]).to(maps.dtype)
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        return self.value(maps, likeness, _rows(query.for_value, len(maps)))
+
+    def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
+        """read (N,Cv,h,w) -> logits float32 (N,H,W)."""
+        return self.decoder(read, _rows(query.for_decoder, len(read)))
+
+    def _likeness(self, key: Tensor, clicks: Tensor) -> Tensor:
+        """Cosine of each position to the mean key under the positive and the negative clicks; 0 without
+        clicks.
+        """
+        rows = len(clicks)
+        places = F.avg_pool2d(clicks.float(), self.stride).flatten(2)  # (N,2,hw)
+        key = F.normalize(key.float(), dim=1).flatten(2)
+        key = key.repeat_interleave(rows // len(key), dim=0)  # (N,Ck,hw)
+        clicked = F.normalize(torch.einsum("nsp,ncp->nsc", places, key), dim=2)  # 0 stays 0
+        return torch.einsum("nsc,ncp->nsp", clicked, key).unflatten(2, (clicks.shape[2] // self.stride, -1))
+
+
+def click_maps(points: Tensor, height: int, width: int) -> Tensor:
+    """Discs at clicks, float (N,2,height,width): channel 0 positive, 1 negative.
+
+    points (N,P,3): x, y in pixels of the processed frame and a label, 1 positive, 0 negative, -1 no click
+    (padding).
+    """
+    ys = torch.arange(height, device=points.device).view(1, 1, -1, 1)
+    xs = torch.arange(width, device=points.device).view(1, 1, 1, -1)
+    x, y, label = (points[..., i, None, None] for i in range(3))
+    disc = (xs - x) ** 2 + (ys - y) ** 2 <= CLICK_RADIUS**2  # (N,P,height,width)
+    if points.shape[1] == 0:
+        return points.new_zeros(len(points), 2, height, width)
+    return torch.stack([(disc & (label == wanted)).any(1) for wanted in (1, 0)], dim=1).float()
+
+
+def _rows(features: tuple[Tensor, ...], rows: int) -> tuple[Tensor, ...]:
+    """Features of B frames for `rows` objects; a single frame is left to broadcasting."""
+    batch = len(features[0])
+    return (
+        features if batch in (1, rows) else tuple(f.repeat_interleave(rows // batch, dim=0) for f in features)
+    )

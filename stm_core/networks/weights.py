@@ -1,0 +1,137 @@
+"""Networks with their numbers, ready to run: from which weights, where and in which number format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stm_core.arguments import expect
+from stm_core.errors import OptionError, WeightsError
+from stm_core.networks.compact import CompactConfig, CompactSTM
+from stm_core.networks.interface import Network
+from stm_core.networks.packed import can_pack, pack
+from stm_core.networks.paper import PaperSTM
+from stm_core.networks.weight_files import bundled_file, checksum, read_compact, read_network
+
+TINY = CompactConfig(
+    stem=8,
+    trunk=(8, 16, 16),
+    blocks=(1, 1, 1),
+    key=8,
+    value=16,
+    masks=(8, 8),
+    decoder=(16, 8, 8),
+    lite=(8, 8, 8, 8, 8, 8),
+)
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to run.  sha256: of the weights file, None for random weights."""
+
+    network: Network
+    name: str
+    device: torch.device
+    dtype: torch.dtype
+    sha256: str | None = None
+
+    @property
+    def dtype_name(self) -> str:
+        """The word that `--dtype` takes for its dtype."""
+        return next(word for word, dtype in DTYPES.items() if dtype == self.dtype)
+
+
+def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: str = "auto") -> Model:
+    """A network with trained weights, on its device, folded for inference.
+
+    weights: "compact" (bundled), "paper:PATH" (the published checkpoint), or PATH of either kind.
+    device: auto, cpu, cuda or cuda:N.  dtype: auto, fp32, bf16 or fp16; auto is bf16 where the hardware has
+    it. Raises WeightsError when the file is missing, damaged or of another network; OptionError.
+    """
+    place = choose_device(device)
+    number = choose_dtype(dtype, place)
+    name = str(weights)
+    if name == "compact":
+        path, sha256 = bundled_file()
+        network = read_compact(path)
+    else:
+        path = Path(name.removeprefix("paper:"))
+        if name in ("", "paper:"):
+            raise WeightsError(f"the weights are {name!r}; give compact, paper:PATH or PATH")
+        sha256 = checksum(path)
+        network = read_network(path, paper=name.startswith("paper:"))
+        name = "paper" if isinstance(network, PaperSTM) else path.name
+    return Model(_placed(network, place, number), name, place, number, sha256)
+
+
+def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", dtype: str = "fp32") -> Model:
+    """A network with random weights, for tests and speed: name is "compact", "compact-tiny" or "paper"."""
+    makers = {
+        "compact": CompactSTM,
+        "compact-tiny": lambda: CompactSTM(TINY),
+        "paper": PaperSTM,
+    }
+    if not isinstance(name, str) or name not in makers:
+        raise OptionError(f"there is no network {name!r}; choose one of {', '.join(makers)}")
+    place = choose_device(device)
+    number = choose_dtype(dtype, place)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = makers[name]()
+    return Model(_placed(network, place, number), f"{name} (random)", place, number)
+
+
+def check_model(model: object) -> None:
+    """Raises OptionError unless it is a Model."""
+    expect("model", model, Model, "load one with stm_core.load_model")
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of a word: auto is the GPU if there is one.  Raises OptionError."""
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise OptionError(f"device is {device!r}; choose auto, cpu or cuda") from error
+    if place.type not in ("cpu", "cuda"):
+        raise OptionError(f"device is {device!r}; choose auto, cpu or cuda")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise OptionError(
+            f"device is {device!r}, but PyTorch sees {torch.cuda.device_count()} GPUs; choose cpu"
+        )
+    return place
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The number format of a word: auto is bf16 where the device computes in it, else fp32 (fp16 on older
+    GPUs).
+    """
+    if not isinstance(dtype, str) or dtype != "auto":
+        if not isinstance(dtype, str) or dtype not in DTYPES:
+            raise OptionError(f"dtype is {dtype!r}; choose one of auto, {', '.join(DTYPES)}")
+        return DTYPES[dtype]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if cpu_has_bf16() else torch.float32
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 matrices in hardware."""
+    checks = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16")]
+    return any(check() for check in checks if check)
+
+
+def _placed(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+    """The network folded and on its device; convolutions compute in dtype, everything else stays float32."""
+    network = network.for_inference().to(device, memory_format=torch.channels_last)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype)
+    if device.type == "cpu" and can_pack(dtype):
+        pack(network)
+    return network

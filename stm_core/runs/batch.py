@@ -1,0 +1,92 @@
+"""Many clips: one process a clip, several at a time, on this machine or on a Ray cluster.
+
+A clip that fails, or crashes its process, costs nobody else anything.  `summary.json` is written after
+every clip; a second run does what is missing, and what has changed in the list or the options.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stm_core.errors import OptionError
+from stm_core.runs.batch_list import Job, read_list
+from stm_core.runs.batch_run import run_local, run_on_ray
+from stm_core.runs.output import write_json
+
+SUMMARY = "summary.json"
+CORES_PER_CLIP = 4  # threads that one clip uses well
+
+
+def run_batch(
+    path: Path,
+    out: Path,
+    shared: Sequence[str] = (),
+    *,
+    workers: int | None = None,
+    ray_address: str | None = None,
+) -> list[dict]:
+    """Run the list; one dictionary a clip comes back: name, status (done, failed, interrupted), seconds,
+    frames, error.
+
+    workers: clips at a time.  ray_address: None for plain local processes, "" for a local Ray, else a
+    cluster's address.
+    """
+    jobs = read_list(path, out, shared)
+    done = _finished(out, jobs)
+    todo = [job for job in jobs if job.name not in done]
+    results = dict(done)
+    workers = workers or max(1, (os.cpu_count() or 1) // CORES_PER_CLIP)
+    engine = run_local(todo, workers) if ray_address is None else run_on_ray(todo, ray_address, workers)
+    _make(out)
+    _summarise(out, jobs, results)  # what is done again is not done, also when this run is cut off
+    bar = tqdm(
+        total=len(jobs), initial=len(done), unit=" clips", file=sys.stderr, disable=not sys.stderr.isatty()
+    )
+    with bar:
+        for job, outcome in engine:
+            results[job.name] = {"name": job.name, **outcome, "arguments": list(job.arguments)}
+            _summarise(out, jobs, results)
+            bar.update()
+    _summarise(out, jobs, results)
+    return [results[job.name] for job in jobs]
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+
+
+def _finished(out: Path, jobs: Sequence[Job]) -> dict[str, dict]:
+    """What an earlier run has done already, with the same arguments and its report still there."""
+    try:
+        before = {one["name"]: one for one in json.loads((out / SUMMARY).read_text())["clips"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {
+        job.name: before[job.name]
+        for job in jobs
+        if before.get(job.name, {}).get("status") == "done"
+        and before[job.name].get("arguments") == list(job.arguments)
+        and (Path(job.out) / "report.json").is_file()
+    }
+
+
+def _summarise(out: Path, jobs: Sequence[Job], results: dict[str, dict]) -> None:
+    clips = [results[job.name] for job in jobs if job.name in results]
+    write_json(
+        out / SUMMARY,
+        {
+            "clips": clips,
+            "done": sum(one["status"] == "done" for one in clips),
+            "failed": sum(one["status"] != "done" for one in clips),
+            "waiting": len(jobs) - len(clips),
+        },
+    )

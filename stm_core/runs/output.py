@@ -1,0 +1,204 @@
+"""What a run leaves on disk: `masks/00000.png ...`, `overlay.mp4`, `report.json`; whole files only, also
+after a crash.
+
+Every file is written under a temporary name and then renamed.  Masks of an earlier run in the same folder
+are removed when the first new mask is ready, so that a mistake in the options costs nobody an earlier
+result.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stm_core.engine.threads import WriteBehind, read_ahead
+from stm_core.errors import MaskError, OptionError
+from stm_core.masks.files import encode_mask, overlay
+from stm_core.media.files import disk_error, write_whole
+from stm_core.media.video import VideoInfo, VideoLimits, read_video
+from stm_core.media.write import VideoWriter
+
+OVERLAY, REPORT = "overlay.mp4", "report.json"
+MASK_NAME = re.compile(r"\d{5,}\.png|\..*\.png(\.[0-9a-f]{8})?\.part")  # or what a killed run left of one
+log = logging.getLogger(__name__)
+
+
+def check_folder(out: Path, clip: Path) -> Path:
+    """`out` if results can be written there without touching the clip.  Raises OptionError; creates
+    nothing."""
+    existing = out
+    while not os.path.exists(existing) and existing != existing.parent:  # False where one may not look
+        existing = existing.parent
+    if not os.path.isdir(existing):
+        raise OptionError(
+            f"cannot write to {out}: {existing} is a file, a folder is needed; choose another --out"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OptionError(f"cannot write to {out}: no permission in {existing}; choose another --out")
+    if clip.resolve() in {(out / "masks").resolve(), (out / OVERLAY).resolve()}:
+        raise OptionError(f"the results in {out} would overwrite the clip {clip}; choose another --out")
+    return out
+
+
+def check_mask(out: Path, mask: Path | None, frame: int) -> None:
+    """Raises OptionError when the mask that is given for a frame would be lost among the results in `out`."""
+    if mask is None or mask.resolve().parent != (out / "masks").resolve():
+        return
+    if MASK_NAME.fullmatch(mask.name) and mask.name != mask_name(frame):
+        raise OptionError(
+            f"the results in {out} would overwrite the mask {mask}; choose another --out, or copy the mask "
+            f"elsewhere (is it of another frame? --prompt-frame says {frame})"
+        )
+
+
+def mask_name(index: int) -> str:
+    """The file name of a frame's mask."""
+    return f"{index:05d}.png"
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """The numbers of a palette or grey PNG as they are, uint8 (H, W).  Raises MaskError."""
+    try:
+        with Image.open(path) as picture:
+            plain = picture if picture.mode in ("P", "L", "1") else picture.convert("L")
+            return np.asarray(plain).astype(np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MaskError(f"the mask {path} cannot be read: {error}; get or make the file again") from error
+
+
+class MaskFolder:
+    """Writes numbered palette PNGs into a folder, in a thread."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.written = folder, 0
+        self._submit = WriteBehind(self._write)
+        self._fresh = True
+
+    def write(self, name: str, labels: np.ndarray) -> None:
+        """Queue one mask.  name: of the file; labels: uint8 (H, W) object ids."""
+        self._submit(name, labels)
+
+    def close(self) -> None:
+        """Wait until every queued mask is on disk.  Raises VideoError when one could not be written."""
+        self._submit.close()
+
+    def _write(self, name: str, labels: np.ndarray) -> None:
+        if self._fresh:
+            clear_masks(self.folder)
+            self._fresh = False
+        write_whole(self.folder / name, encode_mask(labels))
+        self.written += 1
+
+
+def clear_masks(folder: Path) -> None:
+    """Make the folder, without the numbered masks of an earlier run; other files in it stay."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if MASK_NAME.fullmatch(path.name):
+                path.unlink()
+    except OSError as error:
+        raise disk_error(folder, error) from error
+
+
+def clear_results(out: Path) -> None:
+    """Make the folder, without the overlay and report of an earlier run, which had other masks."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in (OVERLAY, REPORT):
+            for path in (out / name, *out.glob(f".{name}.*.part")):  # the latter: of a killed run
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(out, error) from error
+
+
+class OverlayFile:
+    """Writes `overlay.mp4` frame by frame in a thread, with the clip's audio and times."""
+
+    def __init__(self, path: Path, info: VideoInfo):
+        self._path, self._info, self._writer = path, info, None
+        self._submit = WriteBehind(self._write)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What could not be kept, such as the sound."""
+        return self._writer.warnings if self._writer else []
+
+    def write(self, image: np.ndarray, labels: np.ndarray, seconds: float) -> None:
+        """Queue one frame: uint8 (H, W, 3) RGB, its labels uint8 (H, W), its time in the clip in seconds."""
+        self._submit(image, labels, seconds)
+
+    def close(self) -> None:
+        """Finish the file with the frames written so far.  Raises VideoError when it cannot be written."""
+        try:
+            self._submit.close()
+            if self._writer is not None:
+                self._writer.close()
+        except BaseException:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Drop the file."""
+        try:
+            self._submit.close()
+        except Exception as error:  # it is dropped for a reason that is told elsewhere
+            log.debug("dropped overlay: %s", error)
+        if self._writer is not None:
+            self._writer.abort()
+
+    def _write(self, image: np.ndarray, labels: np.ndarray, seconds: float) -> None:
+        if self._writer is None:
+            height, width = labels.shape
+            self._writer = VideoWriter(self._path, width, height, source=self._info.path)
+        self._writer.write(overlay(image, labels), seconds)
+
+
+def write_overlay(path: Path, info: VideoInfo, masks: Path, limits: VideoLimits) -> list[str]:
+    """Write the overlay from the clip and its finished masks: the second pass of a run begun in mid-clip.
+
+    Returns warnings.  Frames are written as long as each has a mask.
+    """
+    film = OverlayFile(path, info)
+    try:
+        with read_video(info.path, limits=limits) as reader, closing(read_ahead(reader)) as images:
+            for index, image in enumerate(images):
+                mask = masks / mask_name(index)
+                if not mask.exists():
+                    break
+                film.write(image, read_labels(mask), reader.times[index])
+        film.close()
+    except BaseException:
+        film.abort()
+        raise
+    return film.warnings
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a dictionary as indented JSON, whole or not at all."""
+    write_whole(path, _json(content))
+
+
+def write_named(path: Path, content: dict | list) -> None:
+    """Write JSON to the file that a user named: through a link, and into a pipe or a device.
+
+    Raises VideoError when it cannot be written.
+    """
+    if not os.path.exists(path) or os.path.isfile(path):
+        write_whole(path.resolve(), _json(content))
+        return
+    try:
+        path.write_bytes(_json(content))
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def _json(content: dict | list) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()

@@ -1,0 +1,72 @@
+"""Training data in files of limited size, for machines that take so much at a time:
+
+    python -m stm_core.training.data.shards FOLDER ... --out DIR --mb 60  # writes DIR/shard00.zip ...
+    python -m zipfile -e DIR/shard00.zip DATA                            # there: unpack all into one folder
+
+Each shard holds whole files under their folder's name, so that the unpacked folders are what `--images` and
+`--videos` take.  A picture and its mask stay together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from pathlib import Path
+
+from stm_core.errors import OptionError
+
+
+def pack(folders: list[Path], out: Path, limit: int) -> list[Path]:
+    """Writes the files of `folders` as ZIPs of at most `limit` bytes; returns their paths.
+
+    Raises OptionError when a folder is empty or one picture alone is over the limit.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    shards: list[list[tuple[Path, str]]] = [[]]
+    filled = 0
+    for folder in folders:
+        for group in _groups(folder):
+            size = sum(path.stat().st_size + 200 + 2 * len(name) for path, name in group)  # ZIP's own entry
+            if size > limit:
+                raise OptionError(f"{group[0][0]} takes {size} bytes, a shard {limit}; give a larger --mb")
+            if filled + size > limit:
+                shards.append([])
+                filled = 0
+            shards[-1] += group
+            filled += size
+    paths = [out / f"shard{number:02}.zip" for number in range(len(shards))]
+    for path, files in zip(paths, shards, strict=True):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            for source, name in files:
+                archive.write(source, name)
+    return paths
+
+
+def _groups(folder: Path) -> list[list[tuple[Path, str]]]:
+    """Files with the same stem and parent name (a picture and its masks) together, with their names in the
+    shard.
+    """
+    folder = folder.resolve()
+    groups: dict[tuple[str, str], list[tuple[Path, str]]] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        place = path.parent.name if path.parent.name not in ("images", "masks", "masks_parts") else ""
+        groups.setdefault((place, path.stem), []).append(
+            (path, str(Path(folder.name) / path.relative_to(folder)))
+        )
+    if not groups:
+        raise OptionError(f"{folder} has no files to pack; give a folder of --images or --videos")
+    return list(groups.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="pack training data into ZIPs of limited size")
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--mb", type=float, default=60)
+    args = parser.parse_args()
+    for path in pack(args.folders, args.out, int(args.mb * 2**20)):
+        print(path, f"{path.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()

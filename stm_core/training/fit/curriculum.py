@@ -1,0 +1,64 @@
+"""How long a run is and what it sees when: its settings, and the stages of its clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stm_core.errors import OptionError
+from stm_core.networks.compact import CompactConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of the curriculum, until `until` (share of the whole run)."""
+
+    until: float
+    size: int  # square crop, pixels
+    frames: int  # of a clip
+    clips: int  # of a batch
+    video: float  # share of the batches whose scene is annotated video
+
+
+CURRICULUM = (
+    Stage(until=0.30, size=160, frames=3, clips=12, video=0.25),
+    Stage(until=0.65, size=224, frames=3, clips=8, video=0.40),
+    Stage(until=0.88, size=288, frames=4, clips=4, video=0.45),
+    Stage(until=1.00, size=384, frames=4, clips=2, video=0.50),
+)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """minutes or steps: how long the whole run is, pieces before a resume included."""
+
+    out: Path
+    minutes: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    bf16: bool = True
+    rate: float = 1.0  # factor on the learning rates
+    batch: float = 1.0  # factor on the clips of a batch: large GPUs take more
+    begin: float = 0.0  # where in the curriculum the run begins
+    clicks: float = 0.3  # share of the batches
+    hold: bool = False  # trunk and keys stay as they are
+    compile: bool = False
+    save_minutes: float = 4.0
+    freeze: float = 0.3  # from this share of the curriculum on, norms keep their statistics
+    settle: int = 60  # batches over which those are measured
+    curriculum: tuple[Stage, ...] = CURRICULUM
+    network: CompactConfig = field(default_factory=CompactConfig)
+
+    def __post_init__(self):
+        if (self.minutes is None) == (self.steps is None):
+            raise OptionError("training needs a length: give either --minutes M or --steps N")
+        length = self.steps if self.minutes is None else self.minutes
+        if not 0 < length < float("inf"):  # NaN fails too
+            raise OptionError(f"the length of training is {length}; give a finite number above 0")
+
+    def stage(self, place: float, earlier: bool = False) -> Stage:
+        """The stage at this share of the curriculum, or the one before it."""
+        last = len(self.curriculum) - 1
+        index = next((i for i, stage in enumerate(self.curriculum) if place < stage.until), last)
+        return self.curriculum[max(0, index - earlier)]

@@ -1,0 +1,286 @@
+"""Laws of the command: exit codes 0, 2 and 130, one line for a mistake, and results as promised."""
+
+import io
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import is_one_line
+from PIL import Image
+from safetensors.torch import save_file
+
+from stm_core.commands import cli, option_values, options
+from stm_core.errors import PromptError
+from stm_core.masks.files import write_mask
+from stm_core.media.video import VideoLimits
+from stm_core.media.write import VideoWriter
+from stm_core.memory.policy import PRESETS
+from stm_core.networks import weights
+from stm_core.networks.compact import CompactSTM
+from stm_core.runs.made_up import moving_clip
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 300  # seconds that a process may take to start on a busy machine
+HEIGHT, WIDTH, FRAMES = 48, 64, 8
+
+
+def unpack(png: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(png)))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with clip.mp4, mask.png and tiny.safetensors."""
+    folder = tmp_path_factory.mktemp("files")
+    with VideoWriter(folder / "clip.mp4", WIDTH, HEIGHT, fps=10) as writer:
+        for t, (image, labels) in enumerate(moving_clip(HEIGHT, WIDTH, FRAMES)):
+            writer.write(image)
+            if t == 0:
+                write_mask(folder / "mask.png", labels)
+    config = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(weights.TINY).items()
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = CompactSTM(weights.TINY)
+    save_file(network.state_dict(), folder / "tiny.safetensors", {"config": json.dumps(config)})
+    return folder
+
+
+@pytest.fixture
+def run(files, command, monkeypatch):
+    """`command` in the folder of the files, with small weights."""
+    monkeypatch.chdir(files)
+
+    def small(*words):
+        if words[:1] in (("segment",), ("evaluate",)) and "--weights" not in words:
+            words += ("--weights", "tiny.safetensors")
+        return command(*words)
+
+    return small
+
+
+def test_segment_writes_its_results(run, tmp_path):
+    code, out, err = run(
+        "segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path / "new" / "out", "--every", 2
+    )
+    assert (code, err) == (0, "")
+    assert "8 masks" in out
+    assert len(list((tmp_path / "new/out/masks").glob("*.png"))) == FRAMES
+    report = json.loads((tmp_path / "new/out/report.json").read_text())
+    assert report["weights"]["name"] == "tiny.safetensors" and len(report["weights"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_runs(run, tmp_path, preset):
+    words = [
+        "--memory",
+        preset,
+        "--budget-mb",
+        "0.5",
+        "--top-k",
+        4,
+        "--size",
+        32,
+        "--dtype",
+        "fp32",
+        "--device",
+        "cpu",
+    ]
+    code, _, err = run("segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path, *words)
+    assert (code, err) == (0, "")
+    memory = json.loads((tmp_path / "report.json").read_text())["memory"]
+    assert memory["preset"] == preset and memory["budget_bytes"] == (2**19 if preset == "bounded" else None)
+
+
+def test_clicks_before_and_after_the_clip_and_on_a_later_frame(run, tmp_path):
+    code, _, err = run(
+        "segment", "--click", "30,20", "10,5,0", "clip.mp4", "--out", tmp_path, "--prompt-frame", 3
+    )
+    assert (code, err) == (0, "")
+    code, _, _ = run("segment", "clip.mp4", "--click", "30,20,1,7", "--click", "5,5,1,9", "--out", tmp_path)
+    assert code == 0
+    assert json.loads((tmp_path / "report.json").read_text())["objects"] == 2
+
+
+CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "fly"),
+        (CLIP_AND_MASK, "--out"),
+        (["segment", "clip.mp4", "--mas", "mask.png", "--out", "o"], "--mas"),
+        (["segment", "clip.mp4", "--out", "o"], "one of --mask"),
+        ([*CLIP_AND_MASK, "--click", "1,1", "--out", "o"], "not both"),
+        (["segment", "none.mp4", "--mask", "mask.png", "--out", "o"], "none.mp4"),
+        (["segment", "mask.png", "--mask", "mask.png", "--out", "o"], "picture"),
+        (["segment", "clip.mp4", "--mask", "none.png", "--out", "o"], "none.png"),
+        (["segment", "clip.mp4", "--mask", "small.png", "--out", "o"], "64x48"),
+        (["segment", "clip.mp4", "--mask", "black.png", "--out", "o"], "background"),
+        (["segment", "clip.mp4", "--mask", "clip.mp4", "--out", "o"], "picture"),
+        (["segment", "clip.mp4", "--click", "99,1", "--out", "o"], "outside"),
+        (["segment", "clip.mp4", "--click", "-3,5", "--out", "o"], "outside"),
+        (["segment", "clip.mp4", "--click", "3", "--out", "o"], "X,Y"),
+        (["segment", "clip.mp4", "--click", "3,4,2", "--out", "o"], "label"),
+        (["segment", "clip.mp4", "--click", "3,4,1,0", "--out", "o"], "1 to 254"),
+        (["segment", "clip.mp4", "--click", "3,4,0", "--out", "o"], "background clicks only"),
+        ([*CLIP_AND_MASK, "--prompt-frame", "8", "--out", "o"], "0 to 7"),
+        ([*CLIP_AND_MASK, "--prompt-frame", "-1", "--out", "o"], "at least 0"),
+        ([*CLIP_AND_MASK, "--out", "mask.png"], "is a file"),
+        ([*CLIP_AND_MASK, "--out", ""], "empty word"),
+        ([*CLIP_AND_MASK, "--out", "o" * 300], "name too long"),
+        ([*CLIP_AND_MASK, "--out", "o", "--memory", "all"], "every-5"),
+        ([*CLIP_AND_MASK, "--out", "o", "--budget-mb", "-1"], "above 0"),
+        ([*CLIP_AND_MASK, "--out", "o", "--budget-mb", "0.001"], "budget"),
+        ([*CLIP_AND_MASK, "--out", "o", "--every", "0"], "at least 1"),
+        ([*CLIP_AND_MASK, "--out", "o", "--size", "4"], "at least 16"),
+        ([*CLIP_AND_MASK, "--out", "o", "--dtype", "int8"], "bf16"),
+        ([*CLIP_AND_MASK, "--out", "o", "--weights", "none.pth"], "none.pth"),
+        ([*CLIP_AND_MASK, "--out", "o", "--weights", "paper:mask.png"], "mask.png"),
+        ([*CLIP_AND_MASK, "--out", "o", "--max-frames", "3"], "limit"),
+        (["evaluate", ".", "--year", "2017", "--set", "val", "--out", "o"], "DAVIS"),
+        (["evaluate", ".", "--year", "2018", "--set", "val", "--out", "o"], "2018"),
+        (["evaluate", ".", "--sequences", ","], "got nothing"),
+        (["bench", "--size", "480"], "HEIGHTxWIDTH"),
+        (["bench", "--weights", "random:huge", "--frames", "4"], "huge"),
+        (["bench", "--json", "none/figures.json"], "none"),
+        (["bench", "--weights", "random:compact-tiny", "--size", "16x16", "--json", "."], "is a folder"),
+        (["bench", "--profile", "--size", "48x80,64x64"], "one case"),
+        ([*CLIP_AND_MASK, "--out", "o", "--weights", "paper:"], "paper:PATH"),
+        (["batch", "none.txt", "--out", "o"], "none.txt"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_and_writes_nothing(run, files, words, said):
+    Image.new("L", (20, 20), 255).save(files / "small.png")
+    Image.new("L", (WIDTH, HEIGHT), 0).save(files / "black.png")
+    code, out, err = run(*words)
+    assert code == 2 and out == "" and said in err and is_one_line(err), err
+    assert not (files / "o").exists()
+
+
+def test_an_unexpected_error_is_one_line_too(run, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("a mistake\nof ours")
+
+    monkeypatch.setattr("stm_core.runs.folder.run_to_folder", broken)
+    code, _, err = run(*CLIP_AND_MASK, "--out", tmp_path)
+    assert code == 2 and is_one_line(err) and "ZeroDivisionError: a mistake;" in err
+
+
+def test_help_of_every_command_exits_0(capsys):
+    for words in ([], ["segment"], ["evaluate"], ["bench"], ["batch"]):
+        assert cli.main([*words, "--help"]) == 0
+    assert "--memory" in capsys.readouterr().out
+
+
+def test_clicks_are_read_as_written():
+    assert option_values.click("3,4") == (3, 4, 1, 1)
+    assert option_values.click("3.5,4,0") == (3.5, 4, 0, 1)
+    assert option_values.click("3,4,1,254") == (3, 4, 1, 254)
+    for text in ("3", "a,b", "1,2,3,4,5", "1,2,0.5", "1,2,1,1.5", "1,2,1,255", ""):
+        with pytest.raises(PromptError):
+            option_values.click(text)
+
+
+def test_click_words_are_split_apart_from_the_clip():
+    words = ["--click", "1,2", "-3,4,0", "clip.mp4", "--click", "bad", "--out", "5,6"]
+    assert option_values.split_clicks(words) == [
+        *("--click=1,2", "--click=-3,4,0", "clip.mp4", "--click", "bad", "--out", "5,6"),
+    ]
+
+
+def test_limits_can_be_set_and_lifted():
+    args = cli.build_parser().parse_args(
+        [*CLIP_AND_MASK, "--out", "o", "--max-frames", "0", "--max-seconds", "9"]
+    )
+    limits = options.video_limits(args)
+    assert (
+        limits.max_frames is None and limits.max_seconds == 9 and limits.max_bytes == VideoLimits().max_bytes
+    )
+
+
+def test_limits_lifted_for_the_clip_are_lifted_for_its_mask(run, tmp_path):
+    Image.new("1", (4100, 2304), 1).save(tmp_path / "large.png")  # of more pixels than are allowed unasked
+    code, _, err = run(
+        "segment", "clip.mp4", "--mask", tmp_path / "large.png", "--out", tmp_path / "o", "--max-pixels", 0
+    )
+    assert code == 2 and is_one_line(err) and "4100x2304, the upright frame is 64x48" in err
+
+
+def test_evaluate_prints_and_writes_scores(run, tmp_path):
+    for t, (image, labels) in enumerate(moving_clip(HEIGHT, WIDTH, 5)):
+        for kind, picture, suffix in (("JPEGImages", image, "jpg"), ("Annotations", labels * 255, "png")):
+            path = tmp_path / kind / "480p" / "disc" / f"{t:05d}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+    out = tmp_path / "out"
+    code, printed, err = run(
+        "evaluate", tmp_path, "--year", 2016, "--set", "val", "--sequences", "disc", "--out", out
+    )
+    assert (code, err) == (0, "")
+    scores = json.loads((out / "scores.json").read_text())
+    assert list(scores["sequences"]) == ["disc"] and scores["fps"] > 0 and "J&F" in printed
+    with Image.open(out / "masks/disc/00000.png") as first:
+        assert np.array_equal(np.asarray(first), next(moving_clip(HEIGHT, WIDTH, 5))[1])
+
+
+def test_a_mask_among_the_results_of_another_frame_is_not_overwritten(run, files, tmp_path):
+    code, _, _ = run(*CLIP_AND_MASK, "--out", tmp_path)
+    by_hand = tmp_path / "masks" / "00002.png"
+    by_hand.write_bytes((files / "mask.png").read_bytes())
+    before = by_hand.read_bytes()
+    again = ["segment", "clip.mp4", "--mask", by_hand, "--out", tmp_path]
+    code, _, err = run(*again)
+    assert code == 2 and "--prompt-frame says 0" in err and is_one_line(err)
+    assert by_hand.read_bytes() == before
+    code, _, _ = run(*again, "--prompt-frame", 2)
+    assert code == 0 and (np.array(Image.open(by_hand)) == unpack(before)).all()
+
+
+INTERRUPT_AT_MASK_3 = """
+import os, signal, sys
+from stm_core.commands import cli
+from stm_core.runs import output
+def write_whole(path, data):
+    whole(path, data)
+    if path.name == "00003.png":
+        os.kill(os.getpid(), signal.SIGINT)
+whole, output.write_whole = output.write_whole, write_whole
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may ignore it
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_interrupting_keeps_the_finished_masks_and_exits_130(files, tmp_path):
+    pictures = tmp_path / "long"
+    pictures.mkdir()
+    for t, (image, _) in enumerate(moving_clip(HEIGHT, WIDTH, 200)):
+        Image.fromarray(image).save(pictures / f"{t:04d}.png")
+    out = tmp_path / "out"
+    words = [pictures, "--mask", files / "mask.png", "--out", out, "--weights", files / "tiny.safetensors"]
+    command = [sys.executable, "-c", INTERRUPT_AT_MASK_3, "segment", *map(str, words)]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert child.returncode == 130 and is_one_line(child.stderr), child.stderr
+    report = json.loads((out / "report.json").read_text())
+    names = sorted(path.name for path in (out / "masks").iterdir())
+    assert names == [f"{t:05d}.png" for t in range(report["frames_out"])] and 4 <= len(names) < 200
+    assert "stopped" in report["warnings"][-1] and (out / "overlay.mp4").exists()
+
+
+def test_batch_runs_real_processes_and_one_bad_clip_stops_nobody(run, files, tmp_path):
+    (files / "list.txt").write_text("clip.mp4 --mask mask.png\nnone.mp4 --mask mask.png\n")
+    code, out, err = run(
+        "batch", "list.txt", "--out", tmp_path, "--weights", "tiny.safetensors", "--workers", 2
+    )
+    assert code == 2 and is_one_line(err) and "none.mp4" in err
+    assert "1 of 2 clips done" in out
+    assert len(list((tmp_path / "clip/masks").glob("*.png"))) == FRAMES

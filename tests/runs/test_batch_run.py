@@ -1,0 +1,69 @@
+"""Laws of a clip's process: how it ended is told, and it ends with the command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from pages import wait_for
+
+from stm_core.runs import batch_run
+
+
+def test_a_command_that_is_told_to_end_ends_its_children(tmp_path):
+    program = f"""
+import sys, time
+from stm_core.runs import batch, batch_list
+from stm_core.__main__ import take_interrupts
+take_interrupts("test", kill=True)
+waits = "import time; print(1, file=open({str(tmp_path / 'began')!r}, 'w')); time.sleep(600)"
+batch_list.Job.command = property(lambda job: [sys.executable, "-c", waits])
+batch.run_batch(batch.Path({str(tmp_path / 'list.txt')!r}), batch.Path({str(tmp_path / 'out')!r}))
+"""
+    (tmp_path / "list.txt").write_text("a.mp4")
+    root = Path(__file__).parents[2]
+    command = subprocess.Popen([sys.executable, "-c", program], cwd=root)
+    try:
+        wait_for((tmp_path / "began").exists, 60)
+        children = psutil.Process(command.pid).children(recursive=True)
+        command.terminate()
+        assert command.wait(60) == 143 and children
+        assert not psutil.wait_procs(children, timeout=10)[1]
+    finally:
+        command.kill()
+
+
+def test_a_killed_process_is_told_by_its_code_whatever_it_said_before(tmp_path):
+    program = "import os, sys; print('a warning', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
+    outcome = batch_run.run_job([sys.executable, "-c", program], str(tmp_path), 1, str(tmp_path))
+    assert outcome["error"] == "its process ended with code -9, as happens when memory runs out"
+
+
+def test_a_crashed_process_is_told_by_its_code(tmp_path):
+    command = [sys.executable, "-c", "import os; os.abort()"]
+    outcome = batch_run.run_job(command, str(tmp_path), 1, str(tmp_path))
+    assert outcome["status"] == "failed"
+    assert "code -6" in outcome["error"]
+
+
+def test_the_last_line_of_a_failed_process_is_its_error(tmp_path):
+    program = "import sys; print('noise', file=sys.stderr); sys.exit('stm_core: no such clip')"
+    outcome = batch_run.run_job([sys.executable, "-c", program], str(tmp_path), 1, str(tmp_path))
+    assert outcome["error"] == "no such clip"
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{}"])
+def test_a_process_that_leaves_no_report_has_failed(tmp_path, text):
+    if text is not None:
+        (tmp_path / "report.json").write_text(text)
+    outcome = batch_run.run_job([sys.executable, "-c", ""], str(tmp_path), 1, str(tmp_path))
+    assert (outcome["status"], outcome["frames"]) == ("failed", 0)
+    assert "report.json" in outcome["error"]
+
+
+def test_a_process_that_cannot_start_has_failed(tmp_path):
+    outcome = batch_run.run_job([str(tmp_path / "none")], str(tmp_path), 1, str(tmp_path))
+    assert outcome["status"] == "failed" and outcome["error"].startswith("its process cannot be started: ")
+
+

@@ -1,0 +1,93 @@
+"""The packages: each imports only those below it, without circles; imports for type hints count."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from importlib import import_module
+from pathlib import Path
+
+import stm_core
+
+ROOT = Path(__file__).parents[1]
+BELOW = {
+    "arguments": "errors",  # package -> what it may import, beside itself
+    "errors": "",
+    "media": "errors",
+    "memory": "errors",
+    "networks": "errors",
+    "masks": "errors media",
+    "engine": "errors media memory networks masks",
+    "training": "errors media memory networks masks engine runs",
+    "runs": "errors media memory networks masks engine",
+    "commands": "errors media memory networks masks engine runs training",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Module name -> file of the project's own code, but for the package itself, which only lists names."""
+    files = [*ROOT.glob("stm_core/**/*.py"), *ROOT.glob("demo/**/*.py"), ROOT / "app.py"]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files}
+    return {name: path for name, path in names.items() if not name.endswith("__init__")}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports, wherever in it and whatever for."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import; write the whole name"
+            parts = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
+            found.update(parts or {node.module})
+    return found
+
+
+MODULES = modules()
+GRAPH = {name: imported(path) for name, path in MODULES.items()}
+
+
+def test_a_package_imports_only_packages_below_it():
+    wrong = []
+    for name, others in GRAPH.items():
+        top, _, rest = name.partition(".")
+        package = rest.split(".")[0]
+        for other in others:
+            if other == "stm_core.arguments":
+                continue
+            if other.split(".")[0] in ("demo", "app", "gradio"):
+                wrong += [f"{name} imports {other}"] * (top == "stm_core")
+            elif top == "stm_core" and package in BELOW and other.startswith("stm_core."):
+                allowed = {package, *BELOW[package].split()}
+                wrong += [f"{name} imports {other}"] * (other.split(".")[1] not in allowed)
+            elif top != "stm_core" and other.startswith("stm_core.training"):
+                wrong.append(f"{name} imports {other}")
+    assert not wrong
+
+
+def test_imports_make_no_circle():
+    list(TopologicalSorter({name: others & set(MODULES) for name, others in GRAPH.items()}).static_order())
+
+
+def test_media_and_masks_load_without_torch():
+    names = [n for n in MODULES if n.startswith(("stm_core.media.", "stm_core.masks."))]
+    code = f"import sys, importlib as i; [i.import_module(n) for n in {names}]; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_public_names_are_sorted_exist_and_say_what_they_are():
+    names = stm_core.__all__
+    assert names == sorted(set(names), key=lambda name: (not name.isupper(), name[0].islower(), name))
+    for name in names:
+        assert name.isupper() or getattr(stm_core, name).__doc__, name
+
+
+def test_every_public_name_has_a_module_and_stays_itself_when_modules_load():
+    assert sorted(stm_core.MODULE_OF) == sorted(stm_core.__all__)
+    assert set(stm_core.__all__) <= set(dir(stm_core))
+    for name, module in stm_core.MODULE_OF.items():
+        assert getattr(stm_core, name) is getattr(import_module(f"stm_core.{module}"), name), name
+    files = {path.stem for path in ROOT.glob("stm_core/*")}
+    assert not files & set(stm_core.__all__)  # a module that loads would take the place of its namesake
