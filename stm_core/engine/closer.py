@@ -20,7 +20,7 @@ from stm_core.networks.interface import STRIDE, QueryFeatures
 ROOM = 1.4  # of a piece, over the box of the mask and the clicks
 LEAST_ROOM = 24  # pixels more than that box, at least: small boxes need context too
 LEAST_SIDE = 64  # pixels of a piece
-SNAP = 8  # pixels: a box that hardly changes keeps its piece, and the mask does not jump
+SNAP = 16  # pixels: a box that hardly changes keeps its piece, and the mask does not jump
 SEAM = 8  # pixels over which a piece fades into what lies around it
 ENLARGED = 2.0  # at most, the frame's own pixels: more shows nothing new
 

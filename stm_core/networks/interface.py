@@ -46,7 +46,8 @@ class Network(nn.Module):
     shared_keys: one key per frame serves all objects (compact), or one per object (paper).
     takes_clicks: `encode_memory` accepts click maps.  click_side: most of the short side at which a clicked
     frame is seen.  close_side: of a square as large as what is seen of the piece around a clicked object
-    (None: there is no closer look).  click_passes: reads of a clicked frame, each with the mask of the one before.
+    (None: there is no closer look).  click_passes: reads of a clicked frame, each with the mask of the one
+    before.
     scale: affinity = scale * key . query.  margin: what lies further below the best match is not read (None:
     everything is).  prompted, latest: how many times a position of a prompted frame, and of the latest frame
     that is not, counts beside one of another stored frame.  firm: predicted masks are remembered as they are
