@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stm_core.engine.click_answers import Key, digest, keep, key_of, recall
 from stm_core.engine.click_reader import ClickReader
 from stm_core.engine.geometry import check_image, check_size, enlarge, masks_of
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
-from stm_core.networks.interface import LOGIT_LIMIT, aggregate, strongest
+from stm_core.networks.interface import LOGIT_LIMIT, Network, aggregate, strongest
 from stm_core.networks.weights import Model, check_model
 
 ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
@@ -83,10 +84,23 @@ def click_logits(
     reader, most = ClickReader(model, image, size), points.shape[1]
     if masks is not None:
         return reader.answer(points, torch.ones(len(points), dtype=bool), masks.logit(CERTAIN))
-    logits = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
-    for turn in _turns(most):
+    frame, turns = digest(image), _turns(most)
+    keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
+    begin, logits = _known(model.network, keys)
+    if logits is None:
+        logits = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
+    for turn in turns[begin:]:
         logits = reader.answer(points[:, : turn.stop], (points[:, turn, 2] >= 0).any(1), logits)
-    return logits
+    keep(model.network, keys[-1], logits)
+    return logits.clone()
+
+
+def _known(network: Network, keys: list[Key]) -> tuple[int, Tensor | None]:
+    """How many turns an earlier answer spares, and its logits."""
+    for count in range(len(keys), 0, -1):
+        if (logits := recall(network, keys[count - 1])) is not None:
+            return count, logits
+    return 0, None
 
 
 def _turns(clicks: int) -> list[slice]:
@@ -105,7 +119,8 @@ def _points(clicks: Sequence[Click], needs_positive: bool) -> Tensor:
     for i, own in by_object.items():
         if needs_positive and not any(label == 1 for _, _, label, _ in own):
             raise PromptError(f"object {i} has background clicks only; click on the object first")
-        own.sort(key=lambda click: 0 if needs_positive and click[2] == 1 else 1)
+        if needs_positive:  # background alone says nothing; the rest stays in its order
+            own.insert(0, own.pop(next(k for k, click in enumerate(own) if click[2] == 1)))
     most = max(map(len, by_object.values()))
     points = torch.full((len(by_object), most, 3), -1.0)
     for n, own in enumerate(by_object.values()):
