@@ -39,7 +39,7 @@ class CompactSTM(Network):
     firm = True  # what is remembered as doubtful is found as doubtful, and less each time
     reach = 0.3  # look-alikes further away are not taken (assets/README.md)
     click_side = 192  # clicks were trained on crops of that size, and spread no further
-    close_side = 224  # of a square as large as the piece around a clicked object
+    close_side = 256  # of a square as large as the piece around a clicked object
     click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
 
     def __init__(self, config: CompactConfig = CompactConfig()):
