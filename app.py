@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 
-from stm_core.__main__ import interrupted, take_interrupts
+from stm_core.commands.signals import interrupted, take_interrupts
 
 
 def main() -> int:
