@@ -12,8 +12,9 @@ from stm_core.commands.signals import interrupted, take_interrupts
 
 def main() -> int:
     """Read the options, load the network, serve the page."""
-    from demo.limits import add_limit_arguments, limits_from
-    from stm_core.commands.option_values import at_least
+    from demo.limits import PREFIX, Limits
+    from stm_core.commands.flags import add_flags, made_from
+    from stm_core.commands.option_values import whole_number
     from stm_core.commands.options import Parser
     from stm_core.errors import OptionError, StmError
 
@@ -23,7 +24,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--port",
-        type=at_least(1, 65535),
+        type=whole_number(1, 65535),
         default=os.environ.get("GRADIO_SERVER_PORT", "7860"),
         help="default: 7860",
     )
@@ -38,9 +39,10 @@ def main() -> int:
     )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        add_limit_arguments(parser)
+        group = parser.add_argument_group("limits", f"each is also an environment variable, {PREFIX}NAME")
+        add_flags(group, Limits, os.environ, PREFIX)
         arguments = parser.parse_args()
-        limits = limits_from(arguments)
+        limits = made_from(Limits, arguments)
         if arguments.auth and ":" not in arguments.auth:
             raise OptionError("--auth is not USER:PASSWORD; put a colon between the two")
         # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.

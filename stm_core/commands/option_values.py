@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,15 +32,17 @@ def click(text: str) -> Click:
 
 
 def folder(text: str) -> Path:
-    """The path of a folder.  ArgumentTypeError when the text is empty: "$OUT" may not be set."""
+    """The path of a folder.  Raises ArgumentTypeError when there is none, as for an unset variable."""
     if not text:
         raise argparse.ArgumentTypeError("expected a folder, got an empty word; name one, or . for this one")
     return Path(text)
 
 
 def split_clicks(argv: Sequence[str]) -> list[str]:
-    """`--click a b` as `--click=a --click=b`: argparse would take the clip for a click, and -3,5 for an
-    option."""
+    """The words with `--click a b` written as `--click=a --click=b`.
+
+    argparse by itself would take the clip that follows for a click, and -3,5 for an option.
+    """
     out: list[str] = []
     clicking = False
     for word in argv:
@@ -53,20 +56,40 @@ def split_clicks(argv: Sequence[str]) -> list[str]:
     return out
 
 
-def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A reader of whole numbers from `least` to `most`."""
-    expected = f"of at least {least}" if most is None else f"from {least} to {most}"
+def whole_number(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """A reader of whole numbers from `least` to `most`; None = no bound."""
 
-    def whole_number(text: str) -> int:
-        if (
-            not re.fullmatch(r"-?\d{1,15}", text)
-            or int(text) < least
-            or (most is not None and int(text) > most)
-        ):
-            raise argparse.ArgumentTypeError(f"got {text}, expected a whole number {expected}")
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,15}", text) or not _within(int(text), least, most):
+            raise argparse.ArgumentTypeError(f"got {text}, expected a whole number{_bounds(least, most)}")
         return int(text)
 
-    return whole_number
+    return read
+
+
+def number(least: float | None = None, most: float | None = None) -> Callable[[str], float]:
+    """A reader of finite numbers from `least` to `most`; None = no bound."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or not _within(value, least, most):
+            raise argparse.ArgumentTypeError(f"got {text}, expected a number{_bounds(least, most)}")
+        return value
+
+    return read
+
+
+def _within(value: float, least: float | None, most: float | None) -> bool:
+    return (least is None or value >= least) and (most is None or value <= most)
+
+
+def _bounds(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return "" if least is most else f" of at least {least}" if most is None else f" of at most {most}"
+    return f" from {least} to {most}"
 
 
 def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
@@ -101,6 +124,11 @@ def megabytes(text: str) -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or float(text) * 2**20 < 1:
         raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0, in MB")
     return float(text)
+
+
+def limit(text: str) -> int | None:
+    """A whole number above 0; None for 0, which lifts the limit."""
+    return whole_number(0)(text) or None
 
 
 def frame_size(text: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stm_core.errors import OptionError
 from stm_core.networks.compact import CompactConfig
@@ -28,20 +29,27 @@ CURRICULUM = (
 )
 
 
+def _option(default: Any, text: str, **bounds: float) -> Any:
+    return field(default=default, metadata={"help": text, **bounds})
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """minutes or steps: how long the whole run is, pieces before a resume included."""
+    """The settings of a run.  Those with a help text are options of `train`.
+
+    minutes or steps: how long the whole run is, pieces before a resume included.
+    """
 
     out: Path
-    minutes: float | None = None
-    steps: int | None = None
-    seed: int = 0
+    minutes: float | None = _option(None, "length of the whole run, resumed pieces included")
+    steps: int | None = _option(None, "the same in steps")
+    seed: int = _option(0, "of the random numbers")
     device: str = "cpu"
     bf16: bool = True
-    rate: float = 1.0  # factor on the learning rates
-    batch: float = 1.0  # factor on the clips of a batch: large GPUs take more
-    begin: float = 0.0  # where in the curriculum the run begins
-    compile: bool = False
+    rate: float = _option(1.0, "factor on the learning rates", least=0)
+    batch: float = _option(1.0, "factor on the clips of a batch; try 8 on a large GPU", least=0)
+    begin: float = _option(0.0, "skip this share of the curriculum", least=0, most=1)
+    compile: bool = _option(False, "torch.compile the tracking step")
     save_minutes: float = 4.0
     freeze: float = 0.3  # from this share of the curriculum on, norms keep their statistics
     settle: int = 60  # batches over which those are measured
