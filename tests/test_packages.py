@@ -18,7 +18,7 @@ BELOW = {
     "networks": "errors",
     "masks": "errors media",
     "engine": "errors media memory networks masks",
-    "training": "errors media memory networks masks engine runs",
+    "training": "errors media memory networks masks engine",
     "runs": "errors media memory networks masks engine",
     "commands": "errors media memory networks masks engine runs training",
 }
@@ -64,6 +64,11 @@ def test_a_package_imports_only_packages_below_it():
             elif top != "stm_core" and other.startswith("stm_core.training"):
                 wrong.append(f"{name} imports {other}")
     assert not wrong
+
+
+def test_command_lines_are_read_by_the_commands_alone():
+    readers = [name for name, others in GRAPH.items() if "argparse" in others]
+    assert readers and all(name.startswith("stm_core.commands.") for name in readers)
 
 
 def test_imports_make_no_circle():

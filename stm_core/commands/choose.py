@@ -1,23 +1,20 @@
-"""Which weights to keep: `python -m stm_core.training.measure.choose DAVIS_ROOT WEIGHTS .. [--images DIR]`.
+"""Which weights to keep: tables that compare weight files on clips that training never saw.
 
-A few left-out clips say little when they are played one way: backwards, in large steps, from the middle and
-smaller they are other clips to a tracker.  Prints J&F of each, their mean, and J&F shortly after a true mask
-(`ahead.py`) as a Markdown table; with --images, overlap on clips that are made from the photos that training
-left out (`left_out.py`).
+A few clips say little when they are played one way only.  Backwards, in large steps, from the middle and at a
+smaller size they are other clips to a tracker.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from stm_core.errors import StmError
+import numpy as np
+
 from stm_core.networks.weight_files import bundled_file, read_compact
 from stm_core.networks.weights import load_model
-from stm_core.runs.evaluate import Sequence, evaluate, find_sequences
+from stm_core.runs.evaluate import Sequence, evaluate, find_sequences, read_truth
 from stm_core.training.measure.ahead import GAPS, ahead
 from stm_core.training.measure.left_out import MEASURES, LeftOut
 
@@ -51,25 +48,8 @@ def new_folders(root: Path, name: str) -> tuple[Path, Path]:
     return pictures, truths
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m stm_core.training.measure.choose", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("davis", type=Path, help="root in DAVIS layout, clips that training never saw")
-    parser.add_argument("weights", nargs="+", help="compact, or files")
-    parser.add_argument("--images", type=Path, nargs="+", default=[], metavar="DIR", help="as for training")
-    args = parser.parse_args(arguments)
-    try:
-        _compare(find_sequences(args.davis, 2016, "val"), args.weights)
-        if args.images:
-            _compare_short(LeftOut(args.images, args.davis), args.weights)
-    except StmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _compare(sequences: list[Sequence], files: list[str]) -> None:
+def compare(sequences: list[Sequence], files: list[str]) -> None:
+    """Prints a table with a row a file: J&F of each run, their mean, and J&F shortly after a true mask."""
     with tempfile.TemporaryDirectory() as folder:
         clips = {way: played(sequences, way, Path(folder) / way) for way in WAYS}
         columns = [*(f"{way} ({size})" for way, size in RUNS), "mean", *(f"{gap} ahead" for gap in GAPS)]
@@ -81,11 +61,16 @@ def _compare(sequences: list[Sequence], files: list[str]) -> None:
                 scores = evaluate(model, clips[way], Path(folder) / "out", year=2016, size=size)
                 found.append(100 * scores["J&F"])
                 print(f"{found[-1]:.1f} | ", end="", flush=True)
-            short = [100 * ahead(model, sequences, gap) for gap in GAPS]
+            short = [100 * ahead(model, sequences, gap, _truth) for gap in GAPS]
             print(f"{sum(found) / len(found):.2f} | " + " | ".join(f"{one:.1f}" for one in short) + " |")
 
 
-def _compare_short(left_out: LeftOut, files: list[str]) -> None:
+def _truth(path: Path) -> np.ndarray:
+    return read_truth(path, 2016)
+
+
+def compare_short(left_out: LeftOut, files: list[str]) -> None:
+    """Prints a table with a row a file: overlaps on clips made from the photos that training left out."""
     print(f"\n{len(left_out.photos)} photos, overlap:\n")
     print("| weights | " + " | ".join(MEASURES) + " |\n|---|" + "---|" * len(MEASURES))
     for file in files:
@@ -93,6 +78,3 @@ def _compare_short(left_out: LeftOut, files: list[str]) -> None:
         overlaps = left_out.overlaps(network)
         print(f"| {Path(file).name} | " + " | ".join(f"{overlap:.3f}" for overlap in overlaps) + " |")
 
-
-if __name__ == "__main__":
-    sys.exit(main())

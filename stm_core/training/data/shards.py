@@ -1,15 +1,11 @@
-"""Training data in files of limited size, for machines that take so much at a time:
+"""Training data in ZIPs of limited size, for machines that take only so much at a time.
 
-    python -m stm_core.training.data.shards FOLDER ... --out DIR --mb 60  # writes DIR/shard00.zip ...
-    python -m zipfile -e DIR/shard00.zip DATA                            # there: unpack all into one folder
-
-Each shard holds whole files under their folder's name, so that the unpacked folders are what `--images` and
+Each ZIP holds whole files under their folder's name, so that the unpacked folders are what `--images` and
 `--videos` take.  A picture and its mask stay together.
 """
 
 from __future__ import annotations
 
-import argparse
 import zipfile
 from pathlib import Path
 
@@ -56,17 +52,3 @@ def _groups(folder: Path) -> list[list[tuple[Path, str]]]:
     if not groups:
         raise OptionError(f"{folder} has no files to pack; give a folder of --images or --videos")
     return list(groups.values())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="pack training data into ZIPs of limited size")
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--mb", type=float, default=60)
-    args = parser.parse_args()
-    for path in pack(args.folders, args.out, int(args.mb * 2**20)):
-        print(path, f"{path.stat().st_size / 2**20:.1f} MiB")
-
-
-if __name__ == "__main__":
-    main()
