@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_core.arguments import expect
 from stm_core.errors import VideoError
 from stm_core.media.containers import container_of
 from stm_core.media.decode import Decoder
@@ -57,7 +56,6 @@ def probe(path: str | os.PathLike, limits: VideoLimits = SAFE_LIMITS, count: boo
     Raises VideoError if it is no readable clip, LimitError if it is larger than `limits` allow.
     """
     path = _as_path(path)
-    expect("limits", limits, VideoLimits, "make them with VideoLimits(...)")
     kind = container_of(path, limits)
     if kind in ("folder", "zip", "webp"):
         pictures = open_pictures(path, kind, limits)

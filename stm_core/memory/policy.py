@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
-from stm_core.arguments import whole
 from stm_core.errors import OptionError
 
 PRESETS = ("first", "previous", "first+previous", "every-5", "bounded")
@@ -33,4 +33,5 @@ class MemoryConfig:
             value = getattr(self, name)
             if name == "top_k" and value is None:
                 continue
-            whole(f"memory option {name}", value, least)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+                raise OptionError(f"memory option {name} is {value!r}, give at least {least}, a whole number")
