@@ -11,11 +11,18 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stm_core.commands import option_values, options
 from stm_core.errors import OptionError, StmError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from stm_core.engine.prompts import Prompt
+    from stm_core.networks.weights import Model
 
 DONE, MISTAKE, INTERRUPTED = 0, 2, 130
 
@@ -39,7 +46,7 @@ def _run(argv: list[str]) -> int:
         args = build_parser(with_training=argv[:1] == ["train"]).parse_args(option_values.split_clicks(argv))
         return args.run(args)
     except SystemExit as end:  # the help was asked for and printed
-        return end.code
+        return int(end.code or DONE)
     except StmError as error:
         return _say(error)
     except KeyboardInterrupt:
@@ -75,8 +82,10 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
 
-    def command(name: str, run, add_options=None) -> argparse.ArgumentParser:
-        summary = run.__doc__.splitlines()[0].rstrip(".")
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], add_options: Callable | None = None
+    ) -> argparse.ArgumentParser:
+        summary = (run.__doc__ or name).splitlines()[0].rstrip(".")
         child = commands.add_parser(name, help=summary[0].lower() + summary[1:], description=run.__doc__)
         child.set_defaults(run=run)
         if add_options is not None:
@@ -216,13 +225,13 @@ def _train(args: argparse.Namespace) -> int:
     return training_cli.run(args) or DONE
 
 
-def _model(args: argparse.Namespace):
+def _model(args: argparse.Namespace) -> Model:
     from stm_core.networks.weights import load_model
 
     return load_model(args.weights, device=args.device, dtype=args.dtype)
 
 
-def _prompt(args: argparse.Namespace, size: tuple[int, int]):
+def _prompt(args: argparse.Namespace, size: tuple[int, int]) -> Prompt:
     """The prompt that the options describe.  size: (H, W) of the clip's frames."""
     clicks = [option_values.click(text) for text in args.click]
     from stm_core.engine.prompts import Prompt
@@ -234,7 +243,7 @@ def _prompt(args: argparse.Namespace, size: tuple[int, int]):
     return Prompt.from_mask(labels, frame=args.prompt_frame)
 
 
-def _progress(total: int | None):
+def _progress(total: int | None) -> tqdm:
     """A bar on stderr; silent when that is not a terminal."""
     from tqdm import tqdm
 

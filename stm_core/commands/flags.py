@@ -22,7 +22,7 @@ from stm_core.commands.option_values import number, one_of, whole_number
 from stm_core.errors import OptionError
 
 Made = TypeVar("Made")
-WORDS = {Path: "PATH", str: "WORD"}  # for the value of an option in the help text; a number is N
+WORDS = {int: "N", float: "N", Path: "PATH", str: "WORD"}  # for a value in the help text
 
 
 class Flag(NamedTuple):
@@ -70,10 +70,8 @@ def made_from(kind: type[Made], args: argparse.Namespace, **more: object) -> Mad
 def _flag(field: dataclasses.Field, hint: Any) -> Flag:
     kind, several = _kind(hint)
     read, metavar = _reader(kind, field.metadata)
-    made = field.default_factory is not dataclasses.MISSING
-    default = field.default_factory() if made else field.default
     name = "--" + field.name.replace("_", "-")
-    return Flag(field.name, name, read, default, several, metavar, field.metadata["help"])
+    return Flag(field.name, name, read, field.default, several, metavar, field.metadata["help"])
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:
@@ -88,14 +86,12 @@ def _kind(hint: Any) -> tuple[Any, bool]:
 def _reader(kind: Any, metadata: Mapping[str, Any]) -> tuple[Callable[[str], Any], str]:
     """How a text becomes a value of this type, and the word for the value."""
     bounds = metadata.get("least"), metadata.get("most")
+    read: Callable[[str], Any] = kind
     if get_origin(kind) is Literal:
-        read, word = one_of(get_args(kind)), "|".join(get_args(kind))
-    elif kind is int:
-        read, word = whole_number(*bounds), "N"
-    elif kind is float:
-        read, word = number(*bounds), "N"
-    else:
-        read, word = kind, WORDS.get(kind, "")
+        read = one_of(get_args(kind))
+    elif kind in (int, float):
+        read = (whole_number if kind is int else number)(*bounds)
+    word = "|".join(get_args(kind)) if get_origin(kind) is Literal else WORDS.get(kind, "")
     return metadata.get("read", read), metadata.get("metavar", word)
 
 

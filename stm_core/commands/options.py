@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, cast
 
 from stm_core.commands.flags import add_flags, flags_of, made_from
 from stm_core.commands.option_values import (
@@ -52,10 +53,10 @@ class Shared:
 class Parser(argparse.ArgumentParser):
     """Takes options written whole; tells a mistake as an OptionError of one line, without usage before it."""
 
-    def __init__(self, **given):
+    def __init__(self, **given: Any):
         super().__init__(**given, allow_abbrev=False)
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         program = self.prog if self.prog.endswith(".py") else f"-m {self.prog}"
         raise OptionError(f"{message}; see `python {program} --help`")
 
@@ -152,14 +153,14 @@ def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 def _add_compared(parser: argparse.ArgumentParser) -> None:
     """The shared options for `bench`: some take several values, and the size is that of the clip."""
     options = add_shared(parser)
-    options["weights"].help += "; paper or random:NAME: untrained, for its speed"
+    options["weights"].help = f"{options['weights'].help}; paper or random:NAME: untrained, for its speed"
     size = options["size"]
     size.type, size.default, size.metavar = frame_size, (480, 854), "HxW"
     size.help = "size of the clip (default: 480x854)"
     for name in ("weights", "memory", "size", "dtype"):
         option = options[name]
-        option.type, option.default = list_of(option.type), [option.default]
-        option.help += SEVERAL
+        read = cast(Callable, option.type)
+        option.type, option.default, option.help = list_of(read), [option.default], f"{option.help}{SEVERAL}"
 
 
 def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:

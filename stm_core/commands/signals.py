@@ -21,7 +21,7 @@ def take_interrupts(program: str, kill: bool = False) -> None:
     def interrupt(signum: int, frame: object) -> None:
         nonlocal ends_since
         torch = sys.modules.get("torch")
-        if torch is not None and torch.__spec__._initializing:
+        if torch is not None and getattr(torch.__spec__, "_initializing", False):
             os._exit(interrupted(program) if signum == signal.SIGINT else TERMINATED)
         now = time.monotonic()
         since, ends_since = ends_since, ends_since or now

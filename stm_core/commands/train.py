@@ -53,7 +53,7 @@ class Sources:
     device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
     dtype: Literal["bf16", "fp32"] = _option("number format of the tracking step", "bf16")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.resume and find_checkpoint(self.resume) is None:
             raise OptionError(
                 f"--resume {self.resume} does not exist; give the .ckpt folder that an earlier run wrote"

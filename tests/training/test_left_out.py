@@ -21,8 +21,8 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setitem(left_out.TRACKED, "size", 64)
-    monkeypatch.setitem(left_out.CLICKED, "size", 64)
+    monkeypatch.setattr(left_out, "TRACKED", (2, 4, 64))
+    monkeypatch.setattr(left_out, "CLICKED", (8, 1, 64))
     monkeypatch.setattr(left_out, "BATCHES", 1)
 
 

@@ -123,6 +123,7 @@ class Layers:
         one of their objects and what is to be ignored, (B,T,H,W) bool.
         """
         dice, clips = self.dice, self.clips
+        assert clips is not None, "a batch of video needs clips"
         clip = dice.index(len(clips), count)
         length = clips.length[clip]
         step = torch.minimum(

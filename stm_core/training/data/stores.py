@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -185,7 +186,9 @@ def _join_clips(rows: list[tuple]) -> list[Tensor]:
     return [torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(labels)), first, length]
 
 
-def _cached(cache: Path | None, pairs: list, read, workers: int, join) -> list[Tensor]:
+def _cached(
+    cache: Path | None, pairs: list, read: Callable, workers: int, join: Callable
+) -> list[Tensor]:
     """Tensors of these files: from `cache` when it was made from the same list, else decoded and kept there.
     """
     listing = "\n".join(str(pair[0]) for pair in pairs)

@@ -56,10 +56,10 @@ class TrainConfig:
     curriculum: tuple[Stage, ...] = CURRICULUM
     network: CompactConfig = field(default_factory=CompactConfig)
 
-    def __post_init__(self):
-        if (self.minutes is None) == (self.steps is None):
-            raise OptionError("training needs a length: give either --minutes M or --steps N")
+    def __post_init__(self) -> None:
         length = self.steps if self.minutes is None else self.minutes
+        if length is None or (self.minutes is not None and self.steps is not None):
+            raise OptionError("training needs a length: give either --minutes M or --steps N")
         if not 0 < length < float("inf"):  # NaN fails too
             raise OptionError(f"the length of training is {length}; give a finite number above 0")
 

@@ -8,6 +8,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,7 +23,7 @@ from stm_core.networks.weight_files import bundled_file, checksum
 CHECKPOINT = ("network", "average", "optimizers", "rest")
 
 
-def write_checkpoint(folder: Path, **parts: object) -> None:
+def write_checkpoint(folder: Path, **parts: Any) -> None:
     """Writes each part as a file of its own (none over 16 MiB for the bundled sizes), then renames the
     folder.  The frozen trunk, which network and average share, is a part of its own.
     """

@@ -16,6 +16,7 @@ from stm_core.networks.compact import CompactSTM
 from stm_core.networks.efficientnet import FROZEN, quickened
 from stm_core.networks.packed import can_pack
 from stm_core.networks.weight_files import bundled_file, load_strictly
+from stm_core.training.data.stores import Clips, Photos
 from stm_core.training.data.synth import LARGEST_GAP, ClipMaker
 from stm_core.training.fit import unroll
 from stm_core.training.fit.curriculum import TrainConfig
@@ -42,11 +43,12 @@ EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone
 class Trainer:
     """All that a run is: network, average, optimisers, random state, clock.  `run()` trains to the end."""
 
-    def __init__(self, config: TrainConfig, photos, textures, clips):
+    def __init__(self, config: TrainConfig, photos: Photos, textures: Photos, clips: Clips | None):
         self.config = config
         self.rank, self.world = rank_and_size()
         torch.manual_seed(config.seed)
-        self.network = CompactSTM(config.network).to(config.device, memory_format=torch.channels_last)
+        self.network = CompactSTM(config.network).to(config.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
         self.average = Average(self.network)
         if self.world > 1:
             share_norms(self.network)
@@ -76,6 +78,7 @@ class Trainer:
         """How much of the run is done, 0..1, by this process's clock."""
         if self.config.steps is not None:
             return self.step / self.config.steps
+        assert self.config.minutes is not None  # TrainConfig has one of the two
         return self.seconds / 60 / self.config.minutes
 
     def run(self) -> None:
@@ -130,7 +133,7 @@ class Trainer:
         kind, video, pair, rounds, early, moving = torch.rand(6, generator=self.plan).tolist()
         stage = config.stage(place, early < EARLIER_SHARE)
         clicks = kind < CLICK_SHARE
-        size, frames, clips = stage.size, stage.frames, stage.clips
+        size, frames, clips = stage.size, stage.frames, float(stage.clips)
         if clicks:  # single pictures, three quarters as many pixels: they are decoded up to three times
             side = min(size, CLICK_SIZE)
             size, frames, clips = side, 1, 0.75 * clips * frames * (size / side) ** 2

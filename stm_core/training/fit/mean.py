@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from stm_core.errors import OptionError, WeightsError
+from stm_core.networks.compact import CompactSTM
 from stm_core.networks.efficientnet import FROZEN
 from stm_core.networks.weight_files import read_compact
 from stm_core.training.fit.export import write_weights
@@ -42,5 +43,5 @@ def mean(shares: dict[Path, float], out: Path) -> str:
     return write_weights(out, one.config, state)
 
 
-def _frozen(network) -> list[torch.Tensor]:
+def _frozen(network: CompactSTM) -> list[torch.Tensor]:
     return list(network.lite.parameters())

@@ -31,7 +31,9 @@ def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0)
     size = batch.frames.shape[-2:]
     masks = _one_hot(labels[:, 0], objects)  # (B,K,H,W)
     present = masks.flatten(2).sum(2) > 0
-    keys, values, seg, iou = [], [], [], []
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    seg, iou = [], []
     for t, query in enumerate(features):
         if t > 0:
             logits = network.decode(_read(query, keys, values, objects), query).unflatten(0, (-1, objects))

@@ -41,7 +41,9 @@ def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -
 
 def _one(image: np.ndarray, truth: np.ndarray, segmenter: Segmenter) -> list[float]:
     """Overlap after each click, up to MOST_CLICKS; once perfect it stays."""
-    clicks, found, overlaps = [], None, []
+    clicks: list[tuple[int, int, int, int]] = []
+    overlaps: list[float] = []
+    found = None
     known = truth != IGNORE
     for _ in range(MOST_CLICKS):
         click = error_click(np.zeros_like(known) if found is None else found, truth == 1, ~known)
