@@ -77,4 +77,3 @@ def compare_short(left_out: LeftOut, files: list[str]) -> None:
         network = read_compact(bundled_file()[0] if file == "compact" else Path(file))
         overlaps = left_out.overlaps(network)
         print(f"| {Path(file).name} | " + " | ".join(f"{overlap:.3f}" for overlap in overlaps) + " |")
-

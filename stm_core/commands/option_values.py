@@ -49,10 +49,10 @@ def split_clicks(argv: Sequence[str]) -> list[str]:
         if clicking and CLICK.fullmatch(word):
             if out[-1] == "--click":
                 out.pop()
-            word = f"--click={word}"
+            out.append(f"--click={word}")
         else:
             clicking = word == "--click"
-        out.append(word)
+            out.append(word)
     return out
 
 

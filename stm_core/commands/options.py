@@ -43,9 +43,7 @@ class Shared:
     )
     every: int | None = _option("store one frame in N (default: 5)", least=1)
     top_k: int | None = _option("read only the K best matches (default: all)", least=1, metavar="K")
-    size: int | None = _option(
-        "short side that the network sees, in pixels", least=16, metavar="SHORT_SIDE"
-    )
+    size: int | None = _option("short side that the network sees, in pixels", least=16, metavar="SHORT_SIDE")
     device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = _option("number format of the network", "auto")
 

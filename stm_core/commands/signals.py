@@ -27,7 +27,7 @@ def take_interrupts(program: str, kill: bool = False) -> None:
         since, ends_since = ends_since, ends_since or now
         if signum == signal.SIGINT:
             raise KeyboardInterrupt
-        if os.getpid() != home or since is not None and now - since > PATIENCE:  # a worker; or it hangs
+        if os.getpid() != home or (since is not None and now - since > PATIENCE):  # a worker; or it hangs
             os._exit(TERMINATED)
         if since is None:
             sys.exit(TERMINATED)

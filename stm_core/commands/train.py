@@ -112,11 +112,11 @@ def _data(asked: Sources, device: str) -> tuple[Photos, Photos, Clips | None]:
 
 
 def _device(asked: str) -> str:
-    cuda = asked == "cuda" or asked == "auto" and torch.cuda.is_available()
+    cuda = asked == "cuda" or (asked == "auto" and torch.cuda.is_available())
     if "RANK" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if cuda else "gloo")
     if not cuda:
         return "cpu"
-    device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     torch.cuda.set_device(device)
     return device

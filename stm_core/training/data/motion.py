@@ -76,8 +76,7 @@ def turn(angle: Tensor, zoom: Tensor, aspect: Tensor) -> Tensor:
 
 
 def lattice(size: int, device: torch.device) -> Tensor:
-    """Every eighth of S x S pixel centres, the outermost included: (K,K,2).  Motion is smooth between them.
-    """
+    """Every eighth of S x S pixel centres, the outermost included: (K,K,2).  Motion is smooth between."""
     line = torch.linspace(1 / size - 1, 1 - 1 / size, size // COARSE + 1, device=device)
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack([x, y], -1)

@@ -186,11 +186,8 @@ def _join_clips(rows: list[tuple]) -> list[Tensor]:
     return [torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(labels)), first, length]
 
 
-def _cached(
-    cache: Path | None, pairs: list, read: Callable, workers: int, join: Callable
-) -> list[Tensor]:
-    """Tensors of these files: from `cache` when it was made from the same list, else decoded and kept there.
-    """
+def _cached(cache: Path | None, pairs: list, read: Callable, workers: int, join: Callable) -> list[Tensor]:
+    """Tensors of these files: from `cache` when that has the same list, else decoded and kept there."""
     listing = "\n".join(str(pair[0]) for pair in pairs)
     if cache is not None and cache.exists():
         kept = torch.load(cache, weights_only=True, mmap=True)

@@ -190,7 +190,7 @@ class Trainer:
         left = self.seconds / 60 * (1 / max(progress, 1e-6) - 1)
         line = {"step": self.step, "progress": round(progress, 4), "minutes_left": round(left, 1), **means}
         log.info("%s", json.dumps(line))
-        with open(self.config.out.with_suffix(".log.jsonl"), "a") as file:
+        with self.config.out.with_suffix(".log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     @property
@@ -220,8 +220,7 @@ class Trainer:
         write_weights(self.config.out, self.config.network, self.average.state)
 
     def load(self, path: Path) -> None:
-        """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state.
-        """
+        """Continues from a checkpoint of `save`: weights, average, optimisers, clock, random state."""
         network, average, optimizers, rest = read_checkpoint(path, self.config.device)
         load_strictly(self.network, network, path)
         self.average.state = average
