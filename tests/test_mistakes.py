@@ -100,11 +100,6 @@ def test_frame_numbers_that_no_clip_has(model):
     refused(stm.read_video, CLIP, start=3, stop=2)
 
 
-@pytest.mark.parametrize("given", [(0, 64, 1, 10), (48, -1, 1, 10), (48, 64, 0, 10), (48, 64, 1, 0)])
-def test_a_clip_of_nothing_is_not_predicted(model, given):
-    refused(stm.predict, model.network, stm.MemoryConfig(), *given, torch.float32)
-
-
 def test_a_video_of_senseless_size_or_rate(tmp_path):
     for width, height, fps in [(0, 48, 5), (64, -1, 5), (10**6, 48, 5), (64, 48, 0), (64, 48, NAN)]:
         refused(stm.VideoWriter, tmp_path / "a.mp4", width, height, fps=fps)
