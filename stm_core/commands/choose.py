@@ -1,7 +1,7 @@
 """Which weights to keep: tables that compare weight files on clips that training never saw.
 
-A few clips say little when they are played one way only.  Backwards, in large steps, from the middle and at a
-smaller size they are other clips to a tracker.
+A few clips say little when they are played in one way only.  For a tracker, the same clip is another one
+backwards, in large steps, from the middle, or smaller.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stm_core.runs.evaluate import Sequence, evaluate, find_sequences, read_trut
 from stm_core.training.measure.ahead import GAPS, ahead
 from stm_core.training.measure.left_out import MEASURES, LeftOut
 
-WAYS: dict[str, Callable[[tuple], tuple]] = {  # from a clip's frames to those that are played
+WAYS: dict[str, Callable[[tuple], tuple]] = {  # name -> which of a clip's frames are played
     "forwards": lambda frames: frames,
     "backwards": lambda frames: frames[::-1],
     "every third": lambda frames: frames[::3],
@@ -31,7 +31,10 @@ RUNS = [("forwards", SMALL), ("backwards", SMALL), *((way, LARGE) for way in WAY
 
 
 def played(sequences: list[Sequence], way: str, root: Path) -> list[Sequence]:
-    """The clips as `way` plays them: links in a DAVIS layout at `root`, which must not exist yet."""
+    """The clips as `way` plays them.
+
+    They are links in a DAVIS layout under `root`, a folder that must not exist yet.
+    """
     for sequence in sequences:
         paths = WAYS[way](sequence.frames), WAYS[way](sequence.annotations)
         for folder, chosen in zip(new_folders(root, sequence.name), paths, strict=True):
@@ -41,7 +44,7 @@ def played(sequences: list[Sequence], way: str, root: Path) -> list[Sequence]:
 
 
 def new_folders(root: Path, name: str) -> tuple[Path, Path]:
-    """New folders for the pictures and truths of a clip in a DAVIS layout."""
+    """New folders for the pictures and the true masks of a clip, in a DAVIS layout."""
     pictures, truths = (root / kind / "480p" / name for kind in ("JPEGImages", "Annotations"))
     pictures.mkdir(parents=True)
     truths.mkdir(parents=True)

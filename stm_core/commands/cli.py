@@ -1,5 +1,6 @@
-"""The command: `segment`, `evaluate`, `bench`, `batch`, `train`.  Only this file prints results; torch loads
-when it is used.
+"""The commands `segment`, `evaluate`, `bench`, `batch` and `train`.
+
+Only this file prints results.  torch loads when a command needs it.
 
 Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept.
 """
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     code = _run(argv)
     try:
-        print(end="", flush=True)  # else Python does it at its exit, and tells an error with a traceback
+        print(end="", flush=True)  # Python itself would do it at exit, and answer an error with a traceback
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what could not be written
         if code == DONE and not isinstance(error, BrokenPipeError):
@@ -51,7 +52,7 @@ def _run(argv: list[str]) -> int:
         return _say(error)
     except KeyboardInterrupt:
         return _say("interrupted; what was finished is kept", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output left, as `head` does
+    except BrokenPipeError:  # the program that read our output has ended, as `head` does
         return DONE
     except Exception as error:
         if os.environ.get("STM_DEBUG"):
@@ -76,7 +77,10 @@ def _short(error: Exception) -> str:
 
 
 def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
-    """The parser of all commands; `train` gets its options only when asked, so that others do not load it."""
+    """The parser of all commands.
+
+    with_training: also the options of `train`.  They need torch, which takes seconds to load.
+    """
     parser = options.Parser(
         prog="stm_core", description="Follow objects through a video with a space-time memory."
     )
@@ -137,8 +141,10 @@ def _segment(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    """Segment DAVIS sequences from their first mask and score J and F: DIR/masks/SEQ/*.png,
-    DIR/scores.json."""
+    """Segment DAVIS sequences from their first mask and score them.
+
+    Writes DIR/masks/SEQ/*.png and DIR/scores.json with J and F.
+    """
     from stm_core.runs.evaluate import evaluate, find_sequences
 
     sequences = find_sequences(args.root, args.year, args.set, args.sequences)
@@ -244,7 +250,7 @@ def _prompt(args: argparse.Namespace, size: tuple[int, int]) -> Prompt:
 
 
 def _progress(total: int | None) -> tqdm:
-    """A bar on stderr; silent when that is not a terminal."""
+    """A progress bar on stderr; silent when stderr is no terminal."""
     from tqdm import tqdm
 
     quiet = not sys.stderr.isatty()

@@ -1,8 +1,13 @@
 """Options of a command line from the fields of a dataclass.
 
-A field is an option when its metadata has a help text.  Its name, type and default make the rest:
-`max_frames: int` is `--max-frames N`, `compile: bool` a switch, `tuple[Path, ...]` several words, a `Literal`
-one of its words.  Metadata that may stand beside `help`:
+A field is an option when its metadata has a help text.  Its name, type and default say the rest:
+
+    max_frames: int                  --max-frames N
+    compile: bool                    --compile
+    videos: tuple[Path, ...]         --videos PATH ...
+    device: Literal["cpu", "cuda"]   --device cpu|cuda
+
+Metadata that may stand beside `help`:
 
     least, most   bounds of a number
     read          how the text becomes a value, where the type does not say it
@@ -46,9 +51,10 @@ def flags_of(kind: type) -> list[Flag]:
 def add_flags(
     parser: argparse._ActionsContainer, kind: type, environ: Mapping[str, str] | None = None, prefix: str = ""
 ) -> dict[str, argparse.Action]:
-    """Adds the options of a dataclass; they come back by field.
+    """The options of a dataclass, added to the parser, by the names of their fields.
 
-    environ: where PREFIX_NAME gives the default of --name.  Raises OptionError when such a text is no value.
+    environ, prefix: the variable PREFIX_NAME, where there is one, is the default of --name.
+    Raises OptionError when its text is no value.
     """
     added = {}
     for flag in flags_of(kind):

@@ -1,4 +1,4 @@
-"""How the words of a command line become values; a mistake is told in one sentence."""
+"""How the words of a command line become values.  A wrong word is told in one sentence."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _bounds(least: float | None, most: float | None) -> str:
 
 
 def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
-    """A reader of one of these words."""
+    """A reader that accepts only these words."""
 
     def word(text: str) -> str:
         if text not in allowed:
@@ -104,7 +104,7 @@ def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
 
 
 def list_of(value: Callable) -> Callable[[str], list]:
-    """A reader of several values with commas between them."""
+    """A reader of several values, separated by commas."""
 
     def several(text: str) -> list:
         if not words(text):
@@ -115,19 +115,19 @@ def list_of(value: Callable) -> Callable[[str], list]:
 
 
 def words(text: str) -> list[str]:
-    """Words separated by commas."""
+    """The words of a text, separated by commas."""
     return [word for word in text.split(",") if word]
 
 
 def megabytes(text: str) -> float:
-    """A number above 0."""
+    """A number of MB above 0."""
     if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or float(text) * 2**20 < 1:
         raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0, in MB")
     return float(text)
 
 
 def limit(text: str) -> int | None:
-    """A whole number above 0; None for 0, which lifts the limit."""
+    """A whole number; None for 0, which means no limit."""
     return whole_number(0)(text) or None
 
 

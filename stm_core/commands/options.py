@@ -1,4 +1,4 @@
-"""The options of every command, and how their texts become values; nothing here runs or imports torch."""
+"""The options of every command, and the values they give.  Nothing here runs a command or imports torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Shared:
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes options written whole; tells a mistake as an OptionError of one line, without usage before it."""
+    """A parser that raises a mistake as an OptionError of one line.  Options must be written out in full."""
 
     def __init__(self, **given: Any):
         super().__init__(**given, allow_abbrev=False)
@@ -149,7 +149,7 @@ def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 
 
 def _add_compared(parser: argparse.ArgumentParser) -> None:
-    """The shared options for `bench`: some take several values, and the size is that of the clip."""
+    """The shared options as `bench` takes them: several values for some, and the size of a clip."""
     options = add_shared(parser)
     options["weights"].help = f"{options['weights'].help}; paper or random:NAME: untrained, for its speed"
     size = options["size"]

@@ -27,12 +27,14 @@ def take_interrupts(program: str, kill: bool = False) -> None:
         since, ends_since = ends_since, ends_since or now
         if signum == signal.SIGINT:
             raise KeyboardInterrupt
-        if os.getpid() != home or (since is not None and now - since > PATIENCE):  # a worker; or it hangs
+        if os.getpid() != home or (
+            since is not None and now - since > PATIENCE
+        ):  # a child process, or we hang
             os._exit(TERMINATED)
         if since is None:
             sys.exit(TERMINATED)
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is to be ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # unless our parent wants it ignored
         signal.signal(signal.SIGINT, interrupt)
     if kill and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, interrupt)

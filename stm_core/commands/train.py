@@ -1,6 +1,7 @@
 """The `train` command: `python -m stm_core train --images DIR ... --videos DIR ... --out FILE --minutes M`.
 
-Under torchrun the same command trains on all processes: each makes its own clips, gradients are averaged.
+Under torchrun the same command trains on several processes.  Each makes its own clips; their gradients are
+averaged.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Sources:
             raise OptionError(f"--out {self.out} names a folder; give a file, such as weights.safetensors")
 
     def cached(self, name: str) -> Path | None:
-        """The file of the cache with that name, if there is to be a cache."""
+        """The file of this name in the cache; None without a cache."""
         return self.cache and self.cache / name
 
 
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains as asked; returns the exit code.  Saves first when it is interrupted."""
+    """Train as asked; the exit code comes back.  An interrupted run is saved before it ends."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     asked = made_from(Sources, args)
     device = _device(asked.device)

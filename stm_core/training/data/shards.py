@@ -24,7 +24,9 @@ def pack(folders: list[Path], out: Path, limit: int) -> list[Path]:
         for group in _groups(folder):
             size = sum(path.stat().st_size + 200 + 2 * len(name) for path, name in group)  # ZIP's own entry
             if size > limit:
-                raise OptionError(f"{group[0][0]} takes {size} bytes, a shard {limit}; give a larger --mb")
+                raise OptionError(
+                    f"{group[0][0]} takes {size:,} bytes, a ZIP may have {limit:,}; give a larger --mb"
+                )
             if filled + size > limit:
                 shards.append([])
                 filled = 0
@@ -39,9 +41,7 @@ def pack(folders: list[Path], out: Path, limit: int) -> list[Path]:
 
 
 def _groups(folder: Path) -> list[list[tuple[Path, str]]]:
-    """Files with the same stem and parent name (a picture and its masks) together, with their names in the
-    shard.
-    """
+    """Files that belong together (a picture and its masks), each with its name in the ZIP."""
     folder = folder.resolve()
     groups: dict[tuple[str, str], list[tuple[Path, str]]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -50,5 +50,7 @@ def _groups(folder: Path) -> list[list[tuple[Path, str]]]:
             (path, str(Path(folder.name) / path.relative_to(folder)))
         )
     if not groups:
-        raise OptionError(f"{folder} has no files to pack; give a folder of --images or --videos")
+        raise OptionError(
+            f"{folder} has no files to pack; give a folder as for --images or --videos of training"
+        )
     return list(groups.values())

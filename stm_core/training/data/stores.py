@@ -1,5 +1,4 @@
-"""Training data, resident as uint8 tensors so that batches are made by tensor operations on the training
-device.
+"""Training data as uint8 tensors on the training device, where batches are made from them.
 
 `Photos`: single pictures with object masks, squeezed to a square (their aspect is kept as a number).
 `Clips`: annotated video in DAVIS layout, squeezed to one size.
@@ -71,7 +70,7 @@ class Clips:
 
 
 def held_out(picture: Path) -> bool:
-    """Whether a photo is kept out of training, one in 40 by its name: to measure on."""
+    """Whether a photo is kept out of training, to measure on: one in 40, by its name."""
     return zlib.crc32(picture.stem.encode()) % 40 == 0
 
 

@@ -1,4 +1,4 @@
-"""How long a run is and what it sees when: its settings, and the stages of its clips."""
+"""The settings of a run, and its stages: which clips it sees when."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from stm_core.networks.compact import CompactConfig
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of the curriculum, until `until` (share of the whole run)."""
+    """A part of the curriculum."""
 
-    until: float
+    until: float  # share of the whole run at which it ends
     size: int  # square crop, pixels
     frames: int  # of a clip
     clips: int  # of a batch

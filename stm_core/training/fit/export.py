@@ -1,6 +1,4 @@
-"""From a training run's averaged weights to the file that everybody loads: fp16 safetensors with its sizes
-inside.
-"""
+"""From the averaged weights of a run to the file that everybody loads: fp16 safetensors with its sizes."""
 
 from __future__ import annotations
 
@@ -83,8 +81,9 @@ def write_weights(path: Path, config: CompactConfig, state: dict[str, Tensor]) -
 
 
 def starting_tensors(path: Path | None) -> dict[str, Tensor]:
-    """What a run begins from: the tensors of a weights file or checkpoint, and the bundled frozen trunk where
-    they have none.  Raises WeightsError.
+    """What a run begins from: the tensors of a weights file or checkpoint.
+
+    The frozen trunk comes from the bundled file where they have none.  Raises WeightsError.
     """
     given = {} if path is None else _tensors(path)
     if any(name.startswith(FROZEN) for name in given):

@@ -61,8 +61,10 @@ class Trainer:
         self.track = torch.compile(unroll.track) if config.compile else unroll.track
 
     def begin(self, path: Path | None) -> None:
-        """Begins from the weights or the checkpoint at `path`, beside the bundled frozen trunk where it has
-        none; what both lack starts afresh.  Raises WeightsError.
+        """Begin from the weights or the checkpoint at `path`.
+
+        A frozen trunk that it lacks is the bundled one; what both lack starts from random numbers.  Raises
+        WeightsError.
         """
         own, start = self.network.state_dict(), starting_tensors(path)
         fresh = [name for name in own if name not in start]

@@ -64,8 +64,7 @@ def _spacing(points: Tensor) -> Tensor:
 
 
 def transported(query: Tensor, memory: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of masks carried over by the keys alone: what the read weights move must be the right
-    label.
+    """Cross-entropy of the masks that the read weights carry over: they must move the right labels.
 
     query, memory: keys (B,Ck,h,w); masks (B,C,h,w): one-hot labels of the memory frame, averaged per
     position;

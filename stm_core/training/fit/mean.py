@@ -1,6 +1,6 @@
 """The mean of weight files.
 
-Weights of one run at several times, and those it began from, err in different ways; their mean is one
+Weights from several moments of a run, and those it began from, make different errors.  Their mean is a
 network of the same size that is often better than each (Wortsman et al., "Model soups", ICML 2022).
 """
 
@@ -24,14 +24,14 @@ def mean(shares: dict[Path, float], out: Path) -> str:
     files, and WeightsError when they are not of one kind.
     """
     if len(shares) < 2:
-        raise OptionError(f"a mean of {len(shares)} files is no mean; give at least two")
+        raise OptionError(f"a mean of {len(shares)} files says nothing new; give at least two")
     networks = {path: read_compact(path) for path in shares}
     (first, one), *others = networks.items()
     for path, other in others:
         if other.config != one.config:
             raise WeightsError(f"{path} has other sizes than {first}; give files of one network")
         if any(not torch.equal(a, b) for a, b in zip(_frozen(one), _frozen(other), strict=True)):
-            raise WeightsError(f"{path} has another frozen trunk than {first}: what reads it cannot be mixed")
+            raise WeightsError(f"{path} has another frozen trunk than {first}; give files with the same one")
     states = [network.state_dict() for network in networks.values()]
     total = sum(shares.values())
     state = {

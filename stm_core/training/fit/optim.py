@@ -1,6 +1,4 @@
-"""How weights move: Muon for the inner convolutions, AdamW for the rest, an average of the weights, a
-schedule.
-"""
+"""Optimisers (Muon for inner convolutions, AdamW for the rest), their schedule, and averaged weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on several processes: gradients, norm statistics and random states as if it were one.
+"""Training on several processes, with gradients and norm statistics as if it were one.
 
 Each process makes its own clips; a step on P processes equals one process's step on the joined batch.
 """
@@ -20,7 +20,7 @@ def rank_and_size() -> tuple[int, int]:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient."""
+    """The sum of a tensor over all processes.  Its gradient is summed, too."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class _Sum(torch.autograd.Function):
 
 
 class SharedNorm(nn.BatchNorm2d):
-    """Batch norm whose statistics are those of all processes' batches (equal sizes) together."""
+    """Batch norm with the statistics of all processes' batches together; these must have equal sizes."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -83,7 +83,7 @@ def share_buffers(network: nn.Module) -> None:
 
 
 def everyone(value: Tensor) -> list[Tensor]:
-    """This CPU tensor of every process, by rank."""
+    """The tensors (CPU) that the processes gave, by rank."""
     if not dist.is_initialized():
         return [value]
     gathered: list = [None] * dist.get_world_size()

@@ -21,8 +21,7 @@ ABSENT = -12.0  # logit of an object slot that this clip does not use
 
 
 def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0) -> dict[str, Tensor]:
-    """Losses of propagating the first frame's mask through the clip, each frame's prediction joining the
-    memory.
+    """Losses of propagating the first frame's mask through the clip; each prediction joins the memory.
 
     objects: slots used (1: label 2 counts as background).  Returns scalars: loss, seg, keys, iou.
     """
@@ -58,8 +57,9 @@ def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0)
 def click(
     network: CompactSTM, batch: Batch, rounds: int, generator: torch.Generator, hardest: float = 1.0
 ) -> dict[str, Tensor]:
-    """Losses of segmenting the first frame from simulated clicks, each round adding one where the error is
-    largest.
+    """Losses of segmenting the first frame from simulated clicks.
+
+    Each round adds a click where the error is largest.
     """
     labels = torch.where(batch.labels[:, 0] == 2, 0, batch.labels[:, 0])
     (query,) = _encode(network, batch.frames[:, :1])

@@ -1,8 +1,8 @@
 """How good a mask is after 1, 2, 3 and 5 clicks.
 
-Each click goes to the middle of the largest error, as in the literature on interactive segmentation; the same
-clicks go to OpenCV's GrabCut where `opencv-python-headless` is installed (it is not a requirement of this
-project).
+Each click goes to the middle of the largest error, as in the literature on interactive segmentation.
+OpenCV's GrabCut is scored in the same way where `opencv-python-headless` is installed, which this project
+does not need otherwise.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -
 
 
 def _one(image: np.ndarray, truth: np.ndarray, segmenter: Segmenter) -> list[float]:
-    """Overlap after each click, up to MOST_CLICKS; once perfect it stays."""
+    """Overlap after each click, up to MOST_CLICKS; after a perfect mask there are no more clicks."""
     clicks: list[tuple[int, int, int, int]] = []
     overlaps: list[float] = []
     found = None
@@ -89,10 +89,9 @@ def by_grabcut(image: np.ndarray, clicks: list[tuple], found: np.ndarray | None)
 
 
 def read_examples(folder: Path, every: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each `every`-th picture of a DAVIS root, or of what training leaves out of a folder with images/ and
-    masks/.
+    """Each `every`-th picture with the mask of its largest object.
 
-    The largest object of each is asked for.
+    folder: a DAVIS root, or a folder with images/ and masks/, of which training leaves some out.
     """
     davis = folder / "Annotations"
     masks = sorted(davis.glob("**/*.png") if davis.is_dir() else (folder / "masks").glob("*.png"))

@@ -22,7 +22,7 @@ BATCHES = 24  # of each measure
 
 
 class LeftOut:
-    """The same batches for every network, by seed; memory is read as in training.
+    """The same batches for every network, made from seeds; memory is read as in training.
 
     photos: folders as for training.  davis: root whose 2016 "val" clips were not trained on.  Raises
     OptionError.
