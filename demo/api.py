@@ -23,7 +23,7 @@ from demo.views import sentence
 from stm_core.engine.prompts import Prompt, check_begun, check_inside
 from stm_core.errors import LimitError, PromptError, StmError
 from stm_core.masks import files as masks
-from stm_core.memory.policy import MemoryConfig
+from stm_core.memory.policy import PRESETS, MemoryConfig
 
 STILL_THERE = 0.5  # seconds between looks whether the client still waits
 UNDER_WAY = (None, None, None)  # where a call whose client went away is ended
@@ -42,7 +42,7 @@ def add(handlers: Handlers, runs: Runs) -> None:
             gr.File(label="video"),
             gr.File(label="mask"),
             gr.JSON(label="clicks"),
-            gr.Textbox("bounded", label="preset"),
+            gr.Textbox(MemoryConfig.preset, label="preset"),
             gr.Number(64, label="budget_mb"),
             gr.Number(5, label="every", precision=0),
             gr.Number(None, label="size", precision=0),
@@ -59,7 +59,7 @@ def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
     name = function.__name__
     _, told, returned = get_function_description(function)
     for part, text in zip(inputs, told.values(), strict=True):
-        _describe(part, text, EXAMPLES[name].get(part.label))
+        _describe(part, text.replace("{presets}", ", ".join(PRESETS)), EXAMPLES[name].get(part.label))
     for part, text in zip(outputs, returned, strict=True):
         _describe(part, text.split(": ", 1)[1])
     lanes = {"concurrency_id": lane, "concurrency_limit": 1}
@@ -95,8 +95,8 @@ class Api:
             video: the clip, a file: MP4, MOV, WebM, MKV, AVI, GIF, animated WebP, or a ZIP of pictures.
             mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
             clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
-            preset: what the memory keeps: first, previous, first+previous, every-5, or bounded.
-            budget_mb: most megabytes of stored frames, for "bounded".
+            preset: what the memory keeps, one of {presets}.
+            budget_mb: most megabytes of stored frames, where the preset has a limit.
             every: store one frame in this many.
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
 

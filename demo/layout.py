@@ -8,7 +8,7 @@ import gradio as gr
 from demo import charts, readout, render
 from demo.house import webcam_input
 from demo.limits import Limits
-from stm_core.memory.policy import PRESETS
+from stm_core.memory.policy import PRESETS, MemoryConfig
 
 HERE = Path(__file__).parent
 STAGE = HERE / "stage"
@@ -139,8 +139,8 @@ def _memory_card(parts: dict, limits: Limits) -> None:
             js_on_load=UNFOLD,
         )
         parts["preset"] = gr.Dropdown(
-            [(readout.PRESETS[name][0], name) for name in reversed(PRESETS)],
-            value="bounded",
+            [(PRESETS[name].title, name) for name in reversed(PRESETS)],
+            value=MemoryConfig.preset,
             label="Strategy",
             elem_id="preset",
             info="Which frames are stored, and what is dropped.",

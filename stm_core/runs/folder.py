@@ -105,8 +105,8 @@ def _attempt(
 
 def done_again(size: int, memory: MemoryConfig) -> str:
     """What a run is told that was begun again with `smaller` values."""
-    bounded = memory.preset == "bounded"
-    budget = f" with a memory budget of {memory.budget_bytes / 2**20:.0f} MB" if bounded else ""
+    bound = memory.bound_bytes
+    budget = "" if bound is None else f" with a memory budget of {bound / 2**20:.0f} MB"
     return f"the GPU ran out of memory: done again at {size} pixels{budget}"
 
 
