@@ -196,7 +196,7 @@ class Propagator:
         return _Seen(frame, self.model.network.encode_query(frame), window)
 
     def _sought(self, seen: _Seen) -> tuple[Window, QueryFeatures]:
-        """The window in which objects are looked for, and the features of the frame in it."""
+        """The window in which objects may be, and the features of the frame in it."""
         window, query = self._whereabouts.window(len(self.bank.known), seen.window.size), seen.query
         if window == seen.window:
             return window, query
@@ -270,7 +270,7 @@ class Propagator:
         """Write the frame to memory.
 
         An object without a pixel is left out unless it was prompted. A frame that does not show it says
-        nothing about its look, and would make it vanish for good.
+        nothing about its appearance, and would make it vanish for good.
         """
         present = [count > 0 or i in spoken for count, i in zip(pixels, self.objects, strict=True)]
         if any(present) and self.bank.wants(index, bool(spoken)):

@@ -1,6 +1,6 @@
 """Where each object was on the frame before, and so where it may be now.
 
-What looks like an object but is far from where it was is something else. So is a part of its mask that lies
+What resembles an object but is far from where it was is something else. So is a part of its mask that lies
 apart: neither near the mask of the frame before, nor connected with a part that is.
 """
 

@@ -105,7 +105,7 @@ class Trust:
     prompted: how many times a position of a prompted frame counts in a read.
     latest: the same for the latest frame, where that is not prompted; every other frame counts once.
     firm: masks are remembered as they are shown, each pixel one object's or nobody's, not as probabilities.
-    reach: an object is looked for only this far from where it was on the frame before, as a share of the
+    reach: an object is found only this far from where it was on the frame before, as a share of the
         frame's short side, and parts of a mask that lie apart are dropped (`engine/whereabouts.py`).
         None: everywhere.
     """
@@ -124,7 +124,7 @@ PUBLISHED = Trust()  # all frames alike, probabilities, everywhere: as in the pa
 # Chosen for the compact network on clips it was not trained on; the tables are in assets/README.md:
 # - mistakes that are copied from each frame to the next spread fastest, so the latest frame counts little;
 # - what is remembered as doubtful is found as doubtful, and less each time;
-# - nothing moves further than this from one frame to the next, so what is further away only looks alike.
+# - nothing moves further than this from one frame to the next, so what is further away only resembles it.
 TUNED = Trust(prompted=8.0, latest=1 / 4, firm=True, reach=0.3)
 
 
@@ -150,14 +150,14 @@ PRESETS: dict[str, Preset] = {
         Strategy(recent=0),
         title="First: keep the marked frame only",
         keeps="the prompted frames",
-        advice="Fails when the object changes its look.",
+        advice="Fails when the object changes its appearance.",
         stands_for="matching to the first frame",
     ),
     "previous": Preset(
         Strategy(pins=False),
         title="Previous: keep the last frame only",
         keeps="the last frame",
-        advice="Drifts, and cannot find an object again that was hidden.",
+        advice="Drifts, and loses an object that is hidden.",
         stands_for="mask propagation (MaskTrack)",
     ),
     "first+previous": Preset(
