@@ -12,19 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
-from gradio.utils import get_function_description
 
+from demo.gradio_fixes import describe, docstring_of
 from demo.handlers import Handlers
 from demo.house import discard
 from demo.job import Again, Job
+from demo.quotas import caller_of
 from demo.runs import Runs
 from demo.session import Session
 from demo.views import sentence
-from stm_core.engine.prompts import Prompt, check_begun, check_inside
-from stm_core.errors import LimitError, PromptError, StmError
+from stm_core.engine.prompts import Prompt
+from stm_core.errors import LimitError, PromptError, StmError, for_visitors
 from stm_core.masks import files as masks
+from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.runs.clip import plan_clip
 
+ANSWERED = ("overlay.mp4", "segment.zip")
 STILL_THERE = 0.5  # seconds between looks whether the client still waits
 UNDER_WAY = (None, None, None)  # where a call whose client went away is ended
 CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
@@ -57,20 +61,14 @@ def add(handlers: Handlers, runs: Runs) -> None:
 def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
     """A button that nobody sees, and its docstring's words beside each value on the API page."""
     name = function.__name__
-    _, told, returned = get_function_description(function)
+    _, told, returned = docstring_of(function)
+    told.pop("request", None)  # Gradio's own
     for part, text in zip(inputs, told.values(), strict=True):
-        _describe(part, text.replace("{presets}", ", ".join(PRESETS)), EXAMPLES[name].get(part.label))
+        describe(part, text.replace("{presets}", ", ".join(PRESETS)), EXAMPLES[name].get(part.label))
     for part, text in zip(outputs, returned, strict=True):
-        _describe(part, text.split(": ", 1)[1])
+        describe(part, text.split(": ", 1)[1])
     lanes = {"concurrency_id": lane, "concurrency_limit": 1}
     gr.Button(name).click(function, inputs, outputs, api_name=name, **lanes)
-
-
-def _describe(part: gr.components.Component, text: str, example: object = None) -> None:
-    schema = {**part.api_info(), "description": text, "additional_description": text}
-    part.api_info = lambda: schema
-    if example is not None or isinstance(part, gr.JSON):
-        part.example_payload = lambda: example
 
 
 class Api:
@@ -88,11 +86,12 @@ class Api:
         budget_mb: float = 64,
         every: int = 5,
         size: int | None = None,
+        request: gr.Request | None = None,
     ) -> Iterator[tuple[str | None, str | None, dict | None]]:
         """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
 
         Args:
-            video: the clip, a file: MP4, MOV, WebM, MKV, AVI, GIF, animated WebP, or a ZIP of pictures.
+            video: the clip: MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, animated WebP or a ZIP of pictures.
             mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
             clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
             preset: what the memory keeps, one of {presets}.
@@ -105,10 +104,11 @@ class Api:
             archive: ZIP of masks/00000.png ... (palette PNG, one per frame), overlay.mp4, report.json.
             report: the content of report.json: frames, seconds, memory, device, warnings.
         """
-        with _spoken(), self._opened(video) as (session, source, info):
+        caller = _caller(request)
+        with _spoken(), self._opened(caller, video, mask) as (session, source, info):
             memory = self.runs.memory(preset, budget_mb, every)
             job = self._job(source, info, self._prompts(mask, clicks, info), memory, size)
-            self.runs.predict(job, info["height"], info["width"])  # too many marked frames are refused here
+            self.runs.predict(job.plan)  # too many marked frames are refused here
             began, told, report, done = time.perf_counter(), 0.0, {}, []
             with closing(self.runs.steps(session, job)) as steps:
                 for step in steps:
@@ -126,9 +126,13 @@ class Api:
                 for found, _ in film:  # every tenth frame
                     notes += found.get("warnings", [])
                     yield UNDER_WAY
-            yield self._pack(source, done, report, notes, began)
+            report = self._pack(source, done, report, notes, began)
+            answer = self._handed_over(caller, *(source.parent / name for name in ANSWERED))
+        yield *answer, report
 
-    def click(self, video: str, frame: int = 0, clicks: list | None = None) -> str:
+    def click(
+        self, video: str, frame: int = 0, clicks: list | None = None, request: gr.Request | None = None
+    ) -> str:
         """The mask of one frame from clicks.
 
         Args:
@@ -139,10 +143,12 @@ class Api:
         Returns:
             mask: palette PNG of that frame, value = object.
         """
-        with _spoken(), self._opened(video) as (_, source, info):
-            prompt = Prompt.from_clicks(_rows(clicks, (2, 4), "[x, y, label, object]"))
+        caller = _caller(request)
+        with _spoken(), self._opened(caller, video) as (_, source, info):
+            index, rows = int(frame or 0), _rows(clicks, (2, 4), "[x, y, label, object]")
+            self._check_clicks(index, len(rows))
+            prompt = Prompt.from_clicks(rows)
             self._check_objects([prompt])
-            index = int(frame or 0)
             if not 0 <= index < info["frames"]:
                 raise PromptError(
                     f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}"
@@ -154,24 +160,32 @@ class Api:
                 raise PromptError(f"frame {index} could not be decoded; choose another")
             labels = self.runs.engine.click(picture, prompt.clicks, None, None)
             target = source.parent / f"mask_{index:05d}.png"
-            target.write_bytes(masks.encode_mask(labels))
-            return str(target)
+            write_whole(target, masks.encode_mask(labels))
+            return self._handed_over(caller, target)[0]
 
     @contextmanager
-    def _opened(self, video: str) -> Iterator[tuple[Session, Path, dict]]:
-        """The clip in a folder of its own, and its report; a call that is refused or ended leaves nothing
-        behind.
+    def _opened(
+        self, caller: str, video: str, mask: str | None = None
+    ) -> Iterator[tuple[Session, Path, dict]]:
+        """The clip in a folder of its own, and its report; of the folder nothing stays behind, however the
+        call ends, and of the uploads nothing for long.
         """
         if not video:
             raise PromptError(
                 "no video was given; send a file, for example gradio_client.handle_file('clip.mp4')"
             )
-        session = Session.new(self.handlers.visitors)
+        session = self.handlers.new_session(caller)
         try:
             yield session, *self.handlers.open_for_api(session, video)
-        except BaseException:
+        finally:
             discard(Path(session.folder))
-            raise
+            for upload in (video, mask):
+                self.handlers.quotas.used(caller, upload)
+
+    def _handed_over(self, caller: str, *paths: Path) -> list[str]:
+        """Where finished files lie until they are fetched, apart from all else that the call made."""
+        folder = self.handlers.quotas.new_answer(caller)
+        return [str(path.replace(folder / path.name)) for path in paths]
 
     def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
         if not mask and not clicks:
@@ -180,16 +194,10 @@ class Api:
         by_frame: dict[int, list] = {}
         for frame, *click in _rows(clicks or [], (3, 5), "[frame, x, y, label, object]"):
             by_frame.setdefault(int(frame), []).append(click)
-        for index, rows in sorted(by_frame.items()):
-            if not 0 <= index < info["frames"]:
-                raise PromptError(
-                    f"a click is on frame {index}; the clip has frames 0 to {info['frames'] - 1}"
-                )
+        for index, rows in by_frame.items():
+            self._check_clicks(index, len(rows))
             found.append(Prompt.from_clicks(rows, frame=index))
         self._check_objects(found)
-        check_begun(found)
-        for prompt in found:
-            check_inside(prompt.clicks or (), info["height"], info["width"])
         return found
 
     def _job(
@@ -202,26 +210,21 @@ class Api:
                 f"frames of {width}x{height} would be processed at {side} pixels, {most} are allowed here; "
                 f"send size={most} or less"
             )
-        first = min(prompt.frame for prompt in prompts)
-        engine, objects = self.runs.engine, {number for prompt in prompts for number in prompt.objects}
-        job = Job(
-            clip=str(source),
-            folder=str(source.parent),
-            start=0,
-            stop=info["frames"],
-            first=first,
-            directions=(1, -1) if first > 0 else (1,),
-            prompts=tuple(prompts),
-            given={},
-            memory=memory,
-            size=int(size) if size else None,
-            preview_side=64,
-            side=min(height, width),
-        )
+        seen = int(size) if size else None
+        plan = plan_clip(height, width, info["frames"], prompts, memory=memory, size=seen)
+        job = Job(plan, clip=str(source), folder=str(source.parent), preview_side=64)
+        engine = self.runs.engine
         if not engine.zero:
             return job
-        rate = engine.rate(*engine.seen(height, width, job.size), len(objects))
-        return replace(job, seconds=rate * job.frames)
+        rate = engine.rate(*engine.seen(height, width, plan.size), len(plan.objects))
+        return replace(job, seconds=rate * plan.frames)
+
+    def _check_clicks(self, frame: int, count: int) -> None:
+        most = self.handlers.limits.max_edits
+        if count > most:
+            raise LimitError(
+                f"frame {frame} has {count} clicks, the limit is {most}; send fewer, or give a mask instead"
+            )
 
     def _check_objects(self, prompts: list[Prompt]) -> None:
         objects, most = {n for prompt in prompts for n in prompt.objects}, self.handlers.limits.max_objects
@@ -246,19 +249,19 @@ class Api:
 
     def _pack(
         self, source: Path, done: list[int], report: dict, notes: list[str], began: float
-    ) -> tuple[str, str, dict]:
+    ) -> dict:
         folder = source.parent
-        overlay, archive = folder / "overlay.mp4", folder / "segment.zip"
+        overlay, archive = (folder / name for name in ANSWERED)
         spent = time.perf_counter() - began
         report["warnings"] = list(dict.fromkeys([*notes, *report.get("warnings", [])]))
         report["seconds"]["total"], report["fps"] = spent, len(done) / spent
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        with zipfile.ZipFile(archive, "w") as pack:
+        write_whole(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+        with Whole(archive) as part, zipfile.ZipFile(part, "w") as pack:
             for index in done:
                 pack.write(folder / "masks" / f"{index:05d}.png", f"masks/{index:05d}.png")
             for path in (overlay, folder / "report.json"):
                 pack.write(path, path.name)
-        return str(overlay), str(archive), report
+        return report
 
 
 class _spoken:
@@ -269,7 +272,11 @@ class _spoken:
 
     def __exit__(self, kind, error, trace):
         if isinstance(error, StmError):
-            raise gr.Error(sentence(str(error)), print_exception=False) from error
+            raise gr.Error(sentence(for_visitors(error)), print_exception=False) from error
+
+
+def _caller(request: gr.Request | None) -> str:
+    return caller_of(request.client and request.client.host, request.headers) if request else ""
 
 
 def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
@@ -286,6 +293,4 @@ def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
             isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e7 for v in row
         ):
             raise PromptError(f"a click is {str(row)[:60]}, expected {shape}")
-    if len(clicks) > 1000:
-        raise LimitError(f"{len(clicks)} clicks were given, 1000 are allowed")
     return [list(row) for row in clicks]

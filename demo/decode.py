@@ -21,6 +21,7 @@ from PIL import Image
 from stm_core.masks import files as masks
 from stm_core.media import video
 from stm_core.media.decode import index_of
+from stm_core.media.files import Whole, write_whole
 
 INDEX = "index.json"  # beside the clip
 LARGEST_INDEX = 8 * 2**20  # bytes: hours of video
@@ -48,7 +49,8 @@ def check(path: str, folder: str, start: int, stop: int, side: int) -> Iterator[
         for frame in reader:
             picture = Image.fromarray(frame)
             picture.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-            picture.save(target / f"{start + done:05d}.jpg", quality=PROXY_QUALITY)
+            with Whole(target / f"{start + done:05d}.jpg") as part:
+                picture.save(part, format="JPEG", quality=PROXY_QUALITY)
             done += 1
             if done % 50 == 0:
                 yield {"done": done}
@@ -94,10 +96,8 @@ def remember(clip: Path, folder: Path) -> None:
     if not index.seekable or not any(index.keys[1:]):
         target.unlink(missing_ok=True)
         return
-    partial = target.with_suffix(".part")
     found = {"clip": _identity(clip), "frames": list(zip(index.ticks, index.keys, strict=True))}
-    partial.write_text(json.dumps(found))
-    partial.replace(target)
+    write_whole(target, json.dumps(found).encode())
 
 
 def recall(clip: Path) -> None:
@@ -134,9 +134,8 @@ def _identity(clip: Path) -> list[int]:
 def save_png(frame: np.ndarray, path: Path) -> None:
     """Write RGB losslessly and fast; whole or not at all, because the page may ask for it at any time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    Image.fromarray(frame).save(partial, format="PNG", compress_level=1)
-    partial.replace(path)
+    with Whole(path) as part:
+        Image.fromarray(frame).save(part, format="PNG", compress_level=1)
 
 
 def plain(info: video.VideoInfo) -> dict:

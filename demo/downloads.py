@@ -8,9 +8,11 @@ from pathlib import Path
 
 from demo import charts, export, render, saved
 from demo.guard import Guard
+from demo.quotas import Quotas
 from demo.session import Session
 from demo.views import View, answers, of_this_clip
 from stm_core.errors import PromptError, StmError
+from stm_core.media.files import alone, write_whole
 
 KEPT = 2  # of the results' states whose files stay: a film of the last but one may be under way
 FILMS = ("overlay", "alpha", "green")
@@ -20,8 +22,8 @@ OPACITY = 0.5  # of the masks, in films and in the live preview
 class Downloads:
     """Makes the files of a visitor's results, each once, behind the guard."""
 
-    def __init__(self, guard: Guard):
-        self.guard = guard
+    def __init__(self, guard: Guard, quotas: Quotas):
+        self.guard, self.quotas = guard, quotas
 
     @answers
     def player(self, session: Session) -> View:
@@ -34,6 +36,7 @@ class Downloads:
         if session.revision != revision:  # an object was deleted meanwhile, and its event brings the film
             return {}
         session.filmed = revision
+        self.quotas.copied(session.caller, film)
         return {"player": film}
 
     @answers
@@ -44,12 +47,14 @@ class Downloads:
             raise PromptError("there are no masks yet; mark an object and press Track first")
         if session.running:
             raise PromptError("tracking is running; wait for its end or press Stop, then download")
+        self.quotas.check(session.caller)
         yield {"made": render.notice(f"Making {export.KINDS[kind]}…", "info")}
         try:
             path = self.file(session, kind)
         except StmError:
             yield {"made": ""}
             raise
+        self.quotas.copied(session.caller, path)
         told = f"{Path(path).name} is ready, {charts.size(Path(path).stat().st_size)}."
         if kind == "everything":
             told += self._left_out(path)
@@ -57,25 +62,29 @@ class Downloads:
 
     def file(self, session: Session, kind: str) -> str:
         """The path of a finished file of these results; made once per run."""
-        clip, name = session.clip, export.KINDS[kind]
-        folder = Path(clip.folder) / "files" / str(session.revision)
+        name = export.KINDS[kind]
+        folder = Path(session.clip.folder) / "files" / str(session.revision)
         target = folder / name
-        if target.exists() and kind != "everything":  # that one holds the marks too, which change at any time
-            return str(target)
+        with alone(target):  # a second event waits here, and takes what the first one made
+            if kind == "everything" or not target.exists():  # the former holds the marks, which may change
+                self._make(session, kind, folder, target)
+        return str(target)
+
+    def _make(self, session: Session, kind: str, folder: Path, target: Path) -> None:
+        clip = session.clip
         folder.mkdir(parents=True, exist_ok=True)
         for old in sorted(folder.parent.iterdir(), key=lambda one: int(one.name))[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         frames = sorted(session.records)
         common = {"folder": clip.folder, "out": str(target), "frames": frames}
         if kind == "report":
-            target.write_text(json.dumps(session.report, indent=1))
+            write_whole(target, json.dumps(session.report, indent=1).encode())
         elif kind in FILMS:
             self.guard.call("film", cpu_seconds=3600, clip=clip.path, kind=kind, opacity=OPACITY, **common)
         elif kind == "everything":
             self._everything(session, folder, common)
         else:
             self.guard.call("archive", cpu_seconds=600, kind=kind, extra={}, session="", **common)
-        return str(target)
 
     def _everything(self, session: Session, folder: Path, common: dict) -> None:
         """Pack what resumes the work, and with it all else, unless that makes it too large to be uploaded."""
@@ -104,6 +113,6 @@ class Downloads:
         names = {export.KINDS["report"]: self.file(session, "report")}
         for index, marks in session.marks.items():
             path = folder / f"prompt{index:05d}.png"
-            path.write_bytes(marks.mask)
+            write_whole(path, marks.mask)
             names[f"prompts/{index:05d}.png"] = str(path)
         return {**names, f"source{Path(session.clip.path).suffix}": session.clip.path}

@@ -18,6 +18,7 @@ from PIL import Image
 from demo.decode import read_again
 from stm_core.errors import LimitError, VideoError
 from stm_core.masks import files as masks
+from stm_core.media.files import Whole, write_whole
 from stm_core.media.write import VideoWriter
 
 GREEN = (0, 177, 64)  # chroma key green
@@ -100,8 +101,8 @@ def archive(
     extra: name in the ZIP -> file; session: JSON text that resumes the work.  Names in the ZIP are ours,
     never a visitor's.
     """
-    partial = Path(out).with_suffix(".part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as pack:  # everything in it is compressed already
+    # everything in it is compressed already
+    with Whole(Path(out)) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as pack:
         for count, index in enumerate(frames):
             path = Path(folder) / "masks" / f"{index:05d}.png"
             if kind != "binary":
@@ -115,7 +116,6 @@ def archive(
             pack.write(source, name)
         if session:
             pack.writestr(SESSION, session)
-    partial.replace(out)
     yield {"done": len(frames), "total": len(frames)}
 
 
@@ -157,7 +157,7 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
             for name in wanted:
                 target = Path(folder) / (resumed if name == source else name)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(_take(pack, names[name], most_bytes))
+                write_whole(target, _take(pack, names[name], most_bytes))
     except (zipfile.BadZipFile, ValueError, KeyError, RuntimeError, NotImplementedError) as error:
         raise VideoError("this ZIP is damaged; download or pack it again") from error
     yield {"session": session, "source": resumed}
@@ -180,7 +180,7 @@ def adopt_masks(folder: str, height: int, width: int) -> Iterator[dict]:
                 labels = None
             path.unlink()
             if labels is not None and int(path.stem) < 10**6:
-                path.write_bytes(masks.encode_mask(labels))
+                write_whole(path, masks.encode_mask(labels))
                 numbers.append(int(path.stem))
     yield kept
 

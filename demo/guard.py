@@ -158,7 +158,7 @@ def _serve(pipe, job: str, arguments: dict, caps: tuple[int, float]) -> None:
                 pipe.send_bytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
         pipe.send_bytes(b'{"end": true}')
     except errors.StmError as error:
-        _refuse(pipe, type(error).__name__, str(error))
+        _refuse(pipe, type(error).__name__, errors.for_visitors(error))
     except MemoryError:
         _refuse(
             pipe,

@@ -18,6 +18,7 @@ from demo.guard import Guard
 from demo.house import adopt, check_room, sweep, visitors_folder
 from demo.limits import Limits
 from demo.marking import picture
+from demo.quotas import Quotas
 from demo.saved import clip_name, first_frame, restore
 from demo.session import Session
 from demo.views import Props, View, answers
@@ -29,14 +30,21 @@ class Handlers:
 
     def __init__(self, engine: Engine, guard: Guard, limits: Limits, examples_folder: Path):
         self.engine, self.guard, self.limits, self.examples = engine, guard, limits, examples_folder
-        self.visitors = visitors_folder(limits)
+        self.visitors, self.quotas = visitors_folder(limits), Quotas(limits)
 
     # coming and going -------------------------------------------------------------------------------------
 
-    def arrive(self) -> Session:
+    def arrive(self, caller: str = "") -> Session:
         """A page was opened: a session of its own; on the way, folders past their lifetime are removed."""
         self.sweep()
-        return Session.new(self.visitors)
+        return self.new_session(caller)
+
+    def new_session(self, caller: str) -> Session:
+        """A session whose files count for the address that it came from."""
+        session = Session.new(self.visitors)
+        session.caller = caller
+        self.quotas.hold(caller, session.folder)
+        return session
 
     def leave(self, session: Session) -> None:
         """Nobody watches a page any more: its run ends, what it made stays until `sweep`."""
@@ -80,6 +88,7 @@ class Handlers:
         if not path:
             raise PromptError("no file arrived; choose a clip, or pick an example")
         check_room(self.visitors, self.limits.free_mb)
+        self.quotas.check(session.caller)
         folder = session.new_folder()
         own = session.clips_opened
         try:
@@ -133,8 +142,12 @@ class Handlers:
             yield self._unreadable(session)
             raise
         if session.shows(folder) and session.unread:
-            saved, session.unread = session.unread, None
-            yield self._restored(session, saved)
+            try:
+                view = self._restored(session, session.unread)
+            finally:
+                if session.shows(folder):
+                    session.unread = None  # only now may it be marked
+            yield view
 
     def _unpacked(self, source: Path, folder: Path) -> tuple[Path, dict | None]:
         """(clip, saved work or None) of an upload: an “Everything” ZIP holds both."""
@@ -176,6 +189,7 @@ class Handlers:
         LimitError when too long, or when the disk is full.
         """
         check_room(self.visitors, self.limits.free_mb)
+        self.quotas.check(session.caller)
         folder = session.new_folder()
         source = adopt(path, folder)
         limits = {

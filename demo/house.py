@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import gradio as gr
-
 from demo.limits import Limits
 from stm_core.errors import LimitError
 
@@ -94,22 +92,3 @@ def keep_house(sweep: Callable[[], object], lifetime_minutes: float) -> threadin
 
     threading.Thread(target=rounds, name="keep-house", daemon=True).start()
     return closed
-
-
-def webcam_input(**options) -> gr.Video:
-    """A webcam that hands over what the browser recorded, without sound: Gradio's own runs an ffmpeg binary
-    on it, which a plain machine does not have.
-    """
-    wanted = {"video": {"width": {"ideal": 854}, "height": {"ideal": 480}}}  # not a camera's most
-    seen = gr.WebcamOptions(mirror=False, constraints=wanted)
-    part = gr.Video(sources=["webcam"], include_audio=False, webcam_options=seen, **options)
-    part.preprocess = lambda payload: payload.path if payload else None
-    return part
-
-
-def lean_uploads() -> None:
-    """Uploads leave nothing behind and are judged by us: Gradio's own gr.File makes a file per event, empty
-    and for ever, and refuses by suffix.  It is put right in the class: parts that are an event's outputs are
-    made anew.
-    """
-    gr.File._process_single_file = lambda part, file: file.path

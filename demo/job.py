@@ -1,38 +1,29 @@
 """What goes into a run and what comes out of it: small, and can be pickled (see demo.engine)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from stm_core.engine.prompts import Prompt
-from stm_core.memory.policy import MemoryConfig
+from stm_core.runs.clip import Plan
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: which frames of which clip, from what, with which memory."""
+    """One run of the page: a plan for the clip at `clip`, with masks that go to `folder`/masks.
 
+    preview_side: most pixels of a live picture's side.
+    opacity: of the masks in live pictures.
+    seconds: that the run is expected to take; a ZeroGPU Space grants this long.
+    """
+
+    plan: Plan
     clip: str
     folder: str
-    start: int
-    stop: int
-    first: int  # the frame that it begins at
-    directions: tuple[int, ...]  # of 1 (forward) and -1 (backward), in this order
-    prompts: tuple[Prompt, ...]
-    given: dict[int, bytes]  # masks of all marked frames, PNG: the ones off the way are pinned in memory
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
-    size: int | None = None
     preview_side: int = 640
     opacity: float = 0.5
-    seconds: float = 60.0  # expected; a ZeroGPU Space grants this long
-    side: int = 480  # short side of the clip's frames, pixels
+    seconds: float = 60.0
 
-    @property
-    def frames(self) -> int:
-        """How many frames it will give a mask."""
-        return sum(len(self.way(step)) for step in self.directions) - (len(self.directions) - 1)
-
-    def way(self, direction: int) -> range:
-        """The frames along a direction, the first one included."""
-        return range(self.first, self.stop) if direction > 0 else range(self.start, self.first + 1)
+    def with_plan(self, plan: Plan) -> "Job":
+        """The same job with another plan."""
+        return replace(self, plan=plan)
 
 
 @dataclass(frozen=True)

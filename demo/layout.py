@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo import charts, readout, render
-from demo.house import webcam_input
+from demo.gradio_fixes import webcam_input
 from demo.limits import Limits
 from stm_core.memory.policy import PRESETS, MemoryConfig
 
@@ -64,7 +64,7 @@ def _clip_card(parts: dict, limits: Limits, gallery: str) -> None:
                     label="A clip, a ZIP of frames, or an “Everything” ZIP to resume",
                     height=84,
                     elem_id="upload",
-                    file_types=["video", ".mkv", ".avi", ".mov", ".gif", ".webp", ".apng", ".zip"],
+                    file_types="video .mkv .avi .mov .ts .mts .m2ts .gif .webp .apng .zip".split(),
                 )
             with gr.Tab("Webcam"):
                 parts["webcam"] = webcam_input(

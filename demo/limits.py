@@ -48,6 +48,19 @@ class Limits:
     decode_mb: int = _limit(2048, "memory the separate decoding process may use on top of its own start, MB")
     stall_seconds: int = _limit(20, "seconds without a new frame before decoding counts as hung")
     queue_size: int = _limit(32, "runs that may wait for their turn; the next one is told that it is full")
+    visitor_waiting: int = _limit(
+        16, "requests of one page or API client that may wait: quick clicks pass, a loop without end does not"
+    )
+    caller_waiting: int = _limit(
+        64, "requests from one address that may wait: a class behind one router passes, and most of the "
+        "queue stays for others"
+    )
+    caller_running: int = _limit(
+        2, "requests from one address that run at once in one lane (clicks, runs, files); the next ones "
+        "wait, and others go first"
+    )
+    caller_mb: int = _limit(2000, "disk that the files from one address may take, MB: ten largest uploads")
+    answer_minutes: int = _limit(5, "minutes that the files of an API answer can be fetched")
     lifetime_minutes: int = _limit(60, "minutes that a visitor's files live after the last use")
     preview_side: int = _limit(640, "longest side of the live preview and of the scrubbing pictures, pixels")
     free_mb: int = _limit(2048, "free disk space below which no clip is taken any more, MB")
@@ -69,6 +82,11 @@ class Limits:
                 f"--cache {self.root} lies in the program's own folder, of which nothing is served; "
                 "choose a folder elsewhere"
             )
+
+    @property
+    def runs_of_one(self) -> int:
+        """Runs from one address that may wait for their turn: never all places."""
+        return min(self.caller_waiting, max(1, self.queue_size // 2))
 
     @property
     def root(self) -> Path:

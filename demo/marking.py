@@ -1,5 +1,11 @@
-"""Marking frames: look at one, click, paint, bring a mask, objects, undo."""
+"""Marking frames: look at one, click, paint, bring a mask, objects, undo.
 
+A visitor's marks may be changed by two events at once.  What takes long (a picture, the network, a file) is
+done first; the change itself is made alone (`Session.alone`), and a mask that was computed from older marks
+is computed again.
+"""
+
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +20,9 @@ from demo.session import Session
 from demo.views import View, answers
 from stm_core.errors import PromptError
 
+AGAIN = 3  # times that a click is computed while its frame is changed under it
+# a click that the network answers within half a second or so on two cores never waits for a larger one
+QUICK_SIDE, QUICK_CLICKS = 480, 25
 SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many frames as one marks
 
 
@@ -40,6 +49,7 @@ class Marking:
 
     def __init__(self, engine: Engine, guard: Guard, limits: Limits, examples_folder: Path):
         self.engine, self.guard, self.limits, self.examples = engine, guard, limits, examples_folder
+        self.quick, self.large = threading.Lock(), threading.Lock()  # one click of each kind at a time
 
     @answers
     def mark_example(self, session: Session) -> View:
@@ -51,15 +61,16 @@ class Marking:
         if not clicks:
             return {}
         index = session.go(known["clicks"][0][0])
-        with views.of_this_clip(session):
-            labels = self.engine.click(picture(self.guard, session, index), clicks, None, None)
-        self._may_mark(session)
-        if session.marks:
-            return {}
-        session.subjects.restart(dict(enumerate(known["objects"], 1)))
-        session.go(index)
-        session.jump += 1
-        session.put(index, Marks(clicks=clicks, dots=clicks), labels)
+        with views.of_this_clip(session) as folder:
+            labels = self._ask(picture(self.guard, session, index), clicks, None, None)
+            with views.changing(session, folder):
+                self._may_mark(session)
+                if session.marks:
+                    return {}
+                session.subjects.restart(dict(enumerate(known["objects"], 1)))
+                session.go(index)
+                session.jump += 1
+                session.put(index, Marks(clicks=clicks, dots=clicks), labels)
         return {
             **self._marked(session),
             "notice": render.notice(f"{known['sentence']} It is marked already: press Track.", "info"),
@@ -76,23 +87,44 @@ class Marking:
     @answers
     def edit(self, session: Session, data: dict, size: int) -> View:
         """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
-        self._may_mark(session)
+        clip = self._may_mark(session)
         index = session.go(_whole(data.get("frame"), "frame"))
         if data.get("kind") == "stroke":
-            labels = session.labels(index)
-            if labels is None:
-                labels = np.zeros(session.clip.size, np.uint8)
-            session.draw(index, strokes.paint(labels, data, session.subjects.selected), self.limits.max_edits)
+            with views.changing(session, clip.folder):
+                self._may_mark(session)
+                labels = session.labels(index)
+                if labels is None:
+                    labels = np.zeros(session.clip.size, np.uint8)
+                painted = strokes.paint(labels, data, session.subjects.selected)
+                session.draw(index, painted, self.limits.max_edits)
         else:
-            x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
-            marks = session.plan_click(index, x, y, int(bool(data.get("label", 1))), self.limits.max_edits)
-            base = session.unpacked(marks.base)
-            with views.of_this_clip(session):
-                image = picture(self.guard, session, index)
-                labels = self.engine.click(image, marks.clicks, base, size or None)
-            self._may_mark(session)
-            session.put(index, marks, labels)
+            self._click(session, index, data, size)
         return self._marked(session)
+
+    def _click(self, session: Session, index: int, data: dict, size: int) -> None:
+        x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
+        label, selected = int(bool(data.get("label", 1))), session.subjects.selected
+        with views.of_this_clip(session) as folder:
+            image = picture(self.guard, session, index)
+            for _ in range(AGAIN):
+                with views.changing(session, folder):
+                    self._may_mark(session)
+                    before = session.seen(index)
+                    marks = session.plan_click(index, x, y, label, selected, self.limits.max_edits)
+                labels = self._ask(image, marks.clicks, session.unpacked(marks.base), size or None)
+                with views.changing(session, folder):
+                    self._may_mark(session)
+                    if session.seen(index) == before:
+                        session.put(index, marks, labels)
+                        return
+        raise PromptError("this frame was changed again and again meanwhile; click once more")
+
+    def _ask(self, image: np.ndarray, clicks: tuple, base: np.ndarray | None, size: int | None) -> np.ndarray:
+        """The network's mask of a frame from clicks."""
+        side = min(size or 10**6, *image.shape[:2])
+        quick = side <= QUICK_SIDE and len(clicks) <= QUICK_CLICKS
+        with self.quick if quick else self.large:
+            return self.engine.click(image, clicks, base, size)
 
     @answers
     def import_mask(self, session: Session, path: str) -> View:
@@ -101,36 +133,37 @@ class Marking:
             return {}
         clip, index = self._may_mark(session), session.frame
         height, width = clip.size
-        with views.of_this_clip(session):
+        with views.of_this_clip(session) as folder:
             labels = self.guard.pixels("mask", path=path, height=height, width=width)
-        self._may_mark(session)
-        session.import_labels(index, labels, self.limits)
+            with views.changing(session, folder):
+                self._may_mark(session)
+                session.import_labels(index, labels, self.limits)
         return {**self._marked(session), "mask_file": None}
 
     @answers
     def order(self, session: Session, data: dict) -> View:
         """Objects and history: add, select, rename, delete, undo, clear."""
-        self._may_mark(session)
         kind, number = data.get("kind"), data.get("object")
-        if data.get("frame") is not None:
-            session.go(_whole(data["frame"], "frame"))
-        if kind == "add":
-            session.subjects.add(self.limits.max_objects)
-        elif kind == "select":
-            session.subjects.select(_whole(number, "object"))
-        elif kind == "rename":
-            session.subjects.rename(_whole(number, "object"), str(data.get("name", "")))
+        with views.changing(session, session.need_clip().folder):
+            self._may_mark(session)
+            if data.get("frame") is not None:
+                session.go(_whole(data["frame"], "frame"))
+            if kind == "add":
+                session.subjects.add(self.limits.max_objects)
+            elif kind == "select":
+                session.subjects.select(_whole(number, "object"))
+            elif kind == "rename":
+                session.subjects.rename(_whole(number, "object"), str(data.get("name", "")))
+            elif kind == "delete":
+                session.delete_subject(_whole(number, "object"))
+            elif kind == "clear":
+                session.clear()
+            undone = session.undo() if kind == "undo" else None
+            session.jump += bool(undone)
+        if kind in ("rename", "delete"):
             return self._renamed(session)
-        elif kind == "delete":
-            session.delete_subject(_whole(number, "object"))
-            return self._renamed(session)
-        elif kind == "clear":
-            session.clear()
-        elif kind == "undo":
-            if not session.undo():
-                return {**self._marked(session), "notice": render.notice("There is nothing to undo.", "info")}
-            session.jump += 1
-        return self._marked(session)
+        nothing = {"notice": render.notice("There is nothing to undo.", "info")} if undone is False else {}
+        return {**self._marked(session), **nothing}
 
     def _marked(self, session: Session) -> View:
         if session.frame not in session.sharp:
@@ -147,6 +180,10 @@ class Marking:
         clip = session.need_clip()
         if session.running:
             raise PromptError("tracking is running; press Stop first, what is done will be kept")
+        if session.unread:
+            raise PromptError(
+                "the saved work of this clip is being taken up; wait a moment, or reload the page"
+            )
         return clip
 
 

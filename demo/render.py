@@ -87,7 +87,7 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
     """
     if clip is None:
         return (
-            '<p class="stm-faint">MP4, MOV, WebM, MKV, AVI, GIF, WebP or a ZIP of frames, up to '
+            '<p class="stm-faint">MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, WebP or a ZIP of frames, up to '
             f"{limits.upload_mb} MB. The first {limits.max_frames} frames or {limits.max_seconds:g} s are "
             "tracked; of a longer clip you choose the part. Files are deleted "
             f"{limits.lifetime_minutes} minutes after your last visit; no run history is kept in your "

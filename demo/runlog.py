@@ -50,7 +50,7 @@ class RunLog:
         """Progress and memory readout; of a step that has a picture, the live preview, and the readout where
         it is due.
         """
-        view = {"progress": readout.progress(self.done, self.job.frames, self.began)}
+        view = {"progress": readout.progress(self.done, self.job.plan.frames, self.began)}
         now = time.perf_counter()
         if step is not None:
             self.first_preview = self.first_preview or now - self.began
@@ -61,10 +61,10 @@ class RunLog:
         return view
 
     def _readout(self) -> str:
-        last, memory = self.last, self.job.memory
+        last, memory = self.last, self.job.plan.memory
         return readout.memory(
             self.points,
-            self.job.frames,
+            self.job.plan.frames,
             last.held if last else (),
             last.pinned if last else (),
             self.forecast.frame_bytes,
@@ -79,10 +79,10 @@ class RunLog:
         what = "stopped; every mask so far is kept" if stopped else "done"
         return readout.progress(
             self.done,
-            self.job.frames,
+            self.job.plan.frames,
             self.began,
             finished=(
-                f"{what}: {self.done} of {self.job.frames} frames in {readout.clock(spent)}, "
+                f"{what}: {self.done} of {self.job.plan.frames} frames in {readout.clock(spent)}, "
                 f"{self.done / max(spent, 1e-6):.1f} frames/s"
             ),
         )
@@ -98,11 +98,11 @@ class RunLog:
                 **{name: clip.info.get(name) for name in FACTS},
             },
             "run": {
-                "first": self.job.first,
-                "directions": list(self.job.directions),
+                "first": self.job.plan.first,
+                "directions": list(self.job.plan.directions),
                 "stopped": stopped,
                 "frames_done": self.done,
-                "size": self.job.size,
+                "size": self.job.plan.size,
                 "first_preview": self.first_preview,
             },
             "frames_with_masks": render.ranges(self.session.records),

@@ -16,6 +16,7 @@ from stm_core.engine.forecast import Prediction
 from stm_core.engine.threads import read_ahead
 from stm_core.errors import LimitError, OptionError, PromptError
 from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.runs.clip import Plan
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
 TELLING = 10  # frames of a run that say how long others will take
@@ -84,6 +85,10 @@ class Runs:
         if len(self.lined_up) >= self.limits.queue_size:
             text = f"{len(self.lined_up)} runs wait for their turn, the most here; try again in a minute."
             return {"notice": render.notice(text, "info")}
+        mine = sum(one.caller == session.caller for one in self.lined_up)
+        if session.caller and mine >= self.limits.runs_of_one:
+            text = f"{mine} runs from your address wait for their turn, the most here; wait for one of them."
+            return {"notice": render.notice(text, "info")}
         self.lined_up.append(session)
         session.stop, session.waiting = False, True
         session.touch()
@@ -124,26 +129,44 @@ class Runs:
         if not session.waiting:  # stopped, or another clip was opened, before its turn came
             yield {}
             return
-        mine, begins = session.run, False
+        mine = session.run
         try:
             session.need_clip()
             seen = self.side(*session.clip.size, size)
-            job = self.plan(session, self.memory(preset, budget_mb, every), seen, direction)
-            begins = session.waiting and session.run == mine  # planning takes seconds: Stop counts till here
+            job, found = self._begun(session, self.memory(preset, budget_mb, every), seen, direction)
         finally:
             if session.run == mine:  # else another clip was opened, and its own Track may wait
                 session.waiting = False
-        if begins:
-            yield from self._run(session, job, fresh=not direction)
-        else:
+        if job is None:
             yield {}
+        else:
+            run = RunLog(session, job, found, self.engine.device)
+            yield from self._run(session, job, run, mine + 1, fresh=not direction)
+
+    def _begun(
+        self, session: Session, memory: MemoryConfig, size: int | None, direction: str
+    ) -> tuple[Job, Prediction] | tuple[None, None]:
+        """A run that has begun, with all marks there are: from now on nobody may mark.  (None, None) when it
+        was stopped, or another clip was opened, while it was planned.
+        """
+        mine = session.run
+        while session.waiting and session.run == mine:  # planning takes seconds: Stop counts till here
+            job = self.plan(session, memory, size, direction)
+            found = self.predict(job.plan)
+            with session.alone():
+                if session.waiting and session.run == mine and session.given() == job.plan.known:
+                    session.run += 1
+                    session.waiting, session.running = False, True
+                    return job, found
+        return None, None
 
     def plan(self, session: Session, memory: MemoryConfig, size: int | None, direction: str) -> Job:
         """The job that a session's marks ask for.  PromptError when there is nothing to begin from."""
         clip = session.need_clip()
         with views.of_this_clip(session):
             rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(session.subjects))
-        prompts = session.prompts()  # only now: measuring took a while, in which marks may have changed
+        given = session.given()  # only now: measuring took a while, in which marks may have changed
+        prompts = session.prompts()
         first = prompts[0].frame
         directions = (1, -1) if first > clip.start else (1,)
         if direction:
@@ -155,28 +178,29 @@ class Runs:
                 )
             first = session.frame if session.frame in fixes else fixes[0]
             directions = DIRECTIONS[direction]
-        return Job(
-            clip=clip.path,
-            folder=clip.folder,
+        height, width = clip.size
+        plan = Plan(
+            height=height,
+            width=width,
             start=clip.start,
             stop=clip.stop,
             first=first,
-            directions=directions,
             prompts=tuple(prompts),
-            given={n: marks.mask for n, marks in session.marks.items() if marks.mask},
+            directions=directions,
+            known=given,
             memory=memory,
             size=size,
+        )
+        return Job(
+            plan,
+            clip=clip.path,
+            folder=clip.folder,
             preview_side=self.limits.preview_side,
             opacity=OPACITY,
             seconds=rate * (clip.stop - clip.start),
-            side=min(clip.size),
         )
 
-    def _run(self, session: Session, job: Job, fresh: bool) -> Iterator[View]:
-        run = RunLog(session, job, self.predict(job, *session.clip.size), self.engine.device)
-        session.run += 1
-        mine = session.run
-        session.running = True
+    def _run(self, session: Session, job: Job, run: RunLog, mine: int, fresh: bool) -> Iterator[View]:
         session.revision += 1
         try:
             yield {**views.buttons(session), "notice": "", **run.view(), "stage": render.stage(session)}
@@ -190,7 +214,7 @@ class Runs:
                         continue
                     if isinstance(step, Again):
                         job = step.job
-                        run = RunLog(session, job, self.predict(job, *session.clip.size), self.engine.device)
+                        run = RunLog(session, job, self.predict(job.plan), self.engine.device)
                         yield {"notice": render.notice(views.sentence(step.why), "info"), **run.view()}
                         continue
                     if not run.done:  # what an earlier run made stays until there is something new
@@ -228,7 +252,8 @@ class Runs:
             end = time.monotonic() + 60 * self.limits.run_minutes
             with closing(self.engine.track(job)) as steps:
                 for step in steps:
-                    yield step
+                    if step is not None:
+                        yield step
                     if session.stop:
                         return
                     if time.monotonic() > end and not isinstance(step, dict):
@@ -243,22 +268,19 @@ class Runs:
         # Gradio closes the run of a closed tab where it serves everybody: that must not wait for a frame
         return read_ahead(until_stop(), AHEAD, patient=False)
 
-    def predict(self, job: Job, height: int, width: int) -> Prediction:
-        """Bytes that a job on frames of this size will take at most.  LimitError when its budget cannot hold
-        all marked frames.
-        """
-        seen = self.engine.seen(height, width, job.size)
-        objects = {number for prompt in job.prompts for number in prompt.objects}
-        marked = {prompt.frame for prompt in job.prompts}
-        return self.engine.predict(job.memory, *seen, len(objects), job.frames, len(marked))
+    def predict(self, plan: Plan) -> Prediction:
+        """Bytes that a plan will take at most.  LimitError when its budget cannot hold all marked frames."""
+        seen = self.engine.seen(plan.height, plan.width, plan.size)
+        marked = {prompt.frame for prompt in plan.prompts}
+        return self.engine.predict(plan.memory, *seen, len(plan.objects), plan.frames, len(marked))
 
     def _finished(self, session: Session, job: Job, run: RunLog) -> View:
         self._keep(session, run, stopped=session.stop)
         if run.done >= TELLING:
-            height, width = self.engine.seen(*session.clip.size, job.size)
+            height, width = self.engine.seen(*session.clip.size, job.plan.size)
             self.engine.rates[(height, width, len(session.subjects))] = run.pace
         session.answer += 1
-        session.frame, session.jump = job.first, session.jump + 1
+        session.frame, session.jump = job.plan.first, session.jump + 1
         notes = " ".join(map(views.sentence, session.report.get("warnings") or ()))
         return {
             **views.buttons(session),

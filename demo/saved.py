@@ -46,7 +46,7 @@ def restore(session: Session, saved: dict, kept: dict[str, list[int]], limits: L
     if subjects:
         session.subjects.restart(subjects)
     for index in [n for n in kept["prompts"] if n in inside]:
-        _restore_marks(session, index, saved.get("marks", {}).get(str(index), {}))
+        _restore_marks(session, index, saved.get("marks", {}).get(str(index), {}), limits.max_edits)
     for index in [n for n in kept["masks"] if n in inside]:
         labels = unpack(session.mask_path(index).read_bytes())
         counts = np.bincount(labels.ravel(), minlength=256)
@@ -72,7 +72,7 @@ def clip_name(saved: dict) -> str:
     return "".join(c for c in name[:60] if c.isprintable()) if isinstance(name, str) else ""
 
 
-def _restore_marks(session: Session, index: int, saved: dict) -> None:
+def _restore_marks(session: Session, index: int, saved: dict, most: int) -> None:
     path = Path(session.need_clip().folder) / "prompts" / f"{index:05d}.png"
     packed, (height, width) = path.read_bytes(), session.need_clip().size
     known = {s.id for s in session.subjects}
@@ -89,12 +89,13 @@ def _restore_marks(session: Session, index: int, saved: dict) -> None:
             and row[3] in known
         )
 
-    drawn = bool(saved.get("drawn", True)) or not clicks("clicks")
+    # more clicks than the host allows: the mask that came of them stays, they are not read again
+    drawn = bool(saved.get("drawn", True)) or not 0 < len(clicks("clicks")) <= most
     session.marks[index] = Marks(
         clicks=() if drawn else clicks("clicks"),
         base=packed if drawn else None,
         mask=packed,
-        dots=clicks("dots"),
+        dots=clicks("dots")[:most],
         tracked=tuple(n for n in _list(saved, "tracked") if n in known),
     )
 

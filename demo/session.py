@@ -9,7 +9,9 @@ text is shown as it is.
 import os
 import secrets
 import shutil
+import threading
 import time
+import weakref
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -25,6 +27,9 @@ from stm_core.masks import files as masks
 from stm_core.runs.output import write_whole
 
 UNDO_DEPTH = 100
+# of the sessions that are being changed, by folder: no part of a session, which can be copied and pickled
+_LOCKS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+_MAKING = threading.Lock()
 
 
 @dataclass
@@ -57,6 +62,7 @@ class Session:
     clips_opened: int = 0
     touched: float = 0.0
     unread: dict | None = None  # work that came with the clip and was not taken up yet
+    caller: str = ""  # the address that the visitor came from
 
     @classmethod
     def new(cls, root: Path) -> "Session":
@@ -64,6 +70,20 @@ class Session:
         folder = Path(root) / secrets.token_hex(16)
         folder.mkdir(parents=True, mode=0o700)
         return cls(folder=str(folder), touched=time.time())
+
+    def alone(self):
+        """A lock to change this visitor's work under, one for all copies; it may be taken again by its
+        holder.  Never hold it while a file of the visitor's is read: that may stall.
+        """
+        with _MAKING:
+            lock = _LOCKS.get(self.folder)
+            if lock is None:
+                lock = _LOCKS[self.folder] = threading.RLock()
+        return lock
+
+    def seen(self, index: int) -> tuple:
+        """What a new mask of a frame is computed from; if it differs afterwards, the mask is outdated."""
+        return self.marks.get(index), self.revision
 
     # clip -------------------------------------------------------------------------------------------------
 
@@ -80,17 +100,19 @@ class Session:
 
     def take_clip(self, clip: Clip) -> None:
         """Open a clip that was read: work on the one before ends, its marks, results and files go."""
-        old = self.clip
-        fresh = Session(
-            folder=self.folder,
-            clips_opened=self.clips_opened,
-            revision=self.revision + 1,
-            answer=self.answer + 1,
-            jump=self.jump + 1,
-            run=self.run + 1,
-        )
-        self.__dict__.update(fresh.__dict__)
-        self.clip, self.frame, self.sharp = clip, clip.start, {clip.start: None}
+        with self.alone():
+            old = self.clip
+            fresh = Session(
+                folder=self.folder,
+                caller=self.caller,
+                clips_opened=self.clips_opened,
+                revision=self.revision + 1,
+                answer=self.answer + 1,
+                jump=self.jump + 1,
+                run=self.run + 1,
+            )
+            self.__dict__.update(fresh.__dict__)
+            self.clip, self.frame, self.sharp = clip, clip.start, {clip.start: None}
         self.touch()
         if old is not None:
             shutil.rmtree(old.folder, ignore_errors=True)
@@ -127,7 +149,6 @@ class Session:
         with it goes everything that the last run left.
         """
         gone = self.subjects[number].id
-        self.revision += 1
         for index in [i for i, record in self.records.items() if record.areas.get(gone)]:
             labels = self.result(index)
             if labels is not None:
@@ -143,6 +164,7 @@ class Session:
         if len(self.subjects) == 1:
             self.records, self.report, self.pinned, self.curve = {}, None, (), []
         self.subjects.remove(gone)
+        self.revision += 1  # last: what is made of masks that are half rewritten is of the state before
 
     # marks ------------------------------------------------------------------------------------------------
 
@@ -168,8 +190,8 @@ class Session:
         """Where the run's mask of a frame lies."""
         return Path(self.need_clip().folder) / "masks" / f"{index:05d}.png"
 
-    def plan_click(self, index: int, x: float, y: float, label: int, limit: int) -> Marks:
-        """A frame's marks with one more click of the selected object, mask still to be computed."""
+    def plan_click(self, index: int, x: float, y: float, label: int, number: int, limit: int) -> Marks:
+        """A frame's marks with one more click of an object, mask still to be computed."""
         height, width = self.need_clip().size
         x, y = int(x), int(y)
         if not (0 <= x < width and 0 <= y < height):
@@ -177,7 +199,7 @@ class Session:
                 f"the click at {x},{y} is outside the picture of {width}x{height}; click inside it"
             )
         marks = self._marks_to_change(index, limit)
-        click = (x, y, int(bool(label)), self.subjects.selected)
+        click = (x, y, int(bool(label)), self.subjects[number].id)
         return replace(marks, clicks=(*marks.clicks, click), dots=(*marks.dots, click))
 
     def put(self, index: int, marks: Marks, labels: np.ndarray) -> None:
@@ -267,8 +289,7 @@ class Session:
         PromptError when nothing is marked, or when an object has no pixel on any marked frame.
         """
         found, present = [], set()
-        for index in sorted(self.marks):
-            marks = self.marks[index]
+        for index, marks in sorted(dict(self.marks).items(), key=lambda one: one[0]):
             labels = unpack(marks.mask)
             inside = set(masks.object_ids(labels))
             present |= inside
@@ -287,6 +308,10 @@ class Session:
         if not present:
             raise PromptError("the marked area is empty; add a click on the object, or draw it")
         return found
+
+    def given(self) -> dict[int, bytes]:
+        """The masks of all marked frames, PNG, by frame."""
+        return {index: marks.mask for index, marks in dict(self.marks).items() if marks.mask}
 
     def fixes(self) -> list[int]:
         """Frames that were corrected since the last run."""

@@ -1,11 +1,12 @@
-"""A job of the page, frame by frame: masks to the clip's folder, numbers and previews to the page."""
+"""A job of the page, frame by frame: masks to the clip's folder, numbers and previews to the page.
+
+The loop is the core's (`stm_core.runs.clip.run`); its frames come from the guarded decoder.
+"""
 
 import io
 import time
-from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,14 @@ import psutil
 import torch
 from PIL import Image
 
-from demo.clip import unpack
 from demo.guard import Guard
 from demo.job import Again, Job, Step
-from stm_core.engine.prompts import Reference
-from stm_core.engine.propagate import propagate
-from stm_core.engine.threads import WriteBehind, read_ahead
-from stm_core.errors import LimitError, VideoError
-from stm_core.masks import files as masks
-from stm_core.runs.folder import RETRIES, SMALLEST, done_again, smaller
-from stm_core.runs.output import write_whole
+from stm_core.engine.threads import WriteBehind
+from stm_core.errors import DiskError
+from stm_core.masks.files import encode_mask, overlay
+from stm_core.media.files import write_whole
+from stm_core.networks.weights import Model
+from stm_core.runs import clip as core
 from stm_core.runs.report import Report
 
 PREVIEW_EVERY = 0.15  # seconds between pictures while it runs: six a second
@@ -32,141 +31,80 @@ PREVIEW_QUALITY = 82
 class Tracker:
     """Tracks one job after another with a model; holds nothing of them."""
 
-    def __init__(self, model, guard: Guard):
+    def __init__(self, model: Model, guard: Guard):
         self.model, self.guard = model, guard
 
-    def run(self, job: Job) -> Iterator[Step | Again | dict]:
-        """Every frame of a job as a Step, its mask already on disk; the last thing that comes is the
-        report (dict).
+    def run(self, job: Job) -> Iterator[Step | Again | dict | None]:
+        """Every frame of a job as a Step, its mask already on disk; last comes the report, a dict.
 
-        When the GPU runs out of memory, an Again comes, and then every frame of a smaller job; LimitError
-        if even that does not fit.
+        None is a sign of life: the run can be ended there as after a frame.
+
+        When the GPU runs out of memory, an Again comes, and then every frame of a smaller job.  Raises
+        LimitError if even that does not fit, VideoError.
         """
         notes: list[str] = []
-        for attempt in range(RETRIES + 1):
-            try:
-                yield from self._attempt(job, notes)
-                return
-            except torch.OutOfMemoryError as error:
-                size, memory = smaller(min(job.size or job.side, job.side), job.memory)
-                if attempt == RETRIES or size < SMALLEST:
-                    raise LimitError(
-                        "the GPU has not enough memory free even for a small picture; choose a smaller "
-                        "processing "
-                        "size, or try again when fewer people are here"
-                    ) from error
-            torch.cuda.empty_cache()
-            notes = [done_again(size, memory)]
-            job = replace(job, size=size, memory=memory)
-            yield Again(job, notes[0])
-
-    def _attempt(self, job: Job, notes: list[str]) -> Iterator[Step | dict]:
-        report = Report(self.model, job.memory, notes)
-        writer = _Masks(job)
-        shown, done, known = 0.0, set(), dict(job.given)
+        plan, shown = job.plan, 0.0
+        report, masks = Report(self.model, plan.memory, notes), _Masks(job)
+        source = _Guarded(self.guard, job)
         try:
-            for direction in job.directions:
-                last = job.first - direction
-                with closing(self._pass(job, direction, known)) as steps:
-                    for image, result in steps:
-                        last = result.index
-                        if result.index in done:
-                            continue
-                        done.add(result.index)
-                        writer.write(result.index, result.labels)
-                        report.add(result)
-                        if result.prompted:
-                            known[result.index] = masks.encode_mask(result.labels)
-                        due = time.perf_counter() - shown >= PREVIEW_EVERY
-                        preview = picture(image, result.labels, job) if due else None
-                        shown = time.perf_counter() if due else shown
-                        yield self._step(result, preview)
-                notes += _missed(job, direction, last)
+            with closing(core.run(self.model, plan, source, notes)) as steps:
+                for step in steps:
+                    if step is None:
+                        yield None
+                        continue
+                    if isinstance(step, core.Again):
+                        plan = step.plan
+                        masks.close()
+                        report, masks = Report(self.model, plan.memory, notes), _Masks(job)
+                        yield Again(job.with_plan(plan), step.why)
+                        continue
+                    masks.write(step.result.index, step.result.labels)
+                    report.add(step.result)
+                    due = time.perf_counter() - shown >= PREVIEW_EVERY
+                    preview = picture(step.image, step.result.labels, job) if due else None
+                    shown = time.perf_counter() if due else shown
+                    yield _step(step.result, preview)
+            masks.close()
         finally:
-            writer.close()
-        yield report.as_dict(writer.written, job.size)
-
-    def _pass(self, job: Job, direction: int, known: dict[int, bytes]):
-        """(image, FrameResult) along one direction from the job's first frame; known masks off the way are
-        pinned.
-        """
-        way = job.way(direction)
-        prompts = [p for p in job.prompts if p.frame in way and (direction > 0 or p.frame <= job.first)]
-        on_way = {prompt.frame for prompt in prompts}
-        begun = {number for prompt in prompts for number in prompt.objects}
-        references = [
-            reference
-            for n in sorted(set(known) - on_way)
-            if (reference := self._reference(job, n, known[n], None if direction > 0 else begun)) is not None
-        ]
-        low, high = min(way), max(way) + 1
-        frames = self.guard.frames(Path(job.clip), low, high, reverse=direction < 0)
-        under_way: deque = deque()
-
-        def keep():
-            with closing(read_ahead(frames)) as ahead:
-                for offset, image in enumerate(ahead):
-                    under_way.append((job.first + direction * offset, image))
-                    yield image
-
-        results = propagate(
-            self.model,
-            keep(),
-            prompts,
-            memory=job.memory,
-            size=job.size,
-            start=job.first,
-            step=direction,
-            references=references,
-        )
-        with closing(results):
-            for result in results:
-                index, image = under_way.popleft()
-                while index != result.index:
-                    index, image = under_way.popleft()
-                yield image, result
-
-    def _reference(self, job: Job, index: int, mask: bytes, only: set[int] | None) -> Reference | None:
-        """Another marked frame for the memory; only: objects that may be in it (those met later stay out)."""
-        labels = unpack(mask)
-        if only is not None:
-            labels = np.where(np.isin(labels, list(only)), labels, 0).astype(np.uint8)
-        if not labels.any():
-            return None
-        for image in self.guard.frames(Path(job.clip), index, index + 1):
-            return Reference(index, image, labels)
-        return None
-
-    def _step(self, result, preview: bytes | None) -> Step:
-        counts = np.bincount(result.labels.ravel(), minlength=256)
-        memory = result.memory
-        return Step(
-            index=result.index,
-            areas={int(i): int(counts[i]) for i in result.objects},
-            confidence={int(i): float(c) for i, c in result.confidence.items()},
-            prompted=result.prompted,
-            bank=memory.nbytes,
-            read_peak=memory.read_peak_bytes,
-            unbounded=memory.unbounded_bytes,
-            held=tuple(memory.frames),
-            pinned=tuple(memory.pinned),
-            process=process_bytes(),
-            preview=preview,
-        )
+            with suppress(DiskError):  # raised above already, or the run ended for another reason
+                masks.close()
+        yield report.as_dict(masks.written, plan.size)
 
 
-def _missed(job: Job, direction: int, last: int) -> list[str]:
-    """What a way that ended at frame `last` did not reach: a file may be shorter than it says."""
-    if direction < 0:
-        told = f"the frames before {last} could not be read again; this run gave them no mask"
-        return [told] if last > job.start else []
-    unused = [prompt.frame for prompt in job.prompts if last < prompt.frame < job.stop]
-    told = "the prompt on frame {} was not used: the clip ends after frame {}"
-    return [told.format(frame, last) for frame in unused]
+class _Guarded:
+    """A visitor's clip as the frames of a run: each pass is read in a process of its own."""
+
+    def __init__(self, guard: Guard, job: Job):
+        self._guard, self._job = guard, job
+        self.warnings: list[str] = []
+
+    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
+        return self._guard.frames(Path(self._job.clip), start, stop, reverse=reverse)
+
+    def seconds(self, index: int) -> float:
+        return 0.0  # no file of the run has times: films are made from the clip afterwards
+
+
+def _step(result: core.FrameResult, preview: bytes | None) -> Step:
+    counts = np.bincount(result.labels.ravel(), minlength=256)
+    memory = result.memory
+    return Step(
+        index=result.index,
+        areas={int(i): int(counts[i]) for i in result.objects},
+        confidence={int(i): float(c) for i, c in result.confidence.items()},
+        prompted=result.prompted,
+        bank=memory.nbytes,
+        read_peak=memory.read_peak_bytes,
+        unbounded=memory.unbounded_bytes,
+        held=tuple(memory.frames),
+        pinned=tuple(memory.pinned),
+        process=process_bytes(),
+        preview=preview,
+    )
 
 
 class _Masks:
-    """Writes a run's masks over those of an earlier run, frame by frame; what is not recomputed stays."""
+    """Writes a run's masks over those of an earlier run, in a thread; what is not recomputed stays."""
 
     def __init__(self, job: Job):
         self.folder, self.written = Path(job.folder) / "masks", 0
@@ -176,13 +114,7 @@ class _Masks:
         self._submit(index, labels)
 
     def _write(self, index: int, labels: np.ndarray) -> None:
-        try:
-            write_whole(self.folder / f"{index:05d}.png", masks.encode_mask(labels))
-        except VideoError as error:  # its sentence names a path of the server
-            raise VideoError(
-                "the server could not store a mask, its disk is full or failing; what is done is kept, "
-                "try again later"
-            ) from error
+        write_whole(self.folder / f"{index:05d}.png", encode_mask(labels))
         self.written += 1
 
     def close(self) -> None:
@@ -194,7 +126,7 @@ def picture(image: np.ndarray, labels: np.ndarray, job: Job) -> bytes:
     small = Image.fromarray(image)
     small.thumbnail((job.preview_side, job.preview_side), Image.Resampling.BILINEAR, reducing_gap=1.5)
     shape = Image.fromarray(labels).resize(small.size, Image.Resampling.NEAREST)
-    mixed = masks.overlay(np.asarray(small), np.asarray(shape), alpha=job.opacity)
+    mixed = overlay(np.asarray(small), np.asarray(shape), alpha=job.opacity)
     buffer = io.BytesIO()
     Image.fromarray(mixed).save(buffer, format="JPEG", quality=PREVIEW_QUALITY)
     return buffer.getvalue()

@@ -1,6 +1,7 @@
 """The page: its parts (demo.layout) and their wiring (demo.wiring) around one loaded model.
 
 Files under a visitor's folder are served by address; nobody can guess the folder's name (128 random bits).
+Who is shown such an address sees that file and nothing else: a visit is opened by a key (demo.visits).
 """
 
 from pathlib import Path
@@ -11,22 +12,56 @@ from starlette.middleware import Middleware
 from demo import api, examples, layout
 from demo.downloads import Downloads
 from demo.engine import Engine
+from demo.gradio_fixes import NoDeepLinks, Stopwatch, lean_uploads, no_history
 from demo.guard import Guard
 from demo.handlers import Handlers
-from demo.house import keep_house, lean_uploads, period, visitors_folder
+from demo.house import discard, keep_house, period, visitors_folder
 from demo.limits import PROGRAM, Limits
 from demo.marking import Marking
+from demo.quotas import answers_folder
 from demo.runs import Runs
-from demo.stopwatch import Stopwatch
+from demo.turns import Turns, Uploads
 from demo.wiring import Wiring
 
 HERE = Path(__file__).parent
-STATE_SECONDS = 24 * 3600
 ROOM = 8  # small requests of one visitor that may wait
+REQUESTS = 200  # under way at once; most of them wait in their visitor's line (demo.lines)
 EXAMPLES = HERE.parent / "assets" / "examples"
 
 
-def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blocks:
+class Page(gr.Blocks):
+    """The page; what goes on beside it begins and ends with it, and its visitors' files go with it."""
+
+    handlers: Handlers
+    wiring: Wiring
+    turns: Turns
+
+    def launch(self, *arguments, **options):
+        """Serve the page; as Gradio's own."""
+        limits = self.handlers.limits
+        self.closed = keep_house(self._sweep, min(limits.lifetime_minutes, limits.answer_minutes))
+        try:
+            return super().launch(*arguments, **options)
+        except BaseException:
+            self.closed.set()
+            raise
+
+    def close(self, verbose: bool = True) -> None:
+        """Stop serving.  Nobody can come back to work whose key this page knew."""
+        super().close(verbose)
+        if hasattr(self, "closed"):
+            self.closed.set()
+        for session in self.wiring.visits.end():
+            self.handlers.leave(session)
+            discard(Path(session.folder))
+
+    def _sweep(self) -> None:
+        self.handlers.sweep()
+        self.handlers.quotas.sweep(self.turns.paths())
+        self.wiring.visits.forget_the_gone()
+
+
+def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> Page:
     """The page over a loaded model; `launch(**launch_options(limits))` it."""
     lean_uploads()
     guard = Guard(limits)
@@ -34,43 +69,48 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> gr.Blo
     handlers = Handlers(engine, guard, limits, examples_folder)
     marking = Marking(engine, guard, limits, examples_folder)
     runs = Runs(engine, limits)
-    with gr.Blocks(
+    with Page(
         title="STM Live",
         analytics_enabled=False,
         fill_width=True,
         delete_cache=(period(limits.lifetime_minutes), 60 * limits.lifetime_minutes),
     ) as page:
-        # files go by their last use (sweep); Gradio counts from the arrival
-        session = gr.State(time_to_live=STATE_SECONDS)
-        visit = gr.Textbox(visible=False)
+        key = gr.Textbox(visible=False)
         parts = layout.place(limits, examples.gallery(guard, examples_folder, handlers.visitors))
-        doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": Downloads(guard)}
-        wiring = Wiring(page, session, visit, parts, **doers)
+        downloads = Downloads(guard, handlers.quotas)
+        doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": downloads}
+        wiring = Wiring(page, key, parts, **doers)
         wiring.connect()
         api.add(handlers, runs)
     # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
     # max_size counts clicks and forecasts too; runs that wait are counted by demo.runs
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
-    page.handlers, page.left = handlers, wiring.left
-    keep_house(handlers.sweep, limits.lifetime_minutes)
+    page.handlers, page.wiring = handlers, wiring
+    page.turns = Turns(page._queue, handlers.quotas, limits)
     return page
 
 
 def launch_options(limits: Limits) -> dict:
     """What `launch` must be told, decided once."""
-    visitors_folder(limits).mkdir(parents=True, exist_ok=True)
+    served = [visitors_folder(limits), answers_folder(limits)]
+    for folder in served:
+        folder.mkdir(parents=True, exist_ok=True)
+    gr.set_static_paths(served[1:])  # handed out where they lie: a copy of Gradio's would outlive them
     return {
         "theme": _theme(),
         "css": (HERE / "page.css").read_text(),
         "show_error": True,
         "max_file_size": limits.upload_mb * 2**20,
-        "allowed_paths": [str(visitors_folder(limits))],
+        "allowed_paths": [str(folder) for folder in served],
         "blocked_paths": [str(PROGRAM)],  # the program, its weights, and whatever else lies beside it
-        "run_history": False,  # it would keep every visitor's clips in the browser and offer to upload them
+        **no_history(),
         "footer_links": ["api", "settings"],
         "state_session_capacity": 1000,
+        "max_threads": REQUESTS,
         "ssr_mode": False,
-        "app_kwargs": {"middleware": [Middleware(Stopwatch)]},
+        "app_kwargs": {
+            "middleware": [Middleware(NoDeepLinks), Middleware(Stopwatch), Middleware(Uploads)]
+        },
     }
 
 

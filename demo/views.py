@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from demo import charts, readout, render
 from demo.limits import Limits
 from demo.session import Session
-from stm_core.errors import StmError
+from stm_core.errors import StmError, for_visitors
 
 log = logging.getLogger(__name__)
 View = dict
@@ -30,17 +30,30 @@ class Overtaken(Exception):
 
 
 @contextmanager
-def of_this_clip(session: Session) -> Iterator[None]:
-    """Work on the open clip.  Overtaken if another one is open afterwards, however the work went."""
+def of_this_clip(session: Session) -> Iterator[str]:
+    """Work on the open clip, whose folder comes back.  Overtaken if another one is open afterwards, however
+    the work went.
+    """
     folder = session.need_clip().folder
     try:
-        yield
+        yield folder
     except Exception as error:
         if session.shows(folder):
             raise
         raise Overtaken from error
     if not session.shows(folder):
         raise Overtaken
+
+
+@contextmanager
+def changing(session: Session, folder: str) -> Iterator[None]:
+    """A change of the work on the clip in this folder, while nobody else changes it.  Overtaken if another
+    clip is open by now.
+    """
+    with session.alone():
+        if not session.shows(folder):
+            raise Overtaken
+        yield
 
 
 def answers(function):
@@ -52,7 +65,7 @@ def answers(function):
         if not isinstance(error, StmError):
             log.exception("handler %s failed", function.__name__)
             error = StmError("something went wrong on the server; reload the page and try again")
-        return refuse(session, str(error))
+        return refuse(session, for_visitors(error))
 
     @functools.wraps(function)
     def plain(self, session, *values):

@@ -1,26 +1,28 @@
 """The page's wiring: every event goes to a handler, the view that it answers goes to the parts."""
 
-import threading
 from pathlib import Path
 
 import gradio as gr
 
 from demo import views
 from demo.downloads import Downloads
+from demo.gradio_fixes import sent
 from demo.handlers import Handlers
+from demo.lines import Full, Lines
 from demo.marking import Marking
+from demo.quotas import caller_of
 from demo.runs import Runs
 from demo.session import Session
+from demo.visits import Visits
 
 # what a run's views speak of: each further part would cost the browser at every one of them
 RUNNING = ("stage", "progress", "readout", "timeline", "notice", *views.BUTTONS, *views.EMPTIED)
 ARRIVAL_SECONDS = 5  # a visitor's first click may be quicker than the page's own first request
 LIGHT = {"queue": True, "show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
-# short answers of the network: never behind somebody's whole run
-NETWORK = {**LIGHT, "concurrency_id": "click", "concurrency_limit": 1}
-# not short, and no click waits for them: a calibration, a mask file that may be hostile
+# each visitor has a line of his own (demo.lines), so that no one's slow file or mask holds another's click
+OWN = {**LIGHT, "concurrency_id": "own", "concurrency_limit": None}
 MEDIA = {**LIGHT, "concurrency_id": "media", "concurrency_limit": 4}  # each a process that reads a clip
-ASIDE = {**LIGHT, "concurrency_id": "aside", "concurrency_limit": 2}
+ASIDE = {**LIGHT, "concurrency_id": "aside", "concurrency_limit": 2}  # not short: a calibration
 GPU = {**LIGHT, "concurrency_id": "gpu", "concurrency_limit": 1}
 
 
@@ -30,8 +32,7 @@ class Wiring:
     def __init__(
         self,
         page: gr.Blocks,
-        session: gr.State,
-        visit: gr.Textbox,
+        key: gr.Textbox,
         parts: dict,
         *,
         handlers: Handlers,
@@ -39,20 +40,18 @@ class Wiring:
         runs: Runs,
         downloads: Downloads,
     ):
-        self.page, self.session, self.visit, self.parts = page, session, visit, parts
+        self.page, self.key, self.parts = page, key, parts
         self.handlers, self.marking, self.runs, self.downloads = handlers, marking, runs, downloads
-        # an event's outputs are made anew by Gradio, without what demo.house put in place in the webcam's
+        # an event's outputs are made anew by Gradio: the webcam's would lose its fix (demo.gradio_fixes)
         self.outputs = [part for name, part in parts.items() if name not in ("downloads", "webcam")]
         self.settings = [parts[name] for name in ("preset", "budget", "every", "size")]
-        self.visitors: dict[str, Session] = {}
-        self.arrived = threading.Condition()  # somebody came into `visitors`
+        self.visits, self.lines = Visits(), Lines()
         self.left: list[str] = []  # the last tabs that were closed
 
     def connect(self) -> None:
         """All events of the page."""
-        told = [self.session, self.visit]
-        arrived = self.page.load(self._arrive, [self.visit], told, js=_WHICH_VISIT, **LIGHT)
-        arrived.then(None, [self.visit], None, js=_REMEMBER_VISIT)
+        arrived = self.page.load(self._arrive, [self.key], [self.key], js=_WHICH_VISIT, **LIGHT)
+        arrived.then(None, [self.key], None, js=_REMEMBER_VISIT)
         self.arrival = self._on(arrived.then, self._streamed(self.handlers.come_back), [], **LIGHT)
         self.page.unload(self._left)
         self._clip_events()
@@ -74,7 +73,7 @@ class Wiring:
             self.arrival,
             self._on(parts["upload"].upload, open_clip, [parts["upload"]], **MEDIA),
             self._on(parts["webcam"].stop_recording, open_clip, [parts["webcam"]], **MEDIA),
-            self._on(picked.then, self._plain(self.marking.mark_example), [], **NETWORK),
+            self._on(picked.then, self._in_turn(self.marking.mark_example), [], **OWN),
             self._on(parts["part"].change, self._streamed(handlers.choose_part), [parts["part"]], **latest),
         ]
         for event in opened:
@@ -84,7 +83,7 @@ class Wiring:
     def _mark_events(self) -> None:
         parts, marking = self.parts, self.marking
         stage = parts["stage"]
-        every = {**NETWORK, "trigger_mode": "multiple"}  # no click is lost while another is answered
+        every = {**OWN, "trigger_mode": "multiple"}  # no click is lost while another is answered
         edited = self._on(stage.edit, self._from_event(marking.edit), [parts["size"]], **every)
         ordered = self._on(
             stage.order, self._from_event(marking.order), [], **every  # in the order of the clicks
@@ -93,10 +92,10 @@ class Wiring:
             stage.seek,
             self._from_event(marking.seek, "frame"),
             [],
-            **{**LIGHT, "trigger_mode": "always_last"},
+            **{**OWN, "trigger_mode": "always_last"},
         )
         imported = self._on(
-            parts["mask_file"].upload, self._plain(marking.import_mask), [parts["mask_file"]], **ASIDE
+            parts["mask_file"].upload, self._in_turn(marking.import_mask), [parts["mask_file"]], **OWN
         )
         self._on(ordered.then, self._plain(self.downloads.player), [], **MEDIA)  # without a deleted object
         for event in (edited, ordered, imported):
@@ -122,7 +121,7 @@ class Wiring:
         self._on(event, self._plain(self.runs.forecast), self.settings, **ASIDE)
 
     def _on(self, event, function, inputs: list, outputs: list | None = None, **options):
-        return event(function, [self.session, *inputs], outputs or self.outputs, **options)
+        return event(function, [self.key, *inputs], outputs or self.outputs, **options)
 
     # adapters: a handler's view -> what Gradio takes --------------------------------------------------------
 
@@ -134,42 +133,57 @@ class Wiring:
         return shown or {self.parts["stage"]: gr.skip()}  # Gradio takes no empty answer
 
     def _plain(self, handler):
-        def answer(session, request: gr.Request, *values):
-            return self._show(handler(self._known(session, request), *values))
+        def answer(key, request: gr.Request, *values):
+            return self._show(handler(self._known(key, request), *values))
 
         return answer
 
     def _streamed(self, handler, first: bool = False):
-        def answer(session, request: gr.Request, *values):
-            for view in handler(self._known(session, request, first), *values):
+        def answer(key, request: gr.Request, *values):
+            for view in handler(self._known(key, request, first), *values):
                 yield self._show(view)
 
         return answer
 
-    def _from_event(self, handler, key: str | None = None):
-        def answer(session, request: gr.Request, event: gr.EventData):
-            return self._show(handler(self._known(session, request), _value(event, key)))
+    def _in_turn(self, handler):
+        async def answer(key, request: gr.Request, *values):
+            return await self._queued(handler, self._known(key, request), *values)
 
-        def answer_sized(session, size, request: gr.Request, event: gr.EventData):
-            return self._show(handler(self._known(session, request), _value(event, key), size))
+        return answer
+
+    def _from_event(self, handler, entry: str | None = None):
+        async def answer(key, request: gr.Request, event: gr.EventData):
+            return await self._queued(handler, self._known(key, request), sent(event, entry))
+
+        async def answer_sized(key, size, request: gr.Request, event: gr.EventData):
+            return await self._queued(handler, self._known(key, request), sent(event, entry), size)
 
         return answer_sized if handler == self.marking.edit else answer
 
+    async def _queued(self, handler, session: Session, *values) -> dict:
+        """The answer of a handler once the visitor's own requests before it are done."""
+        line = "look" if handler == self.marking.seek else "marks"
+        try:
+            return self._show(await self.lines.run(session.folder, line, handler, session, *values))
+        except Full:
+            return self._show(views.refuse(session, "too many clicks are waiting; wait until they are shown"))
+
     def _picked(self, handler):
-        def answer(session, request: gr.Request, event: gr.EventData):
-            for view in handler(self._known(session, request, first=True), _value(event, "name")):
+        def answer(key, request: gr.Request, event: gr.EventData):
+            for view in handler(self._known(key, request, first=True), sent(event, "name")):
                 yield self._show(view)
 
         return answer
 
-    def _known(self, session, request: gr.Request, first: bool = False) -> Session:
-        """The session of the page that asks.  first: the page may be new, and its arrival on the way."""
-        if session is None:
-            here = request.session_hash
-            with self.arrived:
-                self.arrived.wait_for(lambda: here in self.visitors, ARRIVAL_SECONDS if first else 0)
-                session = self.visitors.get(here)
-        if not isinstance(session, Session) or not Path(session.folder).is_dir():
+    def _known(self, key: str | None, request: gr.Request, first: bool = False) -> Session:
+        """The session that a key opens.  first: the page may be new and its key on the way; then the page
+        gets its own session as long as that is empty, for what a page is called is no secret.
+        """
+        session = self.visits.find(key)
+        if first and not key:
+            arrived = self.visits.on(request.session_hash, ARRIVAL_SECONDS)
+            session = arrived if arrived and arrived.clip is None else None
+        if session is None or not Path(session.folder).is_dir():
             raise gr.Error(
                 "This page's files are no longer on the server: it was started anew, or you were away for "
                 "too long; reload the page.",
@@ -178,35 +192,28 @@ class Wiring:
         session.touch()
         return session
 
-    def _arrive(self, visit: str, request: gr.Request) -> tuple[Session, str]:
+    def _arrive(self, key: str | None, request: gr.Request) -> str:
         """A page was opened, or loaded again: so does Gradio itself when a run's connection was lost.
-        visit: the folder's name of the session before, which goes on.
+        key: of the session before, which goes on.  The key of the session that the page shows comes back.
         """
-        with self.arrived:
-            self.visitors = {key: one for key, one in self.visitors.items() if Path(one.folder).is_dir()}
-            old = next((key for key, one in self.visitors.items() if Path(one.folder).name == visit), None)
-            session = self.visitors.pop(old, None)
-        session = self.handlers.arrive() if session is None else session  # sweeps
-        with self.arrived:
-            self.visitors[request.session_hash] = session
-            self.arrived.notify_all()
-        return session, Path(session.folder).name
+        self.visits.forget_the_gone()
+        session = self.visits.find(key)
+        if session is None or not Path(session.folder).is_dir():
+            caller = caller_of(request.client and request.client.host, request.headers)
+            session = self.handlers.arrive(caller)  # sweeps
+            key = self.visits.begin(session)
+        self.visits.show(request.session_hash, session)
+        return key
 
     def _left(self, request: gr.Request) -> None:
         """The tab was closed, or only lost its connection: nobody can tell which."""
-        session = self.visitors.get(request.session_hash)
+        session = self.visits.on(request.session_hash)
         if session is not None:
             self.handlers.leave(session)
             self.left[:] = [*self.left, request.session_hash][-100:]
 
 
-def _value(event: gr.EventData, key: str | None):
-    """What the browser sent with an event: all of it, or one entry."""
-    data = event._data if isinstance(event._data, dict) else {}
-    return data if key is None else data.get(key)
-
-
-# A tab keeps the name of its visit; only a page that is loaded again hands it over, not a copy of the tab.
+# A tab keeps the key of its visit; only a page that is loaded again hands it over, not a copy of the tab.
 # Where the browser forbids storage, a visit ends with the page.
 _WHICH_VISIT = """() => {
   try {

@@ -45,7 +45,7 @@ class Bench:
         self.handlers = Handlers(self.engine, self.guard, self.limits, root / "examples")
         self.marking = Marking(self.engine, self.guard, self.limits, root / "examples")
         self.runs = Runs(self.engine, self.limits)
-        self.downloads = Downloads(self.guard)
+        self.downloads = Downloads(self.guard, self.handlers.quotas)
 
     def opened(self, path: Path) -> Session:
         """A visitor who has opened a clip and waited until it was checked."""

@@ -170,7 +170,7 @@ def test_closing_the_tab_ends_the_run_and_frees_its_memory(browser, site, clip, 
         visitor.wait("() => !document.querySelector('.stm-live').hidden")
         visitor.close()
         left = time.monotonic() + 60
-        while not site.page.left and time.monotonic() < left:
+        while not site.page.wiring.left and time.monotonic() < left:
             freed.wait(0.1)
     finally:
         network.gate.set()

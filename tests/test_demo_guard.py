@@ -20,8 +20,6 @@ from demo.limits import Limits
 from stm_core.errors import LimitError, VideoError
 from stm_core.media.video import read_video
 
-NO_LIMITS = {"max_bytes": None, "max_pixels": None, "max_frames": None, "max_seconds": None}
-
 
 def in_a_worker(guard: Guard, clip: str, out) -> None:
     out.put(sum(1 for _ in guard.frames(Path(clip), 0, FRAMES)))
@@ -143,22 +141,3 @@ def test_the_decoding_process_never_loads_torch():
     root = Path(decode.__file__).parent.parent
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
-
-
-def test_what_is_no_clip_is_refused_with_advice(tmp_path):
-    wall = Guard(Limits())
-    for name, data in (
-        ("a.mp4", b""),
-        ("b.mp4", b"#EXTM3U\n/etc/passwd"),
-        ("c.webm", b"\x1a\x45\xdf\xa3" + bytes(50)),
-    ):
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(VideoError):
-            wall.call("inspect", path=str(tmp_path / name), folder=str(tmp_path), start=0, limits=NO_LIMITS)
-    assert not (tmp_path / "sharp").exists()
-
-
-def test_a_clip_over_the_pixel_limit_is_refused(clip, tmp_path):
-    with pytest.raises(LimitError, match="pixels"):
-        limits = {**NO_LIMITS, "max_pixels": 100}
-        Guard(Limits()).call("inspect", path=str(clip), folder=str(tmp_path), start=0, limits=limits)

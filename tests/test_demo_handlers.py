@@ -111,8 +111,9 @@ def test_the_files_of_a_visitor_who_left_stay_for_their_lifetime_and_are_swept_t
 def test_a_lost_connection_ends_the_run_and_keeps_the_work_for_the_visitor_who_comes_back(bench, session):
     settings = dict.fromkeys(("preset", "budget", "every", "size"))
     doers = {name: getattr(bench, name) for name in ("handlers", "marking", "runs", "downloads")}
-    wiring, tab = Wiring(None, None, None, settings, **doers), SimpleNamespace(session_hash="tab")
-    wiring.visitors["tab"] = session
+    wiring, tab = Wiring(None, None, settings, **doers), SimpleNamespace(session_hash="tab")
+    key = wiring.visits.begin(session)
+    wiring.visits.show("tab", session)
     bench.click(session, 0, 8, 8)
     bench.runs.get_ready(session)
     run = bench.runs.track(session, *SETTINGS)
@@ -123,7 +124,7 @@ def test_a_lost_connection_ends_the_run_and_keeps_the_work_for_the_visitor_who_c
     run.close()  # so does Gradio
     done = len(session.records)
     assert session.stop and set(threading.enumerate()) <= before  # no clock runs against the visitor
-    assert wiring._known(None, tab) is session and 0 < done < FRAMES
+    assert wiring._known(key, tab) is session and 0 < done < FRAMES
     wait_for(lambda: session.result(0) is not None)  # written behind
     assert session.report["run"]["frames_done"] == done and session.pinned == (0,)
     back = bench.runs.stop(session)  # all that can be pressed in that tab

@@ -268,7 +268,11 @@ def test_what_could_not_be_reached_is_told_and_reported(bench, session, monkeypa
     for frame in (15, 20):
         bench.click(session, frame, 8 + 16 * (frame % 6), 8)
     frames = bench.guard.frames
-    monkeypatch.setattr(bench.guard, "frames", lambda *a, **b: itertools.islice(frames(*a, **b), 4))
+
+    def first_four(*args, **options):
+        yield from itertools.islice(frames(*args, **options), 4)
+
+    monkeypatch.setattr(bench.guard, "frames", first_four)
     *_, last = bench.tracked(session)
     for told in (
         "the prompt on frame 20 was not used: the clip ends after frame 18",

@@ -3,10 +3,12 @@
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from pages import FRAMES, SETTINGS, Bench, notice
 
 from stm_core.errors import LimitError
+from stm_core.runs import clip as core
 
 MINUTES = "after 1e-09 minutes, the most that one may take here"
 
@@ -75,3 +77,24 @@ def test_speed_is_measured_on_small_frames_one_measurement_at_a_time(bench, monk
     assert bench.engine.rate(960, 1280, 1) == pytest.approx(2.0)
     assert bench.engine.rate(960, 1280, 1) == pytest.approx(2.0)
     assert seen == [(240, 320), (480, 640)]
+
+
+def test_a_run_that_only_reads_marks_obeys_its_time_before_its_first_frame(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path, run_minutes=5)
+    session = bench.opened(clip[0])
+    for frame in (0, 3, 6, 9):
+        bench.click(session, frame, 8 + 16 * (frame % 6), 8)
+    bench.tracked(session)
+    bench.click(session, 20, 8 + 16 * (20 % 6), 8)
+    now, before = [0.0], session.result(20)
+    monkeypatch.setattr("demo.runs.time", SimpleNamespace(monotonic=lambda: now[0]))
+    read = core._reference
+
+    def slow(*values):
+        now[0] += 120
+        return read(*values)
+
+    monkeypatch.setattr(core, "_reference", slow)
+    *_, last = bench.tracked(session, "forward")  # three marks take six minutes to read
+    assert now[0] == 360 and "ended after 5 minutes" in notice(last)
+    assert np.array_equal(session.result(20), before) and len(session.records) == FRAMES

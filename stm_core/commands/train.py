@@ -16,7 +16,7 @@ import torch.distributed as dist
 from stm_core.errors import OptionError
 from stm_core.training.data.stores import load_clips, load_photos
 from stm_core.training.fit.curriculum import TrainConfig
-from stm_core.training.fit.export import find_checkpoint
+from stm_core.training.fit.export import check_out, find_checkpoint
 from stm_core.training.fit.loop import Trainer
 
 
@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.out.is_dir() or args.out.suffix == ".ckpt":
         raise OptionError(f"--out {args.out} names a folder; give a file, such as weights.safetensors")
+    check_out(args.out, args.resume)
     device = _device(args.device)
     config = TrainConfig(
         out=args.out,

@@ -118,13 +118,24 @@ def click_maps(points: Tensor, height: int, width: int) -> Tensor:
     points (N,P,3): x, y in pixels of the processed frame and a label, 1 positive, 0 negative, -1 no click
     (padding).
     """
-    ys = torch.arange(height, device=points.device).view(1, 1, -1, 1)
-    xs = torch.arange(width, device=points.device).view(1, 1, 1, -1)
-    x, y, label = (points[..., i, None, None] for i in range(3))
-    disc = (xs - x) ** 2 + (ys - y) ** 2 <= CLICK_RADIUS**2  # (N,P,height,width)
-    if points.shape[1] == 0:
-        return points.new_zeros(len(points), 2, height, width)
-    return torch.stack([(disc & (label == wanted)).any(1) for wanted in (1, 0)], dim=1).float()
+    return add_clicks(points.new_zeros(len(points), 2, height, width, dtype=torch.float32), points)
+
+
+def add_clicks(maps: Tensor, points: Tensor) -> Tensor:
+    """maps (see `click_maps`) with the discs of more points (N,P,3) drawn into them, in place.
+
+    Only the pixels around each click are looked at: the work does not grow with the picture.
+    """
+    (rows, _, height, width), device = maps.shape, maps.device
+    around = torch.arange(-CLICK_RADIUS, CLICK_RADIUS + 2, device=device)
+    x, y, label = (points[..., i, None, None] for i in range(3))  # (N,P,1,1)
+    xs, ys = x.floor().long() + around, y.floor().long() + around[:, None]
+    inside = (xs >= 0) & (xs < width) & (ys >= 0) & (ys < height) & (label >= 0)
+    disc = inside & ((xs - x) ** 2 + (ys - y) ** 2 <= CLICK_RADIUS**2)  # (N,P,D,D)
+    xs, ys = xs.clamp(0, width - 1), ys.clamp(0, height - 1)
+    at = ((label != 1) * height + ys) * width + xs
+    maps.view(rows, -1).scatter_reduce_(1, at.flatten(1), disc.flatten(1).float(), "amax")
+    return maps
 
 
 def _rows(features: tuple[Tensor, ...], rows: int) -> tuple[Tensor, ...]:

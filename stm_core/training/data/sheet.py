@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from stm_core.masks.files import overlay
+from stm_core.media.files import Whole
 from stm_core.training.data.synth import Batch
 
 
@@ -21,4 +22,5 @@ def write_sheet(path: Path, batch: Batch) -> None:
         )
         for clip, masks in zip(frames, labels, strict=True)
     ]
-    Image.fromarray(np.concatenate(rows, axis=0)).save(path)
+    with Whole(path) as part:
+        Image.fromarray(np.concatenate(rows, axis=0)).save(part, format="PNG")

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import torch
 
-from stm_core.errors import OptionError, StmError, WeightsError
+from stm_core.errors import OptionError, WeightsError
+from stm_core.faults import tell
 from stm_core.networks.efficientnet import FROZEN
 from stm_core.networks.weight_files import read_compact
+from stm_core.runs.written import check_absent
 from stm_core.training.fit.export import write_weights
 
 
@@ -27,6 +29,7 @@ def mean(shares: dict[Path, float], out: Path) -> str:
     """
     if len(shares) < 2:
         raise OptionError(f"a mean of {len(shares)} files is no mean; give at least two")
+    check_absent(out)
     networks = {path: read_compact(path) for path in shares}
     (first, one), *others = networks.items()
     for path, other in others:
@@ -72,9 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         sha256 = mean(dict(map(_share, args.files)), args.out)
-    except StmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except Exception as error:
+        return tell("error", error)
     print(f"{args.out}: SHA-256 {sha256}")
     return 0
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from stm_core.errors import StmError
+from stm_core.faults import tell
 from stm_core.networks.weight_files import bundled_file, read_compact
 from stm_core.networks.weights import load_model
 from stm_core.runs.evaluate import Sequence, evaluate, find_sequences
@@ -63,9 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         _compare(find_sequences(args.davis, 2016, "val"), args.weights)
         if args.images:
             _compare_short(LeftOut(args.images, args.davis), args.weights)
-    except StmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except Exception as error:
+        return tell("error", error)
     return 0
 
 
