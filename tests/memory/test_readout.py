@@ -198,7 +198,7 @@ def test_gradients_are_right():
 
     assert torch.autograd.gradcheck(value, inputs, fast_mode=True)
     assert torch.autograd.gradcheck(lambda *three: value(*three, top_k=3), inputs, fast_mode=True)
-    heavy = {"weights": [2, 1, 0.5]}
+    heavy = {"trust": [2, 1, 0.5]}
     for options in ({"margin": 0.5}, {"margin": 0.5, "top_k": 3}, heavy, heavy | {"margin": 0.5, "top_k": 3}):
         assert torch.autograd.gradcheck(lambda *three, o=options: value(*three, **o), inputs, fast_mode=True)
     present = torch.tensor([[[True, True, True], [True, False, True]]])
