@@ -9,24 +9,8 @@ from html import escape
 
 from demo.draw import charts
 from demo.draw.charts import Point, size
+from stm_core.memory.policy import PRESETS
 
-PRESETS = {  # name -> (what the menu says, what it is good and bad for)
-    "bounded": (
-        "bounded: every n-th, within a budget",
-        "First, previous and every n-th frame within the budget; the least used goes first. Good for any "
-        "length.",
-    ),
-    "every-5": (
-        "every-5: STM as published, no bound",
-        "Every n-th frame is kept, as published. Memory and time per frame grow with the clip.",
-    ),
-    "first+previous": (
-        "first+previous: two frames",
-        "Constant and cheap; loses what turns, or is hidden for long.",
-    ),
-    "first": ("first: the marked frame only", "Fails when the object changes its look."),
-    "previous": ("previous: the last frame only", "Drifts, and cannot recover after an occlusion."),
-}
 NO_PREDICTION = '<p class="stm-faint">Here stands what a run would take, before it runs.</p>'
 SIZES = {"240 – fastest": 240, "360": 360, "480 – finest": 480, "as it is": 0}
 
@@ -35,7 +19,7 @@ def prediction(
     found,
     rate: float,
     frames: int,
-    budget: int,
+    budget: int | None,
     preset: str,
     device: str,
     seen: tuple[int, int],
@@ -57,7 +41,7 @@ def prediction(
             "Bank at most",
             size(found.bank_bytes),
             f"{found.frames_held} frames × {size(found.frame_bytes)} stored"
-            + (f"; budget {size(budget)}" if preset == "bounded" else ""),
+            + (f"; budget {size(budget)}" if budget else ""),
         ),
         (
             "Read at most",
@@ -70,7 +54,7 @@ def prediction(
             "the same network keeping every n-th frame of this clip",
         ),
     ]
-    return f'<p class="stm-faint">{PRESETS[preset][1]}</p>{_table(rows)}'
+    return f'<p class="stm-faint">{PRESETS[preset].advice}</p>{_table(rows)}'
 
 
 def progress(done: int, total: int, began: float, queue: str = "", finished: str = "") -> str:

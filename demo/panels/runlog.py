@@ -69,7 +69,7 @@ class RunLog:
             last.held if last else (),
             last.pinned if last else (),
             self.forecast.frame_bytes,
-            memory.budget_bytes if memory.preset == "bounded" else None,
+            memory.bound_bytes,
             self.forecast.unbounded_bytes,
             self.device,
         )

@@ -36,7 +36,7 @@ class Runs:
 
     def memory(self, preset: str, budget_mb: float, every: float) -> MemoryConfig:
         """The chosen memory.  OptionError when a value makes no sense or is over the host's limit."""
-        if preset not in PRESETS:
+        if str(preset) not in PRESETS:
             raise OptionError(
                 f"there is no memory preset {str(preset)[:30]!r}; choose one of {', '.join(PRESETS)}"
             )
@@ -67,12 +67,12 @@ class Runs:
         rate = self.engine.rate(*seen, objects)
         view = {
             "prediction": readout.prediction(
-                found, rate, frames, memory.budget_bytes, preset, self.engine.device, seen,
+                found, rate, frames, memory.bound_bytes, preset, self.engine.device, seen,
                 60 * self.limits.run_minutes,
             )
         }
         if not session.records:
-            budget = memory.budget_bytes if preset == "bounded" else None
+            budget = memory.bound_bytes
             view["readout"] = readout.memory(
                 [], frames, (), (), found.frame_bytes, budget, found.unbounded_bytes, self.engine.device
             )

@@ -9,7 +9,7 @@ from demo.draw import charts, readout
 from demo.limits import Limits
 from demo.panels import stage_state as render
 from demo.web.gradio_fixes import webcam_input
-from stm_core.memory.policy import PRESETS
+from stm_core.memory.policy import PRESETS, MemoryConfig
 
 HERE = Path(__file__).parent
 PANELS = HERE.parent / "panels"
@@ -141,8 +141,8 @@ def _memory_card(parts: dict, limits: Limits) -> None:
             js_on_load=UNFOLD,
         )
         parts["preset"] = gr.Dropdown(
-            [(readout.PRESETS[name][0], name) for name in reversed(PRESETS)],
-            value="bounded",
+            [(PRESETS[name].title, name) for name in reversed(PRESETS)],
+            value=MemoryConfig.preset,
             label="Strategy",
             elem_id="preset",
             info="Which frames are stored, and what is dropped.",

@@ -128,13 +128,15 @@ def add_shared(parser: argparse.ArgumentParser, several: bool = False) -> None:
         "; paper or random:NAME: untrained, for its speed" if several else ""
     )
     add("--weights", default=default("compact"), type=kind(str), metavar="W", help=f"{names}{note}")
-    presets = f"{', '.join(PRESETS)} (default: bounded){note}"
-    add("--memory", default=default("bounded"), type=kind(one_of(PRESETS)), metavar="PRESET", help=presets)
+    usual = MemoryConfig.preset
+    table = " · ".join(f"{name}: {preset.keeps}" for name, preset in PRESETS.items())
+    presets = f"{table} (default: {usual}){note}"
+    add("--memory", default=default(usual), type=kind(one_of(PRESETS)), metavar="PRESET", help=presets)
     add(
         "--budget-mb",
         type=megabytes,
         metavar="N",
-        help="most MB that stored frames and reading them take under bounded (default: 64), "
+        help="most MB that stored frames and reading them take, where there is a limit (default: 64), "
         f"which holds {MemoryConfig.capacity} frames, or the prompted ones and the previous",
     )
     add("--every", type=at_least(1), metavar="N", help="store one frame in N (default: 5)")

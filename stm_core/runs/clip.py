@@ -238,9 +238,9 @@ def run(
 
 
 def _told(plan: Plan) -> str:
-    budget = f" with a memory budget of {plan.memory.budget_bytes / 2**20:.0f} MB"
-    bounded = plan.memory.preset == "bounded"
-    return f"the GPU ran out of memory: done again at {plan.size} pixels{budget if bounded else ''}"
+    bound = plan.memory.bound_bytes
+    budget = "" if bound is None else f" with a memory budget of {bound / 2**20:.0f} MB"
+    return f"the GPU ran out of memory: done again at {plan.size} pixels{budget}"
 
 
 def follow(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterator[ClipFrame | None]:
