@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from stm_core.engine.prompts import Click, with_defaults
@@ -92,7 +92,7 @@ def _bounds(least: float | None, most: float | None) -> str:
     return f" from {least} to {most}"
 
 
-def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+def one_of(allowed: Collection[str]) -> Callable[[str], str]:
     """A reader that accepts only these words."""
 
     def word(text: str) -> str:

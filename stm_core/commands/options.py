@@ -35,9 +35,9 @@ class Shared:
     """The options of every command that runs a network."""
 
     weights: str = _option("compact, paper:PATH or PATH", "compact", metavar="W")
-    memory: str = _option(", ".join(PRESETS), MemoryConfig.preset, metavar="PRESET", read=one_of(PRESETS))
+    memory: str = _option("what is kept", MemoryConfig.preset, metavar="PRESET", read=one_of(PRESETS))
     budget_mb: float | None = _option(
-        "most MB that stored frames and reading them take under bounded (default: 64), "
+        "most MB that stored frames and reading them take, where there is a limit (default: 64), "
         f"which holds {MemoryConfig.capacity} frames, or the prompted ones and the previous",
         read=megabytes,
     )
@@ -145,7 +145,10 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
 
 def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     """The options that all running commands share; they come back by name."""
-    return add_flags(parser.add_argument_group("network and memory"), Shared)
+    options = add_flags(parser.add_argument_group("network and memory"), Shared)
+    kept = " · ".join(f"{name}: {preset.keeps}" for name, preset in PRESETS.items())
+    options["memory"].help = f"{kept} (default: {MemoryConfig.preset})"
+    return options
 
 
 def _add_compared(parser: argparse.ArgumentParser) -> None:

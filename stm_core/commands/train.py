@@ -20,7 +20,7 @@ from stm_core.commands.flags import add_flags, made_from
 from stm_core.errors import OptionError
 from stm_core.training.data.stores import Clips, Photos, load_clips, load_photos
 from stm_core.training.fit.curriculum import TrainConfig
-from stm_core.training.fit.export import find_checkpoint
+from stm_core.training.fit.export import check_out, find_checkpoint
 from stm_core.training.fit.loop import Trainer
 
 
@@ -61,6 +61,7 @@ class Sources:
             )
         if self.out.is_dir() or self.out.suffix == ".ckpt":
             raise OptionError(f"--out {self.out} names a folder; give a file, such as weights.safetensors")
+        check_out(self.out, self.resume)
 
     def cached(self, name: str) -> Path | None:
         """The file of this name in the cache; None without a cache."""

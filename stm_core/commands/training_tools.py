@@ -11,21 +11,20 @@ from pathlib import Path
 from stm_core.commands.option_values import number, whole_number
 from stm_core.commands.options import Parser
 from stm_core.commands.signals import interrupted, take_interrupts
-from stm_core.errors import OptionError, StmError
+from stm_core.errors import OptionError
+from stm_core.faults import DONE, tell
 
 NAME = "training_tools"
-MISTAKE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one tool; the exit code comes back: 0 done, 2 a mistake, told in one line on stderr."""
+    """Run one tool; the exit code comes back, as of the commands."""
     try:
         args = _parser().parse_args(argv)
         args.run(args)
-    except StmError as error:
-        print(f"{NAME}: {' '.join(str(error).split())}", file=sys.stderr)
-        return MISTAKE
-    return 0
+    except Exception as error:
+        return tell(NAME, error)
+    return DONE
 
 
 def _parser() -> Parser:

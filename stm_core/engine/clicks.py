@@ -6,6 +6,7 @@ says to the frame it came from is the mask.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -25,14 +26,18 @@ from stm_core.engine.geometry import (
 )
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
+from stm_core.faults import memory_told
 from stm_core.memory import readout
-from stm_core.networks.compact import click_maps
+from stm_core.networks.compact import add_clicks, click_maps
 from stm_core.networks.interface import Network, QueryFeatures, aggregate, strongest
 from stm_core.networks.weights import Model, check_model
 
+ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
+GROUPS = 4  # so many clicks as one likes cost at most ONE_BY_ONE + GROUPS reads
 KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins
 
 
+@memory_told()
 @torch.inference_mode()
 def segment_frame(
     model: Model,
@@ -47,7 +52,7 @@ def segment_frame(
     image: uint8 (H, W, 3) RGB.  clicks: (x, y, label, object), pixels of the image, label 1 object, 0
     background. mask: labels to correct, as this function returned them; without it the clicks are taken one
     after the other. size: short side at which the frame is processed.
-    Raises PromptError, MaskError, VideoError, OptionError.
+    Raises PromptError, MaskError, VideoError, OptionError, LimitError when memory runs out.
     """
     check_model(model)
     check_image(image)
@@ -80,8 +85,8 @@ def click_logits(
     """Logits (n, H', W') of the clicked objects, sorted by id, at the processed size.
 
     image: uint8 (H, W, 3), which the clicks refer to.  masks: (n, H', W') what is corrected; without it the
-    clicks are taken one after the other, each correcting the mask of those before.  The network sees the
-    frame no larger than its `click_side`, whatever `size` is.  Raises PromptError.
+    clicks are taken one after the other (see `_turns`), each correcting the mask of those before.  The
+    network sees the frame no larger than its `click_side`, whatever `size` is.  Raises PromptError.
     """
     network, shape = model.network, image.shape[:2]
     if not network.takes_clicks:
@@ -93,31 +98,34 @@ def click_logits(
     frame = to_network(image, side, model.device)
     query = network.encode_query(frame)
     seen = processed_size(*shape, side)
+    points = points.to(frame.device)
     if masks is not None:
-        logits = _read_itself(network, frame, query, points, enlarge(masks, *seen), shape, side)
+        maps = click_maps(points, *frame.shape[-2:])
+        logits = _read_itself(network, frame, query, maps, enlarge(masks, *seen), seen)
         return enlarge(logits, *processed_size(*shape, size))
     masks = torch.zeros(len(points), *seen, device=frame.device)
-    for count in range(1, points.shape[1] + 1):
-        logits = _read_itself(network, frame, query, points[:, :count], masks, shape, side)
+    maps = click_maps(points[:, :0], *frame.shape[-2:])
+    for turn in _turns(points.shape[1]):
+        logits = _read_itself(network, frame, query, add_clicks(maps, points[:, turn]), masks, seen)
         masks = logits.sigmoid()
     return enlarge(logits, *processed_size(*shape, size))
 
 
+def _turns(clicks: int) -> list[slice]:
+    """Which clicks each read adds: the first ones one by one, the rest in a few groups."""
+    single = min(clicks, ONE_BY_ONE)
+    groups = min(clicks - single, GROUPS)
+    ends = [*range(single + 1), *(single + (clicks - single) * k // groups for k in range(1, groups + 1))]
+    return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+
+
 def _read_itself(
-    network: Network,
-    frame: Tensor,
-    query: QueryFeatures,
-    points: Tensor,
-    masks: Tensor,
-    shape: tuple[int, int],
-    size: int | None,
+    network: Network, frame: Tensor, query: QueryFeatures, maps: Tensor, masks: Tensor, seen: tuple[int, int]
 ) -> Tensor:
-    """Logits (n, H', W') from the frame's own memory, with click maps of all the points (n, clicks, 3).
+    """Logits (n, H', W') from the frame's own memory, with click maps (n, 2, H, W); `seen` is (H', W').
 
     It is read `click_passes` times, each with the mask of the read before.
     """
-    height, width = frame.shape[-2:]
-    maps = click_maps(points.to(frame.device), height, width)
     for _ in range(network.click_passes):
         key, value = network.encode_memory(frame, pad(masks), query, maps)
         values = readout.rows(value).transpose(0, 1)[None, None]  # (1, 1, P, n, Cv)
@@ -129,7 +137,7 @@ def _read_itself(
             margin=network.margin,
         )
         read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
-        logits = unpad(network.decode(read, query), *processed_size(*shape, size)).float()
+        logits = unpad(network.decode(read, query), *seen).float()
         masks = logits.sigmoid()
     return logits
 

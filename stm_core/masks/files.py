@@ -118,6 +118,12 @@ def encode_mask(labels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def decode_mask(png: bytes) -> np.ndarray:
+    """The labels uint8 (H, W) of a PNG that `encode_mask` made."""
+    with Image.open(io.BytesIO(png)) as image:
+        return np.array(image)
+
+
 def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
     """Write encode_mask(labels): the file is whole or not there.  Raises MaskError when the disk refuses."""
     data = encode_mask(labels)

@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
+import torch
 from conftest import colour_model, squares
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stm_core import segment_frame
-from stm_core.errors import MaskError, OptionError, PromptError, VideoError
+from stm_core.engine.clicks import GROUPS, ONE_BY_ONE
+from stm_core.errors import LimitError, MaskError, OptionError, PromptError, VideoError
+from stm_core.faults import OUT_OF_MEMORY
+from stm_core.networks.compact import CLICK_RADIUS, add_clicks, click_maps
 
 
 def test_a_click_finds_the_object_under_it(colour):
@@ -45,6 +50,69 @@ def test_clicks_are_taken_one_after_the_other(colour):
     assert colour.network.written == 4
 
 
+def test_click_maps_that_grow_are_those_of_all_clicks_anew():
+    height, width = 48, 80
+    rng = torch.Generator().manual_seed(0)
+    points = torch.rand(3, 30, 3, generator=rng) * torch.tensor([width, height, 3]) - torch.tensor([0, 0, 1])
+    points[..., 2] = points[..., 2].floor()  # 1, 0, or -1: none
+    points[0, :4, :2] = torch.tensor([[0, 0], [width - 1, height - 1], [0, height - 0.5], [7.5, 7.25]])
+    xs, ys = torch.arange(width), torch.arange(height)[:, None]
+    x, y, label = (points[..., i, None, None] for i in range(3))
+    disc = (xs - x) ** 2 + (ys - y) ** 2 <= CLICK_RADIUS**2
+    maps = click_maps(points[:, :0], height, width)
+    assert not maps.any()
+    for count in (1, 2, 30):
+        expected = torch.stack([(disc & (label == sign))[:, :count].any(1) for sign in (1, 0)], 1).float()
+        assert torch.equal(click_maps(points[:, :count], height, width), expected)
+        add_clicks(maps, points[:, :count])
+        assert torch.equal(maps, expected)
+
+
+def many_clicks(count: int) -> list[tuple[int, int, int, int]]:
+    return [(k % 90, k // 90, k % 3 != 1, 1) for k in range(count)]
+
+
+def test_a_thousand_clicks_cost_little_more_than_twenty(colour, monkeypatch):
+    ((frame, _),) = squares(1)
+    seen, encode = [], colour.network.encode_memory
+
+    def watched(frame, masks, query, clicks):
+        seen.append(clicks.clone())
+        return encode(frame, masks, query, clicks)
+
+    monkeypatch.setattr(colour.network, "encode_memory", watched)
+    for count, reads in ((ONE_BY_ONE, ONE_BY_ONE), (ONE_BY_ONE + 2, ONE_BY_ONE + 2), (1000, None)):
+        seen.clear()
+        segment_frame(colour, frame, many_clicks(count))
+        assert len(seen) == (reads or ONE_BY_ONE + GROUPS)
+        places = torch.tensor([[click[:3] for click in many_clicks(count)]], dtype=torch.float32)
+        assert torch.equal(seen[-1], click_maps(places, *seen[-1].shape[-2:]))
+    sums = [float(maps.sum()) for maps in seen]
+    assert sums == sorted(sums) and sums[0] > 0
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers that one tensor held meanwhile."""
+
+    most = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            self.most = max(self.most, found.numel())
+        return found
+
+
+@pytest.mark.parametrize("mask", [None, np.ones((64, 96), np.uint8)])
+def test_clicks_on_one_of_many_objects_take_no_memory_for_the_others(colour, mask):
+    ((frame, _),) = squares(1)
+    others = [(8, 8, 1, n) for n in range(2, 9)]
+    largest = Largest()
+    with torch.inference_mode(), largest:
+        segment_frame(colour, frame, [*many_clicks(993), *others], mask=mask)
+    assert largest.most < 993 * 8 * 64 * 96 / 20
+
+
 def test_mistakes_are_told(colour):
     ((frame, labels),) = squares(1)
     for error, words, arguments in (
@@ -63,3 +131,17 @@ def test_mistakes_are_told(colour):
         segment_frame(colour, frame, [(1, 1)], mask=labels[:, 1:])
     with pytest.raises(PromptError, match="takes a mask, not clicks"):
         segment_frame(colour_model(takes_clicks=False), frame, [(1, 1)])
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out of memory"), RuntimeError("can't allocate memory"), MemoryError()]
+)
+def test_memory_that_runs_out_is_told_as_in_a_run(colour, monkeypatch, error):
+    def full(*arguments):
+        raise error
+
+    ((frame, _),) = squares(1)
+    monkeypatch.setattr(colour.network, "encode_query", full)
+    with pytest.raises(LimitError) as refused:
+        segment_frame(colour, frame, [(8, 8)])
+    assert str(refused.value) == OUT_OF_MEMORY

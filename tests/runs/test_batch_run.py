@@ -47,6 +47,13 @@ def test_a_crashed_process_is_told_by_its_code(tmp_path):
     assert "code -6" in outcome["error"]
 
 
+@pytest.mark.parametrize("code", [2, 70])
+def test_a_fault_of_ours_is_told_apart_from_a_mistake(tmp_path, code):
+    program = f"import sys; print('stm_core: so it is', file=sys.stderr); sys.exit({code})"
+    outcome = batch_run.run_job([sys.executable, "-c", program], str(tmp_path), 1, str(tmp_path))
+    assert (outcome["error"], outcome.get("fault", False)) == ("so it is", code == 70)
+
+
 def test_the_last_line_of_a_failed_process_is_its_error(tmp_path):
     program = "import sys; print('noise', file=sys.stderr); sys.exit('stm_core: no such clip')"
     outcome = batch_run.run_job([sys.executable, "-c", program], str(tmp_path), 1, str(tmp_path))

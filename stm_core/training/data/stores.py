@@ -8,7 +8,6 @@ Reading decodes each file once; `cache` keeps the tensors for the next run.
 from __future__ import annotations
 
 import logging
-import os
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from stm_core.errors import OptionError
+from stm_core.media.files import Whole
+from stm_core.media.written import not_ours
 
 log = logging.getLogger(__name__)
 PHOTO_SIZE = 288  # square side in the store, pixels
@@ -189,7 +190,7 @@ def _cached(cache: Path | None, pairs: list, read: Callable, workers: int, join:
     """Tensors of these files: from `cache` when that has the same list, else decoded and kept there."""
     listing = "\n".join(str(pair[0]) for pair in pairs)
     if cache is not None and cache.exists():
-        kept = torch.load(cache, weights_only=True, mmap=True)
+        kept = _kept(cache)
         if kept["listing"] == listing:
             return kept["tensors"]
     log.info("reading %d pictures", len(pairs))
@@ -197,7 +198,17 @@ def _cached(cache: Path | None, pairs: list, read: Callable, workers: int, join:
         tensors = join(list(pool.map(read, pairs, chunksize=32)))
     if cache is not None:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        part = cache.with_suffix(f".{os.getpid()}")  # several processes may read at once
-        torch.save({"listing": listing, "tensors": tensors}, part)
-        part.replace(cache)
+        with Whole(cache) as part:  # several processes may read at once
+            torch.save({"listing": listing, "tensors": tensors}, part)
     return tensors
+
+
+def _kept(cache: Path) -> dict:
+    """What an earlier run kept.  Raises OptionError when none wrote this file."""
+    try:
+        kept = torch.load(cache, weights_only=True, mmap=True)
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise not_ours(cache) from error
+    if not isinstance(kept, dict) or set(kept) != {"listing", "tensors"}:
+        raise not_ours(cache)
+    return kept

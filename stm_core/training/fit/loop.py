@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stm_core.errors import WeightsError
+from stm_core.media.files import sweep
 from stm_core.networks.compact import CompactSTM
 from stm_core.networks.efficientnet import FROZEN, quickened
 from stm_core.networks.packed import can_pack
@@ -20,7 +21,13 @@ from stm_core.training.data.stores import Clips, Photos
 from stm_core.training.data.synth import LARGEST_GAP, ClipMaker
 from stm_core.training.fit import unroll
 from stm_core.training.fit.curriculum import TrainConfig
-from stm_core.training.fit.export import read_checkpoint, starting_tensors, write_checkpoint, write_weights
+from stm_core.training.fit.export import (
+    read_checkpoint,
+    starting_tensors,
+    write_checkpoint,
+    write_weights,
+    written_beside,
+)
 from stm_core.training.fit.norms import freeze, settle
 from stm_core.training.fit.optim import Average, clip_gradients, optimizers, set_rates
 from stm_core.training.fit.parallel import (
@@ -58,6 +65,7 @@ class Trainer:
         self.clips = clips
         self.maker = ClipMaker(photos, textures, clips, self.generator)
         self.step, self.seconds, self.frozen = 0, 0.0, False
+        self.written = written_beside(config.out)
         self.track = torch.compile(unroll.track) if config.compile else unroll.track
 
     def begin(self, path: Path | None) -> None:
@@ -192,7 +200,10 @@ class Trainer:
         left = self.seconds / 60 * (1 / max(progress, 1e-6) - 1)
         line = {"step": self.step, "progress": round(progress, 4), "minutes_left": round(left, 1), **means}
         log.info("%s", json.dumps(line))
-        with self.config.out.with_suffix(".log.jsonl").open("a") as file:
+        path = self.config.out.with_suffix(".log.jsonl")
+        if path.name not in self.written.names:
+            self.written.note(path.name, b"")  # by its name: it grows
+        with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     @property
@@ -205,6 +216,8 @@ class Trainer:
         generators = everyone(self.generator.get_state())
         if self.rank:
             return
+        for path in (self.checkpoint, self.config.out):
+            sweep(path)
         rest = {
             "step": self.step,
             "seconds": self.seconds,
@@ -214,12 +227,13 @@ class Trainer:
         }
         write_checkpoint(
             self.checkpoint,
+            self.written,
             network=self.network.state_dict(),
             average=self.average.state,
             optimizers=[optimizer.state_dict() for optimizer in self.optimizers],
             rest=rest,
         )
-        write_weights(self.config.out, self.config.network, self.average.state)
+        write_weights(self.config.out, self.config.network, self.average.state, self.written)
 
     def load(self, path: Path) -> None:
         """Continues from a checkpoint of `save`: weights, average, optimisers, clock, random state."""

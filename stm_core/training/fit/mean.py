@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from stm_core.errors import OptionError, WeightsError
+from stm_core.media.written import check_absent
 from stm_core.networks.compact import CompactSTM
 from stm_core.networks.efficientnet import FROZEN
 from stm_core.networks.weight_files import read_compact
@@ -25,6 +26,7 @@ def mean(shares: dict[Path, float], out: Path) -> str:
     """
     if len(shares) < 2:
         raise OptionError(f"a mean of {len(shares)} files says nothing new; give at least two")
+    check_absent(out)
     networks = {path: read_compact(path) for path in shares}
     (first, one), *others = networks.items()
     for path, other in others:

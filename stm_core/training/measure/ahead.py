@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from stm_core.engine.prompts import Prompt
-from stm_core.engine.propagator import Propagator
+from stm_core.engine.step import Propagator
 from stm_core.masks.metrics import boundary_f, jaccard
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.pictures import PictureList
