@@ -216,7 +216,7 @@ class MemoryConfig:
             if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise OptionError(f"memory option {name} is {value!r}, give at least {least}, a whole number")
         if not isinstance(self.trust, Trust | None):
-            raise OptionError(f"memory option trust is {self.trust!r}; make it with Trust(...) or leave it out")
+            raise OptionError(f"memory option trust is {self.trust!r}; give a Trust(...) or leave it out")
 
     @property
     def strategy(self) -> Strategy:
