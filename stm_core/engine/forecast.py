@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from stm_core.arguments import expect, whole
 from stm_core.engine.geometry import check_size, processed_size
+from stm_core.errors import OptionError
 from stm_core.memory.footprint import Layout
 from stm_core.memory.policy import AS_PUBLISHED, MemoryConfig
 from stm_core.networks.interface import Network
@@ -53,12 +53,11 @@ def predict(
     Raises LimitError when the budget cannot hold the prompted frames and the previous one, OptionError.
     """
     check_size(size)
-    expect("network", network, Network, "give the .network of a model")
-    expect("memory", config, MemoryConfig, "make it with MemoryConfig(...)")
-    expect("dtype", dtype, torch.dtype, "give one such as torch.bfloat16")
-    height, width = whole("height", height, 1), whole("width", width, 1)
-    objects, frames = whole("objects", objects, 1), whole("frames", frames, 1)
-    pinned = whole("pinned", pinned, 1)
+    if not min(height, width, objects, frames, pinned) >= 1:
+        raise OptionError(
+            f"nothing to predict for {frames} frames of {width}x{height}, {objects} objects and {pinned} "
+            "prompted frames; give at least one of each"
+        )
     rows, columns = (-(-side // network.stride) for side in processed_size(height, width, size))
     layout = Layout(
         keys=1 if network.shared_keys else objects,

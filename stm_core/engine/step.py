@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stm_core.arguments import expect
 from stm_core.engine.clicks import click_logits
 from stm_core.engine.geometry import (
     check_image,
@@ -61,7 +60,6 @@ class Propagator:
         check_model(model)
         check_size(size)
         memory = MemoryConfig() if memory is None else memory
-        expect("memory", memory, MemoryConfig, "make it with MemoryConfig(...)")
         self._trust = memory.trust or (TUNED if model.tuned else PUBLISHED)
         self.model, self.size = model, size
         self.bank = MemoryBank(

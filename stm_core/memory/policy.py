@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
-from stm_core.arguments import expect, whole
 from stm_core.errors import OptionError
 
 UNBOUNDED_BLOCK = 8  # slots allocated at once where the number of frames grows with the clip
@@ -211,10 +211,12 @@ class MemoryConfig:
             raise OptionError(f"memory preset is {self.preset!r}; choose one of {', '.join(PRESETS)}")
         for name, least in (("every", 1), ("budget_bytes", 1), ("capacity", 2), ("top_k", 1)):
             value = getattr(self, name)
-            if name != "top_k" or value is not None:
-                whole(f"memory option {name}", value, least)
-        if self.trust is not None:
-            expect("memory option trust", self.trust, Trust, "make it with Trust(...) or leave it out")
+            if name == "top_k" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+                raise OptionError(f"memory option {name} is {value!r}, give at least {least}, a whole number")
+        if not isinstance(self.trust, Trust | None):
+            raise OptionError(f"memory option trust is {self.trust!r}; give a Trust(...) or leave it out")
 
     @property
     def strategy(self) -> Strategy:

@@ -62,6 +62,7 @@ class PackedConv(nn.Module):
 
 
 @cache
+@torch.random.fork_rng(devices=[])  # making the two draws random numbers
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether this build of PyTorch packs convolutions of a dtype on this CPU; found by trying two."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():

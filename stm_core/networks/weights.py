@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stm_core.arguments import expect
 from stm_core.errors import OptionError, WeightsError
 from stm_core.networks.compact import CompactConfig, CompactSTM
 from stm_core.networks.interface import Network
@@ -100,7 +99,8 @@ def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", d
 
 def check_model(model: object) -> None:
     """Raises OptionError unless it is a Model."""
-    expect("model", model, Model, "load one with stm_core.load_model")
+    if not isinstance(model, Model):
+        raise OptionError(f"the model is of type {type(model).__name__}; load one with stm_core.load_model")
 
 
 def choose_device(device: str) -> torch.device:

@@ -192,7 +192,7 @@ def test_a_budget_too_small_is_refused_and_nothing_is_lost():
 
 def test_a_clip_of_nothing_has_no_prediction():
     for clip in ((0, 64, 1, 9), (64, 0, 1, 9), (64, 64, 0, 9), (64, 64, 1, 0)):
-        with pytest.raises(OptionError, match="at least 1"):
+        with pytest.raises(OptionError):
             predict(OneToOne(), MemoryConfig(), *clip, torch.float32)
 
 

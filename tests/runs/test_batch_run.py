@@ -15,7 +15,7 @@ def test_a_command_that_is_told_to_end_ends_its_children(tmp_path):
     program = f"""
 import sys, time
 from stm_core.runs import batch, batch_list
-from stm_core.__main__ import take_interrupts
+from stm_core.commands.signals import take_interrupts
 take_interrupts("test", kill=True)
 waits = "import time; print(1, file=open({str(tmp_path / 'began')!r}, 'w')); time.sleep(600)"
 batch_list.Job.command = property(lambda job: [sys.executable, "-c", waits])

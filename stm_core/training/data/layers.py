@@ -80,7 +80,7 @@ class Layers:
         return Scene(sample(pictures / 255, grid), warped, points)
 
     def video_scene(self, count: int, frames: int, size: int, gap: int) -> Scene:
-        """Annotated video that moves a little more than it does, and its object."""
+        """Annotated video that moves a little more than it was filmed, and its object."""
         dice = self.dice
         pictures, mine, ignored = self._pieces(count, frames, gap)
         height, width = mine.shape[-2:]
@@ -100,7 +100,7 @@ class Layers:
         return Scene(sample(pictures / 255, grid), warped, _unknown(grid))
 
     def video_cutout(self, count: int, frames: int, size: int, gap: int, *, shown: Tensor) -> Cutout:
-        """An object of annotated video on a path of its own: it turns and bends as it really does."""
+        """An object of annotated video on a path of its own; it turns and bends as it was filmed."""
         dice = self.dice
         pictures, mine, _ = self._pieces(count, frames, gap)
         height, width = mine.shape[-2:]
@@ -123,6 +123,7 @@ class Layers:
         one of their objects and what is to be ignored, (B,T,H,W) bool.
         """
         dice, clips = self.dice, self.clips
+        assert clips is not None, "a batch of video needs clips"
         clip = dice.index(len(clips), count)
         length = clips.length[clip]
         step = torch.minimum(
@@ -188,9 +189,7 @@ def _flip(dice: Dice, count: int) -> Tensor:
 
 
 def _middle(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre (B,2) and half extent (B,) of masks (B,H,W), in grid units; the picture's middle for an empty
-    mask.
-    """
+    """Centre (B,2) and half extent (B,) of masks (B,H,W), in grid units; of an empty mask the middle."""
     weight = mask.float() + 1e-6
     total = weight.sum((1, 2))
     height, width = mask.shape[1:]

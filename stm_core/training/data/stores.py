@@ -1,5 +1,4 @@
-"""Training data, resident as uint8 tensors so that batches are made by tensor operations on the training
-device.
+"""Training data as uint8 tensors on the training device, where batches are made from them.
 
 `Photos`: single pictures with object masks, squeezed to a square (their aspect is kept as a number).
 `Clips`: annotated video in DAVIS layout, squeezed to one size.
@@ -10,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from stm_core.errors import OptionError
 from stm_core.media.files import Whole
-from stm_core.runs.written import not_ours
+from stm_core.media.written import not_ours
 
 log = logging.getLogger(__name__)
 PHOTO_SIZE = 288  # square side in the store, pixels
@@ -71,7 +71,7 @@ class Clips:
 
 
 def held_out(picture: Path) -> bool:
-    """Whether a photo is kept out of training, one in 40 by its name: to measure on."""
+    """Whether a photo is kept out of training, to measure on: one in 40, by its name."""
     return zlib.crc32(picture.stem.encode()) % 40 == 0
 
 
@@ -186,9 +186,8 @@ def _join_clips(rows: list[tuple]) -> list[Tensor]:
     return [torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(labels)), first, length]
 
 
-def _cached(cache: Path | None, pairs: list, read, workers: int, join) -> list[Tensor]:
-    """Tensors of these files: from `cache` when it was made from the same list, else decoded and kept there.
-    """
+def _cached(cache: Path | None, pairs: list, read: Callable, workers: int, join: Callable) -> list[Tensor]:
+    """Tensors of these files: from `cache` when that has the same list, else decoded and kept there."""
     listing = "\n".join(str(pair[0]) for pair in pairs)
     if cache is not None and cache.exists():
         kept = _kept(cache)

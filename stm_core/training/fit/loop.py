@@ -17,6 +17,7 @@ from stm_core.networks.compact import CompactSTM
 from stm_core.networks.efficientnet import FROZEN, quickened
 from stm_core.networks.packed import can_pack
 from stm_core.networks.weight_files import bundled_file, load_strictly
+from stm_core.training.data.stores import Clips, Photos
 from stm_core.training.data.synth import LARGEST_GAP, ClipMaker
 from stm_core.training.fit import unroll
 from stm_core.training.fit.curriculum import TrainConfig
@@ -49,11 +50,12 @@ EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone
 class Trainer:
     """All that a run is: network, average, optimisers, random state, clock.  `run()` trains to the end."""
 
-    def __init__(self, config: TrainConfig, photos, textures, clips):
+    def __init__(self, config: TrainConfig, photos: Photos, textures: Photos, clips: Clips | None):
         self.config = config
         self.rank, self.world = rank_and_size()
         torch.manual_seed(config.seed)
-        self.network = CompactSTM(config.network).to(config.device, memory_format=torch.channels_last)
+        self.network = CompactSTM(config.network).to(config.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
         self.average = Average(self.network)
         if self.world > 1:
             share_norms(self.network)
@@ -67,8 +69,10 @@ class Trainer:
         self.track = torch.compile(unroll.track) if config.compile else unroll.track
 
     def begin(self, path: Path | None) -> None:
-        """Begins from the weights or the checkpoint at `path`, beside the bundled frozen trunk where it has
-        none; what both lack starts afresh.  Raises WeightsError.
+        """Begin from the weights or the checkpoint at `path`.
+
+        A frozen trunk that it lacks is the bundled one; what both lack starts from random numbers.  Raises
+        WeightsError.
         """
         own, start = self.network.state_dict(), starting_tensors(path)
         fresh = [name for name in own if name not in start]
@@ -84,6 +88,7 @@ class Trainer:
         """How much of the run is done, 0..1, by this process's clock."""
         if self.config.steps is not None:
             return self.step / self.config.steps
+        assert self.config.minutes is not None  # TrainConfig has one of the two
         return self.seconds / 60 / self.config.minutes
 
     def run(self) -> None:
@@ -138,7 +143,7 @@ class Trainer:
         kind, video, pair, rounds, early, moving = torch.rand(6, generator=self.plan).tolist()
         stage = config.stage(place, early < EARLIER_SHARE)
         clicks = kind < CLICK_SHARE
-        size, frames, clips = stage.size, stage.frames, stage.clips
+        size, frames, clips = stage.size, stage.frames, float(stage.clips)
         if clicks:  # single pictures, three quarters as many pixels: they are decoded up to three times
             side = min(size, CLICK_SIZE)
             size, frames, clips = side, 1, 0.75 * clips * frames * (size / side) ** 2
@@ -198,7 +203,7 @@ class Trainer:
         path = self.config.out.with_suffix(".log.jsonl")
         if path.name not in self.written.names:
             self.written.note(path.name, b"")  # by its name: it grows
-        with open(path, "a") as file:
+        with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     @property
@@ -231,8 +236,7 @@ class Trainer:
         write_weights(self.config.out, self.config.network, self.average.state, self.written)
 
     def load(self, path: Path) -> None:
-        """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state.
-        """
+        """Continues from a checkpoint of `save`: weights, average, optimisers, clock, random state."""
         network, average, optimizers, rest = read_checkpoint(path, self.config.device)
         load_strictly(self.network, network, path)
         self.average.state = average

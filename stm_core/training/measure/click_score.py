@@ -1,18 +1,17 @@
-"""How good a mask is after 1, 2, 3, 5 clicks: `python -m stm_core.training.measure.click_score FOLDER ...`.
+"""How good a mask is after 1, 2, 3 and 5 clicks.
 
-Each click goes to the middle of the largest error, as in the literature on interactive segmentation; the same
-clicks go to OpenCV's GrabCut where `opencv-python-headless` is installed (it is not a requirement of this
-project).
+Each click goes to the middle of the largest error, as in the literature on interactive segmentation.
+OpenCV's GrabCut is scored in the same way where `opencv-python-headless` is installed, which this project
+does not need otherwise.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from stm_core.engine.clicks import segment_frame
@@ -21,6 +20,7 @@ from stm_core.training.data.clicks import error_click
 from stm_core.training.data.stores import IGNORE, held_out
 
 COUNTED = (1, 2, 3, 5)  # clicks after which the overlap is reported
+COLUMNS = (*(f"IoU@{n}" for n in COUNTED), "NoC@85")
 MOST_CLICKS = 10
 GOOD = 0.85  # NoC@85: clicks until this overlap, MOST_CLICKS where it is never reached
 SMALLEST = 0.002  # share of the picture; smaller objects are left out
@@ -40,8 +40,10 @@ def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -
 
 
 def _one(image: np.ndarray, truth: np.ndarray, segmenter: Segmenter) -> list[float]:
-    """Overlap after each click, up to MOST_CLICKS; once perfect it stays."""
-    clicks, found, overlaps = [], None, []
+    """Overlap after each click, up to MOST_CLICKS; after a perfect mask there are no more clicks."""
+    clicks: list[tuple[int, int, int, int]] = []
+    overlaps: list[float] = []
+    found = None
     known = truth != IGNORE
     for _ in range(MOST_CLICKS):
         click = error_click(np.zeros_like(known) if found is None else found, truth == 1, ~known)
@@ -87,10 +89,9 @@ def by_grabcut(image: np.ndarray, clicks: list[tuple], found: np.ndarray | None)
 
 
 def read_examples(folder: Path, every: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each `every`-th picture of a DAVIS root, or of what training leaves out of a folder with images/ and
-    masks/.
+    """Each `every`-th picture with the mask of its largest object.
 
-    The largest object of each is asked for.
+    folder: a DAVIS root, or a folder with images/ and masks/, of which training leaves some out.
     """
     davis = folder / "Annotations"
     masks = sorted(davis.glob("**/*.png") if davis.is_dir() else (folder / "masks").glob("*.png"))
@@ -112,29 +113,7 @@ def _picture_of(mask: Path) -> Path:
     return next(p for p in (Path(text).with_suffix(s) for s in (".jpg", ".webp", ".png")) if p.exists())
 
 
-def main() -> None:
-    """Prints a Markdown table: a row a method."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", type=Path, nargs="+", help="DAVIS root, or folder with images/ and masks/")
-    parser.add_argument("--weights", default="compact")
-    parser.add_argument("--every", type=int, default=10, help="use each n-th picture (10)")
-    args = parser.parse_args()
-    torch.manual_seed(0)
-    examples = [pair for folder in args.folders for pair in read_examples(folder, args.every)]
-    methods = {"compact": by_network(args.weights)}
-    try:
-        import cv2  # noqa: F401
-
-        methods["GrabCut"] = by_grabcut
-    except ImportError:
-        pass
-    print(f"{len(examples)} pictures\n")
-    for number, (name, segmenter) in enumerate(methods.items()):
-        row = score(examples, segmenter)
-        if number == 0:
-            print("| method | " + " | ".join(row) + " |\n|---|" + "---|" * len(row))
-        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in row.values()) + " |")
-
-
-if __name__ == "__main__":
-    main()
+def methods(weights: str) -> dict[str, Segmenter]:
+    """Name -> segmenter: the network, and GrabCut where OpenCV is installed."""
+    found = {"compact": by_network(weights)}
+    return found | {"GrabCut": by_grabcut} if find_spec("cv2") else found
