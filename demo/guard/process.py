@@ -85,8 +85,7 @@ class Guard:
             process.close()
 
     def frames(self, path: Path, start: int, stop: int, *, reverse: bool = False, **arguments):
-        """Upright RGB frames start to stop - 1 of a clip (or back from there), uint8 (H, W, 3).
-        """
+        """Upright RGB frames start to stop - 1 of a clip (or back from there), uint8 (H, W, 3)."""
         job = self.stream(
             "frames", cpu_seconds=3600, path=str(path), start=start, stop=stop, reverse=reverse, **arguments
         )

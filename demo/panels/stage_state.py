@@ -136,5 +136,3 @@ def notice(text: str = "", kind: str = "error") -> str:
         f'<p class="stm-notice stm-{kind}" role="{role}" data-told="{next(_told)}">'
         f"<span>{escape(text)}</span>{button}</p>"
     )
-
-

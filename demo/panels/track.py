@@ -67,7 +67,13 @@ class Runs:
         rate = self.engine.rate(*seen, objects)
         view = {
             "prediction": readout.prediction(
-                found, rate, frames, memory.bound_bytes, preset, self.engine.device, seen,
+                found,
+                rate,
+                frames,
+                memory.bound_bytes,
+                preset,
+                self.engine.device,
+                seen,
                 60 * self.limits.run_minutes,
             )
         }

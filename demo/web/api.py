@@ -247,9 +247,7 @@ class Api:
             opacity=0.5,
         )
 
-    def _pack(
-        self, source: Path, done: list[int], report: dict, notes: list[str], began: float
-    ) -> dict:
+    def _pack(self, source: Path, done: list[int], report: dict, notes: list[str], began: float) -> dict:
         folder = source.parent
         overlay, archive = (folder / name for name in ANSWERED)
         spent = time.perf_counter() - began

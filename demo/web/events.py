@@ -64,9 +64,7 @@ class Wiring:
 
     def _clip_events(self) -> None:
         parts, handlers = self.parts, self.handlers
-        picked = self._on(
-            parts["gallery"].pick, self._picked(handlers.pick_example), [], **MEDIA
-        )
+        picked = self._on(parts["gallery"].pick, self._picked(handlers.pick_example), [], **MEDIA)
         latest = {**MEDIA, "trigger_mode": "always_last"}  # while it is dragged or typed
         open_clip = self._streamed(handlers.open_clip, first=True)
         opened = [
@@ -86,7 +84,10 @@ class Wiring:
         every = {**OWN, "trigger_mode": "multiple"}  # no click is lost while another is answered
         edited = self._on(stage.edit, self._from_event(marking.edit), [parts["size"]], **every)
         ordered = self._on(
-            stage.order, self._from_event(marking.order), [], **every  # in the order of the clicks
+            stage.order,
+            self._from_event(marking.order),
+            [],
+            **every,  # in the order of the clicks
         )
         self._on(
             stage.seek,

@@ -84,9 +84,7 @@ def labels_at(shape: tuple[int, int], masks: Tensor, channels: Tensor, objects: 
     return np.array([0, *objects], np.uint8)[found]
 
 
-def pixels_of(
-    channels: Tensor, probs: Tensor, objects: Sequence[int]
-) -> tuple[list[int], dict[int, float]]:
+def pixels_of(channels: Tensor, probs: Tensor, objects: Sequence[int]) -> tuple[list[int], dict[int, float]]:
     """Pixels of each object at the processed size, and its mean probability over them by id."""
     channels, most = channels.flatten().int(), len(objects) + 1
     counts = torch.bincount(channels, minlength=most)

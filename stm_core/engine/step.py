@@ -262,9 +262,7 @@ class Propagator:
         """maps (n, H', W') with one more for each new object, filled with a constant."""
         return torch.cat([maps, maps.new_full((len(self.objects) - len(maps), *maps.shape[1:]), fill)])
 
-    def _remember(
-        self, index: int, seen: _Seen, masks: Tensor, pixels: list[int], spoken: set[int]
-    ) -> None:
+    def _remember(self, index: int, seen: _Seen, masks: Tensor, pixels: list[int], spoken: set[int]) -> None:
         """Write the frame to memory.
 
         An object without a pixel is left out unless it was prompted. A frame that does not show it says

@@ -209,9 +209,7 @@ def segment_clip(
         yield from (step for step in steps if step is not None)
 
 
-def run(
-    model: Model, plan: Plan, source: Source, notes: list[str]
-) -> Iterator[ClipFrame | Again | None]:
+def run(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterator[ClipFrame | Again | None]:
     """Every frame of a plan once, with its mask, as `follow` yields them.
 
     When the GPU runs out of memory an Again comes, and then all frames of a smaller plan.
@@ -335,9 +333,7 @@ def _missed(plan: Plan, direction: int, last: int) -> list[str]:
     return [f"the prompt on frame {n} was not used: the clip ends after frame {last}" for n in unused]
 
 
-def check_prompts(
-    height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]
-) -> list[Prompt]:
+def check_prompts(height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit the clip."""
     prompts = sorted(listed(prompts), key=lambda prompt: prompt.frame)
     if not prompts:

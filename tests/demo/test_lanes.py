@@ -74,9 +74,7 @@ def test_a_mask_that_was_read_slowly_keeps_the_click_that_came_before_it(
     assert np.array_equal(session.labels(0) == 1, clip[1][0] == 1) and not (session.labels(0) == 2).any()
 
 
-def test_a_click_belongs_to_the_object_that_was_selected_when_it_was_made(
-    bench, session, lane, monkeypatch
-):
+def test_a_click_belongs_to_the_object_that_was_selected_when_it_was_made(bench, session, lane, monkeypatch):
     held = Held(bench.engine.click)
     monkeypatch.setattr(bench.engine, "click", held)
     clicked = lane.submit(bench.click, session, 0, 8, 8)
