@@ -3,19 +3,77 @@
 `--help` tells host, port, weights, limits, share, auth.
 """
 
+import argparse
 import logging
 import os
 import sys
 
-from stm_core.__main__ import interrupted, take_interrupts
+from stm_core.commands.signals import interrupted, take_interrupts
 
 
 def main() -> int:
     """Read the options, load the network, serve the page."""
-    from demo.limits import add_limit_arguments, limits_from
-    from stm_core.commands.option_values import at_least
+    from demo.limits import Limits
+    from stm_core.commands.flags import made_from
+    from stm_core.errors import StmError
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        arguments, auth = read_options()
+        limits = made_from(Limits, arguments)
+        # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.
+        import demo.engine.device  # noqa: F401
+        from stm_core.networks.weights import load_model
+
+        model = load_model(arguments.weights, device=arguments.device, dtype=arguments.dtype)
+        from demo.web.page import build_app, launch_options
+
+        page, options = build_app(model, limits), launch_options(limits)
+        page.launch(
+            server_name=arguments.host,
+            server_port=arguments.port,
+            share=arguments.share,
+            auth=auth,
+            **options,
+        )
+    except StmError as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # the port is taken, or the cache folder cannot be made
+        print(f"app.py: {error}; choose another --port, --host or --cache", file=sys.stderr)
+        return 2
+    return 0
+
+
+def read_options() -> tuple[argparse.Namespace, tuple[str, str] | None]:
+    """(options, (user, password) or None).  Neither argv nor the environment tells the password any more.
+
+    OptionError repeats nothing that may be part of it.
+    """
+    from demo.guard.sandbox import wipe
+    from stm_core.errors import OptionError
+
+    auth, parser = wipe("STM_LIVE_AUTH"), make_parser()
+    arguments, rest = parser.parse_known_args()
+    if rest:
+        secret = arguments.auth is not None or any(word.startswith("--a") for word in rest)
+        parser.error(f"unrecognized arguments{'' if secret else ': ' + ' '.join(rest)}")
+    auth, arguments.auth = arguments.auth or auth, None
+    del sys.argv[1:]  # which multiprocessing hands to every process that it starts
+    if not auth:
+        return arguments, None
+    user, _, password = auth.partition(":")
+    if not (user and password):
+        raise OptionError("--auth or STM_LIVE_AUTH is not USER:PASSWORD; put a colon between the two")
+    return arguments, (user, password)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options; their defaults are taken from the environment."""
+    from demo.limits import PREFIX, Limits
+    from stm_core.commands.flags import add_flags
+    from stm_core.commands.option_values import whole_number
     from stm_core.commands.options import Parser
-    from stm_core.errors import OptionError, StmError
 
     parser = Parser(prog="app.py", description=__doc__)
     parser.add_argument(
@@ -23,7 +81,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--port",
-        type=at_least(1, 65535),
+        type=whole_number(1, 65535),
         default=os.environ.get("GRADIO_SERVER_PORT", "7860"),
         help="default: 7860",
     )
@@ -34,37 +92,14 @@ def main() -> int:
     parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16")
     parser.add_argument("--share", action="store_true", help="also a public address, through Gradio's tunnel")
     parser.add_argument(
-        "--auth", default=os.environ.get("STM_LIVE_AUTH"), metavar="USER:PASSWORD", help="ask for a login"
+        "--auth",
+        metavar="USER:PASSWORD",
+        help="ask for a login; every user of this machine can read it in the list of processes, so the "
+        "environment variable STM_LIVE_AUTH is the private way",
     )
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        add_limit_arguments(parser)
-        arguments = parser.parse_args()
-        limits = limits_from(arguments)
-        if arguments.auth and ":" not in arguments.auth:
-            raise OptionError("--auth is not USER:PASSWORD; put a colon between the two")
-        # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.
-        import demo.engine  # noqa: F401
-        from stm_core.networks.weights import load_model
-
-        model = load_model(arguments.weights, device=arguments.device, dtype=arguments.dtype)
-        from demo.ui import build_app, launch_options
-    except StmError as error:
-        print(f"app.py: {error}", file=sys.stderr)
-        return 2
-    auth = tuple(arguments.auth.split(":", 1)) if arguments.auth else None
-    try:
-        build_app(model, limits).launch(
-            server_name=arguments.host,
-            server_port=arguments.port,
-            share=arguments.share,
-            auth=auth,
-            **launch_options(limits),
-        )
-    except OSError as error:  # the port is taken, or the cache folder cannot be made
-        print(f"app.py: {error}; choose another --port, --host or --cache", file=sys.stderr)
-        return 2
-    return 0
+    group = parser.add_argument_group("limits", f"each is also an environment variable, {PREFIX}NAME")
+    add_flags(group, Limits, os.environ, PREFIX)
+    return parser
 
 
 if __name__ == "__main__":

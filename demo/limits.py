@@ -5,8 +5,9 @@ Each limit is a field here, a flag of `python app.py` (`--max-frames`) and an en
 the ones that matter before an upload.
 """
 
-import argparse
+import contextlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,7 +19,7 @@ PROGRAM = Path(__file__).resolve().parent.parent
 
 
 def _limit(default, why: str):
-    return field(default=default, metadata={"why": why})
+    return field(default=default, metadata={"help": why})
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ class Limits:
     decode_mb: int = _limit(2048, "memory the separate decoding process may use on top of its own start, MB")
     stall_seconds: int = _limit(20, "seconds without a new frame before decoding counts as hung")
     queue_size: int = _limit(32, "runs that may wait for their turn; the next one is told that it is full")
+    visitor_waiting: int = _limit(
+        16, "requests of one page or API client that may wait: quick clicks pass, a loop without end does not"
+    )
+    caller_waiting: int = _limit(
+        64,
+        "requests from one address that may wait: a class behind one router passes, and most of the "
+        "queue stays for others",
+    )
+    caller_running: int = _limit(
+        2,
+        "requests from one address that run at once in one lane (clicks, runs, files); the next ones "
+        "wait, and others go first",
+    )
+    caller_mb: int = _limit(2000, "disk that the files from one address may take, MB: ten largest uploads")
+    answer_minutes: int = _limit(5, "minutes that the files of an API answer can be fetched")
     lifetime_minutes: int = _limit(60, "minutes that a visitor's files live after the last use")
     preview_side: int = _limit(640, "longest side of the live preview and of the scrubbing pictures, pixels")
     free_mb: int = _limit(2048, "free disk space below which no clip is taken any more, MB")
@@ -60,9 +76,8 @@ class Limits:
             value = getattr(self, limit.name)
             if limit.type in (int, float) and not value > 0:
                 raise OptionError(
-                    f"limit {limit.name} is {value}, expected a number above 0; set {variable(limit.name)} "
-                    f"or "
-                    f"{flag(limit.name)} to one"
+                    f"limit {limit.name} is {value}, expected a number above 0; set "
+                    f"{variable(limit.name)} or --{limit.name.replace('_', '-')} to one"
                 )
         if f"{self.root}{os.sep}".lower().startswith(f"{PROGRAM}{os.sep}".lower()):  # as Gradio compares
             raise OptionError(
@@ -71,45 +86,43 @@ class Limits:
             )
 
     @property
+    def runs_of_one(self) -> int:
+        """Runs from one address that may wait for their turn: never all places."""
+        return min(self.caller_waiting, max(1, self.queue_size // 2))
+
+    @property
     def root(self) -> Path:
         """The one folder under which every visitor's files lie."""
-        return Path(self.cache or Path(tempfile.gettempdir()) / "stm_live").resolve()
+        if self.cache:
+            return Path(self.cache).resolve()
+        return Path(tempfile.gettempdir()).resolve() / "stm_live"  # what lies there under this name is judged
+
+    def make_root(self) -> None:
+        """Make `root`, for this user alone where no folder was chosen: anybody may write beside it.
+
+        OptionError when somebody else could read or change the visitors' files.
+        """
+        if self.cache or os.name != "posix":
+            self.root.mkdir(parents=True, exist_ok=True)
+            return
+        with contextlib.suppress(FileExistsError):
+            self.root.mkdir(mode=0o700)
+        found = self.root.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            wrong = "is not a folder"
+        elif found.st_uid != os.geteuid():
+            wrong = f"belongs to another user (number {found.st_uid})"
+        elif found.st_mode & 0o022:
+            wrong = f"can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+        else:
+            self.root.chmod(0o700)
+            return
+        raise OptionError(
+            f"the cache folder {self.root} {wrong}, expected one of this user alone; remove it, or choose "
+            "another with --cache"
+        )
 
 
 def variable(name: str) -> str:
     """The environment variable of a limit: max_frames -> STM_LIVE_MAX_FRAMES."""
     return PREFIX + name.upper()
-
-
-def flag(name: str) -> str:
-    """The flag of a limit: max_frames -> --max-frames."""
-    return "--" + name.replace("_", "-")
-
-
-def add_limit_arguments(parser: argparse.ArgumentParser, environ=os.environ) -> None:
-    """One flag per limit, its default taken from the environment."""
-    group = parser.add_argument_group("limits", f"each is also an environment variable, {PREFIX}NAME")
-    for limit in fields(Limits):
-        default = (
-            from_text(limit, environ[variable(limit.name)])
-            if variable(limit.name) in environ
-            else limit.default
-        )
-        why = limit.metadata["why"].replace("%", "%%")
-        shown = "" if limit.name == "cache" else f" (now {default})"
-        group.add_argument(flag(limit.name), type=limit.type, default=default, metavar="N", help=why + shown)
-
-
-def from_text(limit, text: str):
-    """A limit's value from the environment's text; OptionError when it is no number."""
-    try:
-        return limit.type(text)
-    except ValueError as error:
-        raise OptionError(
-            f"{variable(limit.name)} is {text!r}, expected {limit.type.__name__}; unset or fix it"
-        ) from error
-
-
-def limits_from(arguments: argparse.Namespace) -> Limits:
-    """The limits that a parsed command line asks for."""
-    return Limits(**{limit.name: getattr(arguments, limit.name) for limit in fields(Limits)})

@@ -9,6 +9,10 @@ class VideoError(StmError):
     """A clip or frame cannot be read or written."""
 
 
+class DiskError(VideoError):
+    """A file cannot be written; the text names its path."""
+
+
 class MaskError(StmError):
     """A mask cannot be used as it is."""
 
@@ -27,3 +31,13 @@ class PromptError(StmError):
 
 class OptionError(StmError):
     """An option has a value that it cannot have."""
+
+
+def for_visitors(error: Exception) -> str:
+    """The text of an error for somebody who must not see paths of the server."""
+    if isinstance(error, DiskError):
+        return (
+            "the server could not store a file, its disk is full or failing; what is done is kept, "
+            "try again later"
+        )
+    return str(error)

@@ -31,6 +31,7 @@ CONTAINERS = {
     ),
     "mkv": (".mkv", "libx264", "yuv420p", {"preset": "ultrafast", "bf": "2", "crf": "12"}),
     "avi": (".avi", "mpeg4", "yuv420p", {"qmin": "2", "qmax": "4", "bf": "2"}),
+    "ts": (".ts", "libx264", "yuv420p", {"preset": "ultrafast", "bf": "2", "crf": "12"}),
     "gif": (".gif", "gif", "rgb8", {}),
     "apng": (".apng", "apng", "rgb24", {}),
 }
@@ -185,12 +186,13 @@ def every_kind(folder: Path, frames: int = 20) -> dict[str, Path]:
 
 
 def _muxer(container: str) -> str:
-    return {"mkv": "matroska"}.get(container, container)
+    return {"mkv": "matroska", "ts": "mpegts"}.get(container, container)
 
 
 def _clock(container: str) -> Fraction:
     return {
         "avi": Fraction(1, 10),
+        "ts": Fraction(1, 90_000),
         "gif": Fraction(1, 100),
         "apng": Fraction(1, 1000),
         "mov": Fraction(1, 600),

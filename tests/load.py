@@ -1,8 +1,10 @@
 """Eight visitors at once, for three minutes: python tests/load.py [--visitors 8] [--minutes 3] [--weights W]
 
-Starts the page in a process of its own and lets every visitor (a gradio_client) segment a clip of its own,
-click, change its mind half-way, and send broken files and requests.  Each answer is compared with the one
-that the same visitor got while alone.  Prints a Markdown table; exit code 1 when a request failed, when an
+Starts the page in a process of its own and lets every visitor (a gradio_client with an address of its own)
+segment a clip of its own, click, change its mind half-way, and send broken files and requests.  Each answer
+is compared with the one that the same visitor got while alone.  The last visitor is greedy instead: it sends
+large clips, many at once, and never waits for an answer.  Prints a Markdown table; exit code 1 when a request
+of a patient visitor failed or was refused for lack of room, when the greedy one was never refused, when an
 answer was another visitor's, or when files stayed behind after their lifetime.
 """
 
@@ -27,10 +29,12 @@ import av
 import numpy as np
 import psutil
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
+from gradio_client.exceptions import AppError, ValidationError
+from httpx import HTTPStatusError
 
 ROOT = Path(__file__).resolve().parent.parent
 LIFETIME_MINUTES = 1
+CALLER_MB, LARGE_MB, AT_ONCE = 100, 30, 24  # disk of one caller, a greedy one's clip, its requests under way
 REFUSALS = {  # a name, and what is wrong with the request
     "text": {"clip": b"hello, I am a film", "clicks": [[0, 5, 5, 1, 1]]},
     "playlist": {"clip": b"#EXTM3U\nhttp://127.0.0.1/x.mp4\n", "clicks": [[0, 5, 5, 1, 1]]},
@@ -78,7 +82,8 @@ class Server:
             "--cache",
             str(self.places[0]),
         ]
-        words += ["--lifetime-minutes", str(LIFETIME_MINUTES)]
+        words += ["--lifetime-minutes", str(LIFETIME_MINUTES), "--answer-minutes", str(LIFETIME_MINUTES)]
+        words += ["--caller-mb", str(CALLER_MB)]
         self.log = folder / "log"
         self.process = subprocess.Popen(
             [sys.executable, "app.py", *words],
@@ -134,9 +139,12 @@ class Visitor:
         self.number, self.folder, self.rng = number, folder, random.Random(number)
         self.path = folder / f"visitor{number}.mp4"
         self.clicks = make_clip(self.path, number)
-        self.client = Client(address, verbose=False, download_files=str(folder / f"down{number}"))
+        headers = {"X-Forwarded-For": f"203.0.113.{number}"}
+        down = str(folder / f"down{number}")
+        self.client = Client(address, verbose=False, download_files=down, headers=headers)
         self.count: Counter = Counter()
         self.told: list[str] = []
+        self.waits: list[float] = []  # seconds from a good request to its answer
         self.alone = (self.segment(), self.click())
 
     def segment(self) -> str:
@@ -185,14 +193,16 @@ class Visitor:
         what = self.rng.choices(("segment", "click", "refused", "cancelled"), (5, 3, 2, 2))[0]
         try:
             if what in ("segment", "click"):
+                begin = time.monotonic()
                 same = getattr(self, what)() == self.alone[what == "click"]
+                self.waits.append(time.monotonic() - begin)
                 self.count["completed" if same else "leaks"] += 1
             else:
                 getattr(self, what)()
         except (AppError, ValueError) as error:
             text = str(error)
             clear = len(text) > 20 and "Traceback" not in text and "went wrong" not in text
-            expected = what == "refused" or "queue" in text.lower()
+            expected = what == "refused"
             self.note("refused with a message" if clear and expected else "failed", what, error)
         except CancelledError:
             self.count["cancelled"] += 1
@@ -211,12 +221,56 @@ class Visitor:
             self.act()
 
 
+class Greedy(Visitor):
+    """Sends large clips, many at once, and waits for none of them."""
+
+    def __init__(self, number: int, folder: Path, address: str):
+        super().__init__(number, folder, address)
+        data = self.path.read_bytes()
+        free = LARGE_MB * 2**20  # a box that decoders skip makes a clip large
+        self.path.write_bytes(data + (free + 8).to_bytes(4, "big") + b"free" + os.urandom(free))
+        self.jobs: list = []
+
+    def act(self) -> None:
+        """One more request, unless AT_ONCE are under way."""
+        going = [job for job in self.jobs if not job.done()]
+        for job in set(self.jobs) - set(going):
+            self.settle(job)
+        self.jobs = going
+        if len(going) >= AT_ONCE:
+            time.sleep(0.05)
+            return
+        what = {"clicks": self.clicks, "size": 96, "api_name": "/segment"}
+        self.jobs.append(self.client.submit(video=handle_file(self.path), **what))
+
+    def settle(self, job) -> None:
+        """Count what became of a request."""
+        try:
+            job.result()
+            self.count["completed"] += 1
+        except ValidationError as error:
+            self.count["refused for its greed"] += 1
+            self.told = [str(error).splitlines()[-1]]
+        except HTTPStatusError as error:
+            self.count["uploads not received" if error.response.status_code == 413 else "failed"] += 1
+        except (CancelledError, Exception):  # it must be counted
+            self.count["failed"] += 1
+
+    def stay(self, end: float) -> None:
+        """Act until the end, then give up what is under way."""
+        super().stay(end)
+        for job in self.jobs:
+            job.cancel()
+
+
 def run(args: argparse.Namespace, folder: Path) -> int:
     """Everything; the exit code."""
     server, over = Server(folder, args.weights, args.device), threading.Event()
     try:
         server.wait()
-        visitors = [Visitor(number, folder, server.address) for number in range(args.visitors)]
+        kinds = [Visitor] * (args.visitors - 1) + [Greedy]
+        visitors = [kind(number, folder, server.address) for number, kind in enumerate(kinds)]
+        greedy, patient = visitors[-1], visitors[:-1]
         threading.Thread(target=server.watch, args=(over,), daemon=True).start()
         end = time.monotonic() + 60 * args.minutes
         threads = [threading.Thread(target=visitor.stay, args=(end,)) for visitor in visitors]
@@ -225,7 +279,7 @@ def run(args: argparse.Namespace, folder: Path) -> int:
         for thread in threads:
             thread.join()
         over.set()
-        count = sum((visitor.count for visitor in visitors), Counter())
+        count = sum((visitor.count for visitor in patient), Counter())
         for visitor in visitors:
             print(*visitor.told, sep="\n", end="\n" * bool(visitor.told), file=sys.stderr)
             visitor.client.close()
@@ -240,10 +294,16 @@ def run(args: argparse.Namespace, folder: Path) -> int:
         over.set()
         server.process.terminate()
         server.process.wait(30)
-    good = alive and not count["failed"] and not count["leaks"] and not left
+    held_back = greedy.count["refused for its greed"] + greedy.count["uploads not received"]
+    served = all(visitor.count["completed"] for visitor in patient)
+    good = alive and not count["failed"] and not count["leaks"] and not left and served and held_back
+    waits = sorted(wait for visitor in patient for wait in visitor.waits) or [float("nan")]
     rows = {
         **{key: count[key] for key in ("completed", "refused with a message", "cancelled", "failed")},
         "answers of another visitor": count["leaks"],
+        "completed, of each patient visitor": ", ".join(str(one.count["completed"]) for one in patient),
+        "wait for an answer: median, longest": f"{waits[len(waits) // 2]:.1f} s / {waits[-1]:.1f} s",
+        "the greedy one": ", ".join(f"{value} {key}" for key, value in greedy.count.items()),
         "memory before, at most, afterwards": " / ".join(
             f"{value / 2**20:,.0f} MB" for value in (server.start, server.peak, rested)
         ),

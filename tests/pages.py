@@ -9,14 +9,14 @@ import av
 import numpy as np
 from conftest import colour_model, squares
 
-from demo.downloads import Downloads
-from demo.engine import Engine
-from demo.guard import Guard
-from demo.handlers import Handlers
+from demo.engine.device import Engine
+from demo.guard.process import Guard
 from demo.limits import Limits
-from demo.marking import Marking
-from demo.runs import Runs
-from demo.session import Session
+from demo.panels.clip import Handlers
+from demo.panels.mark import Marking
+from demo.panels.result import Downloads
+from demo.panels.track import Runs
+from demo.work.visitor import Session
 
 SETTINGS = ("bounded", 64, 5, 0)  # preset, budget in MB, every, size (0: as it is)
 FRAMES, HEIGHT, WIDTH = 24, 64, 96
@@ -45,7 +45,7 @@ class Bench:
         self.handlers = Handlers(self.engine, self.guard, self.limits, root / "examples")
         self.marking = Marking(self.engine, self.guard, self.limits, root / "examples")
         self.runs = Runs(self.engine, self.limits)
-        self.downloads = Downloads(self.guard)
+        self.downloads = Downloads(self.guard, self.handlers.quotas)
 
     def opened(self, path: Path) -> Session:
         """A visitor who has opened a clip and waited until it was checked."""
@@ -95,7 +95,7 @@ class Served:
 @contextlib.contextmanager
 def serve(root: Path, model=None, examples: Path | None = None, **limits):
     """Run a page on a free port of this machine."""
-    from demo.ui import build_app, launch_options
+    from demo.web.page import build_app, launch_options
 
     model, found = model or colour_model(), Limits(cache=str(root / "cache"), **limits)
     page = build_app(model, found, examples or root / "examples")

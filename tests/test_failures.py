@@ -14,7 +14,7 @@ from conftest import colour_model
 from pages import FRAMES, Bench, notice, write_clip
 from PIL import Image
 
-from demo import tracking
+from demo.engine import tracking
 from stm_core.commands.cli import main
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import StmError
@@ -155,7 +155,7 @@ from stm_core.commands import cli
 from stm_core.runs import output
 def write_whole(path, data):
     if path.name == "00007.png":
-        path.with_name(".00007.png.part").write_bytes(data[:20])
+        path.with_name(".00007.png.0123abcd.part").write_bytes(data[:20])
         os.kill(os.getpid(), signal.SIGKILL)
     whole(path, data)
 whole, output.write_whole = output.write_whole, write_whole

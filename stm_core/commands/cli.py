@@ -1,36 +1,45 @@
-"""The command: `segment`, `evaluate`, `bench`, `batch`, `train`.  Only this file prints results; torch loads
-when it is used.
+"""The commands `segment`, `evaluate`, `bench`, `batch` and `train`.
 
-Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept.
+Only this file prints results.  torch loads when a command needs it.
+
+Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept;
+70 a fault of ours, in one line that helps to report it.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stm_core.commands import option_values, options
-from stm_core.errors import OptionError, StmError
+from stm_core.errors import OptionError
+from stm_core.faults import DONE, FAULT, INTERRUPTED, MISTAKE, tell
 
-DONE, MISTAKE, INTERRUPTED = 0, 2, 130
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from stm_core.engine.prompts import Prompt
+    from stm_core.networks.weights import Model
+
+PROGRAM = "stm_core"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code comes back.  STM_DEBUG=1 lets an unexpected error show its traceback."""
+    """Run one command; the exit code comes back.  STM_DEBUG=1: with the traceback of a fault of ours."""
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     code = _run(argv)
     try:
-        print(end="", flush=True)  # else Python does it at its exit, and tells an error with a traceback
+        print(end="", flush=True)  # Python itself would do it at exit, and answer an error with a traceback
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what could not be written
         if code == DONE and not isinstance(error, BrokenPipeError):
-            return _say(_short(error))
+            return tell(PROGRAM, OSError(error.errno, error.strerror, "the output"))
     return code
 
 
@@ -39,44 +48,34 @@ def _run(argv: list[str]) -> int:
         args = build_parser(with_training=argv[:1] == ["train"]).parse_args(option_values.split_clicks(argv))
         return args.run(args)
     except SystemExit as end:  # the help was asked for and printed
-        return end.code
-    except StmError as error:
-        return _say(error)
+        return int(end.code or DONE)
     except KeyboardInterrupt:
         return _say("interrupted; what was finished is kept", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output left, as `head` does
+    except BrokenPipeError:  # the program that read our output has ended, as `head` does
         return DONE
     except Exception as error:
-        if os.environ.get("STM_DEBUG"):
-            raise
-        return _say(_short(error))
+        return tell(PROGRAM, error)
 
 
 def _say(what: object, code: int = MISTAKE) -> int:
-    print(f"stm_core: {' '.join(str(what).split())}", file=sys.stderr)
+    print(f"{PROGRAM}: {' '.join(str(what).split())}", file=sys.stderr)
     return code
 
 
-def _short(error: Exception) -> str:
-    """One line for an error that has no sentence of its own."""
-    text = str(error).strip()
-    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
-        return "there is not enough memory for this size; give a smaller --size or --budget-mb"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "there is no space left where the output goes; make room, or send it elsewhere"
-    first = text.splitlines()[0] if text else "no message"
-    return f"unexpected {type(error).__name__}: {first}; set STM_DEBUG=1 to see where"
-
-
 def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
-    """The parser of all commands; `train` gets its options only when asked, so that others do not load it."""
+    """The parser of all commands.
+
+    with_training: also the options of `train`.  They need torch, which takes seconds to load.
+    """
     parser = options.Parser(
         prog="stm_core", description="Follow objects through a video with a space-time memory."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
 
-    def command(name: str, run, add_options=None) -> argparse.ArgumentParser:
-        summary = run.__doc__.splitlines()[0].rstrip(".")
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], add_options: Callable | None = None
+    ) -> argparse.ArgumentParser:
+        summary = (run.__doc__ or name).splitlines()[0].rstrip(".")
         child = commands.add_parser(name, help=summary[0].lower() + summary[1:], description=run.__doc__)
         child.set_defaults(run=run)
         if add_options is not None:
@@ -104,17 +103,19 @@ def _segment(args: argparse.Namespace) -> int:
     from stm_core.media.video import probe
     from stm_core.runs.clip import check_prompts
     from stm_core.runs.folder import run_to_folder
-    from stm_core.runs.output import check_folder, check_mask
+    from stm_core.runs.output import check_folder, check_mask, check_results, written_in
 
     limits = options.video_limits(args)
     info = probe(args.clip, limits=limits)
-    prompts = check_prompts(info, _prompt(args, (info.height, info.width)))
+    height, width = info.height, info.width
+    prompts = check_prompts(height, width, info.frames, _prompt(args, (height, width)))
     check_folder(args.out, args.clip)
     check_mask(args.out, args.mask, args.prompt_frame)
+    check_results(written_in(args.out), prompts)  # before the model loads
     model, memory = _model(args), options.memory_config(args, args.memory)
     with _progress(info.frames) as bar:
         report = run_to_folder(
-            *(model, args.clip, prompts, args.out),
+            *(model, info, prompts, args.out),
             memory=memory,
             size=args.size,
             limits=limits,
@@ -128,11 +129,14 @@ def _segment(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    """Segment DAVIS sequences from their first mask and score J and F: DIR/masks/SEQ/*.png,
-    DIR/scores.json."""
-    from stm_core.runs.evaluate import evaluate, find_sequences
+    """Segment DAVIS sequences from their first mask and score them.
+
+    Writes DIR/masks/SEQ/*.png and DIR/scores.json with J and F.
+    """
+    from stm_core.runs.evaluate import check_out, evaluate, find_sequences
 
     sequences = find_sequences(args.root, args.year, args.set, args.sequences)
+    check_out(args.out, sequences)  # before the model loads
     model, memory = _model(args), options.memory_config(args, args.memory)
     with _progress(sum(len(sequence.frames) for sequence in sequences)) as bar:
         scores = evaluate(
@@ -147,8 +151,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
+    from stm_core.media.written import sealed
     from stm_core.runs.bench import bench, combinations, markdown
-    from stm_core.runs.output import write_named
+    from stm_core.runs.output import check_named, write_named
 
     if args.json and args.json.is_dir():
         raise OptionError(f"--json {args.json} is a folder; give the name of a file")
@@ -156,6 +161,7 @@ def _bench(args: argparse.Namespace) -> int:
         raise OptionError(
             f"--json {args.json} cannot be written: there is no folder {args.json.parent}; make it"
         )
+    check_named(args.json)
     memories = [options.memory_config(args, preset) for preset in args.memory]
     same = {
         "frames": args.frames,
@@ -175,12 +181,21 @@ def _bench(args: argparse.Namespace) -> int:
         if rows:
             print(markdown(rows))
         if rows and args.json:
-            write_named(args.json, rows)
-    failed = [row["error"] for row in rows if "error" in row]
-    return _say(f"{len(failed)} of {len(rows)} cases failed: {failed[0]}") if failed else DONE
+            write_named(args.json, sealed(rows))
+    failed = [row for row in rows if "error" in row]
+    return _failed(failed, f"{len(failed)} of {len(rows)} cases failed") if failed else DONE
+
+
+def _failed(rows: list[dict], what: str) -> int:
+    """Says what failed, with the first error; the exit code tells whether one of them is a fault of ours."""
+    faults = [row for row in rows if row.get("fault")]
+    first = (faults or rows)[0]
+    name = f"{first['name']}: " if "name" in first else ""
+    return _say(f"{what}; {name}{first['error']}", FAULT if faults else MISTAKE)
 
 
 def _profile(cases: list, out: Path | None) -> int:
+    from stm_core.media.written import sealed
     from stm_core.runs.bench import model_of
     from stm_core.runs.output import write_named
     from stm_core.runs.profile import markdown, profile
@@ -191,7 +206,7 @@ def _profile(cases: list, out: Path | None) -> int:
     rows = profile(model_of(case), case.size, case.memory, frames=case.frames, objects=case.objects)
     print(markdown(rows))
     if out:
-        write_named(out, rows)
+        write_named(out, sealed(rows))
     return DONE
 
 
@@ -205,7 +220,7 @@ def _batch(args: argparse.Namespace) -> int:
     failed = [clip for clip in clips if clip["status"] != "done"]
     print(f"{len(clips) - len(failed)} of {len(clips)} clips done, summary in {args.out / SUMMARY}")
     if failed:
-        return _say(f"{len(failed)} of {len(clips)} clips failed; {failed[0]['name']}: {failed[0]['error']}")
+        return _failed(failed, f"{len(failed)} of {len(clips)} clips failed")
     return DONE
 
 
@@ -216,13 +231,13 @@ def _train(args: argparse.Namespace) -> int:
     return training_cli.run(args) or DONE
 
 
-def _model(args: argparse.Namespace):
+def _model(args: argparse.Namespace) -> Model:
     from stm_core.networks.weights import load_model
 
     return load_model(args.weights, device=args.device, dtype=args.dtype)
 
 
-def _prompt(args: argparse.Namespace, size: tuple[int, int]):
+def _prompt(args: argparse.Namespace, size: tuple[int, int]) -> Prompt:
     """The prompt that the options describe.  size: (H, W) of the clip's frames."""
     clicks = [option_values.click(text) for text in args.click]
     from stm_core.engine.prompts import Prompt
@@ -234,8 +249,8 @@ def _prompt(args: argparse.Namespace, size: tuple[int, int]):
     return Prompt.from_mask(labels, frame=args.prompt_frame)
 
 
-def _progress(total: int | None):
-    """A bar on stderr; silent when that is not a terminal."""
+def _progress(total: int | None) -> tqdm:
+    """A progress bar on stderr; silent when stderr is no terminal."""
     from tqdm import tqdm
 
     quiet = not sys.stderr.isatty()

@@ -18,6 +18,7 @@ from stm_core.engine.click_reader import ClickReader
 from stm_core.engine.geometry import check_image, check_size, enlarge, masks_of
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
+from stm_core.faults import memory_told
 from stm_core.networks.interface import LOGIT_LIMIT, Network, aggregate, strongest
 from stm_core.networks.weights import Model, check_model
 
@@ -28,6 +29,7 @@ DOUBT = 0.4  # and have so much that is not: taken for sure, the network would h
 KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins
 
 
+@memory_told()
 @torch.inference_mode()
 def segment_frame(
     model: Model,
@@ -42,7 +44,7 @@ def segment_frame(
     image: uint8 (H, W, 3) RGB.  clicks: (x, y, label, object), pixels of the image, label 1 object, 0
     background. mask: labels to correct, as this function returned them; without it the clicks are taken one
     after the other. size: short side at which the frame is processed.
-    Raises PromptError, MaskError, VideoError, OptionError.
+    Raises PromptError, MaskError, VideoError, OptionError, LimitError when memory runs out.
     """
     check_model(model)
     check_image(image)

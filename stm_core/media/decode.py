@@ -12,9 +12,11 @@ import av.error
 import numpy as np
 
 from stm_core.errors import VideoError
-from stm_core.media.containers import VIDEO_CODECS, open_container
+from stm_core.media.containers import VIDEO_CODECS, open_container, zero_of
 from stm_core.media.limits import VideoLimits, decoder_pixels
 from stm_core.media.upright import WINDOW_BYTES, Upright
+
+MOST_REORDERED = 16  # frames between a picture's place in the file and when it is shown (H.264, HEVC)
 
 
 @dataclass
@@ -66,11 +68,11 @@ class Decoder:
 
     passed: Callable[[], None] = staticmethod(lambda: None)
 
-    def __init__(self, path: Path, kind: str, limits: VideoLimits):
-        self.path, self.kind, self.limits = path, kind, limits
+    def __init__(self, path: Path, limits: VideoLimits):
+        self.path, self.limits = path, limits
         self.damaged = 0  # packets that could not be decoded
         self.index = index_of(path)
-        self.container = open_container(path, kind, limits)
+        self.container, self.kind = open_container(path, limits)
         self._fresh = True  # nothing was read yet: decoding from the start needs no new opening
         try:
             self._choose_stream()
@@ -131,14 +133,16 @@ class Decoder:
     def _from_keyframe(self, key: int) -> Iterator[tuple[int, int, av.VideoFrame]]:
         """Frames from number `key` on; nothing at all if the seek did not land on it."""
         target, n = self.index.ticks[key], None
+        # MPEG-TS has no index: a seek lands at any picture that is decoded before the wanted time
+        aim = self.index.ticks[max(0, key - MOST_REORDERED)] if self.kind == "ts" else target
         self._fresh = False
         try:
-            self.container.seek(target, stream=self.stream)
+            self.container.seek(aim, stream=self.stream)
         except av.error.FFmpegError:
             return
         if self.context is not None:
             self.context.flush_buffers()
-        for tick, frame in self._decode():
+        for tick, frame in self._decode(begin=target if self.kind == "ts" else None):
             if n is None and tick > target:
                 return
             if n is None and tick == target == self._tick(frame):
@@ -151,7 +155,7 @@ class Decoder:
     def _from_beginning(self) -> Iterator[tuple[int, int, av.VideoFrame]]:
         if not self._fresh:
             self.container.close()
-            self.container = open_container(self.path, self.kind, self.limits)
+            self.container, self.kind = open_container(self.path, self.limits)
             self._choose_stream()
         self._fresh = False
         n = -1
@@ -179,21 +183,24 @@ class Decoder:
         stamps.sort()
         return [tick for tick, _ in stamps], stamps[-1][1] if stamps else 0
 
-    def _packets(self) -> Iterator[av.Packet | None]:
-        """Packets of the video track; None at the end or where reading breaks off, to empty the decoder."""
+    def _packets(self, begin: int | None = None) -> Iterator[av.Packet | None]:
+        """Packets of the video track, from the one with time stamp `begin` on; None at the end or where
+        reading breaks off, to empty the decoder.
+        """
         try:
             for packet in self.container.demux(self.stream):
-                if packet.size:
+                if packet.size and begin in (None, packet.pts):
+                    begin = None
                     yield packet
         except (av.error.FFmpegError, ValueError):
             self.damaged += 1
         yield None
 
-    def _decode(self) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _decode(self, begin: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
         """(tick, frame) from where the file stands; damaged packets are counted and passed over."""
         last, step = None, 1
         context = self.context or self.stream.codec_context
-        for packet in self._packets():
+        for packet in self._packets(begin):
             try:
                 frames = context.decode(packet)
             except av.error.EOFError:
@@ -220,9 +227,9 @@ class Decoder:
         return frame.pts if frame.pts is not None else frame.dts
 
     def seconds(self, tick: int) -> float:
-        """Time of a frame, as in the file; AVI counts from its first frame."""
+        """Time of a frame: as in the file, but AVI counts from its first frame and MPEG-TS from its zero."""
         base = self.index.ticks[0] if self.kind == "avi" and self.index.ticks else 0
-        return float((tick - base) * self.stream.time_base)
+        return float((tick - base) * self.stream.time_base) - zero_of(self.container)
 
     def window(self, start: int, stop: int | None) -> Iterator[tuple[int, int, av.VideoFrame]]:
         """Like frames(start), ending before frame `stop`."""

@@ -1,6 +1,7 @@
 """What a clip is, found from its first frame and the list of its packets: size, times, colours, sound."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -8,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_core.arguments import expect
 from stm_core.errors import VideoError
-from stm_core.media.containers import container_of
+from stm_core.media.containers import cut_short, kind_of_pictures
 from stm_core.media.decode import Decoder
 from stm_core.media.limits import SAFE_LIMITS, VideoLimits
 from stm_core.media.pictures import FOLDER_FPS, PictureList, open_pictures
-from stm_core.media.signatures import cut_short
 from stm_core.media.upright import Upright, has_alpha, is_full_range, matrix_of
 from stm_core.media.webp import AnimatedWebP
 
@@ -24,7 +23,7 @@ class VideoInfo:
     """What a clip is.  width, height: of the frames that read_video yields, upright, with square pixels."""
 
     path: Path
-    container: str  # mp4, mov, webm, mkv, avi, gif, apng, webp, zip or folder
+    container: str  # mp4, mov, webm, mkv, avi, ts, gif, apng, webp, zip or folder
     codec: str
     width: int
     height: int
@@ -32,7 +31,7 @@ class VideoInfo:
     frames_exact: bool  # False: counted from packets, not by decoding
     fps: float  # mean frame rate; exact times come with the frames
     seconds: float  # from the first frame to the end of the last one
-    start: float  # time of the first frame in the file's own clock
+    start: float  # time of the first frame in the file's own clock; MPEG-TS: since the recording began
     time_base: Fraction  # the file's clock tick, in seconds
     rotation: int  # degrees counter-clockwise that were applied: 0, 90, 180, 270
     pixel_aspect: float
@@ -57,15 +56,13 @@ def probe(path: str | os.PathLike, limits: VideoLimits = SAFE_LIMITS, count: boo
     Raises VideoError if it is no readable clip, LimitError if it is larger than `limits` allow.
     """
     path = _as_path(path)
-    expect("limits", limits, VideoLimits, "make them with VideoLimits(...)")
-    kind = container_of(path, limits)
-    if kind in ("folder", "zip", "webp"):
+    if kind := kind_of_pictures(path, limits):
         pictures = open_pictures(path, kind, limits)
         try:
             return _info_of_pictures(pictures, kind)
         finally:
             pictures.close()
-    with Decoder(path, kind, limits) as decoder:
+    with Decoder(path, limits) as decoder:
         info = replace(decoder.index.facts or _info_of_container(decoder), path=path)
         decoder.index.facts = info
         limits.check_frames(info.frames, path.name)
@@ -120,7 +117,7 @@ def _info_of_container(decoder: Decoder) -> VideoInfo:
         raise VideoError(f"not one frame of {path.name!r} could be decoded; export it again as MP4 (H.264)")
     upright = Upright(first, stream.sample_aspect_ratio)
     decoder.limits.check_pixels(upright.width, upright.height, path.name)
-    timing = _timing(decoder)
+    timing, unseen = _timing(decoder)
     info = VideoInfo(
         path=path,
         container=decoder.kind,
@@ -142,7 +139,7 @@ def _info_of_container(decoder: Decoder) -> VideoInfo:
         alpha=has_alpha(first),
         **timing,
     )
-    return replace(info, warnings=tuple(_remarks(info, decoder)))
+    return replace(info, warnings=tuple(_remarks(info, decoder, unseen)))
 
 
 def _name_of_sound(tracks: tuple) -> str | None:
@@ -152,9 +149,11 @@ def _name_of_sound(tracks: tuple) -> str | None:
     return "unknown" if context is None else context.codec.canonical_name
 
 
-def _remarks(info: VideoInfo, decoder: Decoder) -> Iterator[str]:
+def _remarks(info: VideoInfo, decoder: Decoder, unseen: int) -> Iterator[str]:
     if cut_short(info.path, info.container):
         yield f"{info.path.name} is cut short: its end is missing, what is there will be used"
+    if unseen:
+        yield f"{unseen} frame{'s' * (unseen > 1)} before the first key frame cannot be decoded"
     if info.hdr:
         yield "this is HDR video; it is read without tone mapping and looks flat"
     if info.alpha and decoder.kind not in ("gif", "apng"):
@@ -163,10 +162,14 @@ def _remarks(info: VideoInfo, decoder: Decoder) -> Iterator[str]:
         yield "the file has more than one video track; the first is used"
 
 
-def _timing(decoder: Decoder) -> dict:
-    """frames, fps, seconds and variable_rate from the time stamps of all packets."""
-    with Decoder(decoder.path, decoder.kind, decoder.limits) as second:
+def _timing(decoder: Decoder) -> tuple[dict, int]:
+    """(frames, fps, seconds and variable_rate from the time stamps of all packets, frames before the first
+    that can be decoded).
+    """
+    with Decoder(decoder.path, decoder.limits) as second:
         ticks, last = second.packet_ticks()
+    unseen = bisect_left(ticks, decoder.index.ticks[0]) if decoder.kind == "ts" else 0
+    ticks = ticks[unseen:]
     tick = decoder.stream.time_base
     steps = np.diff(ticks)
     if not last:
@@ -180,7 +183,7 @@ def _timing(decoder: Decoder) -> dict:
         "seconds": seconds,
         "fps": len(ticks) / seconds if seconds > 0 else float(FOLDER_FPS),
         "variable_rate": jitter > 1.5 * max(0.001, float(tick)),
-    }
+    }, unseen
 
 
 def _counted(info: VideoInfo, decoder: Decoder) -> VideoInfo:

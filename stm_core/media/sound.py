@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import av
 import av.error
 
-from stm_core.media.containers import AUDIO_CODECS, open_container
+from stm_core.media.containers import AUDIO_CODECS, open_container, zero_of
 from stm_core.media.limits import NO_LIMITS
 
 # muxer -> (codecs that are copied as they are, encoder for all others, sample format, rates it can have)
@@ -21,7 +21,8 @@ class SoundTrack:
     """Feeds packets of the source's first audio track to an output as far as the pictures have got."""
 
     def __init__(self, source, out, muxer: str, offset: float, warnings: list[str]):
-        self._source, self._out, self._offset, self._warnings = source, out, offset, warnings
+        self._source, self._out, self._warnings = source, out, warnings
+        self._offset = offset + zero_of(source)
         track = source.streams.audio[0]
         for other in source.streams:
             if other is not track:
@@ -42,7 +43,7 @@ class SoundTrack:
     @classmethod
     def open(cls, info, out, muxer: str, offset: float, warnings: list[str]) -> "SoundTrack | None":
         """A SoundTrack, or None with a warning when this sound cannot be carried over."""
-        source = open_container(info.path, info.container, NO_LIMITS)
+        source, _ = open_container(info.path, NO_LIMITS)
         track = source.streams.audio[0]
         try:
             if track.codec_context is None or track.codec_context.name not in AUDIO_CODECS:

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 import av.error
 import numpy as np
 
-from stm_core.arguments import whole
 from stm_core.errors import OptionError, VideoError
+from stm_core.media.containers import cut_short
 from stm_core.media.decode import Decoder, backwards
 from stm_core.media.limits import SAFE_LIMITS, VideoLimits
 from stm_core.media.pictures import numbered, open_pictures
 from stm_core.media.probe import VideoInfo, probe
-from stm_core.media.signatures import cut_short
 from stm_core.media.upright import Upright
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ __all__ = ["VideoInfo", "VideoLimits", "VideoReader", "probe", "read_frame", "re
 
 
 def read_video(
-    path: str | os.PathLike,
+    path: "str | os.PathLike | VideoInfo",
     limits: VideoLimits = SAFE_LIMITS,
     start: int = 0,
     stop: int | None = None,
@@ -34,6 +33,7 @@ def read_video(
 ) -> "VideoReader":
     """A reader that yields frames start .. stop - 1 as uint8 (H, W, 3) RGB, upright, with square pixels.
 
+    path: of a clip, or what `probe` said of it: then it is not probed again.
     reverse: from stop - 1 down to start, in bounded memory.
     Raises VideoError, LimitError (also while reading), OptionError.
     """
@@ -42,7 +42,6 @@ def read_video(
 
 def read_frame(path: str | os.PathLike, index: int, limits: VideoLimits = SAFE_LIMITS) -> np.ndarray:
     """Frame `index` as uint8 (H, W, 3) RGB; quick once it was read.  Raises VideoError if there is none."""
-    index = whole("frame number", index)
     with read_video(path, limits, start=index, stop=index + 1) as reader:
         for frame in reader:
             return frame
@@ -60,16 +59,15 @@ class VideoReader:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: "str | os.PathLike | VideoInfo",
         limits: VideoLimits,
         start: int,
         stop: int | None,
         reverse: bool,
     ):
-        start, stop = whole("start", start), None if stop is None else whole("stop", stop)
-        if stop is not None and stop < start:
+        if not 0 <= start <= (start if stop is None else stop):
             raise OptionError(f"frames {start} to {stop} make no range; give 0 <= start <= stop")
-        self.info = probe(path, limits)
+        self.info = path if isinstance(path, VideoInfo) else probe(path, limits)
         self.warnings = list(self.info.warnings)
         self.times: list[float] = []
         self.indices: list[int] = []
@@ -102,7 +100,7 @@ class VideoReader:
 
     def _read_container(self) -> Iterator[np.ndarray]:
         start, stop, reverse = self._range
-        with Decoder(self.info.path, self.info.container, self._limits) as decoder:
+        with Decoder(self.info.path, self._limits) as decoder:
             try:
                 if reverse:
                     first = next(frame for _, _, frame in decoder.frames())

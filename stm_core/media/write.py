@@ -5,9 +5,10 @@ The file appears under its name only when it is finished; until then it has a te
 
 import math
 import os
-import secrets
+from collections.abc import Callable
 from fractions import Fraction
 from numbers import Real
+from pathlib import Path
 
 import av
 import av.error
@@ -15,9 +16,9 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from stm_core.arguments import path_of, whole
 from stm_core.errors import LimitError, OptionError, VideoError
 from stm_core.media.containers import file_url
+from stm_core.media.files import Whole
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.sound import SoundTrack
 from stm_core.media.upright import MATRIX_601, MATRIX_709
@@ -46,7 +47,8 @@ class VideoWriter:
     path: where the finished file will be.  width, height: of the frames, in pixels; odd sizes are padded.
     source: the clip whose clock, colour tags and sound are kept.  kind: "mp4" (H.264, yuv420p, AAC or MP3) or
     "webm-alpha" (VP9 with alpha, Opus or Vorbis).  fps: for frames without a time, and without a source.
-    offset: seconds of the source that become 0 here.  warnings: e.g. sound that could not be kept.
+    offset: seconds of the source that become 0 here.  finished: told where the whole file lies before it gets
+    its name.  warnings: e.g. sound that could not be kept.
     Raises VideoError, OptionError, LimitError.
     """
 
@@ -60,11 +62,14 @@ class VideoWriter:
         kind: str = "mp4",
         fps: float | None = None,
         offset: float = 0.0,
+        finished: Callable[[Path], None] | None = None,
     ):
         if not isinstance(kind, str) or kind not in KINDS:
             raise OptionError(f"there is no kind of video called {kind!r}; choose {' or '.join(KINDS)}")
-        self.path, self.kind = path_of("the video's name", path), kind
-        self.width, self.height = whole("width", width, 1), whole("height", height, 1)
+        self.path, self.kind = Path(path), kind
+        self.width, self.height = width, height
+        if not min(width, height) >= 1:
+            raise OptionError(f"a video of {width}x{height} pixels cannot be written; give at least 1x1")
         check_sides(self.path.name, self.width, self.height, kind)
         if fps is not None and not (isinstance(fps, Real) and 0 < fps < float("inf")):
             raise OptionError(f"a video of {fps} frames a second cannot be written; give a number above 0")
@@ -74,7 +79,7 @@ class VideoWriter:
         self.frames = 0
         self._offset = offset
         self._muxer, codec, self._format, self._channels, options = KINDS[kind]
-        self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        self._whole, self._finished = Whole(self.path), finished
         info = probe(source, NO_LIMITS) if source is not None else None
         self._source = info
         self._clock = info.time_base if info else USUAL_CLOCK
@@ -88,7 +93,7 @@ class VideoWriter:
         self._sound = None
         try:
             flags = {"movflags": "+faststart"} if self._muxer == "mp4" else {}
-            self._out = av.open(file_url(self._part), "w", format=self._muxer, options=flags)
+            self._out = av.open(file_url(self._whole.part), "w", format=self._muxer, options=flags)
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(
                 f"cannot write {self.path.name!r} in {str(self.path.parent)!r}: {_reason(error)}"
@@ -179,7 +184,9 @@ class VideoWriter:
             self._finish()
             self._out.close()
             self._out = None
-            os.replace(self._part, self.path)
+            if self._finished is not None:
+                self._finished(self._whole.part)
+            self._whole.keep()
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(f"cannot finish {self.path.name!r}: {_reason(error)}") from error
         finally:
@@ -208,7 +215,7 @@ class VideoWriter:
                 out.close()
             except (av.error.FFmpegError, OSError):
                 pass  # an unfinished file may refuse its last lines; it goes anyway
-        self._part.unlink(missing_ok=True)
+        self._whole.drop()
 
     def __enter__(self) -> "VideoWriter":
         return self

@@ -15,9 +15,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stm_core.errors import OptionError
+from stm_core.media.files import write_whole
+from stm_core.media.written import as_json, check_sealed, sealed
 from stm_core.runs.batch_list import Job, read_list
 from stm_core.runs.batch_run import run_local, run_on_ray
-from stm_core.runs.output import write_json
 
 SUMMARY = "summary.json"
 CORES_PER_CLIP = 4  # threads that one clip uses well
@@ -38,6 +39,7 @@ def run_batch(
     cluster's address.
     """
     jobs = read_list(path, out, shared)
+    check_sealed(out / SUMMARY)
     done = _finished(out, jobs)
     todo = [job for job in jobs if job.name not in done]
     results = dict(done)
@@ -81,12 +83,10 @@ def _finished(out: Path, jobs: Sequence[Job]) -> dict[str, dict]:
 
 def _summarise(out: Path, jobs: Sequence[Job], results: dict[str, dict]) -> None:
     clips = [results[job.name] for job in jobs if job.name in results]
-    write_json(
-        out / SUMMARY,
-        {
-            "clips": clips,
-            "done": sum(one["status"] == "done" for one in clips),
-            "failed": sum(one["status"] != "done" for one in clips),
-            "waiting": len(jobs) - len(clips),
-        },
-    )
+    content = {
+        "clips": clips,
+        "done": sum(one["status"] == "done" for one in clips),
+        "failed": sum(one["status"] != "done" for one in clips),
+        "waiting": len(jobs) - len(clips),
+    }
+    write_whole(out / SUMMARY, as_json(sealed(content)), lasting=True)

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from stm_core.errors import OptionError
+from stm_core.faults import FAULT
 from stm_core.runs.batch_list import Job
 
 # exit codes of a process that was asked to end
@@ -58,7 +59,7 @@ def run_job(
     folder: str,
     on_start: Callable[[subprocess.Popen], None] | None = None,
 ) -> dict:
-    """Run one clip in a process of its own: status, seconds, frames, error.
+    """Run one clip in a process of its own: status, seconds, frames, error; fault, if the error is ours.
 
     folder: where relative paths begin.  on_start: told of the process.  error: what it said last, or None.
     """
@@ -90,7 +91,8 @@ def run_job(
         said = [line for line in stderr.splitlines() if line.strip()]
         told = said and child.returncode > 0  # else it was killed, and what it said is of before
         error = said[-1].removeprefix("stm_core: ") if told else _code(child.returncode)
-        return _failed(error, seconds, "interrupted" if child.returncode in INTERRUPTED else "failed")
+        outcome = _failed(error, seconds, "interrupted" if child.returncode in INTERRUPTED else "failed")
+        return outcome | {"fault": True} if child.returncode == FAULT else outcome
     try:
         frames = json.loads((Path(out) / "report.json").read_text())["frames_out"]
     except (OSError, ValueError, KeyError, TypeError):

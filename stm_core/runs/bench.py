@@ -23,6 +23,7 @@ import numpy as np
 from stm_core.engine.forecast import Prediction, predict
 from stm_core.engine.prompts import Prompt
 from stm_core.engine.propagate import propagate
+from stm_core.faults import FAULT, told
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import MemoryConfig
@@ -117,7 +118,8 @@ def _tell(pipe, case: Case, folder: str) -> None:
     try:
         row = measure(case)
     except Exception as error:  # whatever befell one case, the others go on
-        row = {**_describe(case), "error": " ".join(str(error).split())[:200] or type(error).__name__}
+        line, code = told(error)
+        row = {**_describe(case), "error": line, **({"fault": True} if code == FAULT else {})}
     pipe.send(row)
 
 

@@ -1,35 +1,184 @@
-"""A whole clip from prompts on any of its frames: the engine of the command.
+"""A whole clip from prompts on any of its frames: the one loop behind the command, the API and the page.
 
-Every frame gets a mask: forward from the earliest prompted frame to the end, then backward from there to
-frame 0.  The clip is decoded as a stream, by the thread of `propagate`, and never held.
+A `Plan` says which frames get a mask, from what and in which order; a `Source` gives the frames; `run` yields
+each frame once with its mask.  The clip is read as a stream and never held.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import torch
 
 from stm_core.engine.forecast import predict
 from stm_core.engine.prompts import Prompt, Reference, check_begun, check_inside, listed
 from stm_core.engine.propagate import FrameResult, propagate
-from stm_core.errors import MaskError, PromptError
-from stm_core.media.video import VideoInfo, VideoLimits, VideoReader, probe, read_video
+from stm_core.errors import LimitError, MaskError, PromptError
+from stm_core.faults import OUT_OF_MEMORY
+from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.media.video import VideoInfo, VideoLimits, probe, read_video
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
+
+RETRIES = 3  # smaller sizes tried after the GPU ran out of memory
+SMALLEST = 128  # short side in pixels below which a retry is pointless
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run over a clip: frames `start` to `stop` - 1, beginning at frame `first`.
+
+    height, width: of the clip's frames.
+    prompts: by frame.
+    directions: 1 (forward to the end) and -1 (backward to the start), in this order.
+    known: masks (PNG) of marked frames; those that are not on the way are pinned in memory.
+    size: short side that the network sees, in pixels (None: as it is).
+    """
+
+    height: int
+    width: int
+    start: int
+    stop: int
+    first: int
+    prompts: tuple[Prompt, ...]
+    directions: tuple[int, ...] = (1,)
+    known: Mapping[int, bytes] = field(default_factory=dict)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    size: int | None = None
+
+    @property
+    def frames(self) -> int:
+        """How many frames will get a mask."""
+        return len({index for direction in self.directions for index in self.way(direction)})
+
+    @property
+    def objects(self) -> set[int]:
+        """Ids of all prompted objects."""
+        return {i for prompt in self.prompts for i in prompt.objects}
+
+    @property
+    def side(self) -> int:
+        """Short side in pixels that the network sees."""
+        short = min(self.height, self.width)
+        return min(self.size or short, short)
+
+    def way(self, direction: int) -> range:
+        """The frames along a direction, sorted, the first one included."""
+        return range(self.first, self.stop) if direction > 0 else range(self.start, self.first + 1)
+
+    def smaller(self) -> Plan:
+        """What to try after memory ran out: three quarters of the short side and half the budget."""
+        budget = max(self.memory.budget_bytes // 2, 2**20)
+        return replace(self, size=self.side * 3 // 4, memory=replace(self.memory, budget_bytes=budget))
+
+
+class Source(Protocol):
+    """Where the frames of a clip come from.  warnings: what was odd about it so far."""
+
+    warnings: list[str]
+
+    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
+        """Frames start to stop - 1 (or back from there), uint8 (H, W, 3) RGB; a generator to be closed."""
+        ...
+
+    def seconds(self, index: int) -> float:
+        """When a frame that was read is shown, in seconds of the clip."""
+        ...
 
 
 @dataclass(frozen=True)
 class ClipFrame:
-    """One segmented frame of a file."""
+    """One segmented frame of a clip.
 
-    image: np.ndarray  # uint8 (H, W, 3) RGB, upright
-    seconds: float  # its time in the clip
-    result: FrameResult  # index, labels, probabilities, memory
+    image: uint8 (H, W, 3) RGB, upright.
+    seconds: its time in the clip.
+    result: index, labels, probabilities, memory.
+    """
+
+    image: np.ndarray
+    seconds: float
+    result: FrameResult
+
+
+@dataclass(frozen=True)
+class Again:
+    """The GPU ran out of memory: every frame comes again, by a smaller plan.  why: a sentence for people."""
+
+    plan: Plan
+    why: str
+
+
+class FileSource:
+    """A clip on disk as the frames of a run: `read_video` under limits; the file was probed already."""
+
+    def __init__(self, info: VideoInfo, limits: VideoLimits):
+        self.info, self.limits = info, limits
+        self.warnings = list(info.warnings)
+        self._seconds: dict[int, float] = {}
+
+    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
+        """As `Source.frames`.  Raises VideoError, LimitError."""
+        # the last frame may be more than the file's header says
+        end = None if stop >= self.info.frames and not reverse else stop
+        with read_video(self.info, self.limits, start=start, stop=end, reverse=reverse) as reader:
+            try:
+                for image in reader:
+                    self._seconds[reader.indices[-1]] = reader.times[-1]
+                    yield image
+            finally:
+                self.warnings += [note for note in reader.warnings if note not in self.warnings]
+
+    def seconds(self, index: int) -> float:
+        """As `Source.seconds`."""
+        return self._seconds[index]
+
+
+def plan_clip(
+    height: int,
+    width: int,
+    frames: int,
+    prompts: Prompt | Sequence[Prompt],
+    *,
+    memory: MemoryConfig | None = None,
+    size: int | None = None,
+) -> Plan:
+    """All of a clip of so many frames: from the earliest prompt to the end, then backward to frame 0.
+
+    The prompts are checked here, once.  Raises PromptError, MaskError.
+    """
+    prompts = check_prompts(height, width, frames, prompts)
+    first = prompts[0].frame
+    return Plan(
+        height=height,
+        width=width,
+        start=0,
+        stop=frames,
+        first=first,
+        prompts=tuple(prompts),
+        directions=(1, -1) if first > 0 else (1,),
+        memory=memory or MemoryConfig(),
+        size=size,
+    )
+
+
+def check_budget(model: Model, plan: Plan) -> None:
+    """Raises LimitError when the budget cannot hold all prompted frames with all their objects."""
+    clip = {"height": plan.height, "width": plan.width, "objects": len(plan.objects), "frames": plan.frames}
+    predict(
+        model.network,
+        plan.memory,
+        **clip,
+        dtype=model.dtype,
+        pinned=len({prompt.frame for prompt in plan.prompts}),
+        size=plan.size,
+        device=model.device,
+    )
 
 
 def segment_clip(
@@ -51,81 +200,148 @@ def segment_clip(
     Raises VideoError, LimitError, MaskError, PromptError; before any frame is computed where it can.
     """
     check_model(model)
-    limits, notes = VideoLimits() if limits is None else limits, [] if warnings is None else warnings
-    info, memory = probe(path, limits=limits), MemoryConfig() if memory is None else memory
-    path = info.path
-    prompts = check_prompts(info, prompts)
-    first = last = prompts[0].frame
-    _check_budget(model, info, prompts, memory, size)
-    begun = [prompt for prompt in prompts if prompt.frame == first]
-    objects = {i for prompt in begun for i in prompt.objects}
-    options = {"limits": limits, "memory": memory, "size": size, "notes": notes}
-    later = {prompt.frame for prompt in prompts if prompt.frame > first}
-    references: list[Reference] = []
-    empty = True
-    for step in _one_way(model, path, prompts, **options):
-        last, empty = step.result.index, False
-        if first > 0 and last in later:  # for the way back
-            references.append(Reference(last, step.image, step.result.labels))
-        yield step
-    if empty:
-        raise PromptError(f"frame {first} was prompted, but the clip ends before it; choose an earlier frame")
-    if later and max(later) > last:
-        notes.append(f"the prompt on frame {max(later)} was not used: the clip ends after frame {last}")
-    if first > 0:
-        known = _only(references, objects)
-        for step in _one_way(model, path, begun, step=-1, references=known, **options):
-            last = step.result.index
-            if last < first:  # the prompted frame itself came first, on the way forward
-                yield step
-        if last > 0:
-            notes.append(f"the frames before {last} could not be read again; they have no mask")
+    limits = VideoLimits() if limits is None else limits
+    info = probe(path, limits=limits)
+    plan = plan_clip(info.height, info.width, info.frames, prompts, memory=memory, size=size)
+    check_budget(model, plan)
+    steps = follow(model, plan, FileSource(info, limits), [] if warnings is None else warnings)
+    with closing(steps):
+        yield from (step for step in steps if step is not None)
+
+
+def run(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterator[ClipFrame | Again | None]:
+    """Every frame of a plan once, with its mask, as `follow` yields them.
+
+    When the GPU runs out of memory an Again comes, and then all frames of a smaller plan.
+    notes: receives what a user should know; emptied when all begins again.
+    Raises LimitError if even a small picture does not fit, and what `follow` raises.
+    """
+    before = list(notes)
+    for _ in range(RETRIES):
+        try:
+            yield from follow(model, plan, source, notes)
+            return
+        except torch.OutOfMemoryError as error:
+            plan = plan.smaller()
+            if plan.side < SMALLEST:
+                raise LimitError(OUT_OF_MEMORY) from error
+        torch.cuda.empty_cache()
+        again = Again(plan, _told(plan))
+        notes[:] = [*before, again.why]
+        yield again
+    try:
+        yield from follow(model, plan, source, notes)
+    except torch.OutOfMemoryError as error:
+        raise LimitError(OUT_OF_MEMORY) from error
+
+
+def _told(plan: Plan) -> str:
+    bound = plan.memory.bound_bytes
+    budget = "" if bound is None else f" with a memory budget of {bound / 2**20:.0f} MB"
+    return f"the GPU ran out of memory: done again at {plan.size} pixels{budget}"
+
+
+def follow(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterator[ClipFrame | None]:
+    """Every frame of a plan once, with its mask: direction after direction.
+
+    None comes whenever a marked frame off the way was read for the memory: a caller may stop there too.
+    notes: receives what a user should know.  Closing the generator lets go of the clip and of the memory.
+    Raises PromptError (the clip ends before its first frame), and what `propagate` and the source raise.
+    """
+    known, done = dict(plan.known), set()
+    try:
+        for direction in plan.directions:
+            last = plan.first - direction
+            with closing(_one_way(model, plan, source, direction, known)) as frames:
+                for frame in frames:
+                    if frame is None:
+                        yield None
+                        continue
+                    last = frame.result.index
+                    if last in done:
+                        continue
+                    done.add(last)
+                    if frame.result.prompted:
+                        known[last] = encode_mask(frame.result.labels)
+                    yield frame
+            if not done:
+                raise PromptError(
+                    f"frame {plan.first} was prompted, but the clip ends before it; choose an earlier frame"
+                )
+            notes += _missed(plan, direction, last)
+    finally:
+        notes += [note for note in source.warnings if note not in notes]
 
 
 def _one_way(
-    model: Model,
-    path: Path,
-    prompts: list[Prompt],
-    *,
-    limits: VideoLimits,
-    notes: list[str],
-    step: int = 1,
-    **options,
-) -> Iterator[ClipFrame]:
-    """Yield the frames from the earliest prompt to the end (step 1) or to the beginning (step -1)."""
-    first = prompts[0].frame
-    way = {"start": first} if step > 0 else {"start": 0, "stop": first + 1, "reverse": True}
-    frames = _Frames(read_video(path, limits=limits, **way), first, step)
-    try:
-        results = propagate(model, frames, prompts, start=first, step=step, **options)
-        with closing(results):
-            for result in results:
-                yield frames.join(result)
-    finally:
-        frames.close()
-        notes.extend(note for note in frames.warnings if note not in notes)
+    model: Model, plan: Plan, source: Source, direction: int, known: Mapping[int, bytes]
+) -> Iterator[ClipFrame | None]:
+    """The frames from the first one to the end (direction 1) or back to the start (-1); None as `follow`."""
+    way = plan.way(direction)
+    prompts = [prompt for prompt in plan.prompts if prompt.frame in way]
+    on_way = {prompt.frame for prompt in prompts}
+    begun = {i for prompt in prompts for i in prompt.objects}
+    only = None if direction > 0 else begun  # what was added later stays out of the earlier frames
+    references = []
+    for index in sorted(set(known) - on_way):
+        references.append(_reference(source, index, known[index], only))
+        yield None
+    under_way: deque[tuple[int, np.ndarray]] = deque()
+
+    def images() -> Iterator[np.ndarray]:  # in the thread that reads ahead
+        with closing(source.frames(way.start, way.stop, reverse=direction < 0)) as frames:
+            for n, image in enumerate(frames):
+                under_way.append((plan.first + direction * n, image))
+                yield image
+
+    results = propagate(
+        model,
+        images(),
+        prompts,
+        memory=plan.memory,
+        size=plan.size,
+        start=plan.first,
+        step=direction,
+        references=[reference for reference in references if reference is not None],
+    )
+    with closing(results):
+        for result in results:
+            index, image = under_way.popleft()
+            while index != result.index:
+                index, image = under_way.popleft()
+            yield ClipFrame(image, source.seconds(index), result)
 
 
-def _check_budget(
-    model: Model, info: VideoInfo, prompts: list[Prompt], memory: MemoryConfig, size: int | None
-) -> None:
-    """Raises LimitError when the budget cannot hold all prompted frames with all their objects."""
-    objects = {i for prompt in prompts for i in prompt.objects}
-    pinned = len({prompt.frame for prompt in prompts})
-    clip = {"height": info.height, "width": info.width, "objects": len(objects), "frames": info.frames}
-    predict(model.network, memory, **clip, dtype=model.dtype, pinned=pinned, size=size, device=model.device)
+def _reference(source: Source, index: int, mask: bytes, only: set[int] | None) -> Reference | None:
+    """Another marked frame for the memory, with these objects only; None when it has none of them."""
+    labels = decode_mask(mask)
+    if only is not None:
+        labels = np.where(np.isin(labels, list(only)), labels, 0).astype(np.uint8)
+    if not labels.any():
+        return None
+    with closing(source.frames(index, index + 1)) as frames:
+        image = next(frames, None)
+    return None if image is None else Reference(index, image, labels)
 
 
-def check_prompts(info: VideoInfo, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+def _missed(plan: Plan, direction: int, last: int) -> list[str]:
+    """What a way that ended at frame `last` did not reach: a file may be shorter than it says."""
+    if direction < 0:
+        told = f"the frames before {last} could not be read again; this run gave them no mask"
+        return [told] if last > plan.start else []
+    unused = [prompt.frame for prompt in plan.prompts if last < prompt.frame < plan.stop]
+    return [f"the prompt on frame {n} was not used: the clip ends after frame {last}" for n in unused]
+
+
+def check_prompts(height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit the clip."""
     prompts = sorted(listed(prompts), key=lambda prompt: prompt.frame)
     if not prompts:
         raise PromptError("no prompt was given; give a mask or a click on one frame")
-    height, width = info.height, info.width
     for prompt in prompts:
-        if not 0 <= prompt.frame < info.frames:
+        if not 0 <= prompt.frame < frames:
             raise PromptError(
-                f"frame {prompt.frame} was prompted, but the clip has frames 0 to {info.frames - 1}; "
+                f"frame {prompt.frame} was prompted, but the clip has frames 0 to {frames - 1}; "
                 "choose one of them"
             )
         if prompt.labels is not None and prompt.labels.shape != (height, width):
@@ -137,43 +353,3 @@ def check_prompts(info: VideoInfo, prompts: Prompt | Sequence[Prompt]) -> list[P
         check_inside(prompt.clicks or (), height, width)
     check_begun(prompts)
     return prompts
-
-
-def _only(references: list[Reference], objects: set[int]) -> list[Reference]:
-    """The references with only these objects: what was added later stays out of the earlier frames."""
-    keep = np.zeros(256, bool)
-    keep[list(objects)] = True
-    kept = [
-        Reference(r.index, r.frame, np.where(keep[r.labels], r.labels, 0).astype(np.uint8))
-        for r in references
-    ]
-    return [reference for reference in kept if reference.labels.any()]
-
-
-class _Frames:
-    """Passes frames on to `propagate`, and keeps the few under way to join them with their results."""
-
-    def __init__(self, reader: VideoReader, start: int, step: int):
-        self._reader, self._start, self._step = reader, start, step
-        self._under_way: deque[tuple[int, float, np.ndarray]] = deque()
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the reader found odd so far."""
-        return self._reader.warnings
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for n, image in enumerate(self._reader):  # in the thread that reads ahead
-            self._under_way.append((self._start + n * self._step, self._reader.times[n], image))
-            yield image
-
-    def join(self, result: FrameResult) -> ClipFrame:
-        """The result with its picture and time; earlier ones without a result are forgotten."""
-        while True:
-            index, seconds, image = self._under_way.popleft()
-            if index == result.index:
-                return ClipFrame(image, seconds, result)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._reader.close()

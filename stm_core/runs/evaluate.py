@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,17 +20,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stm_core.engine.prompts import Prompt
-from stm_core.errors import MaskError, OptionError, VideoError
+from stm_core.errors import DiskError, MaskError, OptionError, VideoError
 from stm_core.masks.metrics import averaged, evaluate_masks
 from stm_core.masks.palette import IGNORE
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.pictures import PictureList
+from stm_core.media.written import Written, as_json
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.clip import segment_clip
-from stm_core.runs.output import MaskFolder, check_folder, read_labels, write_json
+from stm_core.runs.output import MASKS, MaskFolder, check_folder, read_labels, written_in
 
 if TYPE_CHECKING:
     from stm_core.networks.weights import Model
+
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -110,24 +113,46 @@ def evaluate(
     size: int | None = None,
     on_frame: Callable[[], None] | None = None,
 ) -> dict:
-    """Write `out/masks/SEQ/*.png` and `out/scores.json`; the scores come back.
+    """Write `out/masks/SEQ/*.png`, `out/scores.json` and, with the files' names, `out/report.json`.
 
-    `fps` counts reading, computing and writing the masks, not the scoring.
-    on_frame: called after each frame.
+    The scores come back.  `fps` counts reading, computing and writing the masks, not the scoring.
+    on_frame: called after each frame.  Raises StmError, as `check_out` does before a frame is read.
     """
+    written = check_out(out, sequences)
+    try:
+        scores = _evaluate(model, sequences, written, year=year, memory=memory, size=size, on_frame=on_frame)
+    except BaseException:
+        with suppress(DiskError):  # it must not hide the first error
+            if written.begun:
+                written.report({})
+        raise
+    written.report({})
+    return scores
+
+
+def check_out(out: Path, sequences: list[Sequence]) -> Written:
+    """What earlier runs wrote into `out`.  Raises OptionError when anything else would be replaced."""
+    for sequence in sequences:
+        check_folder(out, sequence.folder)
+    written = written_in(out)
+    names = [f"{MASKS}/{one.name}/{path.name}" for one in sequences for path in one.annotations]
+    written.check([SCORES, *names])
+    return written
+
+
+def _evaluate(model: Model, sequences: list[Sequence], written: Written, *, year: int, **options) -> dict:
     scores: dict[str, dict] = {}
     frames, seconds = 0, 0.0
     for sequence in sequences:
-        folder = check_folder(out, sequence.folder) / "masks" / sequence.name
         first = _prompt(sequence, year)
-        if not scores:
-            (out / "scores.json").unlink(missing_ok=True)  # those of an earlier run are not of these masks
+        if not scores:  # those of an earlier run are not of these masks
+            written.begin(lambda name: name == SCORES)
         begin = time.perf_counter()
-        frames += _segment(model, sequence, first, folder, memory=memory, size=size, on_frame=on_frame)
+        frames += _segment(model, sequence, first, written, **options)
         seconds += time.perf_counter() - begin
-        scores[sequence.name] = score(sequence, folder, year)
+        scores[sequence.name] = score(sequence, written.folder / MASKS / sequence.name, year)
         content = summary(scores, frames / seconds)
-        write_json(out / "scores.json", content)  # what is finished stays when a later sequence fails
+        written.write(SCORES, as_json(content))  # what is finished stays when a later sequence fails
     return content
 
 
@@ -135,14 +160,14 @@ def _segment(
     model: Model,
     sequence: Sequence,
     first: np.ndarray,
-    folder: Path,
+    written: Written,
     *,
     memory: MemoryConfig | None,
     size: int | None,
     on_frame: Callable[[], None] | None,
 ) -> int:
     """Write the masks of one sequence; the number of frames comes back."""
-    masks = MaskFolder(folder)
+    masks = MaskFolder(written, f"{MASKS}/{sequence.name}")
     prompt = Prompt.from_mask(first)
     steps = segment_clip(model, sequence.folder, prompt, memory=memory, size=size, limits=NO_LIMITS)
     try:

@@ -3,30 +3,33 @@ after a crash.
 
 Every file is written under a temporary name and then renamed.  Masks of an earlier run in the same folder
 are removed when the first new mask is ready, so that a mistake in the options costs nobody an earlier
-result.
+result; what no run of ours wrote is never removed or replaced.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
-from contextlib import closing
+from collections.abc import Iterable, Set
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from stm_core.engine.prompts import Prompt
 from stm_core.engine.threads import WriteBehind, read_ahead
 from stm_core.errors import MaskError, OptionError
 from stm_core.masks.files import encode_mask, overlay
 from stm_core.media.files import disk_error, write_whole
 from stm_core.media.video import VideoInfo, VideoLimits, read_video
 from stm_core.media.write import VideoWriter
+from stm_core.media.written import Written, as_json, check_sealed
 
-OVERLAY, REPORT = "overlay.mp4", "report.json"
-MASK_NAME = re.compile(r"\d{5,}\.png|\..*\.png(\.[0-9a-f]{8})?\.part")  # or what a killed run left of one
+OVERLAY, REPORT, NOTES = "overlay.mp4", "report.json", ".report.json.notes"
+MASKS = "masks"
+MASK_NAME = re.compile(r"\d{5,}\.png")
 log = logging.getLogger(__name__)
 
 
@@ -49,13 +52,35 @@ def check_folder(out: Path, clip: Path) -> Path:
 
 def check_mask(out: Path, mask: Path | None, frame: int) -> None:
     """Raises OptionError when the mask that is given for a frame would be lost among the results in `out`."""
-    if mask is None or mask.resolve().parent != (out / "masks").resolve():
+    if mask is None or mask.resolve().parent != (out / MASKS).resolve():
         return
     if MASK_NAME.fullmatch(mask.name) and mask.name != mask_name(frame):
         raise OptionError(
             f"the results in {out} would overwrite the mask {mask}; choose another --out, or copy the mask "
             f"elsewhere (is it of another frame? --prompt-frame says {frame})"
         )
+
+
+def written_in(out: Path) -> Written:
+    """What earlier runs wrote into a folder of results."""
+    return Written(out, NOTES, REPORT)
+
+
+def check_results(written: Written, prompts: Iterable[Prompt]) -> set[str]:
+    """Raises OptionError when the masks, overlay or report of a run would replace what is not ours.
+
+    The names of masks to leave alone come back: somebody's own, which are prompts and stay as they are.
+    """
+    folder, kept = written.folder / MASKS, set()
+    names = {name for name in os.listdir(folder) if MASK_NAME.fullmatch(name)} if folder.is_dir() else set()
+    for prompt in prompts:
+        name = mask_name(prompt.frame)
+        if name in names and prompt.labels is not None and not written.owns(f"{MASKS}/{name}"):
+            with suppress(MaskError):
+                if np.array_equal(read_labels(folder / name), prompt.labels):
+                    kept.add(name)
+    written.check([OVERLAY, *sorted(f"{MASKS}/{name}" for name in names - kept)])
+    return kept
 
 
 def mask_name(index: int) -> str:
@@ -74,10 +99,14 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 class MaskFolder:
-    """Writes numbered palette PNGs into a folder, in a thread."""
+    """Writes numbered palette PNGs into a folder of the results, in a thread, in place of an earlier run's.
 
-    def __init__(self, folder: Path):
-        self.folder, self.written = folder, 0
+    folder: relative to the results, as `masks`.  kept: names that are there already and stay.
+    """
+
+    def __init__(self, results: Written, folder: str = MASKS, kept: Set[str] = frozenset()):
+        self.written = 0
+        self._results, self._folder, self._kept = results, folder, kept
         self._submit = WriteBehind(self._write)
         self._fresh = True
 
@@ -91,39 +120,28 @@ class MaskFolder:
 
     def _write(self, name: str, labels: np.ndarray) -> None:
         if self._fresh:
-            clear_masks(self.folder)
+            self._begin()
             self._fresh = False
-        write_whole(self.folder / name, encode_mask(labels))
+        if name not in self._kept:
+            data, path = encode_mask(labels), f"{self._folder}/{name}"
+            self._results.note(path, data)
+            write_whole(self._results.folder / path, data)
         self.written += 1
 
-
-def clear_masks(folder: Path) -> None:
-    """Make the folder, without the numbered masks of an earlier run; other files in it stay."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            if MASK_NAME.fullmatch(path.name):
-                path.unlink()
-    except OSError as error:
-        raise disk_error(folder, error) from error
-
-
-def clear_results(out: Path) -> None:
-    """Make the folder, without the overlay and report of an earlier run, which had other masks."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in (OVERLAY, REPORT):
-            for path in (out / name, *out.glob(f".{name}.*.part")):  # the latter: of a killed run
-                path.unlink(missing_ok=True)
-    except OSError as error:
-        raise disk_error(out, error) from error
+    def _begin(self) -> None:
+        folder = self._results.folder / self._folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(folder, error) from error
+        self._results.clear(lambda name: name.rpartition("/")[0] == self._folder)
 
 
 class OverlayFile:
     """Writes `overlay.mp4` frame by frame in a thread, with the clip's audio and times."""
 
-    def __init__(self, path: Path, info: VideoInfo):
-        self._path, self._info, self._writer = path, info, None
+    def __init__(self, results: Written, info: VideoInfo):
+        self._results, self._info, self._writer = results, info, None
         self._submit = WriteBehind(self._write)
 
     @property
@@ -157,20 +175,24 @@ class OverlayFile:
     def _write(self, image: np.ndarray, labels: np.ndarray, seconds: float) -> None:
         if self._writer is None:
             height, width = labels.shape
-            self._writer = VideoWriter(self._path, width, height, source=self._info.path)
+            self._writer = VideoWriter(
+                *(self._results.folder / OVERLAY, width, height),
+                source=self._info.path,
+                finished=lambda part: self._results.note(OVERLAY, part),
+            )
         self._writer.write(overlay(image, labels), seconds)
 
 
-def write_overlay(path: Path, info: VideoInfo, masks: Path, limits: VideoLimits) -> list[str]:
+def write_overlay(results: Written, info: VideoInfo, limits: VideoLimits) -> list[str]:
     """Write the overlay from the clip and its finished masks: the second pass of a run begun in mid-clip.
 
     Returns warnings.  Frames are written as long as each has a mask.
     """
-    film = OverlayFile(path, info)
+    film = OverlayFile(results, info)
     try:
         with read_video(info.path, limits=limits) as reader, closing(read_ahead(reader)) as images:
             for index, image in enumerate(images):
-                mask = masks / mask_name(index)
+                mask = results.folder / MASKS / mask_name(index)
                 if not mask.exists():
                     break
                 film.write(image, read_labels(mask), reader.times[index])
@@ -181,9 +203,10 @@ def write_overlay(path: Path, info: VideoInfo, masks: Path, limits: VideoLimits)
     return film.warnings
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write a dictionary as indented JSON, whole or not at all."""
-    write_whole(path, _json(content))
+def check_named(path: Path | None) -> None:
+    """Raises OptionError when the file that a user named holds what no run of ours wrote."""
+    if path is not None and (not os.path.exists(path) or os.path.isfile(path)):
+        check_sealed(path.resolve())
 
 
 def write_named(path: Path, content: dict | list) -> None:
@@ -191,14 +214,11 @@ def write_named(path: Path, content: dict | list) -> None:
 
     Raises VideoError when it cannot be written.
     """
+    data = as_json(content)
     if not os.path.exists(path) or os.path.isfile(path):
-        write_whole(path.resolve(), _json(content))
+        write_whole(path.resolve(), data)
         return
     try:
-        path.write_bytes(_json(content))
+        path.write_bytes(data)
     except OSError as error:
         raise disk_error(path, error) from error
-
-
-def _json(content: dict | list) -> bytes:
-    return (json.dumps(content, indent=2) + "\n").encode()

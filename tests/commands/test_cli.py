@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from conftest import is_one_line
 from PIL import Image
 from safetensors.torch import save_file
 
+from stm_core import faults
 from stm_core.commands import cli, option_values, options
 from stm_core.errors import PromptError
 from stm_core.masks.files import write_mask
@@ -157,6 +159,10 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         (["bench", "--profile", "--size", "48x80,64x64"], "one case"),
         ([*CLIP_AND_MASK, "--out", "o", "--weights", "paper:"], "paper:PATH"),
         (["batch", "none.txt", "--out", "o"], "none.txt"),
+        (["train", "--images", ".", "--out", "o"], "--minutes"),
+        (["train", "--images", ".", "--out", "o", "--steps", "1", "--begin", "2"], "from 0 to 1"),
+        (["train", "--images", ".", "--out", ".", "--steps", "1"], "names a folder"),
+        (["train", "--images", ".", "--out", "o", "--steps", "1", "--resume", "none.ckpt"], "none.ckpt"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_and_writes_nothing(run, files, words, said):
@@ -167,17 +173,54 @@ def test_a_mistake_is_told_in_one_line_and_writes_nothing(run, files, words, sai
     assert not (files / "o").exists()
 
 
-def test_an_unexpected_error_is_one_line_too(run, tmp_path, monkeypatch):
+def test_a_fault_of_ours_ends_with_70_and_one_line_that_helps_to_report_it(run, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("a mistake\nof ours")
 
     monkeypatch.setattr("stm_core.runs.folder.run_to_folder", broken)
     code, _, err = run(*CLIP_AND_MASK, "--out", tmp_path)
-    assert code == 2 and is_one_line(err) and "ZeroDivisionError: a mistake;" in err
+    assert code == 70 and is_one_line(err) and "ZeroDivisionError: a mistake;" in err
+    assert re.search(r"stm_core/commands/cli\.py:\d+, Python 3\.\d+\.\d+, torch \d", err)
+    monkeypatch.setenv("STM_DEBUG", "1")
+    code, _, err = run(*CLIP_AND_MASK, "--out", tmp_path)
+    assert code == 70 and "Traceback" in err and "in broken" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), 2),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2),
+        (MemoryError(), 2),
+        (PermissionError(13, "Permission denied", "somewhere"), 2),
+        (OSError(28, "No space left on device"), 2),
+        (OSError("of no path"), 70),
+        (RuntimeError("shapes differ"), 70),
+    ],
+)
+def test_what_a_caller_can_change_is_a_mistake_the_rest_a_fault(run, tmp_path, monkeypatch, error, code):
+    def broken(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("stm_core.runs.folder.run_to_folder", broken)
+    ended, _, err = run(*CLIP_AND_MASK, "--out", tmp_path)
+    assert ended == code and is_one_line(err)
+    assert (faults.OUT_OF_MEMORY in err) == faults.out_of_memory(error)
+
+
+def test_files_of_somebody_else_are_refused_before_the_network_loads(run, files, tmp_path, monkeypatch):
+    (tmp_path / "masks").mkdir()
+    theirs = {f"{t:05d}.png": (files / "mask.png").read_bytes() + bytes([t]) for t in range(1, FRAMES)}
+    for name, data in theirs.items():
+        (tmp_path / "masks" / name).write_bytes(data)
+    monkeypatch.setattr(cli, "_model", None)
+    code, _, err = run(*CLIP_AND_MASK, "--out", tmp_path)
+    assert code == 2 and is_one_line(err) and "00001.png" in err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "masks").iterdir()} == theirs
 
 
 def test_help_of_every_command_exits_0(capsys):
-    for words in ([], ["segment"], ["evaluate"], ["bench"], ["batch"]):
+    for words in ([], ["segment"], ["evaluate"], ["bench"], ["batch"], ["train"]):
         assert cli.main([*words, "--help"]) == 0
     assert "--memory" in capsys.readouterr().out
 

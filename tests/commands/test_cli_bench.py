@@ -53,6 +53,20 @@ def test_a_bench_whose_cases_fail_is_no_success(command, tmp_path):
     assert code == 2 and out.count("none.safetensors") >= 2 and is_one_line(err)
 
 
+def test_only_figures_of_ours_are_replaced(command, tmp_path, monkeypatch):
+    figures = tmp_path / "figures.json"
+    words = ["bench", "--weights", "random:compact-tiny", "--size", "32x48", "--frames", "4"]
+    words += ["--json", figures]
+    assert [command(*words)[0] for _ in range(2)] == [0, 0]
+    monkeypatch.setattr("stm_core.runs.bench.bench", None)
+    rows = json.loads(figures.read_text())
+    rows[0]["fps"] += 1
+    for text in (json.dumps(rows, indent=2), "[]", "{}", "mine", ""):
+        figures.write_text(text)
+        code, _, err = command(*words)
+        assert code == 2 and is_one_line(err) and figures.read_text() == text
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_figures_go_into_a_pipe_and_through_a_link(tmp_path):
     os.mkfifo(tmp_path / "pipe")
@@ -66,5 +80,3 @@ def test_figures_go_into_a_pipe_and_through_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "old.json")
     write_named(tmp_path / "link", {"a": 1})
     assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "old.json").read_text()) == {"a": 1}
-
-

@@ -7,7 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from stm_core import segment_frame
 from stm_core.engine import click_answers
 from stm_core.engine.clicks import GROUPS, ONE_BY_ONE
-from stm_core.errors import MaskError, OptionError, PromptError, VideoError
+from stm_core.errors import LimitError, MaskError, OptionError, PromptError, VideoError
+from stm_core.faults import OUT_OF_MEMORY
 from stm_core.networks.compact import CLICK_RADIUS, add_clicks, click_maps
 
 
@@ -157,3 +158,17 @@ def test_mistakes_are_told(colour):
         segment_frame(colour, frame, [(1, 1)], mask=labels[:, 1:])
     with pytest.raises(PromptError, match="takes a mask, not clicks"):
         segment_frame(colour_model(takes_clicks=False), frame, [(1, 1)])
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out of memory"), RuntimeError("can't allocate memory"), MemoryError()]
+)
+def test_memory_that_runs_out_is_told_as_in_a_run(colour, monkeypatch, error):
+    def full(*arguments):
+        raise error
+
+    ((frame, _),) = squares(1)
+    monkeypatch.setattr(colour.network, "encode_query", full)
+    with pytest.raises(LimitError) as refused:
+        segment_frame(colour, frame, [(8, 8)])
+    assert str(refused.value) == OUT_OF_MEMORY

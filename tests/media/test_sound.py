@@ -7,6 +7,7 @@ import pytest
 from conftest import colour_model
 
 from stm_core.engine.prompts import Prompt
+from stm_core.media.containers import zero_of
 from stm_core.media.sound import DAMAGED
 from stm_core.media.video import probe, read_video
 from stm_core.media.write import VideoWriter
@@ -21,7 +22,8 @@ def sound_of(path):
         clip.seek(0)
         frames = [f for f in clip.decode(stream)]
         end = frames[-1].time + frames[-1].samples / frames[-1].sample_rate
-        return stream.codec_context.name, frames[0].time, end, packets
+        zero = zero_of(clip)
+        return stream.codec_context.name, frames[0].time - zero, end - zero, packets
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,9 @@ def sound_of(path):
         ("mkv", "flac", False),
         ("mkv", "ac3", False),
         ("mkv", "aac", True),
+        ("ts", "ac3", False),
+        ("ts", "mp2", False),
+        ("ts", "libmp3lame", True),
     ],
 )
 def test_sound_is_copied_or_encoded_again(tmp_path, kind, audio, kept):
@@ -71,6 +76,23 @@ def test_alpha_webm_keeps_the_sound_too(tmp_path):
         for n in range(20):
             writer.write(np.dstack([clips.frame(n), np.full(clips.SIZE, 200, np.uint8)]), n / 10)
     assert sound_of(tmp_path / "cut.webm")[2] == pytest.approx(sound_of(source)[2], abs=0.06)
+
+
+def test_a_run_on_a_camcorders_clip_keeps_its_sound_and_begins_at_zero(tmp_path):
+    """The clock of an MPEG-TS goes on from one recording to the next."""
+    camcorder = {"mpegts_m2ts_mode": "1", "output_ts_offset": "5000"}
+    source = clips.write(tmp_path / "in.m2ts", "ts", frames=24, audio="aac", muxer_options=camcorder)
+    with av.open(str(source)) as clip:
+        assert clip.start_time > 4999 * av.time_base
+    labels = np.zeros(clips.SIZE, np.uint8)
+    labels[10:40, 10:40] = 1
+    report = run_to_folder(colour_model(), source, Prompt.from_mask(labels), tmp_path / "out")
+    assert report["warnings"] == [] and report["frames_out"] == 24
+    codec, start, end, _ = sound_of(tmp_path / "out" / "overlay.mp4")
+    assert codec == "aac" and start == pytest.approx(0, abs=0.05) and end == pytest.approx(2.4, abs=0.1)
+    before, after = probe(source), probe(tmp_path / "out" / "overlay.mp4")
+    assert (after.frames, after.seconds) == (24, pytest.approx(2.4, abs=0.01))
+    assert after.start == pytest.approx(before.start, abs=0.005) and before.start < 0.05
 
 
 def restamped(folder, audio, stamp):

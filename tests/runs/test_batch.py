@@ -80,6 +80,19 @@ def test_a_run_that_is_cut_off_leaves_nothing_that_a_later_one_takes_for_its_own
     assert ran == ["a"]
 
 
+def test_a_summary_of_somebody_else_is_refused_before_a_clip_is_run(tmp_path, outcomes):
+    _, ran = outcomes
+    path, out = write_list(tmp_path, "a.mp4\n"), tmp_path / "out"
+    batch.run_batch(path, out)
+    summary = out / "summary.json"
+    ran.clear()
+    for text in (summary.read_text().replace("0.1", "0.2"), "mine", '{"clips": []}'):
+        summary.write_text(text)
+        with pytest.raises(OptionError, match="summary.json"):
+            batch.run_batch(path, out, ["--size=100"])
+        assert summary.read_text() == text and not ran
+
+
 @pytest.mark.parametrize("error", [ValueError("odd\nword"), ZeroDivisionError()])
 def test_whatever_befalls_one_clip_the_summary_has_the_others(tmp_path, outcomes, monkeypatch, error):
     stand_in = batch_run.run_job

@@ -174,6 +174,30 @@ def test_a_run_that_fails_leaves_the_scores_of_what_it_finished_and_no_older_one
     assert not (out / "scores.json").exists()
 
 
+@pytest.mark.parametrize("name", ["masks/dog/00003.png", "scores.json", "report.json"])
+@pytest.mark.parametrize("before", [True, False])
+def test_files_of_somebody_else_are_refused_before_a_frame_is_read(davis, answers, tmp_path, name, before):
+    sequences, out = find_sequences(davis, 2017, "val"), tmp_path / "out"
+    answers(lambda t, first: labels_at(t))
+    if before:
+        for _ in range(2):  # its own may be replaced
+            evaluate(None, sequences, out, year=2017)
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text("mine")
+    answers(None)
+    with pytest.raises(OptionError, match=name.rpartition("/")[2]):
+        evaluate(None, sequences, out, year=2017)
+    assert (out / name).read_text() == "mine"
+
+
+def test_results_of_other_sequences_stay_and_stay_ours(davis, answers, tmp_path):
+    answers(lambda t, first: labels_at(t))
+    for names in (["cow"], ["dog"], ["cow"]):
+        evaluate(None, find_sequences(davis, 2017, "val", names), tmp_path / "out", year=2017)
+    files = json.loads((tmp_path / "out/report.json").read_text())["files"]
+    assert len(files) == 13 and len(list((tmp_path / "out/masks").rglob("*.png"))) == 12
+
+
 def test_a_missing_prediction_is_an_error(davis, tmp_path):
     sequence = find_sequences(davis, 2017, "val", ["cow"])[0]
     assert isinstance(sequence, Sequence)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.networks.weights import random_model
 from stm_core.runs import clip as segment
-from stm_core.runs import folder as save
 from stm_core.runs import output
 from stm_core.runs.clip import segment_clip
 from stm_core.runs.folder import run_to_folder, segment_to_folder
@@ -28,7 +28,8 @@ from stm_core.runs.made_up import moving_clip
 
 HEIGHT, WIDTH, FRAMES = 50, 82, 12
 KEYS = {
-    "": "frames_in frames_out width height objects seconds fps device dtype weights memory process warnings",
+    "": "frames_in frames_out width height objects seconds fps device dtype weights memory process "
+    "warnings files seal",
     "seconds": "total per_frame_median per_frame_p95 first_preview",
     "weights": "name sha256",
     "memory": "preset budget_bytes frames_held bytes peak_bytes read_peak_bytes predicted_peak_bytes",
@@ -134,15 +135,51 @@ def check_report(report: dict) -> None:
     assert report["fps"] == pytest.approx(FRAMES / seconds["total"])
 
 
-def test_results_of_an_earlier_run_do_not_stay(model, clip, tmp_path):
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    for name in ("00099.png", "notes.txt"):
-        (masks / name).write_text("old")
-    (tmp_path / "mine.txt").write_text("mine")
+def test_results_of_an_earlier_run_do_not_stay_and_all_else_does(model, clip, tmp_path):
     run_to_folder(model, clip[0], prompt_at(clip, 0), tmp_path)
-    assert not (masks / "00099.png").exists()
-    assert (masks / "notes.txt").exists() and (tmp_path / "mine.txt").exists()
+    (tmp_path / "masks" / "notes.txt").write_text("mine")
+    (tmp_path / "mine.txt").write_text("mine")
+    short = tmp_path / "short.mp4"
+    with VideoWriter(short, WIDTH, HEIGHT, fps=10) as writer:
+        for image, _ in moving_clip(HEIGHT, WIDTH, 3, objects=2):
+            writer.write(image)
+    report = run_to_folder(model, short, prompt_at(clip, 0), tmp_path)
+    assert numbers(tmp_path / "masks") == [0, 1, 2]
+    assert sorted(report["files"]) == [*(f"masks/{t:05d}.png" for t in range(3)), "overlay.mp4"]
+    assert (tmp_path / "masks" / "notes.txt").exists() and (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["masks/00003.png", "masks/00099.png", "overlay.mp4", "report.json"])
+@pytest.mark.parametrize("before", ["nothing", "a run", "a run that was stopped"])
+def test_files_of_somebody_else_are_refused_before_a_frame_is_computed(
+    model, clip, tmp_path, monkeypatch, name, before
+):
+    if before != "nothing":
+        steps = segment_to_folder(model, clip[0], prompt_at(clip, 0), tmp_path)
+        for _ in islice(steps, 5 if "stopped" in before else None):
+            pass
+        steps.close()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"mine")  # put there, or changed after the run
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setattr("stm_core.runs.clip.propagate", None)
+    with pytest.raises(OptionError, match=Path(name).name):
+        run_to_folder(model, clip[0], prompt_at(clip, 0), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
+def test_a_mask_that_is_the_prompt_stays_as_it_is_among_the_results(model, clip, tmp_path):
+    own = tmp_path / "masks" / "00005.png"
+    own.parent.mkdir()
+    Image.fromarray(clip[1][5]).save(own)  # grey: not as a run writes it
+    before = own.read_bytes()
+    report = run_to_folder(model, clip[0], prompt_at(clip, 5), tmp_path)
+    assert own.read_bytes() == before and report["frames_out"] == FRAMES
+    assert "masks/00005.png" not in report["files"] and numbers(own.parent) == list(range(FRAMES))
+    run_to_folder(model, clip[0], prompt_at(clip, 5), tmp_path)
+    with pytest.raises(OptionError, match="00005.png"):
+        run_to_folder(model, clip[0], prompt_at(clip, 4), tmp_path)
+    assert own.read_bytes() == before
 
 
 def test_a_mistake_leaves_an_earlier_result_alone(model, clip, tmp_path):
@@ -204,7 +241,7 @@ def test_gpu_memory_running_out_begins_again_smaller(model, clip, tmp_path, monk
             yield result
 
     monkeypatch.setattr(segment, "propagate", propagate)
-    monkeypatch.setattr(save, "SMALLEST", 16)
+    monkeypatch.setattr(segment, "SMALLEST", 16)
     report = run_to_folder(model, clip[0], prompt_at(clip, 0), tmp_path)
     assert sizes == [None, 37]
     assert report["frames_out"] == FRAMES and "GPU ran out of memory" in report["warnings"][0]

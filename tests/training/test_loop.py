@@ -1,6 +1,7 @@
 """Laws of training: made-up clips match their masks, clicks fall right, steps help, resume is exact."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -253,6 +254,50 @@ def test_a_run_that_was_killed_while_it_saved_can_be_resumed(tmp_path, photos, c
     words = "--images", tmp_path / "none", "--out", trainer.config.out, "--resume"
     for checkpoint, told in ((trainer.checkpoint, "none"), (tmp_path / "other.ckpt", "does not exist")):
         assert train(*words, checkpoint) == cli.MISTAKE and told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.ckpt/rest.pt", "w.log.jsonl", "w.ckpt"])
+def test_a_new_run_replaces_only_what_one_of_ours_wrote(tmp_path, photos, capsys, name):
+    words = "--images", tmp_path / "none", "--out", tmp_path / "w.safetensors"
+    trainer = Trainer(tiny_config(tmp_path), photos, photos, None)
+    trainer.seconds = 1.0
+    trainer._log(0.5, {"clips": [1.0]})
+    for _ in range(2):
+        trainer.save()
+    (tmp_path / "w.ckpt" / "notes.txt").write_text("mine")
+    trainer.save()
+    assert train(*words) == cli.MISTAKE and "none" in capsys.readouterr().err  # the next thing that is wrong
+    assert (tmp_path / "w.ckpt" / "notes.txt").read_text() == "mine"
+    for path in [*tmp_path.glob(".w*"), *tmp_path.glob("w*")]:  # as if somebody else had written all of it
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    assert train(*words) == cli.MISTAKE and f"{name} would be replaced" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", [b"mine", {"listing": "mine"}], ids=["text", "tensors"])
+def test_a_cache_that_no_run_wrote_stays(tmp_path, capsys, content):
+    folder, cache = tmp_path / "pictures", tmp_path / "cache" / "photos.pt"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    Image.new("RGB", (64, 64), "red").save(folder / "images" / "0.jpg")
+    write_mask(folder / "masks" / "0.png", np.ones((64, 64), np.uint8))
+    cache.parent.mkdir()
+    cache.write_bytes(content) if isinstance(content, bytes) else torch.save(content, cache)
+    before = cache.read_bytes()
+    words = "--images", folder, "--out", tmp_path / "w.safetensors", "--cache", cache.parent
+    assert train(*words) == cli.MISTAKE and "photos.pt would be replaced" in capsys.readouterr().err
+    assert cache.read_bytes() == before
+
+
+def test_a_run_from_before_there_were_notes_can_be_resumed(tmp_path, photos, capsys):
+    trainer = Trainer(tiny_config(tmp_path), photos, photos, None)
+    trainer.save()
+    (tmp_path / ".w.safetensors.notes").unlink()
+    words = "--images", tmp_path / "none", "--out", trainer.config.out
+    for more, told in (((), "would be replaced"), (("--resume", trainer.checkpoint), "none")):
+        assert train(*words, *more) == cli.MISTAKE and told in capsys.readouterr().err
 
 
 def test_a_place_of_the_curriculum_has_its_stage_and_the_one_before(tmp_path):

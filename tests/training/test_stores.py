@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from stm_core.commands.choose import new_folders
 from stm_core.masks.files import write_mask
 from stm_core.training.data.stores import IGNORE, MAX_OBJECTS, load_clips
-from stm_core.training.measure.choose import new_folders
 
 
 def write_clip(root, name, masks):

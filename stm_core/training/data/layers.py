@@ -84,7 +84,7 @@ class Layers:
         return Scene(sample(pictures / 255, grid), warped, points)
 
     def video_scene(self, count: int, frames: int, size: int, gap: int) -> Scene:
-        """Annotated video that moves a little more than it does, and two of its objects, if there are."""
+        """Annotated video that moves a little more than it was filmed, and two of its objects."""
         dice = self.dice
         pictures, ids, aspect = self._pieces(self.scenic, count, frames, gap)
         centre, _ = _middle(ids[:, 0] == 1)
@@ -103,7 +103,7 @@ class Layers:
         return Scene(sample(pictures / 255, grid), warped, _unknown(grid))
 
     def video_cutout(self, count: int, frames: int, size: int, gap: int, *, shown: Tensor) -> Cutout:
-        """An object of annotated video on a path of its own: it turns and bends as it really does."""
+        """An object of annotated video on a path of its own; it turns and bends as it was filmed."""
         dice = self.dice
         pictures, ids, aspect = self._pieces(self.weights, count, frames, gap)
         mine = ids == 1
@@ -121,13 +121,12 @@ class Layers:
         alpha = F.avg_pool2d(mine.float(), 3, 1, 1)[:, :, None]
         return Cutout(pixels, _covering(sample(alpha, grid, padding="zeros"), shown), _unknown(grid))
 
-    def _pieces(
-        self, weights: Tensor, count: int, frames: int, gap: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _pieces(self, weights: Tensor, count: int, frames: int, gap: int) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures (B,T,3,H,W) uint8 of annotated clips drawn by `weights` (C,), at most `gap` frames apart,
         forwards or backwards; two of their objects, as a scene's labels (B,T,H,W); aspect (B,1).
         """
         dice, clips = self.dice, self.clips
+        assert clips is not None, "a batch of video needs clips"
         clip = dice.pick(weights.expand(count, -1))
         length = clips.length[clip]
         step = torch.minimum(
@@ -200,9 +199,7 @@ def _flip(dice: Dice, count: int) -> Tensor:
 
 
 def _middle(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre (B,2) and half extent (B,) of masks (B,H,W), in grid units; the picture's middle for an empty
-    mask.
-    """
+    """Centre (B,2) and half extent (B,) of masks (B,H,W), in grid units; of an empty mask the middle."""
     weight = mask.float() + 1e-6
     total = weight.sum((1, 2))
     height, width = mask.shape[1:]

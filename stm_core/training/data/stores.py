@@ -1,5 +1,4 @@
-"""Training data, resident as uint8 tensors so that batches are made by tensor operations on the training
-device.
+"""Training data as uint8 tensors on the training device, where batches are made from them.
 
 `Photos`: single pictures with object masks, squeezed to a square (their aspect is kept as a number).
 `Clips`: annotated video in DAVIS layout, squeezed to one size (likewise).
@@ -9,9 +8,8 @@ Reading decodes each file once; `cache` keeps the tensors for the next run.
 from __future__ import annotations
 
 import logging
-import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from stm_core.errors import OptionError
+from stm_core.media.files import Whole
+from stm_core.media.written import not_ours
 
 log = logging.getLogger(__name__)
 PHOTO_SIZE = 288  # square side in the store, pixels
@@ -78,7 +78,7 @@ class Clips:
 
 
 def held_out(picture: Path) -> bool:
-    """Whether a photo is kept out of training, one in 40 by its name: to measure on."""
+    """Whether a photo is kept out of training, to measure on: one in 40, by its name."""
     return zlib.crc32(picture.stem.encode()) % 40 == 0
 
 
@@ -230,12 +230,11 @@ def _ids(labels: Sequence[np.ndarray]) -> np.ndarray:
     return stacked
 
 
-def _cached(cache: Path | None, pairs: list, read, workers: int, join) -> list[Tensor]:
-    """Tensors of these files: from `cache` when it was made from the same list, else decoded and kept there.
-    """
+def _cached(cache: Path | None, pairs: list, read: Callable, workers: int, join: Callable) -> list[Tensor]:
+    """Tensors of these files: from `cache` when that has the same list, else decoded and kept there."""
     listing = "\n".join([LAYOUT, *(str(pair[0]) for pair in pairs)])
     if cache is not None and cache.exists():
-        kept = torch.load(cache, weights_only=True, mmap=True)
+        kept = _kept(cache)
         if kept["listing"] == listing:
             return kept["tensors"]
     log.info("reading %d pictures", len(pairs))
@@ -243,7 +242,17 @@ def _cached(cache: Path | None, pairs: list, read, workers: int, join) -> list[T
         tensors = join(list(pool.map(read, pairs, chunksize=32)))
     if cache is not None:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        part = cache.with_suffix(f".{os.getpid()}")  # several processes may read at once
-        torch.save({"listing": listing, "tensors": tensors}, part)
-        part.replace(cache)
+        with Whole(cache) as part:  # several processes may read at once
+            torch.save({"listing": listing, "tensors": tensors}, part)
     return tensors
+
+
+def _kept(cache: Path) -> dict:
+    """What an earlier run kept.  Raises OptionError when none wrote this file."""
+    try:
+        kept = torch.load(cache, weights_only=True, mmap=True)
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise not_ours(cache) from error
+    if not isinstance(kept, dict) or set(kept) != {"listing", "tensors"}:
+        raise not_ours(cache)
+    return kept

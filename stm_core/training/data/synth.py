@@ -1,10 +1,10 @@
 """Clips with exact masks, made on the training device from photos and annotated video.
 
-A clip has three layers: a scene (a photo that moves as a whole, or a crop of real video) and up to two cut-
-outs in front of it (objects of other photos or of other video, or random shapes filled with a photo's
-texture).  The target is an object of the scene or a cut-out; what else there is may be a second object that
-competes with it, a look-alike, or an occluder.  Known motion also says which positions of two frames show the
-same point.
+A clip has up to three layers: a scene, and up to two cut-outs in front of it.  The scene is a photo that
+moves as a whole, or a crop of real video.  A cut-out is an object of another photo or video, or a random
+shape filled with a photo's texture.  The target is an object of the scene or a cut-out; what else there is
+may be a second object that competes with it, a look-alike, or an occluder.  Because the motion is known, so
+are the positions of two frames that show the same point.
 """
 
 from __future__ import annotations
@@ -57,8 +57,11 @@ class ClipMaker:
         moving: bool = False,
         gap: int = LARGEST_GAP,
     ) -> Batch:
-        """One batch.  video: the scene is annotated video; moving: the nearer cut-out is, and more often the
-        target; at most `gap` source frames between two frames of either.
+        """One batch.
+
+        video: the scene is annotated video.
+        moving: the nearer cut-out is annotated video, and more often the target.
+        gap: most source frames between two frames of annotated video.
         """
         dice, layers = self.dice, self.layers
         if video:
@@ -95,5 +98,5 @@ class ClipMaker:
 
 
 def _numbered(points: Tensor, number: int) -> Tensor:
-    """points (B,T,h,w,3) as those of that layer."""
+    """The points (B,T,h,w,3) with the number of their layer."""
     return torch.cat([points[..., :2], torch.full_like(points[..., 2:], float(number))], -1)

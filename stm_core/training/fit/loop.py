@@ -12,14 +12,22 @@ import torch
 from torch import Tensor
 
 from stm_core.errors import WeightsError
+from stm_core.media.files import sweep
 from stm_core.networks.compact import CompactSTM
 from stm_core.networks.efficientnet import FROZEN, quickened
 from stm_core.networks.packed import can_pack
 from stm_core.networks.weight_files import bundled_file, load_strictly
+from stm_core.training.data.stores import Clips, Photos
 from stm_core.training.data.synth import LARGEST_GAP, ClipMaker
 from stm_core.training.fit import unroll
 from stm_core.training.fit.curriculum import TrainConfig
-from stm_core.training.fit.export import read_checkpoint, starting_tensors, write_checkpoint, write_weights
+from stm_core.training.fit.export import (
+    read_checkpoint,
+    starting_tensors,
+    write_checkpoint,
+    write_weights,
+    written_beside,
+)
 from stm_core.training.fit.norms import freeze, settle
 from stm_core.training.fit.optim import Average, clip_gradients, hold, optimizers, set_rates
 from stm_core.training.fit.parallel import (
@@ -43,11 +51,12 @@ EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone
 class Trainer:
     """All that a run is: network, average, optimisers, random state, clock.  `run()` trains to the end."""
 
-    def __init__(self, config: TrainConfig, photos, textures, clips):
+    def __init__(self, config: TrainConfig, photos: Photos, textures: Photos, clips: Clips | None):
         self.config = config
         self.rank, self.world = rank_and_size()
         torch.manual_seed(config.seed)
-        self.network = CompactSTM(config.network).to(config.device, memory_format=torch.channels_last)
+        self.network = CompactSTM(config.network).to(config.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
         if config.hold:
             hold(self.network)
         self.average = Average(self.network)
@@ -59,11 +68,14 @@ class Trainer:
         self.clips = clips
         self.maker = ClipMaker(photos, textures, clips, self.generator)
         self.step, self.seconds, self.frozen = 0, 0.0, False
+        self.written = written_beside(config.out)
         self.track = torch.compile(unroll.track) if config.compile else unroll.track
 
     def begin(self, path: Path | None) -> None:
-        """Begins from the weights or the checkpoint at `path`, beside the bundled frozen trunk where it has
-        none; what both lack starts afresh.  Raises WeightsError.
+        """Begin from the weights or the checkpoint at `path`.
+
+        A frozen trunk that it lacks is the bundled one; what both lack starts from random numbers.  Raises
+        WeightsError.
         """
         own, start = self.network.state_dict(), starting_tensors(path)
         fresh = [name for name in own if name not in start]
@@ -82,6 +94,7 @@ class Trainer:
         """How much of the run is done, 0..1, by this process's clock."""
         if self.config.steps is not None:
             return self.step / self.config.steps
+        assert self.config.minutes is not None  # TrainConfig has one of the two
         return self.seconds / 60 / self.config.minutes
 
     def run(self) -> None:
@@ -136,7 +149,7 @@ class Trainer:
         kind, video, pair, rounds, early, moving, near = torch.rand(7, generator=self.plan).tolist()
         stage = config.stage(place, early < EARLIER_SHARE)
         clicks, near = kind < config.clicks, near < CLOSER_SHARE
-        size, frames, clips = stage.size, stage.frames, stage.clips
+        size, frames, clips = stage.size, stage.frames, float(stage.clips)
         if clicks:  # single pictures, three quarters as many pixels: they are decoded up to three times
             side = min(size, CLICK_SIZE)
             frames, clips = 1, 0.75 * clips * frames * (size / side) ** 2
@@ -194,7 +207,10 @@ class Trainer:
         left = self.seconds / 60 * (1 / max(progress, 1e-6) - 1)
         line = {"step": self.step, "progress": round(progress, 4), "minutes_left": round(left, 1), **means}
         log.info("%s", json.dumps(line))
-        with open(self.config.out.with_suffix(".log.jsonl"), "a") as file:
+        path = self.config.out.with_suffix(".log.jsonl")
+        if path.name not in self.written.names:
+            self.written.note(path.name, b"")  # by its name: it grows
+        with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     @property
@@ -207,6 +223,8 @@ class Trainer:
         generators = everyone(self.generator.get_state())
         if self.rank:
             return
+        for path in (self.checkpoint, self.config.out):
+            sweep(path)
         rest = {
             "step": self.step,
             "seconds": self.seconds,
@@ -216,16 +234,16 @@ class Trainer:
         }
         write_checkpoint(
             self.checkpoint,
+            self.written,
             network=self.network.state_dict(),
             average=self.average.state,
             optimizers=[optimizer.state_dict() for optimizer in self.optimizers],
             rest=rest,
         )
-        write_weights(self.config.out, self.config.network, self.average.state)
+        write_weights(self.config.out, self.config.network, self.average.state, self.written)
 
     def load(self, path: Path) -> None:
-        """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state.
-        """
+        """Continues from a checkpoint of `save`: weights, average, optimisers, clock, random state."""
         network, average, optimizers, rest = read_checkpoint(path, self.config.device)
         load_strictly(self.network, network, path)
         self.average.state = average

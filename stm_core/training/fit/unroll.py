@@ -23,8 +23,7 @@ ABSENT = -12.0  # logit of an object slot that this clip does not use
 
 
 def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0) -> dict[str, Tensor]:
-    """Losses of propagating the first frame's mask through the clip, each frame's prediction joining the
-    memory.
+    """Losses of propagating the first frame's mask through the clip; each prediction joins the memory.
 
     objects: slots used (1: label 2 counts as background).  Returns scalars: loss, seg, keys, iou.
     """
@@ -33,7 +32,9 @@ def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0)
     size = batch.frames.shape[-2:]
     masks = _one_hot(labels[:, 0], objects)  # (B,K,H,W)
     present = masks.flatten(2).sum(2) > 0
-    keys, values, seg, iou = [], [], [], []
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    seg, iou = [], []
     for t, query in enumerate(features):
         if t > 0:
             logits = network.decode(_read(query, keys, values, objects), query).unflatten(0, (-1, objects))
@@ -63,8 +64,9 @@ def click(
     hardest: float = 1.0,
     closer: bool = False,
 ) -> dict[str, Tensor]:
-    """Losses of segmenting the first frame from simulated clicks, each round adding one where the error is
-    largest.  closer: of the piece around what a first, coarse read found.
+    """Losses of segmenting the first frame from simulated clicks.
+
+    Each round adds a click where the error is largest.  closer: of the piece around what a coarse read found.
     """
     labels = torch.where(batch.labels[:, 0] == 2, 0, batch.labels[:, 0])
     frames, truth = batch.frames[:, 0], labels == 1

@@ -1,26 +1,22 @@
-"""How good a mask is after 1, 2, 3, 5, 10 clicks, and how many clicks a good one takes:
+"""How good a mask is after 1, 2, 3, 5 and 10 clicks, and how many clicks a good one takes.
 
-    python -m stm_core.training.measure.click_score FOLDER ... [--all]
-
-Each click goes to the middle of the largest error, as in the literature on interactive segmentation; the same
-clicks go to OpenCV's GrabCut where `opencv-python-headless` is installed (it is not a requirement of this
-project).
+Each click goes to the middle of the largest error, as in the literature on interactive segmentation.
+OpenCV's GrabCut is scored in the same way where `opencv-python-headless` is installed, which this project
+does not need otherwise.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from stm_core.engine.clicks import segment_frame
-from stm_core.errors import OptionError, StmError
+from stm_core.errors import OptionError
 from stm_core.networks.weights import load_model
 from stm_core.training.data.clicks import error_click
 from stm_core.training.data.stores import IGNORE, PICTURES, held_out
@@ -28,6 +24,13 @@ from stm_core.training.data.stores import IGNORE, PICTURES, held_out
 COUNTED = (1, 2, 3, 5, 10)  # clicks after which the overlap is reported
 MOST_CLICKS = 20
 GOOD = (0.80, 0.85, 0.90)  # NoC@85: clicks until this overlap, MOST_CLICKS where it is never reached
+COLUMNS = (
+    *(f"IoU@{n}" for n in COUNTED),
+    *(f"NoC@{100 * good:.0f}" for good in GOOD),
+    "never 85",
+    "made worse",
+    "s a click",
+)
 WORSE = 0.002  # a click that loses so much overlap has made the mask worse
 SMALLEST = 0.002  # share of the picture; smaller objects are left out
 
@@ -35,8 +38,8 @@ Segmenter = Callable[[np.ndarray, list[tuple], np.ndarray | None], np.ndarray]
 
 
 def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -> dict[str, float]:
-    """Mean overlap after each of COUNTED clicks, NoC@ each of GOOD, the share of pictures that never reach
-    85 %, the share of clicks that made the mask worse, seconds a click.
+    """COLUMNS: mean overlap after some clicks, clicks until it is good, the share of pictures whose mask
+    never is, the share of clicks that made a mask worse, seconds a click.
 
     examples: (image uint8 (H,W,3), truth uint8 (H,W): 1 object, 255 ignored).  segmenter(image, clicks,
     previous mask or None) -> bool (H,W); clicks are (x, y, label, 1).
@@ -58,7 +61,9 @@ def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -
 
 def _one(image: np.ndarray, truth: np.ndarray, segmenter: Segmenter) -> list[float]:
     """Overlap after each click, up to MOST_CLICKS or until it is perfect."""
-    clicks, found, overlaps = [], None, []
+    clicks: list[tuple[int, int, int, int]] = []
+    overlaps: list[float] = []
+    found = None
     known = truth != IGNORE
     while len(overlaps) < MOST_CLICKS:
         click = error_click(np.zeros_like(known) if found is None else found, truth == 1, ~known)
@@ -116,10 +121,10 @@ def read_examples(folder: Path, every: int, *, everything: bool) -> Iterator[tup
         )
     if not (davis.is_dir() or everything):
         masks = [path for path in masks if held_out(path)]
-    labels = [_labels(path) for path in masks[::every]]
-    binary = not any(((one > 0) & (one < IGNORE)).any() for one in labels)
-    for path, ids in zip(masks[::every], labels, strict=True):
-        ids = (ids == IGNORE).astype(np.uint8) if binary else ids
+    stored = [_labels(path) for path in masks[::every]]
+    binary = not any(((one > 0) & (one < IGNORE)).any() for one in stored)
+    for path, labels in zip(masks[::every], stored, strict=True):
+        ids = (labels == IGNORE).astype(np.uint8) if binary else labels
         present, counts = np.unique(ids[(ids > 0) & (ids != IGNORE)], return_counts=True)
         if len(present) and counts.max() > SMALLEST * ids.size:
             truth = np.where(ids == present[counts.argmax()], 1, np.where(ids == IGNORE, IGNORE, 0))
@@ -139,47 +144,7 @@ def _picture_of(mask: Path) -> Path:
     raise OptionError(f"{mask} has no picture; put {Path(text).stem}.jpg beside it, into images/")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Prints a Markdown table: a row a method."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stm_core.training.measure.click_score", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("folders", type=Path, nargs="+", help="DAVIS root, or folder with images/ and masks/")
-    parser.add_argument("--weights", default="compact")
-    parser.add_argument("--every", type=int, default=10, help="use each n-th picture (10)")
-    parser.add_argument(
-        "--all", action="store_true", help="all pictures of images/, not only those that training left out"
-    )
-    args = parser.parse_args(arguments)
-    try:
-        _print_table(args)
-    except StmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _print_table(args: argparse.Namespace) -> None:
-    torch.manual_seed(0)
-    examples = [
-        pair for folder in args.folders for pair in read_examples(folder, args.every, everything=args.all)
-    ]
-    if not examples:
-        raise OptionError("no picture here shows an object that training left out; --all takes every picture")
-    methods = {"compact": by_network(args.weights)}
-    try:
-        import cv2  # noqa: F401
-
-        methods["GrabCut"] = by_grabcut
-    except ImportError:
-        pass
-    print(f"{len(examples)} pictures\n")
-    for number, (name, segmenter) in enumerate(methods.items()):
-        row = score(examples, segmenter)
-        if number == 0:
-            print("| method | " + " | ".join(row) + " |\n|---|" + "---|" * len(row))
-        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in row.values()) + " |", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def methods(weights: str) -> dict[str, Segmenter]:
+    """Name -> segmenter: the network, and GrabCut where OpenCV is installed."""
+    found = {"compact": by_network(weights)}
+    return found | {"GrabCut": by_grabcut} if find_spec("cv2") else found

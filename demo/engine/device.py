@@ -1,0 +1,127 @@
+"""The network as the page uses it: answer a click, measure its speed, track a clip.
+
+Everything that goes in or comes out is small and can be pickled, because on a ZeroGPU Space these
+functions run in a forked process: paths, labels and numbers, never tensors.  Frames come from the guarded
+decoder, masks go to the clip's folder.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from threading import Lock
+
+import gradio as gr
+import numpy as np
+
+try:
+    import spaces  # only on ZeroGPU Spaces; must come before torch touches CUDA
+except ImportError:
+    spaces = None
+
+import torch
+
+from demo.engine.tracking import Tracker
+from demo.guard.process import Guard
+from stm_core.engine.clicks import segment_frame
+from stm_core.engine.forecast import Prediction, predict
+from stm_core.engine.geometry import processed_size
+from stm_core.engine.prompts import Prompt
+from stm_core.engine.propagate import propagate
+from stm_core.errors import LimitError
+from stm_core.memory.policy import MemoryConfig
+
+MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured beside others' runs
+
+
+class Engine:
+    """One model for all visitors; holds nothing of any of them."""
+
+    def __init__(self, model, guard: Guard):
+        self.model = model
+        self.rates: dict[tuple, float] = {}
+        self.measuring = Lock()  # two at once would measure each other
+        self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
+        self.track, self.click = Tracker(model, guard).run, self._click
+        if self.zero:
+            lent = spaces.GPU(duration=lambda job: min(int(job.seconds * 1.5) + 20, 300))(self.track)
+            self.track, self.click = _streamed(lent), _worded()(spaces.GPU(duration=10)(self._click))
+
+    @property
+    def device(self) -> str:
+        """ "cpu" or "cuda": for the words beside the numbers."""
+        return "cuda" if "cuda" in str(self.model.device) else "cpu"
+
+    def _click(self, image: np.ndarray, clicks, mask: np.ndarray | None, size: int | None) -> np.ndarray:
+        """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
+        return segment_frame(self.model, image, list(clicks), mask=mask, size=size)
+
+    def predict(
+        self, memory: MemoryConfig, height: int, width: int, objects: int, frames: int, pinned: int
+    ) -> Prediction:
+        """Bytes that a run will take at most, before it runs; height and width as the network sees them
+        (`seen`), pinned: marked frames.  LimitError when the budget cannot hold those.
+        """
+        return predict(
+            self.model.network,
+            memory,
+            height=height,
+            width=width,
+            objects=objects,
+            frames=frames,
+            dtype=self.model.dtype,
+            pinned=max(pinned, 1),
+            device=self.model.device,
+        )
+
+    def seen(self, height: int, width: int, size: int | None) -> tuple[int, int]:
+        """(height, width) that the network sees of such a frame when its short side becomes `size`."""
+        return processed_size(height, width, size or None)
+
+    def rate(self, height: int, width: int, objects: int) -> float:
+        """Seconds per frame on this machine, from a calibration of a few frames (remembered), or from real
+        runs.
+        """
+        key = (height, width, objects)
+        if self.zero:
+            return self.rates.get(key, 0.05)
+        with self.measuring:
+            if key not in self.rates:
+                small = self.seen(height, width, min(MEASURED_SIDE, height, width))
+                area = height * width / (small[0] * small[1])
+                try:
+                    self.rates[key] = area * self._calibrate(*small, objects)
+                except torch.OutOfMemoryError:
+                    torch.cuda.empty_cache()  # the run itself will find what fits
+            return self.rates.get(key, 0.05)
+
+    def _calibrate(self, height: int, width: int, objects: int) -> float:
+        noise = np.random.default_rng(0)
+        image = noise.integers(0, 256, (height, width, 3), np.uint8)
+        labels = np.zeros((height, width), np.uint8)
+        for number in range(1, objects + 1):
+            labels[height // 4 : height // 2, (number - 1) * width // objects : number * width // objects] = (
+                number
+            )
+        steps = propagate(
+            self.model, iter([image] * 5), Prompt.from_mask(labels), memory=MemoryConfig(every=1)
+        )
+        with closing(steps):
+            seconds = [step.seconds for step in steps]
+        return float(np.median(seconds[2:]))
+
+
+@contextmanager
+def _worded() -> Iterator[None]:
+    """What ZeroGPU refuses (no quota left, no GPU free) is told to the visitor in its own words."""
+    try:
+        yield
+    except gr.Error as error:
+        raise LimitError(str(error.message)) from error
+
+
+def _streamed(track: Callable) -> Callable:
+    def worded(job):
+        with _worded():
+            yield from track(job)
+
+    return worded

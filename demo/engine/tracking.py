@@ -1,0 +1,139 @@
+"""A job of the page, frame by frame: masks to the clip's folder, numbers and previews to the page.
+
+The loop is the core's (`stm_core.runs.clip.run`); its frames come from the guarded decoder.
+"""
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+
+from demo.guard.process import Guard
+from demo.work.run import Again, Job, Step
+from stm_core.engine.threads import WriteBehind
+from stm_core.errors import DiskError
+from stm_core.masks.files import encode_mask, overlay
+from stm_core.media.files import write_whole
+from stm_core.networks.weights import Model
+from stm_core.runs import clip as core
+from stm_core.runs.report import Report
+
+PREVIEW_EVERY = 0.15  # seconds between pictures while it runs: six a second
+PREVIEW_QUALITY = 82
+
+
+class Tracker:
+    """Tracks one job after another with a model; holds nothing of them."""
+
+    def __init__(self, model: Model, guard: Guard):
+        self.model, self.guard = model, guard
+
+    def run(self, job: Job) -> Iterator[Step | Again | dict | None]:
+        """Every frame of a job as a Step, its mask already on disk; last comes the report, a dict.
+
+        None is a sign of life: the run can be ended there as after a frame.
+
+        When the GPU runs out of memory, an Again comes, and then every frame of a smaller job.  Raises
+        LimitError if even that does not fit, VideoError.
+        """
+        notes: list[str] = []
+        plan, shown = job.plan, 0.0
+        report, masks = Report(self.model, plan.memory, notes), _Masks(job)
+        source = _Guarded(self.guard, job)
+        try:
+            with closing(core.run(self.model, plan, source, notes)) as steps:
+                for step in steps:
+                    if step is None:
+                        yield None
+                        continue
+                    if isinstance(step, core.Again):
+                        plan = step.plan
+                        masks.close()
+                        report, masks = Report(self.model, plan.memory, notes), _Masks(job)
+                        yield Again(job.with_plan(plan), step.why)
+                        continue
+                    masks.write(step.result.index, step.result.labels)
+                    report.add(step.result)
+                    due = time.perf_counter() - shown >= PREVIEW_EVERY
+                    preview = picture(step.image, step.result.labels, job) if due else None
+                    shown = time.perf_counter() if due else shown
+                    yield _step(step.result, preview)
+            masks.close()
+        finally:
+            with suppress(DiskError):  # raised above already, or the run ended for another reason
+                masks.close()
+        yield report.as_dict(masks.written, plan.size)
+
+
+class _Guarded:
+    """A visitor's clip as the frames of a run: each pass is read in a process of its own."""
+
+    def __init__(self, guard: Guard, job: Job):
+        self._guard, self._job = guard, job
+        self.warnings: list[str] = []
+
+    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
+        return self._guard.frames(Path(self._job.clip), start, stop, reverse=reverse)
+
+    def seconds(self, index: int) -> float:
+        return 0.0  # no file of the run has times: films are made from the clip afterwards
+
+
+def _step(result: core.FrameResult, preview: bytes | None) -> Step:
+    counts = np.bincount(result.labels.ravel(), minlength=256)
+    memory = result.memory
+    return Step(
+        index=result.index,
+        areas={int(i): int(counts[i]) for i in result.objects},
+        confidence={int(i): float(c) for i, c in result.confidence.items()},
+        prompted=result.prompted,
+        bank=memory.nbytes,
+        read_peak=memory.read_peak_bytes,
+        unbounded=memory.unbounded_bytes,
+        held=tuple(memory.frames),
+        pinned=tuple(memory.pinned),
+        process=process_bytes(),
+        preview=preview,
+    )
+
+
+class _Masks:
+    """Writes a run's masks over those of an earlier run, in a thread; what is not recomputed stays."""
+
+    def __init__(self, job: Job):
+        self.folder, self.written = Path(job.folder) / "masks", 0
+        self._submit = WriteBehind(self._write)
+
+    def write(self, index: int, labels: np.ndarray) -> None:
+        self._submit(index, labels)
+
+    def _write(self, index: int, labels: np.ndarray) -> None:
+        write_whole(self.folder / f"{index:05d}.png", encode_mask(labels))
+        self.written += 1
+
+    def close(self) -> None:
+        self._submit.close()
+
+
+def picture(image: np.ndarray, labels: np.ndarray, job: Job) -> bytes:
+    """The live preview: a frame with its mask, at most `preview_side` wide, as JPEG."""
+    small = Image.fromarray(image)
+    small.thumbnail((job.preview_side, job.preview_side), Image.Resampling.BILINEAR, reducing_gap=1.5)
+    shape = Image.fromarray(labels).resize(small.size, Image.Resampling.NEAREST)
+    mixed = overlay(np.asarray(small), np.asarray(shape), alpha=job.opacity)
+    buffer = io.BytesIO()
+    Image.fromarray(mixed).save(buffer, format="JPEG", quality=PREVIEW_QUALITY)
+    return buffer.getvalue()
+
+
+def process_bytes() -> int:
+    """Memory in use now: the GPU's tensors where there is a GPU, else this process's resident memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated()
+    return psutil.Process().memory_info().rss

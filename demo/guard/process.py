@@ -1,0 +1,127 @@
+"""The guard of untrusted media: every job that parses a visitor's bytes runs in its own short-lived process.
+
+The process has limits of memory, CPU time and file size, sees an empty environment, the file it reads and
+the folder it writes (`sandbox`), and answers over a pipe in JSON and raw pixels.  It never sends a pickle: a
+decoder that was taken over must not be able to hand code back.  A hang, a decompression bomb, a native crash
+or a takeover therefore costs one visitor one sentence.  Processes come from a fork server that has the
+decoders loaded, so that one starts in about 10 ms; where the system has no fork (Windows) a fresh
+interpreter is started and the limits shrink to the time limit.
+"""
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from demo.guard import exports as export
+from demo.guard import reading as decode
+from demo.guard.answers import Answers
+from demo.guard.inside import serve
+from demo.limits import PROGRAM, Limits
+
+JOBS = {**decode.JOBS, **export.JOBS}
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+# of the server's environment, what a process needs to know
+KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
+# one thread at first, which `sandbox` can bind; nothing imported from the folder where the server began
+ADDED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
+_starting = threading.Lock()
+
+
+class Guard:
+    """Runs the jobs of `reading` and `exports`, each in a process of its own, under `limits`."""
+
+    def __init__(self, limits: Limits):
+        self.limits, self.home = limits, os.getpid()
+        self.context = multiprocessing.get_context(METHOD)
+        if METHOD == "forkserver":
+            self.context.set_forkserver_preload(["demo.guard.nursery"])
+            _start_fork_server()
+
+    def call(self, job: str, *, cpu_seconds: float | None = None, **arguments) -> dict:
+        """The last answer of a job.  StmError when the job refuses, hangs, crashes or runs out of memory."""
+        last = {}
+        for answer, _ in self.stream(job, cpu_seconds=cpu_seconds, **arguments):
+            last = answer  # of an endless row of answers no more than one is held
+        return last
+
+    def pixels(self, job: str, **arguments) -> np.ndarray:
+        """The one array that a job answers with.  StmError as `call`."""
+        [found] = [pixels for _, pixels in self.stream(job, **arguments)]
+        return found
+
+    def stream(
+        self, job: str, *, cpu_seconds: float | None = None, **arguments
+    ) -> Iterator[tuple[dict, np.ndarray | None]]:
+        """A job's answers as they come: (dict, uint8 array or None).
+
+        Closing the generator ends the process.
+        """
+        at_home = os.getpid() == self.home
+        context = self.context if at_home else _away_from_home()
+        ours, theirs = context.Pipe(duplex=False)
+        # plain text only: a subclass of str from a web framework would make the process load that framework
+        arguments = {
+            key: str(value) if isinstance(value, (str, Path)) else value for key, value in arguments.items()
+        }
+        cpu_seconds = int(cpu_seconds or self.limits.decode_seconds)
+        caps = (cpu_seconds, self.limits.decode_mb)
+        process = context.Process(target=serve, args=(theirs, JOBS[job], arguments, caps), daemon=True)
+        with contextlib.nullcontext() if at_home else _little_environment():
+            process.start()
+        theirs.close()
+        try:
+            yield from Answers(ours, process, cpu_seconds, self.limits)
+        finally:
+            ours.close()
+            if process.is_alive():
+                process.kill()
+            process.join()
+            process.close()
+
+    def frames(self, path: Path, start: int, stop: int, *, reverse: bool = False, **arguments):
+        """Upright RGB frames start to stop - 1 of a clip (or back from there), uint8 (H, W, 3)."""
+        job = self.stream(
+            "frames", cpu_seconds=3600, path=str(path), start=start, stop=stop, reverse=reverse, **arguments
+        )
+        with contextlib.closing(job):
+            for _, pixels in job:
+                yield pixels
+
+
+@functools.cache
+def _start_fork_server() -> None:
+    """Start it, once; it never sees the server's environment."""
+    from multiprocessing import forkserver  # nothing for Windows
+
+    with _little_environment():
+        forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def _little_environment() -> Iterator[None]:
+    """Processes that are started here find what Python needs in their environment, and nothing else."""
+    with _starting:
+        known = dict(os.environ)
+        little = {name: known[name] for name in KEPT if name in known} | ADDED
+        little["PYTHONPATH"] = os.pathsep.join([str(PROGRAM), *filter(None, [known.get("PYTHONPATH")])])
+        try:
+            os.environ.clear()
+            os.environ.update(little)
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(known)
+
+
+def _away_from_home():
+    """Where processes come from in a ZeroGPU worker: forked from the server as a daemon, it may have no
+    children at first, and the fork server is not its own.
+    """
+    multiprocessing.current_process().daemon = False
+    return multiprocessing.get_context("spawn")

@@ -1,0 +1,294 @@
+"""The web API: `/segment` and `/click`, the same engine and the same guard as the page.
+
+Everything else that the page does is private: it belongs to a visitor's session and may change at any time.
+"""
+
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+
+from demo.panels.clip import Handlers
+from demo.panels.track import Runs
+from demo.panels.views import sentence
+from demo.web.gradio_fixes import describe, docstring_of
+from demo.work.quotas import caller_of
+from demo.work.retention import discard
+from demo.work.run import Again, Job
+from demo.work.visitor import Session
+from stm_core.engine.prompts import Prompt
+from stm_core.errors import LimitError, PromptError, StmError, for_visitors
+from stm_core.masks import files as masks
+from stm_core.media.files import Whole, write_whole
+from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.runs.clip import plan_clip
+
+ANSWERED = ("overlay.mp4", "segment.zip")
+STILL_THERE = 0.5  # seconds between looks whether the client still waits
+UNDER_WAY = (None, None, None)  # where a call whose client went away is ended
+CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
+EXAMPLES = {  # of the API page
+    "segment": {"video": CLIP, "clicks": [[0, 96, 128, 1, 1]]},
+    "click": {"video": CLIP, "clicks": [[96, 128, 1, 1]]},
+}
+
+
+def add(handlers: Handlers, runs: Runs) -> None:
+    """Put both endpoints on the page that is being built."""
+    api = Api(handlers, runs)
+    with gr.Group(visible=False):
+        inputs = [
+            gr.File(label="video"),
+            gr.File(label="mask"),
+            gr.JSON(label="clicks"),
+            gr.Textbox(MemoryConfig.preset, label="preset"),
+            gr.Number(64, label="budget_mb"),
+            gr.Number(5, label="every", precision=0),
+            gr.Number(None, label="size", precision=0),
+        ]
+        outputs = [gr.File(label="overlay"), gr.File(label="archive"), gr.JSON(label="report")]
+        _endpoint(api.segment, inputs, outputs, "gpu")
+        frame = gr.Number(0, label="frame", precision=0)
+        inputs = [gr.File(label="video"), frame, gr.JSON(label="clicks")]
+        _endpoint(api.click, inputs, [gr.File(label="mask")], "upload")  # reads one first: no lane of clicks
+
+
+def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
+    """A button that nobody sees, and its docstring's words beside each value on the API page."""
+    name = function.__name__
+    _, told, returned = docstring_of(function)
+    told.pop("request", None)  # Gradio's own
+    for part, text in zip(inputs, told.values(), strict=True):
+        describe(part, text.replace("{presets}", ", ".join(PRESETS)), EXAMPLES[name].get(part.label))
+    for part, text in zip(outputs, returned, strict=True):
+        describe(part, text.split(": ", 1)[1])
+    lanes = {"concurrency_id": lane, "concurrency_limit": 1}
+    gr.Button(name).click(function, inputs, outputs, api_name=name, **lanes)
+
+
+class Api:
+    """The two endpoints, callable as plain functions."""
+
+    def __init__(self, handlers: Handlers, runs: Runs):
+        self.handlers, self.runs = handlers, runs
+
+    def segment(
+        self,
+        video: str,
+        mask: str | None = None,
+        clicks: list | None = None,
+        preset: str = "bounded",
+        budget_mb: float = 64,
+        every: int = 5,
+        size: int | None = None,
+        request: gr.Request | None = None,
+    ) -> Iterator[tuple[str | None, str | None, dict | None]]:
+        """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
+
+        Args:
+            video: the clip: MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, animated WebP or a ZIP of pictures.
+            mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
+            clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
+            preset: what the memory keeps, one of {presets}.
+            budget_mb: most megabytes of stored frames, where the preset has a limit.
+            every: store one frame in this many.
+            size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
+
+        Returns:
+            overlay: the clip with its masks drawn in, MP4 (H.264) with the clip's times and sound.
+            archive: ZIP of masks/00000.png ... (palette PNG, one per frame), overlay.mp4, report.json.
+            report: the content of report.json: frames, seconds, memory, device, warnings.
+        """
+        caller = _caller(request)
+        with _spoken(), self._opened(caller, video, mask) as (session, source, info):
+            memory = self.runs.memory(preset, budget_mb, every)
+            job = self._job(source, info, self._prompts(mask, clicks, info), memory, size)
+            self.runs.predict(job.plan)  # too many marked frames are refused here
+            began, told, report, done = time.perf_counter(), 0.0, {}, []
+            with closing(self.runs.steps(session, job)) as steps:
+                for step in steps:
+                    if isinstance(step, Again):
+                        done.clear()
+                    elif isinstance(step, dict):
+                        report = step
+                    else:
+                        done.append(step.index)
+                    if time.perf_counter() - told > STILL_THERE:
+                        yield UNDER_WAY
+                        told = time.perf_counter()
+            done, notes = sorted(done), list(info["warnings"])
+            with closing(self._film(source, done)) as film:
+                for found, _ in film:  # every tenth frame
+                    notes += found.get("warnings", [])
+                    yield UNDER_WAY
+            report = self._pack(source, done, report, notes, began)
+            answer = self._handed_over(caller, *(source.parent / name for name in ANSWERED))
+        yield *answer, report
+
+    def click(
+        self, video: str, frame: int = 0, clicks: list | None = None, request: gr.Request | None = None
+    ) -> str:
+        """The mask of one frame from clicks.
+
+        Args:
+            video: the clip, a file as for /segment.
+            frame: number of the frame, from 0.
+            clicks: list of [x, y, label, object], in pixels of the upright frame; label 1 = object, 0 = not.
+
+        Returns:
+            mask: palette PNG of that frame, value = object.
+        """
+        caller = _caller(request)
+        with _spoken(), self._opened(caller, video) as (_, source, info):
+            index, rows = int(frame or 0), _rows(clicks, (2, 4), "[x, y, label, object]")
+            self._check_clicks(index, len(rows))
+            prompt = Prompt.from_clicks(rows)
+            self._check_objects([prompt])
+            if not 0 <= index < info["frames"]:
+                raise PromptError(
+                    f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}"
+                )
+            picture = None
+            with closing(self.handlers.guard.frames(source, index, index + 1)) as frames:
+                picture = next(frames, None)
+            if picture is None:
+                raise PromptError(f"frame {index} could not be decoded; choose another")
+            labels = self.runs.engine.click(picture, prompt.clicks, None, None)
+            target = source.parent / f"mask_{index:05d}.png"
+            write_whole(target, masks.encode_mask(labels))
+            return self._handed_over(caller, target)[0]
+
+    @contextmanager
+    def _opened(
+        self, caller: str, video: str, mask: str | None = None
+    ) -> Iterator[tuple[Session, Path, dict]]:
+        """The clip in a folder of its own, and its report; of the folder nothing stays behind, however the
+        call ends, and of the uploads nothing for long.
+        """
+        if not video:
+            raise PromptError(
+                "no video was given; send a file, for example gradio_client.handle_file('clip.mp4')"
+            )
+        session = self.handlers.new_session(caller)
+        try:
+            yield session, *self.handlers.open_for_api(session, video)
+        finally:
+            discard(Path(session.folder))
+            for upload in (video, mask):
+                self.handlers.quotas.used(caller, upload)
+
+    def _handed_over(self, caller: str, *paths: Path) -> list[str]:
+        """Where finished files lie until they are fetched, apart from all else that the call made."""
+        folder = self.handlers.quotas.new_answer(caller)
+        return [str(path.replace(folder / path.name)) for path in paths]
+
+    def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
+        if not mask and not clicks:
+            raise PromptError("neither mask nor clicks were given; send one of the two")
+        found = [self._mask(mask, info)] if mask else []
+        by_frame: dict[int, list] = {}
+        for frame, *click in _rows(clicks or [], (3, 5), "[frame, x, y, label, object]"):
+            by_frame.setdefault(int(frame), []).append(click)
+        for index, rows in by_frame.items():
+            self._check_clicks(index, len(rows))
+            found.append(Prompt.from_clicks(rows, frame=index))
+        self._check_objects(found)
+        return found
+
+    def _job(
+        self, source: Path, info: dict, prompts: list[Prompt], memory: MemoryConfig, size: float | None
+    ) -> Job:
+        height, width = info["height"], info["width"]
+        side, most = min(int(size or 0) or min(height, width), height, width), self.handlers.limits.max_side
+        if side > most:
+            raise LimitError(
+                f"frames of {width}x{height} would be processed at {side} pixels, {most} are allowed here; "
+                f"send size={most} or less"
+            )
+        seen = int(size) if size else None
+        plan = plan_clip(height, width, info["frames"], prompts, memory=memory, size=seen)
+        job = Job(plan, clip=str(source), folder=str(source.parent), preview_side=64)
+        engine = self.runs.engine
+        if not engine.zero:
+            return job
+        rate = engine.rate(*engine.seen(height, width, plan.size), len(plan.objects))
+        return replace(job, seconds=rate * plan.frames)
+
+    def _check_clicks(self, frame: int, count: int) -> None:
+        most = self.handlers.limits.max_edits
+        if count > most:
+            raise LimitError(
+                f"frame {frame} has {count} clicks, the limit is {most}; send fewer, or give a mask instead"
+            )
+
+    def _check_objects(self, prompts: list[Prompt]) -> None:
+        objects, most = {n for prompt in prompts for n in prompt.objects}, self.handlers.limits.max_objects
+        if len(objects) > most:
+            raise LimitError(f"{len(objects)} objects were asked for, {most} are allowed here")
+
+    def _mask(self, path: str, info: dict) -> Prompt:
+        labels = self.handlers.guard.pixels("mask", path=path, height=info["height"], width=info["width"])
+        return Prompt.from_mask(labels, frame=0)
+
+    def _film(self, source: Path, done: list[int]) -> Iterator[tuple[dict, None]]:
+        return self.handlers.guard.stream(
+            "film",
+            cpu_seconds=3600,
+            clip=str(source),
+            folder=str(source.parent),
+            out=str(source.parent / "overlay.mp4"),
+            frames=done,
+            kind="overlay",
+            opacity=0.5,
+        )
+
+    def _pack(self, source: Path, done: list[int], report: dict, notes: list[str], began: float) -> dict:
+        folder = source.parent
+        overlay, archive = (folder / name for name in ANSWERED)
+        spent = time.perf_counter() - began
+        report["warnings"] = list(dict.fromkeys([*notes, *report.get("warnings", [])]))
+        report["seconds"]["total"], report["fps"] = spent, len(done) / spent
+        write_whole(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+        with Whole(archive) as part, zipfile.ZipFile(part, "w") as pack:
+            for index in done:
+                pack.write(folder / "masks" / f"{index:05d}.png", f"masks/{index:05d}.png")
+            for path in (overlay, folder / "report.json"):
+                pack.write(path, path.name)
+        return report
+
+
+class _spoken:
+    """Turns a StmError into the error that Gradio passes on as its text."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, StmError):
+            raise gr.Error(sentence(for_visitors(error)), print_exception=False) from error
+
+
+def _caller(request: gr.Request | None) -> str:
+    return caller_of(request.client and request.client.host, request.headers) if request else ""
+
+
+def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
+    """Clicks as lists of numbers; PromptError names the form that is expected."""
+    if isinstance(clicks, str):
+        try:
+            clicks = json.loads(clicks)
+        except ValueError:
+            clicks = None
+    if not isinstance(clicks, list) or not all(isinstance(row, (list, tuple)) for row in clicks):
+        raise PromptError(f"clicks must be a list of {shape}, got {str(clicks)[:60]}")
+    for row in clicks:
+        if not lengths[0] <= len(row) <= lengths[1] or not all(
+            isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e7 for v in row
+        ):
+            raise PromptError(f"a click is {str(row)[:60]}, expected {shape}")
+    return [list(row) for row in clicks]

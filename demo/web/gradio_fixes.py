@@ -1,0 +1,119 @@
+"""Every place where the project reaches into Gradio, or works around it, and why.
+
+Each has a test in tests/test_gradio_fixes.py that fails when Gradio changes there: then look whether the fix
+is still needed, and delete it if not.
+"""
+
+import inspect
+from collections.abc import Callable
+
+import gradio as gr
+from gradio.utils import get_function_description
+
+STOPWATCH = b"""<script>{
+  const request = window.requestAnimationFrame.bind(window);
+  const stopwatch = (callback) => String(callback).includes("performance.now()");
+  window.requestAnimationFrame = (callback) =>
+    stopwatch(callback) ? setTimeout(() => request(callback), 250) : request(callback);
+}</script>"""
+
+
+def webcam_input(**options) -> gr.Video:
+    """A webcam that hands over what the browser recorded, without sound: Gradio's own runs an ffmpeg binary
+    on it, which a plain machine does not have.
+    """
+    wanted = {"video": {"width": {"ideal": 854}, "height": {"ideal": 480}}}  # not a camera's most
+    seen = gr.WebcamOptions(mirror=False, constraints=wanted)
+    part = gr.Video(sources=["webcam"], include_audio=False, webcam_options=seen, **options)
+    part.preprocess = lambda payload: payload.path if payload else None
+    return part
+
+
+def lean_uploads() -> None:
+    """Uploads leave nothing behind and are judged by us: Gradio's own gr.File makes a file per event, empty
+    and for ever, and refuses by suffix.  It is put right in the class: parts that are an event's outputs are
+    made anew.
+    """
+    gr.File._process_single_file = lambda part, file: file.path
+
+
+def no_history() -> dict:
+    """Options of `launch` that keep Gradio from keeping visitors' clips in the browser and offering to upload
+    them; its older versions have no such history, and no option for it.
+    """
+    known = "run_history" in inspect.signature(gr.Blocks.launch).parameters
+    return {"run_history": False} if known else {}
+
+
+def sent(event: gr.EventData, entry: str | None = None):
+    """What the browser sent with an event: all of it, or one entry.  Gradio gives only single entries, as
+    attributes.
+    """
+    data = event._data if isinstance(event._data, dict) else {}
+    return data if entry is None else data.get(entry)
+
+
+def docstring_of(function: Callable) -> tuple[str, dict[str, str], list[str]]:
+    """(sentence, words for each parameter, words for each value that comes back) as Gradio's API page reads a
+    docstring.
+    """
+    return get_function_description(function)
+
+
+def describe(part: gr.components.Component, text: str, example: object = None) -> None:
+    """Put words of ours beside a value on the API page, and an example: Gradio has only the component's."""
+    schema = {**part.api_info(), "description": text, "additional_description": text}
+    part.api_info = lambda: schema
+    if example is not None or isinstance(part, gr.JSON):
+        part.example_payload = lambda: example
+
+
+class Stopwatch:
+    """ASGI middleware: slows a stopwatch that Gradio (6.19 to 6.31 at least) never stops.
+
+    Its loading screen is taken away while its stopwatch runs, which then asks for sixty animation frames a
+    second for as long as the page is open: between a tenth and a third of a core on a machine without a GPU,
+    and that core may be the one that computes.  Four a second are enough.  The script stands at the head of
+    the page, before Gradio's own; all else goes through.
+    """
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] != "/":
+            return await self.app(scope, receive, send)
+        head, body = {}, b""
+
+        async def whole(message) -> None:
+            nonlocal head, body
+            if message["type"] == "http.response.start":
+                head = message
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            body = body.replace(b"<head>", b"<head>" + STOPWATCH, 1)
+            kept = [(name, value) for name, value in head["headers"] if name.lower() != b"content-length"]
+            await send({**head, "headers": [*kept, (b"content-length", str(len(body)).encode())]})
+            await send({"type": "http.response.body", "body": body})
+
+        await self.app(scope, receive, whole)
+
+
+class NoDeepLinks:
+    """ASGI middleware: Gradio's deep links do not exist here.
+
+    Such a link writes all values of a page into a file and into the source of the page that it opens, also
+    the key of the visit, and is made for whoever knows what Gradio calls the page.
+    """
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "http" and scope["path"].rstrip("/").endswith("/deep_link"):
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await self.app(scope, receive, send)

@@ -1,0 +1,261 @@
+"""The web API through gradio_client, on a running page: the contract's shapes, the command's masks, clear
+refusals.
+"""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from pages import FRAMES, Bench, serve, wait_for, write_clip
+from PIL import Image
+
+from demo.web.api import UNDER_WAY, Api
+from demo.work.work import unpack
+from stm_core.engine.prompts import Prompt
+from stm_core.errors import LimitError
+from stm_core.memory.policy import MemoryConfig
+from stm_core.runs.folder import run_to_folder
+
+FACTS = {"frames": FRAMES, "height": 64, "width": 96}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> tuple[Path, list[np.ndarray]]:
+    path = tmp_path_factory.mktemp("clip") / "squares.mp4"
+    return path, write_clip(path)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with serve(tmp_path_factory.mktemp("page"), max_frames=60, upload_mb=5) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(page, tmp_path_factory) -> Client:
+    return Client(page.url, download_files=str(tmp_path_factory.mktemp("downloads")), verbose=False)
+
+
+def test_segment_from_clicks_gives_what_the_command_gives(client, clip, page, tmp_path):
+    overlay, archive, report = client.predict(
+        video=handle_file(clip[0]), clicks=[[0, 8, 8, 1, 1], [0, 24, 24, 1, 2]], api_name="/segment"
+    )
+    expected = run_to_folder(
+        page.model, clip[0], Prompt.from_clicks([(8, 8, 1, 1), (24, 24, 1, 2)]), tmp_path / "out"
+    )
+    with zipfile.ZipFile(archive) as pack:
+        assert sorted(pack.namelist()) == sorted(
+            [*(f"masks/{n:05d}.png" for n in range(FRAMES)), "overlay.mp4", "report.json"]
+        )
+        for n in range(FRAMES):
+            name = f"masks/{n:05d}.png"
+            assert pack.read(name) == (tmp_path / "out" / name).read_bytes()
+        assert json.loads(pack.read("report.json")) == report
+        assert pack.read("overlay.mp4") == Path(overlay).read_bytes()
+    assert (
+        overlay.endswith(".mp4")
+        and set(report) == set(expected) - {"files", "seal"}  # which say what later runs may replace
+        and set(report["memory"]) == set(expected["memory"])
+    )
+    assert report["frames_in"] == report["frames_out"] == FRAMES and report["objects"] == 2
+
+
+def test_segment_from_a_mask_with_options(client, clip, page, tmp_path):
+    Image.fromarray(np.where(clip[1][0] == 1, 255, 0).astype(np.uint8)).save(tmp_path / "first.png")
+    _, archive, report = client.predict(
+        video=handle_file(clip[0]),
+        mask=handle_file(tmp_path / "first.png"),
+        preset="first+previous",
+        budget_mb=1,
+        every=3,
+        size=48,
+        api_name="/segment",
+    )
+    memory = MemoryConfig(preset="first+previous", every=3, budget_bytes=2**20)
+    labels = (clip[1][0] == 1).astype(np.uint8)
+    run_to_folder(page.model, clip[0], Prompt.from_mask(labels), tmp_path / "out", memory=memory, size=48)
+    with zipfile.ZipFile(archive) as pack:
+        for n in range(FRAMES):
+            name = f"masks/{n:05d}.png"
+            assert pack.read(name) == (tmp_path / "out" / name).read_bytes()
+    assert report["memory"]["preset"] == "first+previous"
+
+
+def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
+    _, archive, _ = client.predict(
+        video=handle_file(clip[0]), clicks=[[9, 8 + 16 * (9 % 6), 8, 1, 1]], api_name="/segment"
+    )
+    with zipfile.ZipFile(archive) as pack:
+        for n in (0, 9, FRAMES - 1):
+            assert np.array_equal(unpack(pack.read(f"masks/{n:05d}.png")) == 1, clip[1][n] == 1)
+
+
+def test_a_segment_call_that_is_closed_ends_and_leaves_nothing(tmp_path, clip, monkeypatch):
+    monkeypatch.setattr("demo.web.api.STILL_THERE", 0.0)
+    bench = Bench(tmp_path)
+    call = Api(bench.handlers, bench.runs).segment(clip[0], clicks=[[0, 8, 8, 1, 1]])
+    assert next(call) == next(call) == UNDER_WAY  # Gradio closes the generator when the client goes away
+    folders = bench.handlers.visitors
+    assert list(folders.iterdir())
+    call.close()
+    wait_for(lambda: not list(folders.iterdir()))  # the frame under way may be written yet
+    session = bench.opened(clip[0])
+    bench.click(session, 0, 8, 8)
+    assert len(bench.tracked(session)) > 1 and len(session.records) == FRAMES
+
+
+def test_a_call_that_skips_the_queue_is_refused_in_words(page, clip):
+    answer = httpx.post(f"{page.url}/gradio_api/run/segment", json={"data": [None] * 7})
+    assert answer.status_code == 404 and "join the queue" in answer.text
+
+
+def test_click_answers_with_the_mask_of_that_frame(client, clip):
+    found = client.predict(
+        video=handle_file(clip[0]),
+        frame=7,
+        clicks=[[8 + 16 * (7 % 6), 8, 1, 1], [2, 60, 0, 1]],
+        api_name="/click",
+    )
+    picture = Image.open(io.BytesIO(Path(found).read_bytes()))
+    assert picture.mode == "P" and np.array_equal(np.array(picture) == 1, clip[1][7] == 1)
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({}, "neither mask nor clicks"),
+        ({"clicks": []}, "neither mask nor clicks"),
+        ({"clicks": [[0, 500, 5, 1, 1]]}, "outside the frame of 96x64"),
+        ({"clicks": [[99, 5, 5, 1, 1]]}, "frames 0 to 23"),
+        ({"clicks": [[0, 8, 8, 1, 1], [3, 60, 5, 0, 2]]}, "object 2 has background clicks only on frame 3"),
+        ({"clicks": [[0, "a", 5, 1, 1]]}, "expected [frame, x, y, label, object]"),
+        ({"clicks": "click here"}, "must be a list"),
+        ({"clicks": [[0, 5, 5, 1, n] for n in range(1, 12)]}, "11 objects"),
+        ({"clicks": [[0, 8, 8, 1, 1]], "preset": "all"}, "no memory preset"),
+        ({"clicks": [[0, 8, 8, 1, 1]], "budget_mb": 1e6}, "budget"),
+    ],
+)
+def test_a_refusal_is_the_sentence_that_a_visitor_would_read(client, clip, values, words):
+    with pytest.raises(AppError) as caught:
+        client.predict(video=handle_file(clip[0]), **values, api_name="/segment")
+    assert words.lower() in str(caught.value).lower() and "Traceback" not in str(caught.value)
+
+
+def test_more_marked_frames_than_the_budget_holds_are_refused_before_the_first(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path)
+    monkeypatch.setattr(bench.runs, "memory", lambda *_: MemoryConfig(budget_bytes=10_000))
+    monkeypatch.setattr(bench.engine, "track", None)
+    clicks = [[n, 8 + 16 * (n % 6), 8, 1, 1] for n in range(5)]
+    with pytest.raises(gr.Error, match="at least 1 MB"):
+        list(Api(bench.handlers, bench.runs).segment(str(clip[0]), clicks=clicks))
+
+
+def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path, max_edits=3)
+    api = Api(bench.handlers, bench.runs)
+    monkeypatch.setattr(bench.engine, "click", lambda *_: pytest.fail("the clicks were read"))
+    words = "Frame 2 has 4 clicks, the limit is 3; send fewer"
+    with pytest.raises(gr.Error, match=words):
+        api.click(str(clip[0]), 2, [[8, 8, 1, 1]] * 4)
+    with pytest.raises(gr.Error, match=words):
+        next(api.segment(str(clip[0]), clicks=[[2, 8, 8, 1, 1]] * 4))
+    prompts = api._prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
+    assert [len(prompt.clicks) for prompt in prompts] == [3, 3]
+
+
+def test_a_size_beyond_the_hosts_is_refused_before_the_run(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path, max_side=48)
+    api = Api(bench.handlers, bench.runs)
+    monkeypatch.setattr(bench.runs, "steps", lambda *_: pytest.fail("the run began"))
+    for size in (None, 9999):
+        with pytest.raises(gr.Error, match="48 are allowed here; send size=48 or less"):
+            next(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]], size=size))
+
+
+def test_a_call_asks_zerogpu_for_as_long_as_its_clip_needs(tmp_path, clip, monkeypatch):
+    bench, asked = Bench(tmp_path), []
+    api = Api(bench.handlers, bench.runs)
+    bench.engine.zero = True
+
+    def steps(_, job):
+        asked.append(job.seconds)
+        raise LimitError("no quota is left")
+
+    monkeypatch.setattr(bench.runs, "steps", steps)
+    with pytest.raises(gr.Error, match="No quota is left"):
+        list(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]]))
+    assert asked == [pytest.approx(0.05 * FRAMES)]
+
+
+def test_bad_files_and_clips_that_are_too_long_are_refused(client, tmp_path):
+    (tmp_path / "notes.mp4").write_text("these are only words")
+    write_clip(tmp_path / "long.mp4", frames=70)
+    Image.new("P", (10, 10)).save(tmp_path / "mask.png")
+    write_clip(tmp_path / "clip.mp4", frames=3)
+    click = {"clicks": [[0, 8, 8, 1, 1]]}
+    for name, values, words in (
+        ("notes.mp4", click, "not a clip"),
+        ("long.mp4", click, "70 frames"),
+        ("clip.mp4", {"mask": handle_file(tmp_path / "mask.png")}, "mask"),
+    ):
+        with pytest.raises(AppError, match=words):
+            client.predict(video=handle_file(tmp_path / name), **values, api_name="/segment")
+
+
+def test_only_the_two_endpoints_are_public_and_they_are_described(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/segment", "/click"}
+    parameters = {p["parameter_name"]: p for p in endpoints["/segment"]["parameters"]}
+    assert list(parameters) == ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
+    defaults = {name: p["parameter_default"] for name, p in parameters.items() if p["parameter_has_default"]}
+    assert defaults == {
+        "mask": None,
+        "clicks": None,
+        "preset": "bounded",
+        "budget_mb": 64,
+        "every": 5,
+        "size": None,
+    }
+    for name, words in (("/segment", "Give every frame"), ("/click", "The mask of one frame")):
+        described = client.view_api(return_format="dict")["named_endpoints"][name]
+        assert words in described["description"]
+        for value in [*described["parameters"], *described["returns"]]:
+            assert len(value["python_type"]["description"]) > 12, value["label"]
+            assert "FileData" not in value["python_type"]["description"]
+
+
+def test_files_outside_the_visitors_folders_are_not_served(page):
+    for path in (Path(__file__).parents[2] / "app.py", "/etc/passwd"):
+        assert httpx.get(f"{page.url}/gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_an_upload_leaves_no_file_of_gradios_also_where_gradio_made_the_part_anew(page, tmp_path):
+    part = next(one for one in page.page.blocks.values() if getattr(one, "elem_id", None) == "upload")
+    anew = part.__class__(**part.constructor_args)
+    for one in (part, anew):
+        one.GRADIO_CACHE = str(tmp_path)
+        upload = one.data_model(path=str(tmp_path / "notes.txt"), orig_name="notes.txt")
+        assert one.preprocess(upload) == upload.path  # a wrong kind is refused by us, in words
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_call_leaves_no_files(client, clip, page):
+    def folders():
+        return {path for path in page.page.handlers.visitors.glob("*") if (path / "clip1").exists()}
+
+    before = folders()
+    video = handle_file(clip[0])
+    refused = ({"clicks": [[0, 999, 8, 1, 1]]}, {"clicks": [[0, 8, 8, 1, n] for n in range(1, 12)]})
+    for values in refused:
+        with pytest.raises(AppError):
+            client.predict(video=video, **values, api_name="/segment")
+    with pytest.raises(AppError, match="objects"):
+        client.predict(video=video, clicks=[[8, 8, 1, n] for n in range(1, 12)], api_name="/click")
+    assert folders() == before

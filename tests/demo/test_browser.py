@@ -1,0 +1,163 @@
+"""A headless Chromium looks at the page and marks frames: upload, stage, keys, clicks, files, webcam."""
+
+import time
+
+import numpy as np
+import pytest
+from pages import write_clip
+from PIL import Image
+from visitor import CLIP, DESK, PATIENCE, Visitor
+
+pytestmark = pytest.mark.browser
+FRAMES = CLIP["frames"]
+
+
+def test_an_example_is_one_click_and_the_first_screen_says_what_to_do(visitor):
+    assert "Upload a clip or pick an example" in visitor.text(".stm-welcome")
+    assert visitor.page.is_disabled("#track")
+    visitor.page.click("[data-example=squares]")
+    visitor.shown(0, False)
+
+
+def test_a_first_click_is_not_lost_when_it_is_quicker_than_the_pages_own_request(browser, site, monkeypatch):
+    handlers = site.page.handlers
+    arrive = handlers.arrive
+    monkeypatch.setattr(handlers, "arrive", lambda caller: time.sleep(2) or arrive(caller))
+    visitor = Visitor(browser, site, DESK)
+    visitor.page.click("[data-example=squares]")
+    visitor.shown(0, False)
+    visitor.close()
+
+
+def test_an_idle_page_asks_for_no_stream_of_animation_frames(browser, site):
+    context = browser.new_context(viewport=DESK)
+    context.add_init_script(
+        "{ const ask = window.requestAnimationFrame.bind(window); window.asked = 0; "
+        "window.requestAnimationFrame = (callback) => { window.asked++; return ask(callback); }; }"
+    )
+    page = context.new_page()
+    page.goto(site.url)
+    page.wait_for_selector("#stage .stm-welcome", timeout=PATIENCE)
+    one_second = (
+        "async () => { const before = window.asked; await new Promise((done) => setTimeout(done, 1000)); "
+        "return window.asked - before; }"
+    )
+    assert any(page.evaluate(one_second) < 10 for _ in range(15))  # once its first pictures are drawn
+    assert page.evaluate("window.asked") > 0  # it was counted
+    context.close()
+
+
+def test_keys_step_play_and_undo(visitor, clip):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.shown(1, False)
+    visitor.page.keyboard.press("ArrowLeft")
+    visitor.shown(0, True)
+    visitor.page.keyboard.press("u")
+    visitor.shown(0, False)
+    visitor.page.keyboard.press(" ")
+    visitor.shown(FRAMES - 1, False)  # it played to the end
+
+
+def test_the_slider_moves_and_keys_still_work_after_it(visitor, clip):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    slider = visitor.page.locator(".stm-slider")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    visitor.page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + box["height"] / 2)
+    visitor.wait(f"() => Math.abs(document.querySelector('.stm-canvas').dataset.shown - {FRAMES / 2}) <= 2")
+    slider.press("Home")
+    visitor.shown(0, True)
+    slider.press("ArrowRight")
+    visitor.shown(1, False)
+    slider.press("u")
+    visitor.shown(0, False)
+
+
+@pytest.mark.parametrize("size", [(192, 108), (128, 128)], ids=["portrait", "square"])
+def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_path, size):
+    height, width = size
+    masks = write_clip(tmp_path / "tall.mp4", 6, height=height, width=width)
+    visitor.open(tmp_path / "tall.mp4")
+    rows, columns = np.nonzero(masks[0] == 2)
+    x, y = int(columns.mean()), int(rows.mean())
+    visitor.click(x, y)
+    visitor.shown(0, True)
+    visitor.idle()
+    dot = visitor.page.locator(".stm-dots circle").bounding_box()
+    seen = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    assert np.allclose(seen, visitor.at(x, y), atol=1)
+    visitor.page.select_option("[data-set=view]", "mask")
+    visitor.wait("() => document.querySelector('.stm-screen').dataset.view === 'mask'")
+    assert visitor.color(x, y)[:3] == [128, 0, 0]
+    visitor.page.mouse.click(*visitor.at(x, y))  # no mark in this view: it leads back to the overlay
+    visitor.wait("() => document.querySelector('.stm-screen').dataset.view === 'overlay'")
+    assert visitor.page.locator(".stm-dots circle").count() == 1
+
+
+def test_a_notice_can_be_dismissed_and_comes_again(visitor, clip, tmp_path):
+    (tmp_path / "notes.mp4").write_text("words, not pictures")
+    for _ in range(2):
+        visitor.upload(tmp_path / "notes.mp4")
+        visitor.wait_text("#notice", "'notes.mp4' is not a clip")
+        visitor.page.click("#notice button")
+        visitor.wait("() => !document.querySelector('#notice p')")
+        visitor.page.wait_for_selector("#upload input[type=file]", state="attached")
+
+
+def test_right_click_removes_and_several_objects_keep_their_colours(visitor, clip):
+    visitor.open_and_mark_two(clip[0])
+    visitor.click(100, 100, button="right")
+    visitor.idle()
+    visitor.page.fill(".stm-name", "green one")
+    visitor.page.press(".stm-name", "Enter")
+    visitor.wait_text(".stm-chips", "green one")
+    assert visitor.page.locator(".stm-dots circle").count() == 3
+    visitor.page.select_option("[data-set=view]", "mask")
+    visitor.wait("() => document.querySelector('.stm-screen').dataset.view === 'mask'")
+    assert visitor.color(4, 4)[:3] == [128, 0, 0] and visitor.color(24, 24)[:3] == [0, 128, 0]
+
+
+def test_a_wrong_file_is_refused_in_words_and_the_work_stays(visitor, clip, tmp_path):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    (tmp_path / "notes.mp4").write_text("words, not pictures")
+    visitor.upload(tmp_path / "notes.mp4")
+    visitor.wait_text("#notice", "'notes.mp4' is not a clip")
+    visitor.page.wait_for_selector("#upload input[type=file]", state="attached")  # ready for the next file
+    visitor.shown(0, True)
+    assert visitor.page.is_enabled("#track")
+
+
+def test_the_webcam_records_a_clip(visitor):
+    page = visitor.page
+    for last in (False, False, True):  # on a busy machine the browser may not have encoded a picture yet
+        page.get_by_role("tab", name="Webcam").click()
+        page.locator("#webcam").get_by_text("Click to Access Webcam").click()
+        page.click("#webcam button[aria-label*=record]")
+        page.wait_for_timeout(4000)  # that is how long the recording is
+        page.click("#webcam button[aria-label*=record]")
+        said = "['#report', '#notice'].map((s) => document.querySelector(s).innerText).join()"
+        visitor.wait(f"() => /every frame was decoded|is empty/i.test({said})")
+        if last or "is empty" not in visitor.text("#notice"):
+            break
+        page.reload()
+    visitor.shown(0, False)
+    assert "no audio" in visitor.text("#report")
+
+
+def test_a_mask_file_marks_the_frame(visitor, clip, tmp_path):
+    visitor.open(clip[0])
+    picture = Image.fromarray(np.where(clip[1][0] == 2, 255, 0).astype(np.uint8))
+    picture.save(tmp_path / "mask.png")
+    visitor.page.click("text=Mask file instead")
+    visitor.page.set_input_files("#mask input[type=file]", str(tmp_path / "mask.png"))
+    visitor.shown(0, True)
+    Image.new("L", (30, 30), 255).save(tmp_path / "small.png")
+    visitor.page.set_input_files("#mask input[type=file]", str(tmp_path / "small.png"))
+    visitor.wait_text("#notice", "small.png")

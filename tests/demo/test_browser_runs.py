@@ -1,0 +1,177 @@
+"""A headless Chromium runs the page: track, watch, stop, fix, download, two visitors, a closed tab."""
+
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from visitor import CLIP, DESK, PHONE, Visitor
+
+from demo.work.work import unpack
+from stm_core.engine.prompts import Prompt
+from stm_core.runs.folder import run_to_folder
+
+pytestmark = pytest.mark.browser
+FRAMES, HEIGHT, WIDTH = CLIP["frames"], CLIP["height"], CLIP["width"]
+FIXED = 12
+
+
+@pytest.mark.parametrize("size, theme", [(DESK, "light"), (PHONE, "dark")], ids=["desk", "phone"])
+def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path, size, theme):
+    path, truth = clip
+    visitor = Visitor(browser, site, size, theme)
+    visitor.open(path)
+    assert f"{FRAMES} frames" in visitor.text("#report") and f"{WIDTH}×{HEIGHT}" in visitor.text("#report")
+    visitor.wait_text("#prediction", "Bank at most")
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    assert "1" in visitor.page.get_attribute(".stm-canvas", "data-masked")
+    inside, outside = visitor.color(4, 4), visitor.color(100, 100)
+    assert inside[0] > 150 and abs(outside[0] - 96) < 8  # the square under its mask; grey left alone
+    visitor.track()
+    assert f"{FRAMES} of {FRAMES} frames" in visitor.text("#progress")
+    assert " held of" in visitor.text("#readout") and "Unbounded STM" in visitor.text("#readout")
+    assert visitor.page.locator("#readout svg .stm-bank").count() == 1
+    visitor.wait("() => document.querySelector('#player video')?.currentSrc")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    first = masks_in(visitor.download("palette", tmp_path))
+    run_to_folder(site.model, path, Prompt.from_clicks([(8, 8, 1, 1)]), tmp_path / "command", size=360)
+    for n in range(FRAMES):
+        assert first[n] == (tmp_path / "command" / "masks" / f"{n:05d}.png").read_bytes()
+        assert np.array_equal(unpack(first[n]) == 1, truth[n] == 1)
+
+    visitor.go(FIXED)
+    visitor.shown(FIXED, True)
+    visitor.paint((20, 120), (60, 120))
+    visitor.idle()
+    visitor.wait("() => !document.querySelector('#fix').disabled")
+    assert f"Frame {FIXED} corrected" in visitor.text(".stm-hint")
+    visitor.page.click("#fix")
+    visitor.wait_text("#progress", f"done: {FRAMES - FIXED} of {FRAMES - FIXED} frames")
+    assert "pinned in memory" in visitor.page.text_content(".stm-badge")
+    second = masks_in(visitor.download("palette", tmp_path))
+    assert [first[n] == second[n] for n in range(FIXED)] == [True] * FIXED
+    painted = unpack(second[FIXED])
+    assert painted[120, 40] == 1 and np.array_equal(painted[:60] == 1, truth[FIXED][:60] == 1)
+    assert not visitor.errors
+    visitor.close()
+
+
+def masks_in(path: Path) -> list[bytes]:
+    with zipfile.ZipFile(path) as pack:
+        return [pack.read(name) for name in sorted(pack.namelist())]
+
+
+def test_a_deleted_object_leaves_timeline_and_film(visitor, clip):
+    visitor.open_and_mark_two(clip[0])
+    visitor.track()
+    visitor.wait("() => document.querySelector('#player video')?.currentSrc")
+    film = visitor.page.evaluate("document.querySelector('#player video').currentSrc")
+    visitor.page.click("[data-do=delete-object]")
+    visitor.wait("() => document.querySelectorAll('#timeline .stm-row').length === 1")
+    source = "document.querySelector('#player video')?.currentSrc"
+    visitor.wait(f"(old) => {source} && {source} !== old", film)
+    assert "Object 2" not in visitor.text("#timeline")
+
+
+def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    visitor.wait_text("#prediction", "Bank at most")
+    visitor.idle()
+    network.close_after(9)
+    try:
+        visitor.page.click("#track")
+        visitor.wait(
+            "() => document.querySelector('.stm-live')?.src.startsWith('data:image/jpeg') "
+            "&& !document.querySelector('.stm-live').hidden"
+        )
+        assert visitor.page.is_disabled("#track") and visitor.page.is_disabled("button[data-mode=add]")
+        visitor.page.click("#stop")
+        visitor.wait("() => document.querySelector('#stop').disabled")
+    finally:
+        network.gate.set()
+    visitor.wait_text("#progress", "every mask so far is kept")
+    visitor.shown(0, True)
+    assert visitor.page.is_enabled("#track")
+
+
+def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, clip, network):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    visitor.wait_text("#prediction", "Bank at most")
+    visitor.idle()
+    network.close_after(9)
+    try:
+        visitor.page.click("#track")
+        visitor.wait("() => !document.querySelector('.stm-live').hidden")
+        visitor.page.reload()
+    finally:
+        network.gate.set()
+    visitor.wait_text("#notice", "Your work is here again")
+    visitor.wait("() => !document.querySelector('#track').disabled")
+    visitor.shown(0, True)
+    assert "Track again" in visitor.text("#track")
+    visitor.track()
+    assert f"{FRAMES} of {FRAMES} frames" in visitor.text("#progress")
+
+
+def test_clicks_are_answered_while_the_speed_is_measured(visitor, site, clip, monkeypatch):
+    measured = threading.Event()
+    monkeypatch.setattr(site.page.handlers.engine, "rate", lambda *_: measured.wait(90) or 0.1)
+    try:
+        visitor.open(clip[0])
+        visitor.click(8, 8)
+        visitor.shown(0, True)
+        assert not visitor.text("#prediction").count("Bank at most")
+    finally:
+        measured.set()
+
+
+def test_two_visitors_at_once_stay_apart(browser, site, clip, tmp_path):
+    one, two = Visitor(browser, site, DESK), Visitor(browser, site, DESK)
+    for visitor, square in ((one, (8, 8)), (two, (24, 24))):
+        visitor.open(clip[0])
+        visitor.click(*square)
+        visitor.shown(0, True)
+    for visitor in (one, two):
+        visitor.wait("() => !document.querySelector('#track').disabled")
+        visitor.page.click("#track")
+    for visitor, number in ((one, 1), (two, 2)):
+        visitor.wait_text("#progress", "done:")
+        (tmp_path / str(number)).mkdir()
+        found = masks_in(visitor.download("palette", tmp_path / str(number)))
+        for n in range(FRAMES):
+            assert np.array_equal(unpack(found[n]) == 1, clip[1][n] == number)
+        visitor.close()
+
+
+def test_closing_the_tab_ends_the_run_and_frees_its_memory(browser, site, clip, network, monkeypatch):
+    from stm_core.memory import bank as memory
+
+    freed = threading.Event()
+    clear = memory.MemoryBank.clear
+    monkeypatch.setattr(memory.MemoryBank, "clear", lambda bank: (clear(bank), freed.set())[0])
+    visitor = Visitor(browser, site, DESK)
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    visitor.wait_text("#prediction", "Bank at most")
+    visitor.idle()
+    freed.clear()
+    network.close_after(9)
+    try:
+        visitor.page.click("#track")
+        visitor.wait("() => !document.querySelector('.stm-live').hidden")
+        visitor.close()
+        left = time.monotonic() + 60
+        while not site.page.wiring.left and time.monotonic() < left:
+            freed.wait(0.1)
+    finally:
+        network.gate.set()
+    assert freed.wait(60)

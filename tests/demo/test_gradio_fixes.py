@@ -1,0 +1,129 @@
+"""What the project reaches into Gradio for is still there and still needed."""
+
+import asyncio
+import inspect
+
+import gradio as gr
+import httpx
+import pytest
+from gradio.data_classes import FileData
+
+from demo.web import gradio_fixes
+
+
+@pytest.fixture(scope="module")
+def served():
+    """The address of a small page with the middleware, which tells when a value arrived."""
+    with gr.Blocks(analytics_enabled=False) as page:
+        words, button = gr.Textbox(visible=False), gr.Button()
+        button.click(lambda text: text, words, words, api_name="say")
+    options = gradio_fixes_options()
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, **options)
+    yield url.rstrip("/")
+    page.close(verbose=False)
+
+
+def gradio_fixes_options() -> dict:
+    from starlette.middleware import Middleware
+
+    wanted = (gradio_fixes.NoDeepLinks, gradio_fixes.Stopwatch)
+    return {"app_kwargs": {"middleware": [Middleware(one) for one in wanted]}}
+
+
+def test_a_webcams_film_is_handed_over_as_it_came(tmp_path):
+    part = gradio_fixes.webcam_input(label="Record")
+    film = tmp_path / "film.webm"
+    film.write_bytes(b"as it came")
+    sent = part.data_model(path=str(film))
+    assert part.preprocess(sent) == str(film) and part.preprocess(None) is None
+    assert list(inspect.signature(gr.Video.preprocess).parameters) == ["self", "payload"]
+    assert "ffmpeg" in inspect.getsource(inspect.getmodule(gr.Video)).lower()  # else the fix may go
+
+
+def test_an_upload_is_handed_over_without_a_file_of_gradios_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(gr.File, "_process_single_file", gr.File._process_single_file)  # put back afterwards
+    gradio_fixes.lean_uploads()
+    (tmp_path / "notes.txt").write_text("words")
+    part = gr.File(file_types=[".mp4"])
+    part.GRADIO_CACHE = str(tmp_path / "cache")
+    assert part.preprocess(FileData(path=str(tmp_path / "notes.txt"))) == str(tmp_path / "notes.txt")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_history_is_switched_off_wherever_gradio_has_one(served):
+    known = inspect.signature(gr.Blocks.launch).parameters
+    assert all(name in known and value is False for name, value in gradio_fixes.no_history().items())
+    histories = [name for name in known if "history" in name]
+    assert histories == list(gradio_fixes.no_history())  # else it has another name now
+
+
+@pytest.mark.parametrize("data", [{"frame": 3, "target": 1}, None, [1]])
+def test_all_that_the_browser_sent_can_be_read(data):
+    event = gr.EventData(None, data)
+    entries = data if isinstance(data, dict) else {}
+    assert gradio_fixes.sent(event) == entries and gradio_fixes.sent(event, "frame") == entries.get("frame")
+
+
+def test_a_docstring_is_read_as_the_api_page_reads_it():
+    def segment(video, size=None):
+        """Give a mask.
+
+        Args:
+            video: the clip.
+            size: short side.
+
+        Returns:
+            overlay: the film.
+            archive: all masks.
+        """
+
+    told, parameters, returned = gradio_fixes.docstring_of(segment)
+    assert told.strip() == "Give a mask." and parameters == {"video": "the clip.", "size": "short side."}
+    assert returned == ["overlay: the film.", "archive: all masks."]
+
+
+def test_words_and_examples_of_ours_come_to_the_api_page():
+    with gr.Blocks(analytics_enabled=False) as page:
+        given, out = gr.JSON(label="clicks"), gr.Textbox(label="told")
+        gradio_fixes.describe(given, "our words", [[1, 2]])
+        gradio_fixes.describe(out, "our answer")
+        gr.Button().click(lambda clicks: "", given, out, api_name="say")
+    found = page.get_api_info()["named_endpoints"]["/say"]
+    assert found["parameters"][0]["python_type"]["description"] == "our words"
+    assert found["parameters"][0]["example_input"] == [[1, 2]]
+    assert found["returns"][0]["python_type"]["description"] == "our answer"
+
+
+def test_the_stopwatch_is_slowed_before_gradios_own_scripts_run(served):
+    page = httpx.get(served).text
+    assert page.count("requestAnimationFrame = (callback)") == 1
+    head = page.index("requestAnimationFrame = (callback)")
+    assert head < page.index('<script type="module"') and page.index("<head>") < head
+
+
+def test_no_deep_link_is_made_of_a_page(served):
+    page = {"session_hash": "somebody"}
+    httpx.post(f"{served}/gradio_api/run/say", json={"data": ["secret"], **page}).raise_for_status()
+    answers = [httpx.get(f"{served}{path}", params=page) for path in deep_link_routes(served)]
+    assert answers and all(answer.status_code == 404 and not answer.text for answer in answers)
+
+
+def deep_link_routes(url: str) -> list[str]:
+    """Where Gradio makes deep links; fails when it has none, because then the fix may go."""
+    import gradio.routes
+
+    source = inspect.getsource(gradio.routes)
+    assert '"/gradio_api/deep_link"' in source
+    return ["/gradio_api/deep_link", "/gradio_api/deep_link/", "//gradio_api/deep_link"]
+
+
+def test_what_is_no_page_goes_through_the_middleware_untouched():
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope["path"])
+
+    for middleware in (gradio_fixes.Stopwatch, gradio_fixes.NoDeepLinks):
+        asyncio.run(middleware(app)({"type": "http", "method": "GET", "path": "/config"}, None, None))
+        asyncio.run(middleware(app)({"type": "lifespan", "path": ""}, None, None))
+    assert seen == ["/config", ""] * 2

@@ -1,0 +1,216 @@
+"""Quotas: a greedy caller is refused in one sentence, the others are served, and nothing stays for long."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import ValidationError
+from pages import Bench, Served, notice, serve, wait_for, write_clip
+
+from demo.limits import Limits
+from demo.web.turns import Turns
+from demo.work.quotas import MB, Quotas, caller_of
+from stm_core.errors import LimitError
+
+CLICK = {"frame": 0, "clicks": [[8, 8, 1, 1]], "api_name": "/click"}
+SEGMENT = {"clicks": [[0, 8, 8, 1, 1]], "api_name": "/segment"}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "squares.mp4"
+    write_clip(path, frames=4)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(root / "gradio"))
+        with serve(root, visitor_waiting=3, caller_waiting=5, upload_mb=1, caller_mb=2) as served:
+            served.uploads = root / "gradio"
+            yield served
+
+
+def client(page: Served, address: str, folder: Path) -> Client:
+    """One that comes from an address of its own."""
+    headers = {"X-Forwarded-For": address}
+    return Client(page.url, headers=headers, download_files=str(folder / "down"), verbose=False)
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_of_a_finished_call_only_its_answer_stays_and_that_for_minutes(page, clip, tmp_path):
+    quotas, folders = page.page.handlers.quotas, page.page.handlers.visitors
+    visitor = client(page, "203.0.113.1", tmp_path)
+    before = set(folders.iterdir())
+    film, archive, _ = visitor.predict(video=handle_file(clip), **SEGMENT)
+    mask = visitor.predict(video=handle_file(clip), **CLICK)
+    assert all(Path(path).stat().st_size for path in (film, archive, mask))
+    assert set(folders.iterdir()) == before
+    assert {path.name for path in files(quotas.answers)} == {"overlay.mp4", "segment.zip", "mask_00000.png"}
+    [upload] = files(page.uploads)  # no copy of an answer, and the clip once
+    assert upload.name == clip.name
+    soon = time.time() + 60 * (page.limits.answer_minutes - 1)
+    quotas.sweep(now=soon)
+    assert len(files(quotas.answers)) == 3 and upload.exists()
+    quotas.sweep({str(upload)}, now=soon + 120)
+    assert not files(quotas.answers) and upload.exists()  # a waiting request speaks of it
+    quotas.sweep(now=soon + 120)
+    assert not files(page.uploads) and not quotas.disk("203.0.113.1")
+
+
+@contextmanager
+def held(page: Served, monkeypatch) -> Iterator[list]:
+    """The network answers no click meanwhile; the requests that came to it are listed."""
+    engine, go, came = page.page.handlers.engine, Event(), []
+    click = engine.click
+
+    def waits(image, clicks, *rest):
+        came.append(int(clicks[0][1]))  # y tells the callers apart
+        assert go.wait(30)
+        return click(image, clicks, *rest)
+
+    monkeypatch.setattr(engine, "click", waits)
+    try:
+        yield came
+    finally:
+        go.set()
+
+
+def test_one_who_fills_the_queue_is_refused_and_others_go_before_the_rest(page, clip, tmp_path, monkeypatch):
+    greedy, patient = (client(page, f"203.0.113.{n}", tmp_path / str(n)) for n in (2, 3))
+    queue = page.page._queue
+
+    def ask(one, y):
+        return one.submit(video=handle_file(clip), frame=0, clicks=[[8, y, 1, 1]], api_name="/click")
+
+    with held(page, monkeypatch) as came:
+        jobs = [ask(greedy, 1)]
+        wait_for(lambda: came)
+        for count in (1, 2, 3):
+            jobs.append(ask(greedy, 1))
+            wait_for(lambda count=count: len(queue) == count)
+        with pytest.raises(ValidationError, match="3 requests from you wait .*, the most here; wait for"):
+            ask(greedy, 1).result(30)
+        other = ask(patient, 2)
+        wait_for(lambda: len(queue) == 4)
+    assert other.result(30) and all(job.result(30) for job in jobs)
+    assert came == [1, 2, 1, 1, 1]
+
+
+def test_one_who_fills_the_disk_is_refused_and_others_are_served(page, clip, tmp_path):
+    greedy, patient = (client(page, f"203.0.113.{n}", tmp_path / str(n)) for n in (4, 5))
+    (tmp_path / "much").write_bytes(bytes(2 * MB))
+    quotas = page.page.handlers.quotas
+    quotas.hold("203.0.113.4", tmp_path / "much")
+    uploads = set(files(page.uploads))
+    for call in (CLICK, SEGMENT):
+        with pytest.raises(ValidationError, match="from your address take 2 MB .*, 2 are allowed; try again"):
+            greedy.predict(video=handle_file(clip), **call)
+    assert set(files(page.uploads)) == uploads  # and what was sent for it is gone
+    assert patient.predict(video=handle_file(clip), **CLICK)
+    (tmp_path / "much").write_bytes(b"")
+    assert greedy.predict(video=handle_file(clip), **CLICK)
+
+
+def test_uploads_far_beyond_the_quota_are_not_received(page, tmp_path):
+    def upload(address: str, **how) -> httpx.Response:
+        headers = {"X-Forwarded-For": address, **how.pop("headers", {})}
+        return httpx.post(f"{page.url}/gradio_api/upload", headers=headers, **how)
+
+    quotas, part = page.page.handlers.quotas, {"files": {"files": ("a.bin", bytes(MB // 2))}}
+    (tmp_path / "much").write_bytes(bytes(4 * MB - MB // 4))
+    quotas.hold("203.0.113.6", tmp_path / "much")
+    refused = upload("203.0.113.6", **part)
+    assert refused.status_code == 413 and "all the space" in refused.text
+    assert upload("203.0.113.7", **part).status_code == 200
+    assert MB // 2 == quotas.disk("203.0.113.7")
+    endless = upload("203.0.113.7", content=iter([b"x"]), headers={"Content-Type": "multipart/form-data"})
+    assert endless.status_code == 411
+
+
+def test_no_lane_is_full_of_one_callers_requests():
+    class Waits:
+        concurrency_id = "media"
+
+        def __init__(self, caller: str):
+            self.caller = caller
+
+    class Queue:
+        def __init__(self):
+            self.lane = SimpleNamespace(queue=[], current_concurrency=0, concurrency_limit=4)
+            self.event_queue_per_concurrency_id, self.active_jobs = {"media": self.lane}, [None] * 9
+
+        push = None
+
+        def get_events(self):
+            return ([self.lane.queue.pop(0)], False, "media") if self.lane.queue else None
+
+    queue = Queue()
+    Turns(queue, None, Limits(caller_running=9))
+    queue.lane.queue += map(Waits, "aaaabab")
+    started = []
+    while (events := queue.get_events()) is not None:
+        queue.active_jobs[len(started)] = events[0]
+        started += [events[0][0].caller]
+    assert started == ["a", "b", "a", "b", "a"]  # a lane of four: never more than three of one
+    assert [one.caller for one in queue.lane.queue] == ["a", "a"]
+
+
+def test_an_upload_of_two_callers_goes_with_the_last(tmp_path):
+    quotas = Quotas(Limits(cache=str(tmp_path / "cache")))
+    path = tmp_path / "sha" / "clip.mp4"
+    path.parent.mkdir()
+    path.write_bytes(bytes(10))
+    quotas.uploaded("a", path)
+    quotas.uploaded("b", path)
+    quotas.used("a", path)
+    soon = time.time() + 60 * (quotas.limits.answer_minutes + 1)
+    quotas.drop("b", ["/etc/passwd", str(tmp_path / "cache")])  # not theirs
+    quotas.sweep(now=soon)
+    assert path.exists() and quotas.disk("a") == 0 and quotas.disk("b") == 10
+    quotas.drop("b", [str(path)])
+    assert not path.parent.exists() and quotas.disk("b") == 0
+
+
+def test_a_pages_files_count_for_its_address(tmp_path, clip):
+    bench = Bench(tmp_path, caller_mb=1)
+    session = bench.handlers.arrive("203.0.113.8")
+    list(bench.handlers.open_clip(session, str(clip)))
+    assert bench.handlers.quotas.disk("203.0.113.8") >= clip.stat().st_size
+    (Path(session.folder) / "much").write_bytes(bytes(MB))
+    refused = list(bench.handlers.open_clip(bench.handlers.arrive("203.0.113.8"), str(clip)))
+    assert "1 are allowed" in notice(refused[-1])
+    other = bench.handlers.arrive("203.0.113.9")
+    list(bench.handlers.open_clip(other, str(clip)))
+    assert other.clip is not None and other.caller == "203.0.113.9"
+    with pytest.raises(LimitError):
+        bench.handlers.quotas.check("203.0.113.8")
+
+
+def test_one_address_never_takes_all_places_for_runs(tmp_path):
+    bench = Bench(tmp_path, queue_size=4)
+    greedy = [bench.handlers.arrive("203.0.113.10") for _ in range(3)]
+    told = [notice(bench.runs.get_ready(session)) for session in greedy]
+    assert told[:2] == ["", ""] and "2 runs from your address" in told[2] and not greedy[2].waiting
+    assert notice(bench.runs.get_ready(bench.handlers.arrive("203.0.113.11"))) == ""
+
+
+def test_a_caller_is_the_address_that_the_hosts_proxy_saw(monkeypatch):
+    claimed = {"x-forwarded-for": "8.8.8.8, 9.9.9.9, 10.0.0.1"}
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert caller_of("192.0.2.1", claimed) == "192.0.2.1"  # anybody can send that header
+    monkeypatch.setenv("SPACE_ID", "who/what")
+    assert caller_of("10.0.0.2", claimed) == "9.9.9.9"
+    assert caller_of("10.0.0.2", {"x-forwarded-for": "unknown"}) == "10.0.0.2"
+    assert caller_of(None, {}) == ""
