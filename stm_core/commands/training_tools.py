@@ -43,6 +43,7 @@ def _parser() -> Parser:
     add = tool("clicks", _clicks)
     add("folders", type=Path, nargs="+", metavar="DIR", help="DAVIS root, or folder with images/ and masks/")
     add("--weights", default="compact", help="compact, or a file")
+    add("--all", action="store_true", help="every picture of images/, not only what training left out")
     add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
     add = tool("mean", _mean)
     add("files", nargs="+", metavar="FILE=SHARE", help="weights; FILE alone has share 1")
@@ -69,10 +70,12 @@ def _clicks(args: argparse.Namespace) -> None:
     """Score masks from clicks, as a Markdown table with a row a method."""
     from stm_core.training.measure.click_score import COLUMNS, methods, read_examples, score
 
-    examples = [pair for folder in args.folders for pair in read_examples(folder, args.every)]
+    examples = [
+        pair for folder in args.folders for pair in read_examples(folder, args.every, everything=args.all)
+    ]
     if not examples:
         folders = ", ".join(map(str, args.folders))
-        raise OptionError(f"no picture with an object in {folders}; give other folders")
+        raise OptionError(f"no picture that training left out shows an object in {folders}; try --all")
     print(f"{len(examples)} pictures\n\n| method | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
     for name, segmenter in methods(args.weights).items():
         row = score(examples, segmenter)

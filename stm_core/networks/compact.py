@@ -36,6 +36,7 @@ class CompactSTM(Network):
     shared_keys = True
     takes_clicks = True
     click_side = 192  # trained on crops of that size, clicks spread no further
+    close_side = 256  # of a square as large as the piece around a clicked object
     click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
 
     def __init__(self, config: CompactConfig = CompactConfig()):
