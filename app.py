@@ -8,18 +8,19 @@ import logging
 import os
 import sys
 
-from stm_core.__main__ import interrupted, take_interrupts
+from stm_core.commands.signals import interrupted, take_interrupts
 
 
 def main() -> int:
     """Read the options, load the network, serve the page."""
-    from demo.limits import limits_from
+    from demo.limits import Limits
+    from stm_core.commands.flags import made_from
     from stm_core.errors import StmError
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         arguments, auth = read_options()
-        limits = limits_from(arguments)
+        limits = made_from(Limits, arguments)
         # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.
         import demo.engine.device  # noqa: F401
         from stm_core.networks.weights import load_model
@@ -69,8 +70,9 @@ def read_options() -> tuple[argparse.Namespace, tuple[str, str] | None]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; their defaults are taken from the environment."""
-    from demo.limits import add_limit_arguments
-    from stm_core.commands.option_values import at_least
+    from demo.limits import PREFIX, Limits
+    from stm_core.commands.flags import add_flags
+    from stm_core.commands.option_values import whole_number
     from stm_core.commands.options import Parser
 
     parser = Parser(prog="app.py", description=__doc__)
@@ -79,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--port",
-        type=at_least(1, 65535),
+        type=whole_number(1, 65535),
         default=os.environ.get("GRADIO_SERVER_PORT", "7860"),
         help="default: 7860",
     )
@@ -95,7 +97,8 @@ def make_parser() -> argparse.ArgumentParser:
         help="ask for a login; every user of this machine can read it in the list of processes, so the "
         "environment variable STM_LIVE_AUTH is the private way",
     )
-    add_limit_arguments(parser)
+    group = parser.add_argument_group("limits", f"each is also an environment variable, {PREFIX}NAME")
+    add_flags(group, Limits, os.environ, PREFIX)
     return parser
 
 

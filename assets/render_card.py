@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from stm_core import MemoryConfig, load_model  # noqa: E402
+from stm_core.commands.choose import new_folders, played  # noqa: E402
 from stm_core.masks.files import overlay, write_mask  # noqa: E402
-from stm_core.memory.policy import PRESETS  # noqa: E402
+from stm_core.memory.policy import PRESETS, TUNED, Trust  # noqa: E402
 from stm_core.runs.evaluate import Sequence, evaluate, find_sequences  # noqa: E402
 from stm_core.runs.output import read_labels  # noqa: E402
-from stm_core.training.measure.choose import new_folders, played  # noqa: E402
 
 SIZES = (320, 400, 480)
 CURVES = {"track_iou": (31, 119, 180), "click_iou": (214, 90, 20)}
@@ -51,12 +52,11 @@ def by_trust(model, sequences: list[Sequence], out: Path, size: int) -> None:
     backwards = played(sequences, "backwards", out / "backwards")
     print("| memory | played | " + " | ".join(one.name for one in sequences) + " | J | F | J&F |")
     print("|---|---|" + "---|" * (len(sequences) + 3))
-    network = model.network
-    own = network.prompted, network.latest, network.firm
-    for name, trust in (("all frames alike, probabilities", (1.0, 1.0, False)), ("as bundled", own)):
-        network.prompted, network.latest, network.firm = trust
+    alike = Trust(reach=TUNED.reach)
+    for name, trust in (("all frames alike, probabilities", alike), ("as bundled", TUNED)):
+        memory = MemoryConfig(trust=trust)
         for way, clips in (("forwards", sequences), ("backwards", backwards)):
-            found = evaluate(model, clips, out / f"{name}, {way}", year=2016, size=size)
+            found = evaluate(model, clips, out / f"{name}, {way}", year=2016, size=size, memory=memory)
             print(f"| {name} | {way} | {_clips(found)} | {_row(found)} |", flush=True)
 
 
@@ -74,12 +74,10 @@ def by_double(model, sequences: list[Sequence], out: Path, size: int = 240, late
     doubled = find_sequences(root, 2016, "val")
     print("| looked for | " + " | ".join(one.name for one in doubled) + " | J | F | J&F |")
     print("|---|" + "---|" * (len(doubled) + 3))
-    reach = model.network.reach
-    for name, limit in (("everywhere", None), (f"within {reach} of the short side", reach)):
-        model.network.reach = limit
-        found = evaluate(model, doubled, out / f"doubled {limit}", year=2016, size=size)
+    for name, reach in (("everywhere", None), (f"within {TUNED.reach} of the short side", TUNED.reach)):
+        memory = MemoryConfig(trust=replace(TUNED, reach=reach))
+        found = evaluate(model, doubled, out / f"doubled {reach}", year=2016, size=size, memory=memory)
         print(f"| {name} | {_clips(found)} | {_row(found)} |", flush=True)
-    model.network.reach = reach
 
 
 def strips(sequences: list[Sequence], masks: Path, out: Path, columns: int = 6, width: int = 240) -> None:

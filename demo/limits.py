@@ -5,7 +5,6 @@ Each limit is a field here, a flag of `python app.py` (`--max-frames`) and an en
 the ones that matter before an upload.
 """
 
-import argparse
 import contextlib
 import os
 import stat
@@ -20,7 +19,7 @@ PROGRAM = Path(__file__).resolve().parent.parent
 
 
 def _limit(default, why: str):
-    return field(default=default, metadata={"why": why})
+    return field(default=default, metadata={"help": why})
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,14 @@ class Limits:
         16, "requests of one page or API client that may wait: quick clicks pass, a loop without end does not"
     )
     caller_waiting: int = _limit(
-        64, "requests from one address that may wait: a class behind one router passes, and most of the "
-        "queue stays for others"
+        64,
+        "requests from one address that may wait: a class behind one router passes, and most of the "
+        "queue stays for others",
     )
     caller_running: int = _limit(
-        2, "requests from one address that run at once in one lane (clicks, runs, files); the next ones "
-        "wait, and others go first"
+        2,
+        "requests from one address that run at once in one lane (clicks, runs, files); the next ones "
+        "wait, and others go first",
     )
     caller_mb: int = _limit(2000, "disk that the files from one address may take, MB: ten largest uploads")
     answer_minutes: int = _limit(5, "minutes that the files of an API answer can be fetched")
@@ -75,9 +76,8 @@ class Limits:
             value = getattr(self, limit.name)
             if limit.type in (int, float) and not value > 0:
                 raise OptionError(
-                    f"limit {limit.name} is {value}, expected a number above 0; set {variable(limit.name)} "
-                    f"or "
-                    f"{flag(limit.name)} to one"
+                    f"limit {limit.name} is {value}, expected a number above 0; set "
+                    f"{variable(limit.name)} or --{limit.name.replace('_', '-')} to one"
                 )
         if f"{self.root}{os.sep}".lower().startswith(f"{PROGRAM}{os.sep}".lower()):  # as Gradio compares
             raise OptionError(
@@ -119,44 +119,10 @@ class Limits:
             return
         raise OptionError(
             f"the cache folder {self.root} {wrong}, expected one of this user alone; remove it, or choose "
-            f"another with {flag('cache')}"
+            "another with --cache"
         )
 
 
 def variable(name: str) -> str:
     """The environment variable of a limit: max_frames -> STM_LIVE_MAX_FRAMES."""
     return PREFIX + name.upper()
-
-
-def flag(name: str) -> str:
-    """The flag of a limit: max_frames -> --max-frames."""
-    return "--" + name.replace("_", "-")
-
-
-def add_limit_arguments(parser: argparse.ArgumentParser, environ=os.environ) -> None:
-    """One flag per limit, its default taken from the environment."""
-    group = parser.add_argument_group("limits", f"each is also an environment variable, {PREFIX}NAME")
-    for limit in fields(Limits):
-        default = (
-            from_text(limit, environ[variable(limit.name)])
-            if variable(limit.name) in environ
-            else limit.default
-        )
-        why = limit.metadata["why"].replace("%", "%%")
-        shown = "" if limit.name == "cache" else f" (now {default})"
-        group.add_argument(flag(limit.name), type=limit.type, default=default, metavar="N", help=why + shown)
-
-
-def from_text(limit, text: str):
-    """A limit's value from the environment's text; OptionError when it is no number."""
-    try:
-        return limit.type(text)
-    except ValueError as error:
-        raise OptionError(
-            f"{variable(limit.name)} is {text!r}, expected {limit.type.__name__}; unset or fix it"
-        ) from error
-
-
-def limits_from(arguments: argparse.Namespace) -> Limits:
-    """The limits that a parsed command line asks for."""
-    return Limits(**{limit.name: getattr(arguments, limit.name) for limit in fields(Limits)})

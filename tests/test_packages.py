@@ -10,8 +10,8 @@ from pathlib import Path
 import stm_core
 
 ROOT = Path(__file__).parents[1]
-GROUND = "errors faults arguments"  # what every package may import
-FLOORS = ("media memory networks", "masks", "engine", "runs", "training", "commands")  # the lowest first
+GROUND = "errors faults"  # what every package may import
+FLOORS = ("media memory networks", "masks", "engine", "runs training", "commands")  # the lowest first
 BELOW = {
     package: {package, *" ".join([GROUND, *FLOORS[:n]]).split()}
     for n, floor in enumerate(FLOORS)
@@ -57,6 +57,11 @@ def test_a_package_imports_only_packages_below_it():
             elif top != "stm_core" and other.startswith("stm_core.training"):
                 wrong.append(f"{name} imports {other}")
     assert not wrong
+
+
+def test_command_lines_are_read_by_the_commands_alone():
+    readers = [name for name, others in GRAPH.items() if "argparse" in others]
+    assert readers and all(name == "app" or name.startswith("stm_core.commands.") for name in readers)
 
 
 def test_imports_make_no_circle():

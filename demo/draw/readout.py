@@ -8,24 +8,8 @@ from dataclasses import dataclass
 
 from demo.draw.charts import Point, memory_chart
 from demo.draw.html import clock, faint, size, table
+from stm_core.memory.policy import PRESETS
 
-PRESETS = {  # name -> (what the menu says, what it is good and bad for)
-    "bounded": (
-        "bounded: every n-th, within a budget",
-        "First, previous and every n-th frame within the budget; the least used goes first. Good for any "
-        "length.",
-    ),
-    "every-5": (
-        "every-5: STM as published, no bound",
-        "Every n-th frame is kept, as published. Memory and time per frame grow with the clip.",
-    ),
-    "first+previous": (
-        "first+previous: two frames",
-        "Constant and cheap; loses what turns, or is hidden for long.",
-    ),
-    "first": ("first: the marked frame only", "Fails when the object changes its look."),
-    "previous": ("previous: the last frame only", "Drifts, and cannot recover after an occlusion."),
-}
 NO_PREDICTION = faint("Here stands what a run would take, before it runs.")
 SIZES = {"240 – fastest": 240, "360": 360, "480 – finest": 480, "as it is": 0}
 
@@ -48,7 +32,14 @@ class Held:
 
 
 def prediction(
-    found, rate: float, frames: int, budget: int, preset: str, device: str, seen: tuple, most_seconds: float
+    found,
+    rate: float,
+    frames: int,
+    budget: int | None,
+    preset: str,
+    device: str,
+    seen: tuple,
+    most_seconds: float,
 ) -> str:
     """What a run will cost, before it runs.
 
@@ -59,7 +50,7 @@ def prediction(
     """
     total = rate * frames
     over = f"; a run may take {clock(most_seconds)} here" if total > most_seconds else ""
-    within = f"; budget {size(budget)}" if preset == "bounded" else ""
+    within = f"; budget {size(budget)}" if budget else ""
     pace = f"{1 / rate:.0f} a second" if rate <= 0.5 else f"{rate:.1f} s each"
     rows = [
         (
@@ -83,7 +74,7 @@ def prediction(
             "the same network keeping every n-th frame of this clip",
         ),
     ]
-    return faint(PRESETS[preset][1]) + table(rows)
+    return faint(PRESETS[preset].advice) + table(rows)
 
 
 def memory(points: Sequence[Point], total: int, held: Held, device: str) -> str:

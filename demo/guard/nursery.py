@@ -4,7 +4,7 @@ environment is forgotten.
 
 import os
 
-from demo.guard import inside, sandbox
+from demo.guard import exports, inside, sandbox  # noqa: F401 (jobs that a process would import anew)
 
 inside.load()
 for _name in list(os.environ):

@@ -28,7 +28,7 @@ JOBS = {**decode.JOBS, **export.JOBS}
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 # of the server's environment, what a process needs to know
 KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
-# one thread at first, which demo.sandbox can bind; nothing imported from the folder where the server began
+# one thread at first, which `sandbox` can bind; nothing imported from the folder where the server began
 ADDED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
 _starting = threading.Lock()
 
@@ -85,8 +85,7 @@ class Guard:
             process.close()
 
     def frames(self, path: Path, start: int, stop: int, *, reverse: bool = False, **arguments):
-        """Upright RGB frames start to stop - 1 of a clip (or back from there), uint8 (H, W, 3).
-        """
+        """Upright RGB frames start to stop - 1 of a clip (or back from there), uint8 (H, W, 3)."""
         job = self.stream(
             "frames", cpu_seconds=3600, path=str(path), start=start, stop=stop, reverse=reverse, **arguments
         )

@@ -136,9 +136,7 @@ class ClipPanel(Panel):
 
     # opening ----------------------------------------------------------------------------------------------
 
-    def _open(
-        self, visitor: Visitor, path: str, name: str, start: int, example: str = ""
-    ) -> Iterator[View]:
+    def _open(self, visitor: Visitor, path: str, name: str, start: int, example: str = "") -> Iterator[View]:
         if not path:
             raise PromptError("no file arrived; choose a clip, or pick an example")
         clip, saved = self.host.opener.part(visitor, path, name, start, example)

@@ -8,7 +8,7 @@ import gradio as gr
 from demo.draw import html, readout
 from demo.panels.base import SETTINGS, Change, Panel, View, Wires, answers
 from demo.work.visitor import Visitor
-from stm_core.memory.policy import PRESETS
+from stm_core.memory.policy import PRESETS, MemoryConfig
 
 SCRIPT = Path(__file__).with_suffix(".js")
 
@@ -27,8 +27,8 @@ class MemoryPanel(Panel):
             js_on_load=SCRIPT.read_text(),
         )
         preset = gr.Dropdown(
-            [(readout.PRESETS[name][0], name) for name in reversed(PRESETS)],
-            value="bounded",
+            [(PRESETS[name].title, name) for name in reversed(PRESETS)],
+            value=MemoryConfig.preset,
             label="Strategy",
             elem_id="preset",
             info="Which frames are stored, and what is dropped.",
@@ -77,7 +77,7 @@ class MemoryPanel(Panel):
                 found,
                 engine.rate(*seen, objects),
                 clip.frames,
-                memory.budget_bytes,
+                memory.bound_bytes,
                 preset,
                 engine.device,
                 seen,
@@ -85,7 +85,6 @@ class MemoryPanel(Panel):
             )
         )
         if not work.tracked:
-            budget = memory.budget_bytes if preset == "bounded" else None
-            held = readout.Held((), (), found.frame_bytes, budget, found.unbounded_bytes)
+            held = readout.Held((), (), found.frame_bytes, memory.bound_bytes, found.unbounded_bytes)
             view["readout"] = readout.memory([], clip.frames, held, engine.device)
         return view

@@ -143,9 +143,7 @@ class ResultPanel(Panel):
         films = {exports.KINDS[kind]: self.file(work, run, kind) for kind in FILMS}
         needed, text = self._needed(work, run), json.dumps(saved.to_json(work))
         for kind, extra in (("everything", {**films, **needed}), ("everything", needed), ("palette", needed)):
-            self.host.guard.call(
-                "archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common
-            )
+            self.host.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
             if Path(common["out"]).stat().st_size <= self.host.limits.upload_mb * 2**20:
                 return
 

@@ -212,7 +212,7 @@ class TrackPanel(Panel):
                 last.held if last else (),
                 last.pinned if last else (),
                 forecast.frame_bytes,
-                plan.memory.budget_bytes if plan.memory.preset == "bounded" else None,
+                plan.memory.bound_bytes,
                 forecast.unbounded_bytes,
             )
             view["readout"] = readout.memory(run.points, plan.frames, held, self.host.engine.device)

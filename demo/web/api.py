@@ -24,7 +24,7 @@ from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors
 from stm_core.masks import files as masks
 from stm_core.media.files import Whole, write_whole
-from stm_core.memory.policy import MemoryConfig
+from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.clip import plan_clip
 
 ANSWERED = ("overlay.mp4", "segment.zip")
@@ -45,7 +45,7 @@ def add(host: Host) -> None:
             gr.File(label="video"),
             gr.File(label="mask"),
             gr.JSON(label="clicks"),
-            gr.Textbox("bounded", label="preset"),
+            gr.Textbox(MemoryConfig.preset, label="preset"),
             gr.Number(64, label="budget_mb"),
             gr.Number(5, label="every", precision=0),
             gr.Number(None, label="size", precision=0),
@@ -63,7 +63,7 @@ def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
     _, told, returned = docstring_of(function)
     told.pop("request", None)  # Gradio's own
     for part, text in zip(inputs, told.values(), strict=True):
-        describe(part, text, EXAMPLES[name].get(part.label))
+        describe(part, text.replace("{presets}", ", ".join(PRESETS)), EXAMPLES[name].get(part.label))
     for part, text in zip(outputs, returned, strict=True):
         describe(part, text.split(": ", 1)[1])
     lanes = {"concurrency_id": lane, "concurrency_limit": 1}
@@ -93,8 +93,8 @@ class Api:
             video: the clip: MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, animated WebP or a ZIP of pictures.
             mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
             clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
-            preset: what the memory keeps: first, previous, first+previous, every-5, or bounded.
-            budget_mb: most megabytes of stored frames, for "bounded".
+            preset: what the memory keeps, one of {presets}.
+            budget_mb: most megabytes of stored frames, where the preset has a limit.
             every: store one frame in this many.
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
 
@@ -245,9 +245,7 @@ class Api:
             opacity=OPACITY,
         )
 
-    def _pack(
-        self, source: Path, done: list[int], report: dict, notes: list[str], began: float
-    ) -> dict:
+    def _pack(self, source: Path, done: list[int], report: dict, notes: list[str], began: float) -> dict:
         folder = source.parent
         overlay, archive = (folder / name for name in ANSWERED)
         spent = time.perf_counter() - began

@@ -104,9 +104,7 @@ class Events:
 
     # adapters ---------------------------------------------------------------------------------------------
 
-    def _adapter(
-        self, handler: Callable, line: str, first: bool, sent: str | bool, given: tuple
-    ) -> Callable:
+    def _adapter(self, handler: Callable, line: str, first: bool, sent: str | bool, given: tuple) -> Callable:
         """A function as Gradio calls it, which goes by the types of the first parameters."""
 
         def known(key: str, request: gr.Request, event: gr.EventData, values: tuple) -> tuple:

@@ -145,9 +145,7 @@ def launch_options(limits: Limits) -> dict:
         "state_session_capacity": 1000,
         "max_threads": REQUESTS,
         "ssr_mode": False,
-        "app_kwargs": {
-            "middleware": [Middleware(NoDeepLinks), Middleware(Stopwatch), Middleware(Uploads)]
-        },
+        "app_kwargs": {"middleware": [Middleware(NoDeepLinks), Middleware(Stopwatch), Middleware(Uploads)]},
     }
 
 

@@ -50,9 +50,7 @@ class Opener:
         first, stop = self._extent(info, first_frame(saved) if saved else start)
         name = name or (clip_name(saved) if saved else "") or Path(path).name[:60]
         warnings = tuple(info.get("warnings") or ())
-        clip = Clip(
-            str(source), name, str(folder), info, first, stop, warnings=warnings, example=example
-        )
+        clip = Clip(str(source), name, str(folder), info, first, stop, warnings=warnings, example=example)
         return clip, saved
 
     def _folder(self, visitor: Visitor) -> Path:

@@ -1,5 +1,6 @@
-"""The command: `segment`, `evaluate`, `bench`, `batch`, `train`.  Only this file prints results; torch loads
-when it is used.
+"""The commands `segment`, `evaluate`, `bench`, `batch` and `train`.
+
+Only this file prints results.  torch loads when a command needs it.
 
 Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept;
 70 a fault of ours, in one line that helps to report it.
@@ -11,12 +12,19 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stm_core.commands import option_values, options
 from stm_core.errors import OptionError
 from stm_core.faults import DONE, FAULT, INTERRUPTED, MISTAKE, tell
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from stm_core.engine.prompts import Prompt
+    from stm_core.networks.weights import Model
 
 PROGRAM = "stm_core"
 
@@ -27,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     code = _run(argv)
     try:
-        print(end="", flush=True)  # else Python does it at its exit, and tells an error with a traceback
+        print(end="", flush=True)  # Python itself would do it at exit, and answer an error with a traceback
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what could not be written
         if code == DONE and not isinstance(error, BrokenPipeError):
@@ -40,10 +48,10 @@ def _run(argv: list[str]) -> int:
         args = build_parser(with_training=argv[:1] == ["train"]).parse_args(option_values.split_clicks(argv))
         return args.run(args)
     except SystemExit as end:  # the help was asked for and printed
-        return end.code
+        return int(end.code or DONE)
     except KeyboardInterrupt:
         return _say("interrupted; what was finished is kept", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output left, as `head` does
+    except BrokenPipeError:  # the program that read our output has ended, as `head` does
         return DONE
     except Exception as error:
         return tell(PROGRAM, error)
@@ -55,14 +63,19 @@ def _say(what: object, code: int = MISTAKE) -> int:
 
 
 def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
-    """The parser of all commands; `train` gets its options only when asked, so that others do not load it."""
+    """The parser of all commands.
+
+    with_training: also the options of `train`.  They need torch, which takes seconds to load.
+    """
     parser = options.Parser(
         prog="stm_core", description="Follow objects through a video with a space-time memory."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
 
-    def command(name: str, run, add_options=None) -> argparse.ArgumentParser:
-        summary = run.__doc__.splitlines()[0].rstrip(".")
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], add_options: Callable | None = None
+    ) -> argparse.ArgumentParser:
+        summary = (run.__doc__ or name).splitlines()[0].rstrip(".")
         child = commands.add_parser(name, help=summary[0].lower() + summary[1:], description=run.__doc__)
         child.set_defaults(run=run)
         if add_options is not None:
@@ -116,8 +129,10 @@ def _segment(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    """Segment DAVIS sequences from their first mask and score J and F: DIR/masks/SEQ/*.png,
-    DIR/scores.json."""
+    """Segment DAVIS sequences from their first mask and score them.
+
+    Writes DIR/masks/SEQ/*.png and DIR/scores.json with J and F.
+    """
     from stm_core.runs.evaluate import check_out, evaluate, find_sequences
 
     sequences = find_sequences(args.root, args.year, args.set, args.sequences)
@@ -136,9 +151,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
+    from stm_core.media.written import sealed
     from stm_core.runs.bench import bench, combinations, markdown
     from stm_core.runs.output import check_named, write_named
-    from stm_core.runs.written import sealed
 
     if args.json and args.json.is_dir():
         raise OptionError(f"--json {args.json} is a folder; give the name of a file")
@@ -180,10 +195,10 @@ def _failed(rows: list[dict], what: str) -> int:
 
 
 def _profile(cases: list, out: Path | None) -> int:
+    from stm_core.media.written import sealed
     from stm_core.runs.bench import model_of
     from stm_core.runs.output import write_named
     from stm_core.runs.profile import markdown, profile
-    from stm_core.runs.written import sealed
 
     if len(cases) > 1:
         raise OptionError(f"--profile looks at one case, got {len(cases)}; give one of each option")
@@ -216,13 +231,13 @@ def _train(args: argparse.Namespace) -> int:
     return training_cli.run(args) or DONE
 
 
-def _model(args: argparse.Namespace):
+def _model(args: argparse.Namespace) -> Model:
     from stm_core.networks.weights import load_model
 
     return load_model(args.weights, device=args.device, dtype=args.dtype)
 
 
-def _prompt(args: argparse.Namespace, size: tuple[int, int]):
+def _prompt(args: argparse.Namespace, size: tuple[int, int]) -> Prompt:
     """The prompt that the options describe.  size: (H, W) of the clip's frames."""
     clicks = [option_values.click(text) for text in args.click]
     from stm_core.engine.prompts import Prompt
@@ -234,8 +249,8 @@ def _prompt(args: argparse.Namespace, size: tuple[int, int]):
     return Prompt.from_mask(labels, frame=args.prompt_frame)
 
 
-def _progress(total: int | None):
-    """A bar on stderr; silent when that is not a terminal."""
+def _progress(total: int | None) -> tqdm:
+    """A progress bar on stderr; silent when stderr is no terminal."""
     from tqdm import tqdm
 
     quiet = not sys.stderr.isatty()

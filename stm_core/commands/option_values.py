@@ -1,10 +1,11 @@
-"""How the words of a command line become values; a mistake is told in one sentence."""
+"""How the words of a command line become values.  A wrong word is told in one sentence."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from stm_core.engine.prompts import Click, with_defaults
@@ -31,46 +32,68 @@ def click(text: str) -> Click:
 
 
 def folder(text: str) -> Path:
-    """The path of a folder.  ArgumentTypeError when the text is empty: "$OUT" may not be set."""
+    """The path of a folder.  Raises ArgumentTypeError when there is none, as for an unset variable."""
     if not text:
         raise argparse.ArgumentTypeError("expected a folder, got an empty word; name one, or . for this one")
     return Path(text)
 
 
 def split_clicks(argv: Sequence[str]) -> list[str]:
-    """`--click a b` as `--click=a --click=b`: argparse would take the clip for a click, and -3,5 for an
-    option."""
+    """The words with `--click a b` written as `--click=a --click=b`.
+
+    argparse by itself would take the clip that follows for a click, and -3,5 for an option.
+    """
     out: list[str] = []
     clicking = False
     for word in argv:
         if clicking and CLICK.fullmatch(word):
             if out[-1] == "--click":
                 out.pop()
-            word = f"--click={word}"
+            out.append(f"--click={word}")
         else:
             clicking = word == "--click"
-        out.append(word)
+            out.append(word)
     return out
 
 
-def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A reader of whole numbers from `least` to `most`."""
-    expected = f"of at least {least}" if most is None else f"from {least} to {most}"
+def whole_number(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """A reader of whole numbers from `least` to `most`; None = no bound."""
 
-    def whole_number(text: str) -> int:
-        if (
-            not re.fullmatch(r"-?\d{1,15}", text)
-            or int(text) < least
-            or (most is not None and int(text) > most)
-        ):
-            raise argparse.ArgumentTypeError(f"got {text}, expected a whole number {expected}")
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,15}", text) or not _within(int(text), least, most):
+            raise argparse.ArgumentTypeError(f"got {text}, expected a whole number{_bounds(least, most)}")
         return int(text)
 
-    return whole_number
+    return read
 
 
-def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
-    """A reader of one of these words."""
+def number(least: float | None = None, most: float | None = None) -> Callable[[str], float]:
+    """A reader of finite numbers from `least` to `most`; None = no bound."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or not _within(value, least, most):
+            raise argparse.ArgumentTypeError(f"got {text}, expected a number{_bounds(least, most)}")
+        return value
+
+    return read
+
+
+def _within(value: float, least: float | None, most: float | None) -> bool:
+    return (least is None or value >= least) and (most is None or value <= most)
+
+
+def _bounds(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return "" if least is most else f" of at least {least}" if most is None else f" of at most {most}"
+    return f" from {least} to {most}"
+
+
+def one_of(allowed: Collection[str]) -> Callable[[str], str]:
+    """A reader that accepts only these words."""
 
     def word(text: str) -> str:
         if text not in allowed:
@@ -81,7 +104,7 @@ def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
 
 
 def list_of(value: Callable) -> Callable[[str], list]:
-    """A reader of several values with commas between them."""
+    """A reader of several values, separated by commas."""
 
     def several(text: str) -> list:
         if not words(text):
@@ -92,15 +115,20 @@ def list_of(value: Callable) -> Callable[[str], list]:
 
 
 def words(text: str) -> list[str]:
-    """Words separated by commas."""
+    """The words of a text, separated by commas."""
     return [word for word in text.split(",") if word]
 
 
 def megabytes(text: str) -> float:
-    """A number above 0."""
+    """A number of MB above 0."""
     if not re.fullmatch(r"\d{1,9}(\.\d+)?", text) or float(text) * 2**20 < 1:
         raise argparse.ArgumentTypeError(f"got {text}, expected a number above 0, in MB")
     return float(text)
+
+
+def limit(text: str) -> int | None:
+    """A whole number; None for 0, which means no limit."""
+    return whole_number(0)(text) or None
 
 
 def frame_size(text: str) -> tuple[int, int]:

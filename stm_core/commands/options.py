@@ -1,29 +1,60 @@
-"""The options of every command, and how their texts become values; nothing here runs or imports torch."""
+"""The options of every command, and the values they give.  Nothing here runs a command or imports torch."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, NoReturn, cast
 
-from stm_core.commands.option_values import at_least, folder, frame_size, list_of, megabytes, one_of
+from stm_core.commands.flags import add_flags, flags_of, made_from
+from stm_core.commands.option_values import (
+    folder,
+    frame_size,
+    limit,
+    list_of,
+    megabytes,
+    one_of,
+    whole_number,
+)
 from stm_core.errors import OptionError
 from stm_core.masks.palette import MAX_OBJECTS
 from stm_core.media.limits import VideoLimits
 from stm_core.memory.policy import PRESETS, MemoryConfig
 
-DTYPES = ("auto", "fp32", "bf16", "fp16")
-SHARED = ("weights", "memory", "budget_mb", "every", "top_k", "size", "device", "dtype")
+SEVERAL = "; several, separated by commas, are compared"
+
+
+def _option(text: str, default: Any = None, **metadata: Any) -> Any:
+    return field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The options of every command that runs a network."""
+
+    weights: str = _option("compact, paper:PATH or PATH", "compact", metavar="W")
+    memory: str = _option("what is kept", MemoryConfig.preset, metavar="PRESET", read=one_of(PRESETS))
+    budget_mb: float | None = _option(
+        "most MB that stored frames and reading them take, where there is a limit (default: 64), "
+        f"which holds {MemoryConfig.capacity} frames, or the prompted ones and the previous",
+        read=megabytes,
+    )
+    every: int | None = _option("store one frame in N (default: 5)", least=1)
+    top_k: int | None = _option("read only the K best matches (default: all)", least=1, metavar="K")
+    size: int | None = _option("short side that the network sees, in pixels", least=16, metavar="SHORT_SIDE")
+    device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = _option("number format of the network", "auto")
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes options written whole; tells a mistake as an OptionError of one line, without usage before it."""
+    """A parser that raises a mistake as an OptionError of one line.  Options must be written out in full."""
 
-    def __init__(self, **given):
+    def __init__(self, **given: Any):
         super().__init__(**given, allow_abbrev=False)
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         program = self.prog if self.prog.endswith(".py") else f"-m {self.prog}"
         raise OptionError(f"{message}; see `python {program} --help`")
 
@@ -42,7 +73,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--prompt-frame",
-        type=at_least(0),
+        type=whole_number(0),
         default=0,
         metavar="T",
         help="frame of the mask or clicks (default: 0)",
@@ -52,9 +83,8 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "limits of the input", "safe defaults against broken files; 0 lifts one"
     )
-    for field in dataclasses.fields(VideoLimits):
-        shown = f"default: {field.default:,}" if field.default else "default: none"
-        group.add_argument("--" + field.name.replace("_", "-"), type=at_least(0), metavar="N", help=shown)
+    for option in add_flags(group, VideoLimits).values():
+        option.type = limit
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -78,10 +108,10 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     """Options of `bench`."""
     add = parser.add_argument
     length = "length of the made-up clip (default: 120; 1010 reaches the figures at frame 1,000)"
-    add("--frames", type=at_least(2), default=120, metavar="N", help=length)
+    add("--frames", type=whole_number(2), default=120, metavar="N", help=length)
     add(
         "--objects",
-        type=at_least(1, MAX_OBJECTS),
+        type=whole_number(1, MAX_OBJECTS),
         default=1,
         metavar="K",
         help="objects to follow (default: 1)",
@@ -93,7 +123,7 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
         help="also time `segment` whole: decoding, masks and overlay included",
     )
     add("--profile", action="store_true", help="show where the time of a frame goes instead; one case only")
-    add_shared(parser, several=True)
+    _add_compared(parser)
 
 
 def add_batch(parser: argparse.ArgumentParser) -> None:
@@ -107,61 +137,31 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
         "segment; paths are relative to the list; # begins a comment",
     )
     add("--out", type=folder, required=True, metavar="DIR", help="folder of the results, one folder a clip")
-    add("--workers", type=at_least(1), metavar="N", help="clips at a time (default: 1 for every 4 cores)")
+    add("--workers", type=whole_number(1), metavar="N", help="clips at a time (default: 1 for every 4 cores)")
     ray = "use a Ray cluster whose machines see the same folders (without ADDRESS: this machine alone)"
     add("--ray", nargs="?", const="", metavar="ADDRESS", help=ray)
     add_shared(parser)
 
 
-def add_shared(parser: argparse.ArgumentParser, several: bool = False) -> None:
-    """Options that all running commands share.  several: comma-separated values to compare, as in bench."""
-    note = "; several, separated by commas, are compared" if several else ""
+def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """The options that all running commands share; they come back by name."""
+    options = add_flags(parser.add_argument_group("network and memory"), Shared)
+    kept = " · ".join(f"{name}: {preset.keeps}" for name, preset in PRESETS.items())
+    options["memory"].help = f"{kept} (default: {MemoryConfig.preset})"
+    return options
 
-    def kind(value: Callable) -> Callable:
-        return list_of(value) if several else value
 
-    def default(value):
-        return [value] if several else value
-
-    add = parser.add_argument_group("network and memory").add_argument
-    names = "compact, paper:PATH or PATH" + (
-        "; paper or random:NAME: untrained, for its speed" if several else ""
-    )
-    add("--weights", default=default("compact"), type=kind(str), metavar="W", help=f"{names}{note}")
-    presets = f"{', '.join(PRESETS)} (default: bounded){note}"
-    add("--memory", default=default("bounded"), type=kind(one_of(PRESETS)), metavar="PRESET", help=presets)
-    add(
-        "--budget-mb",
-        type=megabytes,
-        metavar="N",
-        help="most MB that stored frames and reading them take under bounded (default: 64), "
-        f"which holds {MemoryConfig.capacity} frames, or the prompted ones and the previous",
-    )
-    add("--every", type=at_least(1), metavar="N", help="store one frame in N (default: 5)")
-    add("--top-k", type=at_least(1), metavar="K", help="read only the K best matches (default: all)")
-    if several:
-        add(
-            "--size",
-            type=kind(frame_size),
-            default=[(480, 854)],
-            metavar="HxW",
-            help=f"size of the clip{note}",
-        )
-    else:
-        add(
-            "--size",
-            type=at_least(16),
-            metavar="SHORT_SIDE",
-            help="short side that the network sees, in pixels",
-        )
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU where there is one")
-    add(
-        "--dtype",
-        default=default("auto"),
-        type=kind(one_of(DTYPES)),
-        metavar="T",
-        help=f"{', '.join(DTYPES)}{note}",
-    )
+def _add_compared(parser: argparse.ArgumentParser) -> None:
+    """The shared options as `bench` takes them: several values for some, and the size of a clip."""
+    options = add_shared(parser)
+    options["weights"].help = f"{options['weights'].help}; paper or random:NAME: untrained, for its speed"
+    size = options["size"]
+    size.type, size.default, size.metavar = frame_size, (480, 854), "HxW"
+    size.help = "size of the clip (default: 480x854)"
+    for name in ("weights", "memory", "size", "dtype"):
+        option = options[name]
+        read = cast(Callable, option.type)
+        option.type, option.default, option.help = list_of(read), [option.default], f"{option.help}{SEVERAL}"
 
 
 def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
@@ -172,12 +172,11 @@ def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
 
 
 def video_limits(args: argparse.Namespace) -> VideoLimits:
-    """The limits that the options ask for; 0 means none."""
-    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(VideoLimits)}
-    return VideoLimits(**{name: value or None for name, value in given.items() if value is not None})
+    """The limits that the options ask for."""
+    return made_from(VideoLimits, args)
 
 
 def shared_words(args: argparse.Namespace) -> list[str]:
     """The shared options as words of a command line again."""
-    given = {name: getattr(args, name) for name in SHARED}
-    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
+    given = {flag.name: getattr(args, flag.field) for flag in flags_of(Shared)}
+    return [f"{name}={value}" for name, value in given.items() if value is not None]

@@ -1,6 +1,7 @@
 """The `train` command: `python -m stm_core train --images DIR ... --videos DIR ... --out FILE --minutes M`.
 
-Under torchrun the same command trains on all processes: each makes its own clips, gradients are averaged.
+Under torchrun the same command trains on several processes.  Each makes its own clips; their gradients are
+averaged.
 """
 
 from __future__ import annotations
@@ -8,113 +9,88 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 
+from stm_core.commands.flags import add_flags, made_from
 from stm_core.errors import OptionError
-from stm_core.training.data.stores import load_clips, load_photos
+from stm_core.training.data.stores import Clips, Photos, load_clips, load_photos
 from stm_core.training.fit.curriculum import TrainConfig
 from stm_core.training.fit.export import check_out, find_checkpoint
 from stm_core.training.fit.loop import Trainer
 
 
+def _option(text: str, default: Any = MISSING, **metadata: Any) -> Any:
+    return field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run reads, where it writes and what it computes on: the options beside those of TrainConfig."""
+
+    images: tuple[Path, ...] = _option(
+        "folders with images/ and masks/ (palette PNG, 255 = ignored)", metavar="DIR"
+    )
+    out: Path = _option(
+        "weights to write (.safetensors); FILE with .ckpt is the resumable checkpoint, a folder",
+        metavar="FILE",
+    )
+    backgrounds: tuple[Path, ...] = _option(
+        "folders of pictures without masks: textures of made-up objects", (), metavar="DIR"
+    )
+    videos: tuple[Path, ...] = _option("roots in DAVIS layout", (), metavar="DIR")
+    studio: tuple[Path, ...] = _option(
+        "more of them, filmed before a plain backdrop: their objects are pasted onto other scenes",
+        (),
+        metavar="DIR",
+    )
+    resume: Path | None = _option("continue exactly where this checkpoint stopped", None, metavar="CKPT")
+    init: Path | None = _option(
+        "begin a new run from these weights or this .ckpt; what it lacks starts from random numbers, "
+        "the frozen trunk from the bundled file",
+        None,
+        metavar="FILE",
+    )
+    cache: Path | None = _option("keep the decoded data here for the next run", None, metavar="DIR")
+    device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
+    dtype: Literal["bf16", "fp32"] = _option("number format of the tracking step", "bf16")
+
+    def __post_init__(self) -> None:
+        if self.resume and find_checkpoint(self.resume) is None:
+            raise OptionError(
+                f"--resume {self.resume} does not exist; give the .ckpt folder that an earlier run wrote"
+            )
+        if self.out.is_dir() or self.out.suffix == ".ckpt":
+            raise OptionError(f"--out {self.out} names a folder; give a file, such as weights.safetensors")
+        check_out(self.out, self.resume)
+
+    def cached(self, name: str) -> Path | None:
+        """The file of this name in the cache; None without a cache."""
+        return self.cache and self.cache / name
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `train`."""
-    parser.add_argument(
-        "--images",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="DIR",
-        help="folders with images/ and masks/ (palette PNG, 255 = ignored)",
-    )
-    parser.add_argument(
-        "--backgrounds",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="DIR",
-        help="folders of pictures without masks: textures of made-up objects",
-    )
-    parser.add_argument(
-        "--videos", type=Path, nargs="*", default=[], metavar="DIR", help="roots in DAVIS layout"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="weights to write (.safetensors); FILE with .ckpt is the resumable checkpoint, a folder",
-    )
-    parser.add_argument("--minutes", type=float, help="length of the whole run, resumed pieces included")
-    parser.add_argument("--steps", type=int, help="the same in steps")
-    parser.add_argument(
-        "--resume", type=Path, metavar="CKPT", help="continue exactly where this checkpoint stopped"
-    )
-    parser.add_argument(
-        "--init",
-        type=Path,
-        metavar="FILE",
-        help="begin a new run from these weights or this .ckpt; what it lacks starts afresh, the frozen "
-        "trunk as bundled",
-    )
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="keep the decoded data here for the next run"
-    )
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--dtype", default="bf16", choices=("bf16", "fp32"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates (1)")
-    parser.add_argument(
-        "--batch", type=float, default=1.0, help="factor on the clips of a batch (1); try 8 on a large GPU"
-    )
-    parser.add_argument("--begin", type=float, default=0.0, help="skip this share of the curriculum (0)")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the tracking step")
+    add_flags(parser, Sources)
+    add_flags(parser, TrainConfig)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains as asked; returns the exit code.  Interrupted: saves first."""
+    """Train as asked; the exit code comes back.  An interrupted run is saved before it ends."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if args.resume and find_checkpoint(args.resume) is None:
-        raise OptionError(
-            f"--resume {args.resume} does not exist; give the .ckpt folder that an earlier run wrote"
-        )
-    if args.out.is_dir() or args.out.suffix == ".ckpt":
-        raise OptionError(f"--out {args.out} names a folder; give a file, such as weights.safetensors")
-    check_out(args.out, args.resume)
-    device = _device(args.device)
-    config = TrainConfig(
-        out=args.out,
-        minutes=args.minutes,
-        steps=args.steps,
-        seed=args.seed,
-        device=device,
-        bf16=args.dtype == "bf16",
-        rate=args.rate,
-        batch=args.batch,
-        begin=args.begin,
-        compile=args.compile,
-    )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    cache = args.cache
-    photos = load_photos(args.images, cache and cache / "photos.pt")
-    if not len(photos.with_objects()):
-        raise OptionError(
-            f"no picture of {', '.join(map(str, args.images))} has a mask with an object; "
-            "put NAME.png into masks/ for each images/NAME.jpg"
-        )
-    textures = (
-        load_photos(args.backgrounds, cache and cache / "backgrounds.pt") if args.backgrounds else photos
-    )
-    clips = load_clips(args.videos, cache and cache / "clips.pt").to(device) if args.videos else None
-    photos, textures = photos.to(device), textures.to(device)
-    trainer = Trainer(config, photos, textures, clips)
-    if args.resume:
-        trainer.load(args.resume)
+    asked = made_from(Sources, args)
+    device = _device(asked.device)
+    config = made_from(TrainConfig, args, out=asked.out, device=device, bf16=asked.dtype == "bf16")
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(config, *_data(asked, device))
+    if asked.resume:
+        trainer.load(asked.resume)
     else:
-        trainer.begin(args.init)
+        trainer.begin(asked.init)
     try:
         trainer.run()
     except (KeyboardInterrupt, SystemExit):
@@ -126,12 +102,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _data(asked: Sources, device: str) -> tuple[Photos, Photos, Clips | None]:
+    """Photos, textures and clips on the device.  Raises OptionError when no photo shows an object."""
+    photos = load_photos(list(asked.images), asked.cached("photos.pt"))
+    if not len(photos.with_objects()):
+        raise OptionError(
+            f"no picture of {', '.join(map(str, asked.images))} has a mask with an object; "
+            "put NAME.png into masks/ for each images/NAME.jpg"
+        )
+    textures, clips = photos, None
+    if asked.backgrounds:
+        textures = load_photos(list(asked.backgrounds), asked.cached("backgrounds.pt"))
+    if asked.videos:
+        clips = load_clips(list(asked.videos), asked.cached("clips.pt"), studio=asked.studio).to(device)
+    return photos.to(device), textures.to(device), clips
+
+
 def _device(asked: str) -> str:
-    cuda = asked == "cuda" or asked == "auto" and torch.cuda.is_available()
+    cuda = asked == "cuda" or (asked == "auto" and torch.cuda.is_available())
     if "RANK" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if cuda else "gloo")
     if not cuda:
         return "cpu"
-    device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     torch.cuda.set_device(device)
     return device

@@ -1,0 +1,9 @@
+"""The engine: a clip and its prompts go in, the masks of each frame come out. It writes no files.
+
+propagate    a whole clip, frame by frame; `step` is one frame, and `result` what comes out for it
+prompts      what may be given for a frame: masks and clicks; `clicks` makes a mask of clicks
+whereabouts  where an object may be, from where it was on the frame before
+geometry     scaling, padding and coordinates
+forecast     bytes that a clip will need, before it runs
+threads      reading ahead of the computation and writing behind it
+"""

@@ -6,20 +6,22 @@ from dataclasses import dataclass
 
 import torch
 
-from stm_core.arguments import expect, whole
 from stm_core.engine.geometry import check_size, processed_size
-from stm_core.memory.footprint import Layout, published_frames
-from stm_core.memory.policy import MemoryConfig
+from stm_core.errors import OptionError
+from stm_core.memory.footprint import Layout
+from stm_core.memory.policy import AS_PUBLISHED, MemoryConfig
 from stm_core.networks.interface import Network
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a clip will need, before it runs; bytes.
+    """What a clip will need, in bytes, before it runs.
 
-    bank_bytes: most held in the bank.  read_peak_bytes: most that one read allocates.  frame_bytes: one
-    stored frame.  frames_held: most frames held.  unbounded_bytes: the bank at the clip's end under
-    `every-5`.
+    bank_bytes: most that the bank holds.
+    read_peak_bytes: most that one read allocates.
+    frame_bytes: one stored frame.
+    frames_held: most frames that the bank holds.
+    unbounded_bytes: the bank of STM as published, at the end of the clip.
     """
 
     bank_bytes: int
@@ -44,18 +46,18 @@ def predict(
 ) -> Prediction:
     """What a clip of height x width pixels and so many frames will need, prompted on its first frame.
 
-    pinned: prompted frames, the first one included.  size: short side at which it is processed (None: as it
-    is).  The numbers are those of the run with one prompted frame, and bounds with more: where these lie is
-    not asked.  Objects are taken to stay: under `previous`, the last frame that knew one that left is kept.
+    pinned: prompted frames, the first one included.
+    size: short side at which it is processed; None: as it is.
+    With one prompted frame the numbers are exact. With more they are bounds, as it is not known where those
+    frames lie. Objects are assumed to stay; a frame that alone knows one that left is kept in addition.
     Raises LimitError when the budget cannot hold the prompted frames and the previous one, OptionError.
     """
     check_size(size)
-    expect("network", network, Network, "give the .network of a model")
-    expect("memory", config, MemoryConfig, "make it with MemoryConfig(...)")
-    expect("dtype", dtype, torch.dtype, "give one such as torch.bfloat16")
-    height, width = whole("height", height, 1), whole("width", width, 1)
-    objects, frames = whole("objects", objects, 1), whole("frames", frames, 1)
-    pinned = whole("pinned", pinned, 1)
+    if not min(height, width, objects, frames, pinned) >= 1:
+        raise OptionError(
+            f"nothing to predict for {frames} frames of {width}x{height}, {objects} objects and {pinned} "
+            "prompted frames; give at least one of each"
+        )
     rows, columns = (-(-side // network.stride) for side in processed_size(height, width, size))
     layout = Layout(
         keys=1 if network.shared_keys else objects,
@@ -65,18 +67,14 @@ def predict(
         itemsize=dtype.itemsize,
         device=torch.device(device).type,
     )
-    reachable = frames + pinned - 1  # the others may lie outside these frames
-    published = published_frames(frames - 1, config.every)
-    if pinned > 1:  # each may be one more, and `every` may count from another than the first
-        published = min(published + pinned, reachable)
-    held = {"first": pinned, "previous": 1, "first+previous": min(pinned + 1, reachable)}
-    held = held.get(config.preset, published)
-    if config.preset == "bounded":
-        held = min(held, layout.most_frames(config, pinned))
+    strategy = config.strategy
+    clip = {"pinned": pinned, "frames": frames, "every": config.every}
+    fitting = layout.most_frames(config, pinned) if strategy.bounded else None
+    held = strategy.most_held(**clip, fitting=fitting)
     return Prediction(
         bank_bytes=held * layout.frame_bytes,
         read_peak_bytes=max(layout.read_peak_bytes(count, config) for count in range(1, held + 1)),
         frame_bytes=layout.frame_bytes,
         frames_held=held,
-        unbounded_bytes=published * layout.frame_bytes,
+        unbounded_bytes=AS_PUBLISHED.most_held(**clip) * layout.frame_bytes,
     )

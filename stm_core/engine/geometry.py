@@ -1,7 +1,7 @@
-"""Between frames as people see them and maps as networks see them: ids and uint8 outside, channels inside.
+"""From frames and ids, as people see them, to maps and channels, as networks see them, and back.
 
-A frame is scaled so that its short side has the processed size (never enlarged), then padded to multiples of
-16.
+A frame is scaled until its short side has the processed size (it is never enlarged). Then it is padded to
+multiples of 16.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def check_size(size: int | None) -> None:
 
 
 def processed_size(height: int, width: int, size: int | None) -> tuple[int, int]:
-    """Height and width in pixels at which a frame is processed, before padding.  size: short side or None."""
+    """Height and width in pixels at which a frame is processed, before padding.
+
+    size: short side; None: as the frame is.
+    """
     short = min(height, width)
     if size is None or size >= short:
         return height, width
@@ -80,8 +83,19 @@ def enlarge(probs: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(probs[None], (height, width), mode="bilinear", align_corners=False)[0]
 
 
+def spread_over_pixels(cells: Tensor, stride: int, height: int, width: int, size: int | None) -> Tensor:
+    """Shares (S, h, w) of the padded frame's cells as shares (S, height, width) of the frame's pixels."""
+    rows, columns = processed_size(height, width, size)
+    pixels = cells.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
+    pixels = enlarge(unpad(pixels, rows, columns), height, width)
+    return pixels * (rows * columns / (height * width) / stride**2)
+
+
 def padding(height: int, width: int, multiple: int = STRIDE) -> tuple[int, int, int, int]:
-    """Left, right, top, bottom pixels that bring (height, width) to multiples; the odd one at the end."""
+    """Left, right, top, bottom pixels that bring (height, width) to multiples.
+
+    An odd pixel goes to the right or to the bottom.
+    """
     down, across = -height % multiple, -width % multiple
     return across // 2, across - across // 2, down // 2, down - down // 2
 

@@ -1,4 +1,4 @@
-"""What a visitor says about a frame: a mask, or clicks, and for which objects."""
+"""What is given for a frame: a mask, or clicks, and for which objects."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ Click = tuple[float, float, int, int]  # x, y in pixels of the frame; 1 object o
 class Prompt:
     """A given mask or clicks on one frame; make it with `from_mask` or `from_clicks`.
 
-    labels: uint8 (H, W) ids or None.  clicks: (x, y, label, object) or None.
-    objects: ids that the prompt speaks for, sorted; other objects keep what was predicted for them.
+    frame: index of the frame.
+    objects: ids that it is about, sorted; other objects keep what was predicted for them.
+    labels: uint8 (H, W) ids, or None.
+    clicks: (x, y, label, object), or None.
     """
 
     frame: int
@@ -28,10 +30,12 @@ class Prompt:
 
     @classmethod
     def from_mask(cls, labels: np.ndarray, frame: int = 0, objects: Iterable[int] | None = None) -> Prompt:
-        """A prompt from labels (H, W), integer ids 1 to 254 with 0 as background, or bool for one object.
+        """A prompt from a mask.
 
-        objects: ids that it speaks for, by default those in the mask; an id named here that has no pixel says
-        that this object is not in the frame.  Raises MaskError, LimitError or PromptError.
+        labels: (H, W), integer ids from 1 to 254 with 0 as background, or bool for one object.
+        objects: ids that it is about, by default those in the mask. An id without a pixel says that this
+            object is not in the frame.
+        Raises MaskError, LimitError or PromptError.
         """
         labels = checked_labels(labels)
         present = {int(i) for i in np.unique(labels)} - {0}
@@ -44,10 +48,12 @@ class Prompt:
 
     @classmethod
     def from_clicks(cls, clicks: Iterable[Sequence[float]], frame: int = 0) -> Prompt:
-        """A prompt from (x, y, label, object) clicks: x, y in pixels of the frame, label 1 object or 0
-        background.
+        """A prompt from clicks (x, y, label, object).
 
-        label and object may be left out and are then 1.  Raises PromptError.
+        x, y: pixels of the frame.
+        label: 1 object, 0 background; 1 where it is left out.
+        object: id; 1 where it is left out.
+        Raises PromptError.
         """
         try:
             clicks = tuple(checked_click(click) for click in clicks)
@@ -60,7 +66,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Reference:
-    """Another frame of the clip whose mask is known.  frame: uint8 (H, W, 3) RGB.  labels: uint8 (H, W) ids.
+    """Another frame of the clip whose mask is known.
+
+    index: of the frame.
+    frame: uint8 (H, W, 3) RGB.
+    labels: uint8 (H, W) ids.
     """
 
     index: int
@@ -69,7 +79,7 @@ class Reference:
 
 
 def listed(prompts: Prompt | Iterable[Prompt] | None) -> list[Prompt]:
-    """One prompt, several or none as a list.  Raises PromptError when one is something else."""
+    """No prompt, one or several as a list.  Raises PromptError when one is something else."""
     if prompts is None or isinstance(prompts, Prompt):
         prompts = [] if prompts is None else [prompts]
     if not isinstance(prompts, Iterable):
@@ -110,10 +120,10 @@ def checked_click(click: Sequence[float]) -> Click:
     """A click as (x, y, label, object).  Raises PromptError when it is not one."""
     try:
         x, y, label, obj = with_defaults(*click)
-        numbers = float(x), float(y), int(label), int(obj)
+        values = float(x), float(y), int(label), int(obj)
     except (TypeError, ValueError, OverflowError) as error:
         raise PromptError(f"click is {click!r}, expected x, y, label, object; give numbers") from error
-    x, y, whole_label, whole_obj = numbers
+    x, y, whole_label, whole_obj = values
     whole = label == whole_label and obj == whole_obj
     allowed = whole_label in (0, 1) and 1 <= whole_obj <= MAX_OBJECTS
     if not (np.isfinite(x) and np.isfinite(y) and whole and allowed):
@@ -121,7 +131,7 @@ def checked_click(click: Sequence[float]) -> Click:
             f"click is {click!r}; x and y are pixels, label is 1 (object) or 0 (background), "
             f"object counts from 1 to {MAX_OBJECTS}"
         )
-    return numbers
+    return values
 
 
 def check_inside(clicks: Iterable[Click], height: int, width: int) -> None:
@@ -135,7 +145,7 @@ def check_inside(clicks: Iterable[Click], height: int, width: int) -> None:
 
 
 def check_begun(prompts: Iterable[Prompt]) -> None:
-    """prompts: by frame.  Raises PromptError when the first that is said of an object is where it is not."""
+    """Raises PromptError when an object is first clicked with background clicks only.  prompts: by frame."""
     begun: set[int] = set()
     for prompt in prompts:
         positive = {i for *_, label, i in prompt.clicks or () if label == 1}
@@ -149,9 +159,9 @@ def check_begun(prompts: Iterable[Prompt]) -> None:
 
 
 def as_given(labels: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
-    """labels uint8 (H, W) with the masks that were given for their frame exactly as they were given.
+    """labels uint8 (H, W) of a frame, in which the masks given for it are exactly as they were given.
 
-    With clicks among the prompts they stay: clicks correct masks.
+    Unchanged where there are clicks among the prompts: they correct masks.
     """
     if any(prompt.labels is None for prompt in prompts):
         return labels
@@ -162,7 +172,7 @@ def as_given(labels: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
 
 
 def _checked_frame(frame: int) -> int:
-    number = isinstance(frame, (int, float, np.number)) and not isinstance(frame, bool)
-    if not number or frame < 0 or frame % 1 != 0:
+    numeric = isinstance(frame, (int, float, np.number)) and not isinstance(frame, bool)
+    if not numeric or frame < 0 or frame % 1 != 0:
         raise PromptError(f"prompted frame is {frame!r}, expected a whole number from 0; count frames from 0")
     return int(frame)

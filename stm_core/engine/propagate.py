@@ -9,8 +9,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 import numpy as np
 
 from stm_core.engine.prompts import Prompt, Reference, listed
-from stm_core.engine.propagator import Propagator
 from stm_core.engine.result import FrameResult, MemoryReport
+from stm_core.engine.step import Propagator
 from stm_core.engine.threads import DEPTH, read_ahead
 from stm_core.errors import OptionError, PromptError, VideoError
 from stm_core.memory.policy import MemoryConfig
@@ -33,14 +33,17 @@ def propagate(
     references: Sequence[Reference] = (),
     ahead: int = DEPTH,
 ) -> Generator[FrameResult, None, None]:
-    """Yield a FrameResult for each frame, beginning with the first prompted one; frames before it are
-    skipped.
+    """Yield a FrameResult for each frame from the first prompted one on; frames before it are skipped.
 
-    frames: uint8 (H, W, 3) RGB of one size, read ahead by a thread and never held; the first has index
-    `start`. prompts: on any of these frames.  step: 1, or -1 for frames that come backwards.
-    memory: what is remembered.  size: short side in pixels at which frames are processed (None: as they are).
+    frames: uint8 (H, W, 3) RGB of one size. A thread reads a few ahead; the clip is never held.
+    prompts: on any of these frames.
+    memory: what is remembered.
+    size: short side in pixels at which frames are processed; None: as they are.
+    start: index of the first of the frames.
+    step: 1, or -1 for frames that come backwards.
     references: other frames whose masks are known; with them the first frame needs no prompt.
-    ahead: frames read ahead, 0 for no thread.  Closing the generator stops the thread and frees the memory.
+    ahead: how many frames are read ahead; 0: without a thread.
+    Closing the generator stops the thread and frees the memory.
     Raises PromptError (no prompt, or none of these frames is prompted), and what `Propagator` raises.
     """
     prompts = listed(prompts)
@@ -57,10 +60,10 @@ def propagate(
             )
     engine = Propagator(model, memory=memory, size=size)
     source = read_ahead(frames, ahead) if ahead else iter(frames)
-    return _run(engine, source, prompts, references, start, step)
+    return _results(engine, source, prompts, references, start, step)
 
 
-def _run(
+def _results(
     engine: Propagator,
     source: Iterator[np.ndarray],
     prompts: Sequence[Prompt],
@@ -79,8 +82,8 @@ def _run(
                 yield engine.step(index, image, here)
         unused = [prompt.frame for prompt in prompts if (prompt.frame - index) * step > 0]
         if not begun and index == start - step:
-            place = f" from frame {start} on" if start else ""
-            raise PromptError(f"the clip has no frames{place}; give at least the prompted one")
+            after = f" from frame {start} on" if start else ""
+            raise PromptError(f"the clip has no frames{after}; give at least the prompted one")
         if not begun:
             raise PromptError(
                 f"frame {unused[0]} is prompted, but the last frame is {index}; choose one that exists"

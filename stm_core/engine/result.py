@@ -1,7 +1,8 @@
-"""What comes out for each frame: its masks, how sure they are, and what the memory holds."""
+"""The result of each frame: its masks, how sure they are, and what the memory holds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,15 +10,20 @@ import torch
 from torch import Tensor
 
 from stm_core.engine.geometry import enlarge
+from stm_core.memory.bank import MemoryBank
+from stm_core.networks.interface import strongest
 
 
 @dataclass(frozen=True)
 class MemoryReport:
     """What the memory holds after a frame.
 
-    nbytes: of stored keys and values.  frames, pinned: indices held.  read_peak_bytes: most that a read
-    allocates. usage: share of the softmax mass of each frame in this frame's read.  unbounded_bytes: what
-    `every-5` would hold.
+    nbytes: bytes of the stored keys and values.
+    frames: indices of the frames held.
+    pinned: indices of those that were prompted and stay for good.
+    read_peak_bytes: most bytes that a read allocates.
+    usage: share of the softmax mass of each frame in the read for this one.
+    unbounded_bytes: what STM as published would hold.
     """
 
     nbytes: int
@@ -27,14 +33,29 @@ class MemoryReport:
     usage: dict[int, float]
     unbounded_bytes: int
 
+    @classmethod
+    def of(cls, bank: MemoryBank, index: int, usage: dict[int, float]) -> MemoryReport:
+        """The report of a bank after frame `index`, whose read had that usage."""
+        return cls(
+            nbytes=bank.nbytes,
+            frames=tuple(bank.frames),
+            pinned=tuple(bank.pinned),
+            read_peak_bytes=bank.read_peak_bytes,
+            usage=usage,
+            unbounded_bytes=bank.unbounded_bytes(index),
+        )
+
 
 @dataclass(frozen=True)
 class FrameResult:
     """The masks of one frame.
 
-    index: of the frame.  labels: uint8 (H, W) ids.  objects: ids in the order of the channels of `probs`.
+    index: of the frame.
+    labels: uint8 (H, W) ids.
+    objects: ids in the order of the channels of `probs`.
     confidence: mean probability of each object over its own pixels, 0 where it has none.
-    seconds: what the frame took to compute.  prompted: whether its mask was given.
+    seconds: time that the frame took.
+    prompted: whether something was given for it.
     """
 
     index: int
@@ -48,7 +69,26 @@ class FrameResult:
 
     @property
     def probs(self) -> np.ndarray:
-        """Probabilities float32 (objects + 1, H, W), background first; they sum to 1.  Made when asked for.
-        """
+        """Probabilities float32 (objects + 1, H, W), background first; they sum to 1."""
         masks = enlarge(self._masks, *self.labels.shape)
         return torch.cat([(1 - masks.sum(0, keepdim=True)).clamp(min=0), masks]).numpy()
+
+
+def labels_at(shape: tuple[int, int], masks: Tensor, channels: Tensor, objects: Sequence[int]) -> np.ndarray:
+    """Ids uint8 (H, W) at the frame's own size, from masks and their strongest channels (H', W')."""
+    if channels.shape != shape:
+        channels, _ = strongest(enlarge(masks, *shape))
+    found = channels.cpu().numpy()
+    if tuple(objects) == tuple(range(1, len(objects) + 1)):
+        return found
+    return np.array([0, *objects], np.uint8)[found]
+
+
+def pixels_of(channels: Tensor, probs: Tensor, objects: Sequence[int]) -> tuple[list[int], dict[int, float]]:
+    """Pixels of each object at the processed size, and its mean probability over them by id."""
+    channels, most = channels.flatten().int(), len(objects) + 1
+    counts = torch.bincount(channels, minlength=most)
+    sums = torch.bincount(channels, weights=probs.flatten(), minlength=most)
+    counts, sums = counts.tolist()[1:], sums.tolist()[1:]
+    means = [total / count if count else 0.0 for count, total in zip(counts, sums, strict=True)]
+    return counts, dict(zip(objects, means, strict=True))

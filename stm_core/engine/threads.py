@@ -1,7 +1,7 @@
 """Threads that read ahead of the computation and write behind it, always with a bounded queue.
 
-Decoding, PNG and H.264 encoding release the interpreter lock, so on two cores they hide behind the network;
-the bound keeps memory flat whichever side is slower.
+Decoding and encoding release the interpreter lock, so beside the network they cost almost no time. The bound
+keeps memory flat, whichever side is slower.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 DEPTH = 4  # pictures waiting on either side: at 1080p about 25 MB
-_TICK = 0.1  # seconds between looks at the stop sign while a queue is full
+_TICK = 0.1  # seconds between checks for a stop while a queue is full
 _END = object()
 
 
 def read_ahead(items: Iterable[T], depth: int = DEPTH, *, patient: bool = True) -> Iterator[T]:
     """Yield the items in order while a thread prepares up to `depth` of them.
 
-    An error in `items` is raised here, at its place in the order.  Closing the generator stops the thread,
-    which closes `items` itself (a decoder is closed by the thread that uses it).
     patient: closing waits for the item that is being prepared.
+    An error in `items` is raised here, in its turn. Closing the generator stops the thread, which closes
+    `items` itself: a decoder is closed by the thread that uses it.
     """
     waiting: queue.Queue = queue.Queue(depth)
     stop = threading.Event()
@@ -51,9 +51,7 @@ def _produce(items: Iterable, waiting: queue.Queue, stop: threading.Event) -> No
                 break
         else:
             _put(waiting, (_END, None), stop)
-    except (
-        BaseException
-    ) as error:  # handed to the reader, whatever it is: this thread has nobody else to tell
+    except BaseException as error:  # whatever it is, it is raised in the reader's thread instead
         _put(waiting, (None, error), stop)
     finally:
         close = getattr(items, "close", None)
@@ -75,10 +73,9 @@ def _put(waiting: queue.Queue, item: Any, stop: threading.Event) -> bool:
 
 
 class WriteBehind:
-    """Calls `work(*args)` in a thread, in order, for at most `depth` waiting calls.
+    """Calls `work(*args)` in a thread, in order, with at most `depth` calls waiting.
 
-    The first error ends the work: it is raised by the next call or by `close`, and what was still waiting
-    is dropped.
+    The first error ends the work: the next call or `close` raises it, and calls still waiting are dropped.
     """
 
     def __init__(self, work: Callable[..., Any], depth: int = DEPTH):

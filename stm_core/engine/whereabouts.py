@@ -1,33 +1,66 @@
-"""Where each object was on the frame before: what looks like it elsewhere is something else.
+"""Where each object was on the frame before, and so where it may be now.
 
-So is a part of its mask that neither comes near that place nor hangs together with what does.
+What resembles an object but is far from where it was is something else. So is a part of its mask that lies
+apart: neither near the mask of the frame before, nor connected with a part that is.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stm_core.engine.window import Window
 from stm_core.networks.interface import LOGIT_LIMIT, STRIDE
 
-LOST = 0.1  # an object with no more than this share of its largest area of late may turn up anywhere
-FADING = 0.9  # of that area a frame: an object that goes away shrinks, and is not lost
-EDGE = 2  # cells around a window: features lie up to half a cell aside (padding), and see a little further
-CELL = STRIDE // 2  # pixels of a cell in which parts of a mask touch
-GAP, OWN_GAP = 3, 0.15  # between a part and the mask before: cells, and share of the root of its area
-MISSED = 2  # frames for which a part may be missed and come back
-STEPS = 7  # windows of few sizes, about this many a side: a CPU packs the convolutions for each (`packed.py`)
+LOST = 0.1  # an object whose area is at most this share of its recent largest one may turn up anywhere
+FADING = 0.9  # by which that largest area shrinks a frame: an object that goes away slowly is not lost
+EDGE = 2  # cells around a window: padding moves features by up to half a cell, and they see a little further
+CELL = STRIDE // 2  # pixels of the finer cells in which parts of a mask touch
+GAP, OWN_GAP = 3, 0.15  # most between a part and the mask before: cells, and share of the root of its area
+MISSED = 2  # frames for which a part may be missing and come back
+STEPS = 7  # sizes of windows, about this many a side: a CPU packs the convolutions for each (`packed.py`)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of a frame's 16x16 cells, outside of which there is nothing to find.
+
+    rows, columns: (first, last + 1) of its cells.
+    size: (h, w) cells of the whole frame.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    size: tuple[int, int]
+
+    @classmethod
+    def whole(cls, size: tuple[int, int]) -> Window:
+        """All of a frame of h x w cells."""
+        return cls((0, size[0]), (0, size[1]), size)
+
+    def cut(self, maps: Tensor) -> Tensor:
+        """The part of maps (..., H', W') of the whole frame that lies in the window; a view."""
+        step = maps.shape[-2] // self.size[0]
+        (top, bottom), (left, right) = self.rows, self.columns
+        return maps[..., top * step : bottom * step, left * step : right * step]
+
+    def spread(self, maps: Tensor, fill: float) -> Tensor:
+        """Maps (..., H', W') of the window as maps of the whole frame, with `fill` around them."""
+        step = maps.shape[-2] // (self.rows[1] - self.rows[0])
+        (top, bottom), (left, right), (height, width) = self.rows, self.columns, self.size
+        around = [side * step for side in (left, width - right, top, height - bottom)]
+        return F.pad(maps, around, value=fill) if any(around) else maps
 
 
 class Whereabouts:
-    """The reach around an object's mask of the frame before in which it is looked for.
+    """Where objects may be on the next frame.
 
     reach: share of the frame's short side that an object moves at most from one frame to the next; None: it
-    may be anywhere.  Objects keep their order, new ones come last.
+        may be anywhere.
+    Objects keep their order, and new ones come last.
     """
 
     def __init__(self, reach: float | None):
@@ -35,14 +68,14 @@ class Whereabouts:
         self.forget()
 
     def forget(self) -> None:
-        """Nothing is known of the frame before."""
+        """Know nothing of the frame before."""
         self._near: Tensor | None = None  # bool (N, h, w), cells within reach
         self._beside: list[Tensor] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
         self._largest: Tensor | None = None  # (N,) pixels
         self._lost: Tensor | None = None  # bool (N,)
 
     def update(self, masks: Tensor) -> None:
-        """masks (N, H', W') in [0, 1] of the frame that is the one before from now on."""
+        """Take masks (N, H', W') in [0, 1] as those of the frame before."""
         if self.reach is None:
             return
         masks = masks > 0.5
@@ -56,8 +89,9 @@ class Whereabouts:
         self._lost = areas <= LOST * self._largest
 
     def bound(self, logits: Tensor) -> Tensor:
-        """logits (N, H', W') with "not here" out of reach of where an object was and in the parts of its mask
-        that are apart from there, unless it was lost.
+        """logits (N, H', W') with "not here" wherever an object cannot be.
+
+        That is out of reach of where it was, and in parts of its mask that lie apart; unless it was lost.
         """
         if self._near is None:
             return logits
@@ -70,8 +104,9 @@ class Whereabouts:
         return torch.cat([known, logits[count:]])
 
     def window(self, count: int, size: tuple[int, int]) -> Window:
-        """The part of a frame of h x w cells outside of which `bound` finds none of the first `count`
-        objects, and EDGE cells around it; all of the frame where one of them may be anywhere.
+        """The part of a frame of h x w cells in which `bound` may find any of the first `count` objects.
+
+        With EDGE cells around it.  It is the whole frame where one of them may be anywhere.
         """
         if self._near is None or count > len(self._near) or bool(self._lost.any()):
             return Window.whole(size)
@@ -81,19 +116,20 @@ class Whereabouts:
 
 
 def _beside(cells: Tensor, areas: list[int]) -> Tensor:
-    """Cells bool (N, H'/8, W'/8) so near those of masks, of so many pixels, that parts may lie there."""
+    """bool (N, H'/8, W'/8): cells so near those of masks, of so many pixels, that a part may lie there."""
     gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
     return torch.cat([cells[:0], *(_dilated(cells[i : i + 1], gap) for i, gap in enumerate(gaps))]) > 0
 
 
 def _filled(cells: Tensor, count: int) -> Tensor:
-    """cells (n, h, w) with none of the objects that came later, of `count` in all."""
+    """cells (n, h, w) as (count, h, w): False for objects that came later."""
     return F.pad(cells, (0, 0, 0, 0, 0, count - len(cells)))
 
 
 def _apart(found: Tensor, beside: Tensor) -> Tensor:
-    """Those cells of masks bool (N, h, w) that do not hang together with a cell of `beside`; none where they
-    are at least half of the mask: then it is the object that moved.
+    """The cells of masks, bool (N, h, w), that are not connected with a cell of `beside`.
+
+    None where they are at least half of the mask: then the object itself moved.
     """
     cells, before = found.float(), None
     joined = cells * beside
@@ -105,13 +141,14 @@ def _apart(found: Tensor, beside: Tensor) -> Tensor:
 
 
 def _enlarged(cells: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
-    """cells (N, h, w), each as factor x factor of a map of that size."""
+    """cells (N, h, w) as a map of that size, in which each has factor x factor pixels."""
     return cells.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[:, : size[0], : size[1]]
 
 
 def _widened(first: int, last: int, most: int) -> tuple[int, int]:
-    """Cells first to last with EDGE on either side, of one of few lengths, inside a side of `most` cells: the
-    first and the last + 1.
+    """Cells first to last with EDGE on either side: the new first and last + 1.
+
+    The length is one of a few, and the cells stay inside a side of `most` cells.
     """
     grain = max(1, round(most / STEPS))
     begin, end = max(0, first - EDGE), min(most, last + 1 + EDGE)
@@ -121,6 +158,6 @@ def _widened(first: int, last: int, most: int) -> tuple[int, int]:
 
 
 def _dilated(cells: Tensor, radius: int) -> Tensor:
-    """cells (N, h, w) of 0 and 1, 1 also up to `radius` cells around."""
+    """cells (N, h, w) of 0 and 1, with 1 also up to `radius` cells around each 1."""
     side = 2 * radius + 1
     return F.max_pool2d(F.max_pool2d(cells, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))

@@ -7,11 +7,11 @@
 import io
 import os
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from stm_core.arguments import path_of
 from stm_core.errors import LimitError, MaskError, VideoError
 from stm_core.masks.foreign import labels_of_image
 from stm_core.masks.palette import OVERLAY_COLOURS, PALETTE
@@ -50,7 +50,7 @@ def read_mask(
         source = _image_of(source)
     if isinstance(source, Image.Image):
         return _labels(source, "the mask", size)
-    path = path_of("the mask", source)
+    path = Path(source)
     try:
         with open_picture(path, path.name, limits, MASK_FORMATS) as image:
             return _labels(image, path.name, size)
@@ -126,9 +126,9 @@ def decode_mask(png: bytes) -> np.ndarray:
 
 def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
     """Write encode_mask(labels): the file is whole or not there.  Raises MaskError when the disk refuses."""
-    path, data = path_of("the mask's name", path), encode_mask(labels)
+    data = encode_mask(labels)
     try:
-        write_whole(path, data)
+        write_whole(Path(path), data)
     except VideoError as error:
         raise MaskError(str(error)) from error
 

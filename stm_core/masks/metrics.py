@@ -11,7 +11,6 @@ from itertools import zip_longest
 
 import numpy as np
 
-from stm_core.arguments import expect
 from stm_core.errors import MaskError
 from stm_core.masks.palette import IGNORE
 
@@ -126,8 +125,6 @@ def evaluate_masks(
     """
     if isinstance(truth, np.ndarray) and truth.ndim == 2:
         predicted, truth = [predicted], [truth]
-    for name, masks in (("predicted", predicted), ("truth", truth)):
-        expect(name, masks, Iterable, "give one mask (H, W) for each frame")
     pairs = _pairs(predicted, truth)
     scorer = Scorer()
     if not drop_ends:

@@ -1,18 +1,22 @@
 """How large a clip may be."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stm_core.errors import LimitError, OptionError
+
+
+def _limit(default: float, what: str):
+    return field(default=default, metadata={"help": f"most {what}"})
 
 
 @dataclass(frozen=True)
 class VideoLimits:
     """The largest clip that is accepted; None = no limit.  The defaults are safe for strangers' files."""
 
-    max_bytes: int | None = 2 * 2**30  # size of the file, or of all pictures of a folder or ZIP, unpacked
-    max_pixels: int | None = 4096 * 2304  # width x height of a frame
-    max_frames: int | None = 108_000  # an hour at 30 frames a second
-    max_seconds: float | None = 3600.0
+    max_bytes: int | None = _limit(2 * 2**30, "bytes of the file, or of all its pictures, unpacked")
+    max_pixels: int | None = _limit(4096 * 2304, "pixels of a frame: width times height")
+    max_frames: int | None = _limit(108_000, "frames: an hour at 30 frames a second")
+    max_seconds: float | None = _limit(3600.0, "seconds")
 
     def __post_init__(self):
         for name in ("max_bytes", "max_pixels", "max_frames", "max_seconds"):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_core.arguments import expect
 from stm_core.errors import VideoError
 from stm_core.media.containers import cut_short, kind_of_pictures
 from stm_core.media.decode import Decoder
@@ -57,7 +56,6 @@ def probe(path: str | os.PathLike, limits: VideoLimits = SAFE_LIMITS, count: boo
     Raises VideoError if it is no readable clip, LimitError if it is larger than `limits` allow.
     """
     path = _as_path(path)
-    expect("limits", limits, VideoLimits, "make them with VideoLimits(...)")
     if kind := kind_of_pictures(path, limits):
         pictures = open_pictures(path, kind, limits)
         try:

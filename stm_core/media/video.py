@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import av.error
 import numpy as np
 
-from stm_core.arguments import whole
 from stm_core.errors import OptionError, VideoError
 from stm_core.media.containers import cut_short
 from stm_core.media.decode import Decoder, backwards
@@ -43,7 +42,6 @@ def read_video(
 
 def read_frame(path: str | os.PathLike, index: int, limits: VideoLimits = SAFE_LIMITS) -> np.ndarray:
     """Frame `index` as uint8 (H, W, 3) RGB; quick once it was read.  Raises VideoError if there is none."""
-    index = whole("frame number", index)
     with read_video(path, limits, start=index, stop=index + 1) as reader:
         for frame in reader:
             return frame
@@ -67,8 +65,7 @@ class VideoReader:
         stop: int | None,
         reverse: bool,
     ):
-        start, stop = whole("start", start), None if stop is None else whole("stop", stop)
-        if stop is not None and stop < start:
+        if not 0 <= start <= (start if stop is None else stop):
             raise OptionError(f"frames {start} to {stop} make no range; give 0 <= start <= stop")
         self.info = path if isinstance(path, VideoInfo) else probe(path, limits)
         self.warnings = list(self.info.warnings)

@@ -16,7 +16,6 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from stm_core.arguments import path_of, whole
 from stm_core.errors import LimitError, OptionError, VideoError
 from stm_core.media.containers import file_url
 from stm_core.media.files import Whole
@@ -67,8 +66,10 @@ class VideoWriter:
     ):
         if not isinstance(kind, str) or kind not in KINDS:
             raise OptionError(f"there is no kind of video called {kind!r}; choose {' or '.join(KINDS)}")
-        self.path, self.kind = path_of("the video's name", path), kind
-        self.width, self.height = whole("width", width, 1), whole("height", height, 1)
+        self.path, self.kind = Path(path), kind
+        self.width, self.height = width, height
+        if not min(width, height) >= 1:
+            raise OptionError(f"a video of {width}x{height} pixels cannot be written; give at least 1x1")
         check_sides(self.path.name, self.width, self.height, kind)
         if fps is not None and not (isinstance(fps, Real) and 0 < fps < float("inf")):
             raise OptionError(f"a video of {fps} frames a second cannot be written; give a number above 0")

@@ -1,0 +1,8 @@
+"""The memory of a clip: which frames are kept, and how they are read. It knows no network.
+
+policy     start here: what a strategy decides, the table of presets, how far each frame is trusted
+bank       `MemoryBank`: the frames held now; write, read, look, evict
+storage    where their keys and values lie
+readout    the read itself, a softmax over all stored positions; `attention` is that softmax
+footprint  bytes of a stored frame and of a read, in closed form
+"""

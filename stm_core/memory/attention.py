@@ -1,4 +1,4 @@
-"""Attention weights from affinities: which stored positions count for a query position, and how much."""
+"""Attention from affinities: which stored positions count for a query position, and how much."""
 
 from __future__ import annotations
 
@@ -13,40 +13,43 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Attention:
-    """A softmax over memory, not over query.  positions: of one stored frame.  The rest as in `readout.read`.
+    """A softmax over memory, not over the query.
+
+    positions: of one stored frame.
+    top_k, margin, trust: as in `readout.read`.
     """
 
     positions: int
     top_k: int | None = None
     margin: float | None = None
-    weights: Sequence[float] | None = None
+    trust: Sequence[float] | None = None
 
     def __call__(self, scores: Tensor, known: Tensor | None = None) -> Tensor:
-        """Weights (B, q, M) from affinities (B, q, M), which are written into.
+        """Attention (B, q, M) from affinities (B, q, M), which are overwritten.
 
-        known: (B, S) bool, the frames that count; None = all.
+        known: (B, S) bool, the frames that count; None: all.
         """
         if known is not None:
             scores.masked_fill_(~known.repeat_interleave(self.positions, 1).unsqueeze(1), float("-inf"))
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             best, where = scores.topk(self.top_k, dim=-1, sorted=False)
             best = self._within(best)
-            if self.weights is not None:
-                best = best.add_(self._log_weights(scores)[where])
+            if self.trust is not None:
+                best = best.add_(self._log_trust(scores)[where])
             return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))
         scores = self._within(scores)
-        for i, weight in enumerate(self.weights or ()):
-            if weight != 1:  # a pass over the few frames concerned, not over all
-                scores[..., i * self.positions : (i + 1) * self.positions] += math.log(weight)
+        for i, count in enumerate(self.trust or ()):
+            if count != 1:  # a pass over the few frames concerned, not over all
+                scores[..., i * self.positions : (i + 1) * self.positions] += math.log(count)
         return scores.softmax(-1)
 
     def _within(self, scores: Tensor) -> Tensor:
-        """scores (B, q, k) less their best, -inf where they lie further below it than margin; in place."""
+        """scores (B, q, k) minus their best, in place; -inf where that is beyond the margin."""
         if self.margin is None:
             return scores
         best = scores.detach().amax(-1, keepdim=True)
         return F.threshold_(scores.sub_(best), -self.margin, float("-inf"))
 
-    def _log_weights(self, scores: Tensor) -> Tensor:
-        """The logarithm of each stored position's weight: (M,)."""
-        return scores.new_tensor(self.weights).log().repeat_interleave(self.positions)
+    def _log_trust(self, scores: Tensor) -> Tensor:
+        """(M,) the logarithm of how many times each stored position counts."""
+        return scores.new_tensor(self.trust).log().repeat_interleave(self.positions)

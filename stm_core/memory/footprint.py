@@ -11,14 +11,19 @@ from stm_core.errors import LimitError
 from stm_core.memory import readout
 from stm_core.memory.policy import MemoryConfig
 
-CHUNK_SHARE = 8  # `bounded`: one chunk of affinity takes at most this part of the budget
+CHUNK_SHARE = 8  # one chunk of affinity takes at most this part of a budget
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a stored frame looks like, which fixes its cost.
+    """What a stored frame consists of, which fixes its cost.
 
-    keys: 1 for all objects, or one for each.  channels: Ck, Cv.  itemsize: bytes of a number.
+    keys: 1 for all objects, or one for each.
+    objects: N.
+    positions: P = h*w.
+    channels: Ck, Cv.
+    itemsize: bytes of an element.
+    device: type of the device.
     """
 
     keys: int
@@ -30,8 +35,9 @@ class Layout:
 
     @classmethod
     def of(cls, key: Tensor, value: Tensor, shared_keys: bool) -> Layout:
-        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w).  Raises ValueError if they do not
-        match.
+        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w).
+
+        Raises ValueError if they do not match.
         """
         keys = 1 if shared_keys else len(value)
         if len(key) != keys or key.shape[2:] != value.shape[2:] or key.dtype != value.dtype:
@@ -49,7 +55,7 @@ class Layout:
 
     def read_peak_bytes(self, frames: int, config: MemoryConfig) -> int:
         """Most bytes that a read of so many frames allocates."""
-        return readout.read_peak_bytes(
+        return read_peak_bytes(
             batch=self.keys,
             frames=frames,
             positions=self.positions,
@@ -62,9 +68,9 @@ class Layout:
         )
 
     def most_frames(self, config: MemoryConfig, pinned: int) -> int:
-        """Frames that `bounded` may hold, so that bank and read together fit the budget.
+        """Most frames such that the bank and a read of it together fit the budget.
 
-        The pinned ones and the previous one are always among them.  Raises LimitError when those do not fit.
+        At least the pinned frames and the previous one.  Raises LimitError when these do not fit.
         """
         least = pinned + 1
         fitting, needed = _fitting(self, config, max(config.capacity, least), least)
@@ -78,11 +84,39 @@ class Layout:
         )
 
 
+def read_peak_bytes(
+    *,
+    batch: int,
+    frames: int,
+    positions: int,
+    objects: int,
+    channels: tuple[int, int],
+    itemsize: int,
+    device: str = "cpu",
+    top_k: int | None = None,
+    chunk_bytes: int | None = None,
+) -> int:
+    """Most bytes that one `read` for a frame of as many positions allocates beside keys, values and query.
+
+    objects: of one read, the N of values (B, S, P, N, Cv).
+    channels: (Ck, Cv).
+    """
+    stored, (key_channels, value_channels) = frames * positions, channels
+    row_bytes = batch * stored * itemsize
+    step = readout.chunk_rows(positions, row_bytes, device, chunk_bytes)
+    affinity = step * row_bytes * 2  # scores and their softmax
+    if top_k is not None and top_k < stored:
+        affinity += step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
+    value = batch * objects * value_channels * itemsize  # per position
+    copies = 1 if step == positions else 2
+    return affinity + step * value + copies * positions * value + positions * key_channels * itemsize
+
+
 @lru_cache(maxsize=64)
 def _fitting(layout: Layout, config: MemoryConfig, most: int, least: int) -> tuple[int, int]:
-    """Frames, at most so many, that fit the budget with the largest read on the way there; bytes of `least`.
+    """How many frames, up to `most`, fit the budget; and the bytes that `least` frames take.
 
-    A read of fewer frames may allocate more, because chunks are even: each count on the way matters.
+    Reads on the way there count too: a read of fewer frames may allocate more, because chunks are even.
     """
     fitting = worst = needed = 0
     for frames in range(1, most + 1):
@@ -97,13 +131,8 @@ def _fitting(layout: Layout, config: MemoryConfig, most: int, least: int) -> tup
     return fitting, needed
 
 
-def published_frames(distance: int, every: int) -> int:
-    """Frames that STM holds so far from its first: each `every`-th, and the previous where that is not one.
-    """
-    return distance // every + 1 + (distance % every > 0)
-
-
 def chunk_bytes(config: MemoryConfig, device: str) -> int:
-    """Affinity held at once; under a small budget a part of it."""
+    """Most bytes of affinity that a read holds at once: less under a small budget."""
     usual = readout.CHUNK_BYTES.get(device, readout.CHUNK_BYTES["cpu"])
-    return min(usual, max(1, config.budget_bytes // CHUNK_SHARE)) if config.preset == "bounded" else usual
+    bound = config.bound_bytes
+    return usual if bound is None else min(usual, max(1, bound // CHUNK_SHARE))

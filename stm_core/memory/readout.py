@@ -1,9 +1,11 @@
-"""The memory read: softmax attention of a frame's positions over all stored ones: pure, differentiable.
+"""The memory read: softmax attention of a frame's positions over all stored ones. Pure and differentiable.
 
-Memory is kept position-major, (positions, channels), which is what a channels_last map already is: turning
-maps into rows and back copies nothing. Queries are read in chunks, so the affinity of a whole frame never
-exists. Letters as in `network.py`, and B independent reads side by side (clips in training; objects where
-each has its own keys), S stored frames, Q query positions.
+Memory is kept position-major, (positions, channels). That is how a channels_last map lies in memory, so
+turning maps into rows and back copies nothing. Queries are read in chunks, so the affinity of a whole frame
+never exists.
+
+B reads side by side (clips in training; objects where each has its own keys), N objects, S stored frames,
+P positions of each, M = S*P, Q query positions, of which a chunk has q, Ck key channels, Cv value channels.
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ MIN_ROWS = 16
 
 @dataclass(frozen=True)
 class Readout:
-    """value: (B, N, Q, Cv).  usage: (S,) share of the softmax mass of each stored frame, sums to 1."""
+    """What was read.
+
+    value: (B, N, Q, Cv).
+    usage: (S,) share of the softmax mass of each stored frame, sums to 1.
+    """
 
     value: Tensor
     usage: Tensor
@@ -48,42 +54,44 @@ def read(
     scale: float,
     top_k: int | None = None,
     margin: float | None = None,
-    weights: Sequence[float] | None = None,
+    trust: Sequence[float] | None = None,
     present: Tensor | None = None,
     chunk_bytes: int | None = None,
 ) -> Readout:
     """Attention-weighted mean of the stored values for each query position.
 
-    keys: blocks (B, Si, P, Ck) of stored frames, S in all.  values: blocks (B, Si, P, N, Cv), same frames.
-    query: (B, Q, Ck), or (1, Q, Ck) for all.  scale: affinity = scale * key . query.
-    top_k: only the k best stored positions count for each query (None or k >= all: every one).
-    margin: of these, only positions whose affinity is less than this below the best one's (None: every one).
-    weights: (S,), above 0: how many times a position of each stored frame counts (None: once).
-    present: (B, N, S) bool on the CPU, which stored frames know an object; the others are left out of that
-    object's softmax, and an object present nowhere reads zeros.  Values that it hides must be zeros.
-    chunk_bytes: most affinity held at once, by default that of the device.
+    keys: blocks (B, Si, P, Ck) of stored frames, S in all.
+    values: blocks (B, Si, P, N, Cv) of the same frames.
+    query: (B, Q, Ck), or (1, Q, Ck) for all.
+    scale: affinity = scale * key . query.
+    top_k: only the k best stored positions count for each query; None or k >= all: every one.
+    margin: of these, only positions whose affinity is less than this below the best one's; None: every one.
+    trust: (S,) above 0, how many times a position of each stored frame counts; None: once.
+    present: (B, N, S) bool on the CPU, which stored frames know an object.  The others are left out of that
+        object's softmax, and their values must be zeros; an object that no frame knows reads zeros.
+    chunk_bytes: most bytes of affinity held at once; None: what suits the device.
     Source: Oh et al., ICCV 2019, section 3.2; top-k as in Cheng et al., STCN, NeurIPS 2021.
     """
     frames, positions = sum(block.shape[1] for block in keys), keys[0].shape[2]
     batch, objects, channels = keys[0].shape[0], values[0].shape[3], values[0].shape[4]
     row_bytes = batch * frames * positions * query.element_size()
-    runs = _runs(present, objects, query.device)
-    # not in half precision, whose small weights vanish at once
-    once = batch == 1 and top_k is None and len(runs) > 1 and query.dtype != torch.float16
+    groups = _groups(present, objects, query.device)
+    # not in half precision, where small attention vanishes at once
+    once = batch == 1 and top_k is None and len(groups) > 1 and query.dtype != torch.float16
     known = present[0].to(query.device) if once else None
-    attend = Attention(positions, top_k, margin, weights)
+    attend = Attention(positions, top_k, margin, trust)
     step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
     parts, usage = [], torch.zeros(frames, device=query.device)
     for chunk in (query * scale).split(step, dim=1):
         chunk = chunk.expand(batch, -1, -1)
         if known is None:
-            part, mass = _read_runs(chunk, flat_keys, values, runs, attend)
+            part, mass = _read_groups(chunk, flat_keys, values, groups, attend)
         else:
             part, mass, vanished = _read_once(chunk, flat_keys, values, known, attend)
             if vanished.any():
                 rest = chunk[:, vanished]
-                part[:, vanished], more = _read_runs(rest, flat_keys, values, runs, attend)
+                part[:, vanished], more = _read_groups(rest, flat_keys, values, groups, attend)
                 mass = mass + more
         parts.append(part)
         usage += mass
@@ -98,14 +106,16 @@ def where(
     scale: float,
     top_k: int | None = None,
     margin: float | None = None,
-    weights: Sequence[float] | None = None,
+    trust: Sequence[float] | None = None,
 ) -> Tensor:
-    """Where one position looks: its weights (S, P) over all stored positions, float32, sum 1.
+    """Where one position looks: its attention (S, P) over all stored positions, float32, sums to 1.
 
-    keys: blocks (B, Si, P, Ck), as in `read`; the mean over B counts.  query: (1, 1, Ck).
+    keys: blocks (B, Si, P, Ck), as in `read`; the result is the mean over B.
+    query: (1, 1, Ck).
+    The rest as in `read`.
     """
     flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]
-    attend = Attention(keys[0].shape[2], top_k, margin, weights)
+    attend = Attention(keys[0].shape[2], top_k, margin, trust)
     scores = _joined([_matmul((query * scale).expand(len(block), -1, -1), block) for block in flat_keys])
     return attend(scores.float()).mean(0)[0].unflatten(-1, (-1, attend.positions))
 
@@ -113,40 +123,42 @@ def where(
 def _read_once(
     query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], known: Tensor, attend: Attention
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What `_read_runs` returns for one batch, from one softmax for all objects: known is (N, S).
+    """What `_read_groups` returns, with one softmax for all objects instead of one for each group.
 
-    What an object sees of all weights, divided by their mass at the frames that know it, is its own softmax:
-    the values of the other frames are zeros.  (A margin counts from the best of all frames, then.)  The third
-    result, (q,) bool, marks queries where that mass is too small to divide by: they are still to be read.
+    known: (N, S).  The values of frames that do not know an object are zeros, so what the object sees of the
+    common softmax, divided by its mass at the frames that know it, is what its own softmax would give. (A
+    margin counts from the best position of all frames, then.)
+    The third result, (q,) bool, marks queries where that mass is too small to divide by: read these anew.
     """
     scores = _joined([_matmul(query, block) for block in flat_keys])
-    weights = attend(scores)
+    attention = attend(scores)
     del scores
-    mass, own, vanished = _masses(weights, known)
-    part = _weighted(weights, [_columns(block, 0, len(known)) for block in values])
-    del weights
+    mass, own, vanished = _masses(attention, known)
+    part = _weighted(attention, [_columns(block, 0, len(known)) for block in values])
+    del attention
     share = (mass.detach() * ((1 / own.detach()) @ known.to(mass.dtype))).sum(0)
     return _divided(part, own), share, vanished
 
 
-def _masses(weights: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mass of weights (1, q, M) at each frame, (q, S), and at the frames that know each object, (q, N).
+def _masses(attention: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mass of attention (1, q, M) at each frame, (q, S), and at the frames that know each object, (q, N).
 
     The third result, (q,) bool, marks queries where the mass of some object is lost in rounding: there the
     first is 0 and the second 1.
     """
-    exact = torch.promote_types(weights.dtype, torch.float32)
-    frames = weights[0].chunk(known.shape[1], -1)  # one by one: a sum in another type copies first
+    exact = torch.promote_types(attention.dtype, torch.float32)
+    frames = attention[0].chunk(known.shape[1], -1)  # one by one: a sum in another dtype copies first
     mass = torch.stack([frame.sum(-1, dtype=exact) for frame in frames], -1)
     own = torch.where(known.any(1), mass @ known.T.to(exact), 1.0)
-    numbers = torch.finfo(weights.dtype)
-    vanished = (own < numbers.tiny * weights.shape[-1] / numbers.eps).any(1)
+    limits = torch.finfo(attention.dtype)
+    vanished = (own < limits.tiny * attention.shape[-1] / limits.eps).any(1)
     return mass.masked_fill(vanished[:, None], 0.0), own.masked_fill(vanished[:, None], 1.0), vanished
 
 
 def _divided(part: Tensor, own: Tensor) -> Tensor:
-    """part (1, q, N*Cv), the columns of each object divided by its own (q, N); one by one, as the quotient of
-    two types is the wider one.
+    """part (1, q, N*Cv) with the columns of each object divided by its own (q, N).
+
+    Object by object, because the quotient of two dtypes has the wider one.
     """
     value, channels = torch.empty_like(part), part.shape[-1] // own.shape[1]
     for n in range(own.shape[1]):
@@ -155,98 +167,65 @@ def _divided(part: Tensor, own: Tensor) -> Tensor:
     return value
 
 
-def _read_runs(
+def _read_groups(
     query: Tensor,
     flat_keys: list[Tensor],
     values: Sequence[Tensor],
-    runs: list,
+    groups: list,
     attend: Attention,
 ) -> tuple[Tensor, Tensor]:
     """Values (B, q, N*Cv) for queries (B, q, Ck), and the softmax mass (S,) of each stored frame.
 
-    Scores are made anew for each run, since hiding frames writes into them: a copy would raise the peak.
+    Scores are computed anew for each group: hiding frames writes into them, and a copy would raise the peak.
     """
     parts, mass = [], 0
-    for first, last, known, anywhere in runs:
+    for first, last, known, anywhere in groups:
         scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)
-        weights = attend(scores, known)
-        part = _weighted(weights, [_columns(block, first, last) for block in values])
-        share = weights.detach().unflatten(-1, (-1, attend.positions)).sum(-1)
+        attention = attend(scores, known)
+        part = _weighted(attention, [_columns(block, first, last) for block in values])
+        share = attention.detach().unflatten(-1, (-1, attend.positions)).sum(-1)
         share = share.sum((0, 1), dtype=torch.float32)
         if anywhere is not None:
             part, share = part * anywhere.view(-1, 1, 1), share * anywhere.any()
         parts.append(part)
         mass = mass + share * (last - first)
-        del weights
+        del attention
     return _joined(parts), mass
 
 
 def chunk_rows(queries: int, row_bytes: int, device: str, chunk_bytes: int | None = None) -> int:
-    """Query positions to read at once: even chunks whose affinity, row_bytes each, fits in chunk_bytes."""
+    """How many query positions to read at once: even chunks of rows of row_bytes that fit chunk_bytes."""
     limit = chunk_bytes or CHUNK_BYTES.get(device, CHUNK_BYTES["cpu"])
     most = max(MIN_ROWS, limit // row_bytes)
     return math.ceil(queries / math.ceil(queries / most))
 
 
-def read_peak_bytes(
-    *,
-    batch: int,
-    frames: int,
-    positions: int,
-    objects: int,
-    channels: tuple[int, int],
-    itemsize: int,
-    device: str = "cpu",
-    top_k: int | None = None,
-    chunk_bytes: int | None = None,
-) -> int:
-    """Most bytes that one `read` by a frame of as many positions allocates beside keys, values and query.
+def _groups(present: Tensor | None, objects: int, device: torch.device) -> list[tuple]:
+    """Neighbouring objects that the same frames know: (first, last + 1, known, anywhere).
 
-    objects: per read, the N of values (B, S, P, N, Cv).  channels: (Ck, Cv).
-    """
-    stored, (key_channels, value_channels) = frames * positions, channels
-    row_bytes = batch * stored * itemsize
-    step = chunk_rows(positions, row_bytes, device, chunk_bytes)
-    affinity = step * row_bytes * 2  # scores and their softmax
-    if top_k is not None and top_k < stored:
-        affinity += step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
-    value = batch * objects * value_channels * itemsize  # per position
-    copies = 1 if step == positions else 2
-    return affinity + step * value + copies * positions * value + positions * key_channels * itemsize
-
-
-def _runs(present: Tensor | None, objects: int, device: torch.device) -> list[tuple]:
-    """Neighbouring objects known in the same frames: (first, last + 1, known, anywhere).
-
-    known: (B, S) bool, None if in every frame; where an object is in no frame at all, every frame is marked
-    and anywhere, (B,) bool, is False; None if it is True throughout.
+    known: (B, S) bool; None: every frame.  For an object that no frame knows every frame is marked.
+    anywhere: (B,) bool, False where no frame knows them; None: True throughout.
     """
     if present is None or bool(present.all()):
         return [(0, objects, None, None)]
-    runs, last = [], 0
+    groups, last = [], 0
     for _, group in groupby(present.transpose(0, 1).flatten(1).tolist()):
         first, last = last, last + len(list(group))
         known = present[:, first]
         anywhere = known.any(1)
         known = known | ~anywhere.unsqueeze(1)
-        runs.append(
-            (
-                first,
-                last,
-                None if bool(known.all()) else known.to(device),
-                None if bool(anywhere.all()) else anywhere.to(device),
-            )
-        )
-    return runs
+        frames = None if bool(known.all()) else known.to(device)
+        groups.append((first, last, frames, None if bool(anywhere.all()) else anywhere.to(device)))
+    return groups
 
 
-def _weighted(weights: Tensor, values: list[Tensor]) -> Tensor:
-    """weights (B, q, M) times blocks of values (B, Mi, C), summed in float32 over blocks: (B, q, C)."""
+def _weighted(attention: Tensor, values: list[Tensor]) -> Tensor:
+    """attention (B, q, M) times blocks of values (B, Mi, C), summed in float32 over blocks: (B, q, C)."""
     if len(values) == 1:
-        return _matmul(weights, values[0])
-    parts = weights.split([block.shape[1] for block in values], dim=-1)
+        return _matmul(attention, values[0])
+    parts = attention.split([block.shape[1] for block in values], dim=-1)
     total = sum(_matmul(part, block).float() for part, block in zip(parts, values, strict=True))
-    return total.to(weights.dtype)
+    return total.to(attention.dtype)
 
 
 def _columns(block: Tensor, first: int, last: int) -> Tensor:
@@ -255,7 +234,7 @@ def _columns(block: Tensor, first: int, last: int) -> Tensor:
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    """Batched product; one batch goes through the plain product, up to twice as fast on a CPU in bf16."""
+    """Batched product. A batch of one uses the plain product, up to twice as fast on a CPU in bf16."""
     return torch.mm(a[0], b[0]).unsqueeze(0) if a.shape[0] == 1 else torch.bmm(a, b)
 
 

@@ -1,7 +1,7 @@
-"""Where stored frames lie: blocks of slots that are allocated once and used again.
+"""Where stored frames lie: blocks of slots that are allocated once and reused.
 
-Slots are dense: with n frames held they are slots 0 to n - 1, counted through the blocks, so a read sees each
-block as one matrix. Adding a frame copies that frame only; removing one moves the last frame into its slot.
+Slots have no gaps: n frames lie in slots 0 to n - 1, counted through all blocks, so a read sees each block as
+one matrix. Adding a frame copies only that frame. Removing one moves the last frame into its slot.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from stm_core.memory.footprint import Layout
 
 
 class Storage:
-    """Keys (B, S, P, Ck) and values (B, S, P, N, Cv) of frames of one layout, as `readout.read` takes them.
-    """
+    """Keys (B, S, P, Ck) and values (B, S, P, N, Cv) of frames of one layout, as `readout.read` takes."""
 
     def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device):
         self.layout, self._make = layout, {"dtype": dtype, "device": device}
@@ -30,7 +29,7 @@ class Storage:
     def append(self, key: Tensor, value: Tensor, block_frames: int) -> None:
         """Copy key (1 or N, Ck, h, w) and value (N, Cv, h, w) into the next slot.
 
-        block_frames: slots to allocate at once if there is none left.
+        block_frames: slots to allocate at once when none is left.
         """
         keys, values, at = self._next(block_frames)
         keys[:, at].copy_(readout.rows(key))
@@ -60,7 +59,7 @@ class Storage:
             left -= used
 
     def enlarged(self, layout: Layout, block_frames: int) -> Storage:
-        """A copy with more objects; in the frames held so far these have zeros."""
+        """A copy with more objects, which have zeros in the frames held so far."""
         larger = Storage(layout, **self._make)
         for keys, values in self.held():
             for i in range(keys.shape[1]):
@@ -80,7 +79,7 @@ class Storage:
         return sum(keys.nbytes + values.nbytes for keys, values in self._blocks)
 
     def _slot(self, i: int) -> tuple[Tensor, Tensor, int]:
-        """The block of slot i, and where in it."""
+        """The keys and values of the block that holds slot i, and its index in that block."""
         for keys, values in self._blocks:
             if i < keys.shape[1]:
                 return keys, values, i

@@ -1,0 +1,8 @@
+"""The two networks, behind one interface. They know no memory, no clip and no prompt.
+
+interface     the four calls of a network, and how objects share a pixel
+compact       the bundled network; its parts are in `compact_layers`, its frozen trunk in `efficientnet`
+paper         the network of the paper, for its published checkpoint
+weights       `load_model`: a network on its device, ready to run; `weight_files` reads the files
+packed        faster convolutions on CPUs
+"""

@@ -1,14 +1,14 @@
-"""The compact Space-Time Memory network: small enough for two CPU cores, trained from random numbers beside a
-frozen trunk that knows ImageNet.
+"""The compact Space-Time Memory network: small enough for two CPU cores, trained by this project.
 
-The idea is the paper's (Oh et al., ICCV 2019): frames of the past are stored as keys and values, the current
-frame reads them.  What differs: memory keys are the query keys of the stored frame, shared by all objects
-(STCN, Cheng et al., NeurIPS 2021), compared by cosine; the value encoder sees the masks and the clicks but
-takes its picture features from the query trunk; every convolution of its own is dense with channels in
-multiples of 32, which is what CPU and GPU matrix units like.  What the frozen trunk (`lite.py`) sees is added
-to the query trunk's own features.
+The idea is the paper's (Oh et al., ICCV 2019): past frames are stored as keys and values, and the current
+frame reads them. These points differ:
+- The key of a stored frame is its query key, shared by all objects (STCN, Cheng et al., NeurIPS 2021).
+- Keys are compared by cosine.
+- The value encoder sees masks and clicks. Its features of the picture come from the query trunk.
+- Its own convolutions are dense, with channels in multiples of 32, which suits matrix units of CPUs and GPUs.
+- The features of a frozen trunk trained on ImageNet (`efficientnet.py`) are added to those of its own trunk.
 
-Legend: B frames, N rows = B x objects (the objects of one frame are neighbours), H W = processed size
+Letters: B frames, N rows = B x objects (the objects of one frame are neighbours), H W = processed size
 (multiples of 16), f4 f8 f16 = features at that stride, h w = H/16 W/16, Ck key channels, Cv value channels.
 """
 
@@ -23,10 +23,10 @@ from stm_core.networks.efficientnet import DEVIATION, MEAN, LiteTrunk
 from stm_core.networks.interface import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
-READ_SHARPNESS = 0.85  # at use, of the affinities: chosen on left-out clips (assets/README.md)
-READ_MARGIN = 4.0  # at use: the many positions that match a little would outweigh the few that match well
+READ_SHARPNESS = 0.85  # scale of affinities outside training: chosen on left-out clips (assets/README.md)
+READ_MARGIN = 4.0  # else the many positions that match a little would outweigh the few that match well
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
-MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 no longer separates neighbours
+MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 does not separate neighbours
 
 
 class CompactSTM(Network):
@@ -35,17 +35,15 @@ class CompactSTM(Network):
     stride = 16
     shared_keys = True
     takes_clicks = True
-    prompted, latest = 8.0, 1 / 4  # copied from frame to frame, mistakes spread fastest (assets/README.md)
-    firm = True  # what is remembered as doubtful is found as doubtful, and less each time
-    reach = 0.3  # look-alikes further away are not taken (assets/README.md)
-    click_side = 192  # clicks were trained on crops of that size, and spread no further
+    click_side = 192  # trained on crops of that size, clicks spread no further
+    close_side = 256  # of a square as large as the piece around a clicked object
     click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
 
     def __init__(self, config: CompactConfig = CompactConfig()):
         super().__init__()
         self.config = config
         self.key_channels, self.value_channels = config.key, config.value
-        self.scale, self.margin = READ_SHARPNESS, READ_MARGIN  # training reads all, with 1
+        self.scale, self.margin = READ_SHARPNESS, READ_MARGIN  # training uses 1, and no margin
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.lite = LiteTrunk(config.lite)
@@ -57,13 +55,13 @@ class CompactSTM(Network):
         self.splits = [
             (v, d) for v, d in zip((*config.masks, config.value), config.decoder[::-1], strict=True)
         ]
-        self.share = nn.ModuleList(  # the frame's part in value encoder and decoder, side by side
+        self.share = nn.ModuleList(  # features of the frame for value encoder and decoder, in one convolution
             nn.Conv2d(width, sum(split), size, padding=size // 2)
             for width, split, size in zip(config.trunk, self.splits, (1, 1, 3), strict=True)
         )
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
-        """frame (B,3,H,W) in [0,1] -> its key (B,Ck,h,w) and all that its objects will share."""
+        """frame (B,3,H,W) in [0,1] -> its key (B,Ck,h,w) and the features that all its objects share."""
         x = ((frame - self.mean) / self.std).to(self.key.weight.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         f4, f8, f16 = self.trunk(x, *self.lite(x))
@@ -78,10 +76,11 @@ class CompactSTM(Network):
     def encode_memory(
         self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """masks (N,H,W) in [0,1], clicks (N,2,H,W) positive and negative maps -> key (B,Ck,h,w), value
-        (N,Cv,h,w).
+        """Key (B,Ck,h,w) and value (N,Cv,h,w) of frames whose masks are known.
 
-        `frame` is not looked at again: its features are in `query`.
+        frame: not used, as its features are in `query`.
+        masks: (N,H,W) in [0,1].
+        clicks: (N,2,H,W) maps of positive and negative clicks.
         """
         batch, rows = len(query.key), len(masks)
         mine = masks.view(batch, rows // batch, *masks.shape[1:])
@@ -89,7 +88,7 @@ class CompactSTM(Network):
         if clicks is None:
             clicks = masks.new_zeros(rows, 2, *masks.shape[1:])
         maps = torch.cat([masks[:, None], others[:, None], clicks], dim=1).to(self.key.weight.dtype)
-        if batch == 1:  # one frame: its objects in parts, which bounds the memory of many
+        if batch == 1:  # one frame: a few objects at a time, which bounds the memory
             parts = [self._encode_values(part, query) for part in maps.split(OBJECTS_AT_ONCE)]
             return query.key, torch.cat(parts)
         return query.key, self._encode_values(maps, query)
@@ -105,14 +104,12 @@ class CompactSTM(Network):
         return self.decoder(read, _rows(query.for_decoder, len(read)))
 
     def _likeness(self, key: Tensor, clicks: Tensor) -> Tensor:
-        """Cosine of each position to the mean key under the positive and the negative clicks; 0 without
-        clicks.
-        """
+        """(N,2,h,w) cosine of each key to the mean key at positive and negative clicks; 0 without any."""
         rows = len(clicks)
-        places = F.avg_pool2d(clicks.float(), self.stride).flatten(2)  # (N,2,hw)
+        discs = F.avg_pool2d(clicks.float(), self.stride).flatten(2)  # (N,2,hw)
         key = F.normalize(key.float(), dim=1).flatten(2)
         key = key.repeat_interleave(rows // len(key), dim=0)  # (N,Ck,hw)
-        clicked = F.normalize(torch.einsum("nsp,ncp->nsc", places, key), dim=2)  # 0 stays 0
+        clicked = F.normalize(torch.einsum("nsp,ncp->nsc", discs, key), dim=2)  # 0 stays 0
         return torch.einsum("nsc,ncp->nsp", clicked, key).unflatten(2, (clicks.shape[2] // self.stride, -1))
 
 
@@ -143,7 +140,7 @@ def add_clicks(maps: Tensor, points: Tensor) -> Tensor:
 
 
 def _rows(features: tuple[Tensor, ...], rows: int) -> tuple[Tensor, ...]:
-    """Features of B frames for `rows` objects; a single frame is left to broadcasting."""
+    """Features of B frames repeated for `rows` objects; those of a single frame are broadcast instead."""
     batch = len(features[0])
     return (
         features if batch in (1, rows) else tuple(f.repeat_interleave(rows // batch, dim=0) for f in features)

@@ -1,4 +1,4 @@
-"""The parts of the compact network: frame trunk, value encoder, decoder (legend in `compact.py`)."""
+"""The parts of the compact network: trunk, value encoder, decoder. Letters as in `compact.py`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from stm_core.errors import OptionError
 from stm_core.networks.efficientnet import CHANNELS, JOINED
-from stm_core.networks.packed import run
+from stm_core.networks.packed import convolve
 
 MASK_INPUTS = 4  # this object's mask, the other objects' masks, positive clicks, negative clicks
-PATCH = 4  # masks enter the value encoder at stride 4, a 4x4 patch at a time
+PATCH = 4  # masks enter the value encoder at stride 4, one 4x4 patch each
 
 
 @dataclass(frozen=True)
 class CompactConfig:
-    """Channel counts of `CompactSTM`; the defaults are the bundled network.  Raises OptionError."""
+    """Channel counts of `CompactSTM`; the defaults are those of the bundled network.  Raises OptionError."""
 
     stem: int = 32  # stride 2
     trunk: tuple[int, int, int] = (64, 128, 192)  # strides 4, 8, 16
@@ -41,7 +41,7 @@ class CompactConfig:
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then batch norm, which `Network.for_inference` folds into it."""
+    """A convolution without bias, then a batch norm, which `Network.for_inference` folds into it."""
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1):
         super().__init__()
@@ -49,8 +49,8 @@ class ConvNorm(nn.Module):
         self.bn = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor, add: Tensor | None = None, relu: bool = False) -> Tensor:
-        """relu(bn(conv(x)) + add), the parts that are asked for."""
-        return run(self.conv, x, self.bn, add=add, relu=relu)
+        """relu(bn(conv(x)) + add), where add and relu are optional."""
+        return convolve(self.conv, x, self.bn, add=add, relu=relu)
 
 
 class Block(nn.Module):
@@ -70,7 +70,7 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Frame -> features at strides 4, 8, 16, with the frozen trunk's added."""
+    """Frame -> features at strides 4, 8, 16, to which those of the frozen trunk are added."""
 
     def __init__(self, config: CompactConfig):
         super().__init__()
@@ -95,23 +95,23 @@ class Trunk(nn.Module):
     def forward(
         self, x: Tensor, lite4: Tensor, lite8: Tensor, lite16: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """x: the normalised frame; lite4, lite8, lite16: the frozen trunk's features of it."""
-        f4 = run(self.join4, lite4, add=self.stages[0](self.stem(x, relu=True)))
-        f8 = run(self.join8, lite8, add=self.stages[1](f4))
+        """x: the normalised frame.  lite4, lite8, lite16: its features from the frozen trunk."""
+        f4 = convolve(self.join4, lite4, add=self.stages[0](self.stem(x, relu=True)))
+        f8 = convolve(self.join8, lite8, add=self.stages[1](f4))
         first, *others = self.stages[2]
-        f16 = run(self.join16, lite16, add=first(f8))
+        f16 = convolve(self.join16, lite16, add=first(f8))
         for block in others:
             f16 = block(f16)
         return f4, f8, f16
 
 
 class ValueEncoder(nn.Module):
-    """Masks and clicks of each object, joined with the frame's features -> value (N,Cv,h,w)."""
+    """Masks and clicks of each object, and the features of the frame -> value (N,Cv,h,w)."""
 
     def __init__(self, config: CompactConfig):
         super().__init__()
         (c4, c8), c16 = config.masks, config.value
-        # no norm: clicks alone are nearly empty maps, and their statistics would not be those of masks
+        # no norm: maps of clicks are nearly empty, so their statistics differ from those of masks
         self.mask4 = nn.Conv2d(MASK_INPUTS, c4, PATCH, stride=PATCH)
         self.mask8 = ConvNorm(c4, c8, stride=2)
         self.block8 = Block(c8, c8)
@@ -121,7 +121,7 @@ class ValueEncoder(nn.Module):
         self.out = nn.Conv2d(c16, c16, 1)
 
     def forward(self, masks: Tensor, likeness: Tensor, frame: tuple[Tensor, ...]) -> Tensor:
-        """masks (N,4,H,W); likeness (N,2,h,w) to the clicked places; frame: its part at strides 4, 8, 16."""
+        """masks: (N,4,H,W).  likeness: (N,2,h,w), to clicks.  frame: its part at strides 4, 8, 16."""
         frame4, frame8, frame16 = frame
         x = F.relu(self.mask4(masks) + frame4)
         x = self.block8(F.relu(self.mask8(x) + frame8))
@@ -130,7 +130,7 @@ class ValueEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What was read, joined with the frame's features -> one logit a pixel (N,H,W)."""
+    """What was read, and the features of the frame -> one logit a pixel (N,H,W)."""
 
     def __init__(self, config: CompactConfig):
         super().__init__()

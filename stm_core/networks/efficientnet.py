@@ -1,8 +1,7 @@
-"""EfficientNet-lite0 up to stride 16: features that were learnt on ImageNet, frozen, beside the compact
-network's own.
+"""EfficientNet-lite0 up to stride 16: the frozen trunk of the compact network, trained on ImageNet.
 
-Source: Tan & Le, "EfficientNet", ICML 2019, the variant for mobile CPUs ("lite": ReLU6, no squeeze-
-and-excitation).  Its batch norms are folded into the convolutions.
+Source: Tan & Le, "EfficientNet", ICML 2019; the variant for mobile CPUs ("lite") has ReLU6 and no
+squeeze-and-excitation. Its batch norms are folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from stm_core.networks.packed import pack, run
+from stm_core.networks.packed import convolve, pack
 
 CHANNELS = (32, 16, 24, 40, 80, 112)  # of the stem and of each stage
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the colours that a frame is normalised by
-FROZEN = "lite."  # how the names of its tensors begin in `CompactSTM`
-JOINED = (1, 2, 4)  # the stages at whose ends the compact network takes features: strides 4, 8 and 16
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # by which a frame's colours are normalised
+FROZEN = "lite."  # prefix of its tensors in `CompactSTM`
+JOINED = (1, 2, 4)  # stages whose features the compact network takes: strides 4, 8 and 16
 # of each stage: blocks, kernel, stride, widening
 STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6))
 
 
 class LiteBlock(nn.Module):
-    """1x1 to wider, depthwise, 1x1 to narrow; around a shortcut where the shapes allow it (MobileNetV2)."""
+    """1x1 to more channels, depthwise, 1x1 to fewer, beside a shortcut where it fits (MobileNetV2)."""
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, widening: int):
         super().__init__()
@@ -37,14 +36,13 @@ class LiteBlock(nn.Module):
         self.shortcut = inputs == outputs and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.widen is None else run(self.widen, x, relu=6)
-        y = run(self.spread, y, relu=6)
-        return run(self.narrow, y, add=x if self.shortcut else None)
+        y = x if self.widen is None else convolve(self.widen, x, relu=6)
+        y = convolve(self.spread, y, relu=6)
+        return convolve(self.narrow, y, add=x if self.shortcut else None)
 
 
 class LiteTrunk(nn.Module):
-    """Normalised frame (B,3,H,W) -> features (B,24,H/4,W/4), (B,40,H/8,W/8), (B,112,H/16,W/16) for CHANNELS.
-    """
+    """Normalised frame (B,3,H,W) -> features at strides 4, 8, 16, with 24, 40, 112 channels for CHANNELS."""
 
     def __init__(self, channels: tuple[int, ...] = CHANNELS):
         super().__init__()
@@ -63,16 +61,16 @@ class LiteTrunk(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        x, ends = run(self.stem, x, relu=6), []
-        for stage in self.stages:
-            x = stage(x)
+        x, ends = convolve(self.stem, x, relu=6), []
+        for blocks in self.stages:
+            x = blocks(x)
             ends.append(x)
-        return tuple(ends[number] for number in JOINED)
+        return tuple(ends[stage] for stage in JOINED)
 
 
 @contextmanager
 def quickened(trunk: LiteTrunk) -> Iterator[None]:
-    """Inside, a frozen trunk on a CPU computes in bf16 with packed convolutions; it must not change there."""
+    """Inside, a frozen trunk on a CPU computes in bf16 with packed convolutions. Do not change it there."""
     packed = copy.deepcopy(trunk).to(torch.bfloat16, memory_format=torch.channels_last)
     pack(packed)
 

@@ -1,8 +1,7 @@
-"""What both networks share: four calls, the features of a frame, and how objects share a pixel.
+"""What both networks have in common: four calls, the features of a frame, and how objects share a pixel.
 
-Shapes used in every file of this floor: N objects, H W frame size (multiples of 16), h w = H/16 W/16,
-P = h*w positions, Ck key channels, Cv value channels. Networks hold weights only; what grows with a clip
-lives in a memory bank.
+Letters in this package: N objects, H W size of a frame (multiples of 16), h w = H/16 W/16, P = h*w positions,
+Ck key channels, Cv value channels. A network has no state: what grows with a clip is the memory.
 """
 
 from __future__ import annotations
@@ -21,10 +20,11 @@ LOGIT_LIMIT = 16.118095651  # log((1 - 1e-7) / 1e-7): the paper's code keeps pro
 
 @dataclass(frozen=True)
 class QueryFeatures:
-    """What `encode_query` knows of one frame.
+    """What `encode_query` computes from one frame.
 
-    key: (1, Ck, h, w), compared with the stored keys.  for_value, for_decoder: feature maps that the same
-    network's `encode_memory` and `decode` want; nothing above the networks looks into them.
+    key: (1, Ck, h, w), compared with the stored keys.
+    for_value: feature maps for the same network's `encode_memory`.
+    for_decoder: feature maps for the same network's `decode`.
     """
 
     key: Tensor
@@ -33,25 +33,26 @@ class QueryFeatures:
 
 
 class Memory(Protocol):
-    """What a network reads: stored keys and values of frames, whoever keeps them."""
+    """What a network reads: stored keys and values of frames."""
 
     def read(self, query_key: Tensor) -> Tensor:
-        """What they say of each position of a frame with key (1, Ck, h, w): (N, Cv, h, w)."""
+        """Values (N, Cv, h, w) that they give for a frame with key (1, Ck, h, w)."""
         ...
 
 
 class Network(nn.Module):
-    """A space-time memory network: the interface under `propagate`, `clicks` and `training`.
+    """A space-time memory network: what propagation, clicks and training call.
 
-    shared_keys: one key per frame serves all objects (compact), or one per object (paper).
-    takes_clicks: `encode_memory` accepts click maps.  click_side: most of the short side at which a clicked
-    frame is seen.  click_passes: reads of a clicked frame, each with the mask of the one before.
-    scale: affinity = scale * key . query.  margin: what lies further below the best match is not read (None:
-    everything is).  prompted, latest: how many times a position of a prompted frame, and of the latest frame
-    that is not, counts beside one of another stored frame.  firm: predicted masks are remembered as they are
-    shown, each pixel one object's or nobody's, not as probabilities.  reach: share of a frame's short side
-    within which an object is looked for around its mask of the frame before (None: everywhere); parts of it
-    that are apart from that mask are dropped (`whereabouts.py`).
+    key_channels, value_channels: Ck, Cv.
+    stride: pixels of a position.
+    shared_keys: a frame has one key for all its objects (compact), or one for each (paper).
+    takes_clicks: `encode_memory` accepts maps of clicks.
+    click_side: most pixels of the short side at which a clicked frame is seen; None: no limit.
+    close_side: pixels of a side of the square that the piece around a clicked object fills; None: no closer
+    look.
+    click_passes: reads of a clicked frame, each with the mask of the read before.
+    scale: affinity = scale * key . query.
+    margin: positions whose affinity is further below the best one are not read; None: all are.
     """
 
     key_channels: int
@@ -60,13 +61,10 @@ class Network(nn.Module):
     shared_keys: bool
     takes_clicks: bool = False
     click_side: int | None = None
+    close_side: int | None = None
     click_passes: int = 1
     scale: float
     margin: float | None = None
-    prompted: float = 1.0
-    latest: float = 1.0
-    firm: bool = False
-    reach: float | None = None
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """Features of frame (1, 3, H, W), RGB in [0, 1], H and W multiples of 16."""
@@ -83,25 +81,21 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def read(self, memory: Memory, query: QueryFeatures) -> Tensor:
-        """What the memory says of each position of the frame: (N, Cv, h, w)."""
+        """Values (N, Cv, h, w) that the memory gives for the frame."""
         return memory.read(query.key)
 
     def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
-        """Logits (N, H, W) of each object by itself, from read (N, Cv, h, w)."""
+        """Logits (N, H, W), each object by itself, from what was read (N, Cv, h, w)."""
         raise NotImplementedError
 
     def for_inference(self) -> Network:
-        """The network itself, frozen in evaluation mode, with batch norm folded into the convolutions before
-        it.
-        """
+        """The network itself, frozen, in evaluation mode, with batch norms folded into convolutions."""
         fold_batch_norms(self.eval().requires_grad_(False))
         return self
 
 
 def fold_batch_norms(module: nn.Module) -> None:
-    """Merge each batch norm into the convolution registered right before it, which it must follow in
-    `forward`.
-    """
+    """Merge each batch norm into the convolution registered right before it; `forward` must use them so."""
     for parent in list(module.modules()):
         children = list(parent.named_children())
         for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
@@ -111,17 +105,18 @@ def fold_batch_norms(module: nn.Module) -> None:
 
 
 def scale_outputs(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Give a convolution without bias the scale of a batch norm, for a sum of which another part takes its
-    shift.
+    """Scale a convolution without bias as a batch norm would.
+
+    For a sum of convolutions before one batch norm: another of them takes its shift.
     """
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     conv.weight.data = conv.weight.data * scale.data.view(-1, 1, 1, 1)
 
 
 def log_odds(logits: Tensor) -> Tensor:
-    """Scores whose softmax over channels is `aggregate`: (..., N, H, W) -> (..., N + 1, H, W), float32.
+    """Scores (..., N + 1, H, W), float32, whose softmax over channels is `aggregate`, from (..., N, H, W).
 
-    An object's log odds are its own logit; the background's probability is that no object is there.
+    An object's score is its own logit; the background has the log odds that no object is there.
     """
     logits = logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
     nothing = F.logsigmoid(-logits).sum(-3, keepdim=True)  # log of the product of (1 - p)
@@ -132,7 +127,8 @@ def log_odds(logits: Tensor) -> Tensor:
 def aggregate(logits: Tensor) -> Tensor:
     """Probabilities (..., N + 1, H, W), float32, channel 0 background, from logits (..., N, H, W).
 
-    They sum to 1 at each pixel and do not depend on the objects' order. Source: Oh et al., ICCV 2019, eq. 4.
+    They sum to 1 at each pixel and do not depend on the order of objects.
+    Source: Oh et al., ICCV 2019, eq. 4.
     """
     if logits.shape[-3] == 1:  # the background's log odds are then the object's, negated
         probs = torch.sigmoid(2 * logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT))
@@ -141,18 +137,16 @@ def aggregate(logits: Tensor) -> Tensor:
 
 
 def strongest(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The channel that wins at each pixel of masks (N, H, W), uint8 with 0 as background, and its
-    probability.  (Object by object: `argmax` over the channels is many times slower on a CPU.)
-    """
+    """The winning channel (uint8, 0: background) at each pixel of masks (N, H, W), and its probability."""
     background = 1 - masks.sum(0)
     best, channels = background, torch.zeros_like(background, dtype=torch.uint8)
-    for n, mask in enumerate(masks, start=1):
+    for n, mask in enumerate(masks, start=1):  # on a CPU many times faster than `argmax` over channels
         channels = channels.masked_fill_(mask > best, n)
         best = torch.maximum(best, mask)
     return channels, best
 
 
 def one_hot(channels: Tensor, objects: int) -> Tensor:
-    """Masks (objects, H, W), float32, of channels (H, W) as `strongest` gives them."""
-    numbers = torch.arange(1, objects + 1, device=channels.device, dtype=channels.dtype)
-    return (channels == numbers.view(-1, 1, 1)).float()
+    """Masks (objects, H, W), float32, from channels (H, W) as `strongest` gives them."""
+    ids = torch.arange(1, objects + 1, device=channels.device, dtype=channels.dtype)
+    return (channels == ids.view(-1, 1, 1)).float()

@@ -1,9 +1,8 @@
-"""Convolutions laid out once for the CPU they run on, with what follows them fused in: same numbers, less
-memory traffic.
+"""Convolutions whose weights are laid out once for this CPU, with the sum and the ReLU that follow fused in.
 
-PyTorch lays out the weights of a convolution anew at each call, and a ReLU or a sum is another pass over the
-map. The operators used here are those that its compiler emits for CPUs; where they are missing, nothing is
-replaced.
+PyTorch lays out the weights of a convolution anew at each call, and a sum or a ReLU is another pass over the
+map. Here the results are the same, with less memory traffic. The operators are those that PyTorch's compiler
+emits for CPUs; where a build lacks them, nothing is replaced.
 """
 
 from __future__ import annotations
@@ -15,13 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-KEPT_BYTES = 100 * 2**20  # of the packed weights of a network, for the sizes of input it saw last
+KEPT_BYTES = 100 * 2**20  # of packed convolutions of a network, for the input sizes that it saw last
 _PACKING = threading.Lock()
 
 
 class PackedConv(nn.Module):
-    """A frozen nn.Conv2d on a CPU.  Which layout is fast depends on the input: weights are
-    packed for each size when it comes, and kept for the last `kept` of them.
+    """A frozen nn.Conv2d on a CPU.
+
+    Which layout is fast depends on the size of the input. The convolution is packed for a size when it first
+    comes, and kept for the last `kept` sizes.
     """
 
     def __init__(self, conv: nn.Conv2d, kept: int = 1):
@@ -32,20 +33,21 @@ class PackedConv(nn.Module):
         self._packed: dict[torch.Size, Tensor] = {}
 
     def forward(self, x: Tensor, add: Tensor | None = None, relu: bool | float = False) -> Tensor:
-        """relu(conv(x) + add), both optional; x and add channels_last, add of the result's shape.
+        """relu(conv(x) + add), where add and relu are optional.
 
-        relu: True, or the largest value that passes, which takes no add.
+        x, add: channels_last; add has the shape of the result.
+        relu: True, or the largest value that passes; then there can be no add.
         """
         weight = self._packed.get(x.shape)
         if weight is None:
             weight = self._pack(x.shape)
-        run = torch.ops.mkldnn._convolution_pointwise
+        fused = torch.ops.mkldnn._convolution_pointwise
         if add is not None:
             unary = "relu" if relu else None
-            return run.binary(x, add, weight, self.bias, *self._shape, "add", 1.0, unary, [], "")
+            return fused.binary(x, add, weight, self.bias, *self._shape, "add", 1.0, unary, [], "")
         if isinstance(relu, bool):
-            return run(x, weight, self.bias, *self._shape, "relu" if relu else "none", [], "")
-        return run(x, weight, self.bias, *self._shape, "hardtanh", [0.0, float(relu)], "")
+            return fused(x, weight, self.bias, *self._shape, "relu" if relu else "none", [], "")
+        return fused(x, weight, self.bias, *self._shape, "hardtanh", [0.0, float(relu)], "")
 
     def _pack(self, size: torch.Size) -> Tensor:
         with _PACKING:  # one model serves many threads
@@ -60,8 +62,9 @@ class PackedConv(nn.Module):
 
 
 @cache
+@torch.random.fork_rng(devices=[])  # making the two draws random numbers
 def can_pack(dtype: torch.dtype) -> bool:
-    """Whether this build of PyTorch packs convolutions of a number format on this CPU; tried on two."""
+    """Whether this build of PyTorch packs convolutions of a dtype on this CPU; found by trying two."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
         return False
     dense = nn.Conv2d(4, 4, 3, padding=1).to(dtype).requires_grad_(False)
@@ -76,7 +79,7 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 
 def pack(module: nn.Module) -> None:
-    """Replace every convolution inside module by its packed form."""
+    """Replace every convolution inside a module by its packed form."""
     convs = [one for one in module.modules() if type(one) is nn.Conv2d]
     kept = max(1, KEPT_BYTES // max(1, sum(conv.weight.nbytes for conv in convs)))
     for parent in list(module.modules()):
@@ -85,7 +88,7 @@ def pack(module: nn.Module) -> None:
                 setattr(parent, name, PackedConv(child, kept))
 
 
-def run(
+def convolve(
     conv: nn.Module,
     x: Tensor,
     norm: nn.Module | None = None,
@@ -93,8 +96,10 @@ def run(
     add: Tensor | None = None,
     relu: bool | float = False,
 ) -> Tensor:
-    """relu(norm(conv(x)) + add), the parts that are given; in one pass where conv is packed (norm folded by
-    then).  relu: True, or the largest value that passes, which takes no add.
+    """relu(norm(conv(x)) + add), where norm, add and relu are optional.
+
+    One pass where conv is packed: the norm is folded into it by then.
+    relu: True, or the largest value that passes; then there can be no add.
     """
     if add is not None and not isinstance(relu, bool):
         raise ValueError(f"relu is {relu}: with add it can only be True or False")

@@ -2,7 +2,7 @@
 
 What depends on the frame alone is computed once for all objects; otherwise the arithmetic is the paper's.
 Source: Oh et al., "Video Object Segmentation using Space-Time Memory Networks", ICCV 2019, section 3.
-Letters as in `network.py`; Ck = 128, Cv = 512.
+Letters as in `interface.py`; Ck = 128, Cv = 512.
 """
 
 from __future__ import annotations
@@ -11,12 +11,69 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stm_core.networks.backbone import ResNet
 from stm_core.networks.interface import Network, QueryFeatures, scale_outputs
-from stm_core.networks.packed import run
+from stm_core.networks.packed import convolve
 
 KEY, VALUE, DECODER = 128, 512, 256
+STAGES = {"res2": (64, 3, 1), "res3": (128, 4, 2), "res4": (256, 6, 2)}  # inner width, blocks, stride
+EXPANSION = 4
 OBJECTS_AT_ONCE = 4  # through the memory encoder and the decoder, which bounds their memory
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions beside a shortcut; the stride is in the 3x3."""
+
+    def __init__(self, inputs: int, width: int, stride: int):
+        super().__init__()
+        outputs = width * EXPANSION
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = convolve(self.conv1, x, self.bn1, relu=True)
+        y = convolve(self.conv2, y, self.bn2, relu=True)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return convolve(self.conv3, y, self.bn3, add=shortcut, relu=True)
+
+
+class ResNet(nn.Module):
+    """ResNet-50 to stride 16, the trunk of both encoders: normalisation, stem and three stages.
+
+    Source: He et al., CVPR 2016.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        inputs = 64
+        for name, (width, blocks, stride) in STAGES.items():
+            stage = [Bottleneck(inputs, width, stride)]
+            inputs = width * EXPANSION
+            stage += [Bottleneck(inputs, width, 1) for _ in range(blocks - 1)]
+            self.add_module(name, nn.Sequential(*stage))
+
+    def normalised(self, frame: Tensor) -> Tensor:
+        """frame (1, 3, H, W) in [0, 1] as the stem takes it."""
+        return ((frame - self.mean) / self.std).to(self.conv1.weight.dtype)
+
+    def stages(self, stem: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features at strides 4, 8, 16 (256, 512, 1024 channels) from the stem and bn1 (N, 64, H/2, W/2)."""
+        x = F.max_pool2d(stem, 3, stride=2, padding=1).relu_()  # as after ReLU, on a quarter of the map
+        f4 = self.res2(x)
+        f8 = self.res3(f4)
+        return f4, f8, self.res4(f8)
 
 
 class MemoryEncoder(ResNet):
@@ -28,7 +85,7 @@ class MemoryEncoder(ResNet):
         self.conv1_o = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
 
     def from_frame(self, frame: Tensor) -> Tensor:
-        """What the frame adds to the stem: the same for all its objects."""
+        """The part of the stem that comes from the frame: the same for all its objects."""
         return self.conv1(self.normalised(frame))
 
     def forward(self, stem: Tensor, masks: Tensor, others: Tensor) -> Tensor:
@@ -36,7 +93,7 @@ class MemoryEncoder(ResNet):
         return self.stages(self.bn1(stem + self.conv1_m(masks) + self.conv1_o(others)))[2]
 
     def fold_stem(self) -> None:
-        """Move the scale of bn1 into the mask inputs; folding conv1 itself is done with all the others."""
+        """Move the scale of bn1 into the convolutions of the masks; conv1 itself is folded like others."""
         for conv in (self.conv1_m, self.conv1_o):
             scale_outputs(conv, self.bn1)
 
@@ -62,11 +119,11 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(DECODER, DECODER, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return run(self.conv2, run(self.conv1, F.relu(x), relu=True), add=x)
+        return convolve(self.conv2, convolve(self.conv1, F.relu(x), relu=True), add=x)
 
 
 class Refine(nn.Module):
-    """Joins what comes from the coarser stride with the frame's features at this one."""
+    """Joins the map of the coarser stride with the features of the frame at this one."""
 
     def __init__(self, inputs: int):
         super().__init__()
@@ -82,7 +139,7 @@ class Refine(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What was read, joined with the frame's value and features -> one logit a pixel for each object."""
+    """What was read, and value and features of the frame -> one logit a pixel for each object."""
 
     def __init__(self):
         super().__init__()
@@ -93,7 +150,7 @@ class Decoder(nn.Module):
         self.pred2 = nn.Conv2d(DECODER, 2, 3, padding=1)
 
     def from_frame(self, f4: Tensor, f8: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the frame contributes: the same for all its objects."""
+        """The part that comes from the frame: the same for all its objects."""
         return self.RF2.from_frame(f4), self.RF3.from_frame(f8), self._halves()[1](value)
 
     def forward(self, read: Tensor, frame: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -104,17 +161,14 @@ class Decoder(nn.Module):
         return _enlarge(self._difference()(x), 4)[:, 0].float()
 
     def split(self) -> None:
-        """Make for good the convolutions that `forward` otherwise derives from the published ones at each
-        call.
-        """
+        """Derive once the convolutions that `forward` would derive from the published ones at each call."""
         halves, difference = self._halves(), self._difference()
         self.of_read, self.of_value = halves
         self.of_both = difference
         del self.convFM, self.pred2
 
     def _halves(self) -> tuple[nn.Module, nn.Module]:
-        """convFM's parts for what was read and for the frame's value: it is linear, and the second is shared.
-        """
+        """convFM in two parts, as it is linear: for what was read, and for the value that objects share."""
         if hasattr(self, "of_read"):
             return self.of_read, self.of_value
         weight = self.convFM.weight
@@ -154,9 +208,7 @@ class PaperSTM(Network):
     def encode_memory(
         self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Key (N, 128, h, w) and value (N, 512, h, w); the memory encoder sees frame and masks, not the
-        query.
-        """
+        """Key (N, 128, h, w) and value (N, 512, h, w).  The memory encoder sees the frame, not the query."""
         if clicks is not None:
             raise ValueError("the paper's network takes no clicks")
         stem = self.Encoder_M.from_frame(frame)
@@ -167,11 +219,11 @@ class PaperSTM(Network):
         return torch.cat(keys), torch.cat(values)
 
     def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
-        """Logits (N, H, W), float32: the difference of the two that the paper's decoder gives."""
+        """Logits (N, H, W), float32: the difference of the two that the paper's decoder has."""
         return torch.cat([self.Decoder(part, query.for_decoder) for part in read.split(OBJECTS_AT_ONCE)])
 
     def for_inference(self) -> Network:
-        """The network itself, frozen, with batch norm folded into the convolutions."""
+        """The network itself, frozen, with batch norms folded into convolutions."""
         self.Encoder_M.fold_stem()
         self.Decoder.split()
         return super().for_inference()
@@ -182,7 +234,7 @@ def _enlarge(maps: Tensor, factor: int) -> Tensor:
 
 
 def _conv(weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A 3x3 convolution with these numbers."""
+    """A frozen 3x3 convolution with a copy of this weight and bias."""
     outputs, inputs = weight.shape[:2]
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias is not None, device="meta")
     conv.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)

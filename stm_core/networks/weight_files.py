@@ -1,4 +1,4 @@
-"""Files of weights: which there are, whether they are whole, and the networks that belong to them."""
+"""Files of weights: where they are, whether they are undamaged, and which network they belong to."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ LATER = (FROZEN, "trunk.join")  # tensors that networks of earlier versions did 
 
 
 def bundled_file() -> tuple[Path, str]:
-    """The weights in assets/ and their SHA-256, if they are the ones that the registry names.  Raises
-    WeightsError.
+    """Path and SHA-256 of the weights in assets/.
+
+    Raises WeightsError when they are not the ones that the registry names.
     """
     if not REGISTRY.is_file():
         raise WeightsError(
@@ -43,7 +44,7 @@ def bundled_file() -> tuple[Path, str]:
 
 def checksum(path: Path) -> str:
     """SHA-256 of a weights file.  Raises WeightsError when it is missing."""
-    if not os.path.isfile(path):  # False where one may not look
+    if not os.path.isfile(path):  # also False where reading the folder is not allowed
         raise WeightsError(f"there is no weights file {path}; check the path")
     try:
         with open(path, "rb") as file:
@@ -54,8 +55,7 @@ def checksum(path: Path) -> str:
 
 
 def read_network(path: Path, paper: bool) -> Network:
-    """The network that a file belongs to: .safetensors are compact, anything else is a published checkpoint.
-    """
+    """The network with the weights of a file: .safetensors is compact, all else a published checkpoint."""
     if path.suffix == ".safetensors" and not paper:
         return read_compact(path)
     network = PaperSTM()
@@ -65,7 +65,7 @@ def read_network(path: Path, paper: bool) -> Network:
 
 
 def read_compact(path: Path) -> CompactSTM:
-    """A compact network from safetensors; its sizes are in the file's metadata (`config`, JSON).
+    """A compact network from safetensors. Its sizes are in the metadata of the file (`config`, JSON).
 
     Raises WeightsError.
     """
@@ -104,9 +104,9 @@ def read_compact(path: Path) -> CompactSTM:
 
 
 def load_strictly(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Copy a state dict whose names and shapes are exactly the network's.
+    """Copy a state dict into a network that has exactly its names and shapes.
 
-    Raises WeightsError naming the first missing, unexpected and misshapen tensor.
+    Raises WeightsError, which names the first missing, unexpected and misshapen tensor.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in state]

@@ -1,4 +1,4 @@
-"""Networks with their numbers, ready to run: from which weights, where and in which number format."""
+"""Networks ready to run: from which weights, on which device, in which dtype."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stm_core.arguments import expect
 from stm_core.errors import OptionError, WeightsError
 from stm_core.networks.compact import CompactConfig, CompactSTM
 from stm_core.networks.interface import Network
@@ -31,7 +30,11 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Model:
-    """A network ready to run.  sha256: of the weights file, None for random weights."""
+    """A network ready to run.
+
+    name: of the weights, as people give it.
+    sha256: of the weights file; None for random weights.
+    """
 
     network: Network
     name: str
@@ -40,20 +43,26 @@ class Model:
     sha256: str | None = None
 
     @property
+    def tuned(self) -> bool:
+        """Whether trust in memory was tuned for this network; if not, it is read as published."""
+        return isinstance(self.network, CompactSTM)
+
+    @property
     def dtype_name(self) -> str:
         """The word that `--dtype` takes for its dtype."""
         return next(word for word, dtype in DTYPES.items() if dtype == self.dtype)
 
 
 def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: str = "auto") -> Model:
-    """A network with trained weights, on its device, folded for inference.
+    """A network with trained weights, on its device, ready for inference.
 
     weights: "compact" (bundled), "paper:PATH" (the published checkpoint), or PATH of either kind.
-    device: auto, cpu, cuda or cuda:N.  dtype: auto, fp32, bf16 or fp16; auto is bf16 where the hardware has
-    it. Raises WeightsError when the file is missing, damaged or of another network; OptionError.
+    device: auto, cpu, cuda or cuda:N.
+    dtype: auto, fp32, bf16 or fp16; auto is bf16 where the hardware has it.
+    Raises WeightsError when the file is missing, damaged or of another network; OptionError.
     """
-    place = choose_device(device)
-    number = choose_dtype(dtype, place)
+    chosen = choose_device(device)
+    precision = choose_dtype(dtype, chosen)
     name = str(weights)
     if name == "compact":
         path, sha256 = bundled_file()
@@ -65,11 +74,14 @@ def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: 
         sha256 = checksum(path)
         network = read_network(path, paper=name.startswith("paper:"))
         name = "paper" if isinstance(network, PaperSTM) else path.name
-    return Model(_placed(network, place, number), name, place, number, sha256)
+    return Model(_prepared(network, chosen, precision), name, chosen, precision, sha256)
 
 
 def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", dtype: str = "fp32") -> Model:
-    """A network with random weights, for tests and speed: name is "compact", "compact-tiny" or "paper"."""
+    """A network with random weights, for tests and for measuring speed.
+
+    name: compact, compact-tiny or paper.
+    """
     makers = {
         "compact": CompactSTM,
         "compact-tiny": lambda: CompactSTM(TINY),
@@ -77,40 +89,39 @@ def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", d
     }
     if not isinstance(name, str) or name not in makers:
         raise OptionError(f"there is no network {name!r}; choose one of {', '.join(makers)}")
-    place = choose_device(device)
-    number = choose_dtype(dtype, place)
+    chosen = choose_device(device)
+    precision = choose_dtype(dtype, chosen)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = makers[name]()
-    return Model(_placed(network, place, number), f"{name} (random)", place, number)
+    return Model(_prepared(network, chosen, precision), f"{name} (random)", chosen, precision)
 
 
 def check_model(model: object) -> None:
     """Raises OptionError unless it is a Model."""
-    expect("model", model, Model, "load one with stm_core.load_model")
+    if not isinstance(model, Model):
+        raise OptionError(f"the model is of type {type(model).__name__}; load one with stm_core.load_model")
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of a word: auto is the GPU if there is one.  Raises OptionError."""
+    """The device that a word names; auto is the GPU if there is one.  Raises OptionError."""
     if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        place = torch.device(device)
+        chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise OptionError(f"device is {device!r}; choose auto, cpu or cuda") from error
-    if place.type not in ("cpu", "cuda"):
+    if chosen.type not in ("cpu", "cuda"):
         raise OptionError(f"device is {device!r}; choose auto, cpu or cuda")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise OptionError(
             f"device is {device!r}, but PyTorch sees {torch.cuda.device_count()} GPUs; choose cpu"
         )
-    return place
+    return chosen
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The number format of a word: auto is bf16 where the device computes in it, else fp32 (fp16 on older
-    GPUs).
-    """
+    """The dtype that a word names; auto is bf16 where the device computes in it, else fp32 (GPUs: fp16)."""
     if not isinstance(dtype, str) or dtype != "auto":
         if not isinstance(dtype, str) or dtype not in DTYPES:
             raise OptionError(f"dtype is {dtype!r}; choose one of auto, {', '.join(DTYPES)}")
@@ -126,8 +137,8 @@ def cpu_has_bf16() -> bool:
     return any(check() for check in checks if check)
 
 
-def _placed(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
-    """The network folded and on its device; convolutions compute in dtype, everything else stays float32."""
+def _prepared(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+    """The network folded and on its device.  Convolutions compute in dtype, everything else in float32."""
     network = network.for_inference().to(device, memory_format=torch.channels_last)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from stm_core.errors import OptionError
 from stm_core.media.files import write_whole
+from stm_core.media.written import as_json, check_sealed, sealed
 from stm_core.runs.batch_list import Job, read_list
 from stm_core.runs.batch_run import run_local, run_on_ray
-from stm_core.runs.written import as_json, check_sealed, sealed
 
 SUMMARY = "summary.json"
 CORES_PER_CLIP = 4  # threads that one clip uses well

@@ -209,9 +209,7 @@ def segment_clip(
         yield from (step for step in steps if step is not None)
 
 
-def run(
-    model: Model, plan: Plan, source: Source, notes: list[str]
-) -> Iterator[ClipFrame | Again | None]:
+def run(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterator[ClipFrame | Again | None]:
     """Every frame of a plan once, with its mask, as `follow` yields them.
 
     When the GPU runs out of memory an Again comes, and then all frames of a smaller plan.
@@ -238,9 +236,9 @@ def run(
 
 
 def _told(plan: Plan) -> str:
-    budget = f" with a memory budget of {plan.memory.budget_bytes / 2**20:.0f} MB"
-    bounded = plan.memory.preset == "bounded"
-    return f"the GPU ran out of memory: done again at {plan.size} pixels{budget if bounded else ''}"
+    bound = plan.memory.bound_bytes
+    budget = "" if bound is None else f" with a memory budget of {bound / 2**20:.0f} MB"
+    return f"the GPU ran out of memory: done again at {plan.size} pixels{budget}"
 
 
 def follow(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterator[ClipFrame | None]:
@@ -335,9 +333,7 @@ def _missed(plan: Plan, direction: int, last: int) -> list[str]:
     return [f"the prompt on frame {n} was not used: the clip ends after frame {last}" for n in unused]
 
 
-def check_prompts(
-    height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]
-) -> list[Prompt]:
+def check_prompts(height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit the clip."""
     prompts = sorted(listed(prompts), key=lambda prompt: prompt.frame)
     if not prompts:

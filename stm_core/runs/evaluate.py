@@ -25,10 +25,10 @@ from stm_core.masks.metrics import averaged, evaluate_masks
 from stm_core.masks.palette import IGNORE
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.pictures import PictureList
+from stm_core.media.written import Written, as_json
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.clip import segment_clip
 from stm_core.runs.output import MASKS, MaskFolder, check_folder, read_labels, written_in
-from stm_core.runs.written import Written, as_json
 
 if TYPE_CHECKING:
     from stm_core.networks.weights import Model

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from stm_core.engine.prompts import Prompt
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.write import check_sides
+from stm_core.media.written import Written
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.clip import (
     Again,
@@ -36,7 +37,6 @@ from stm_core.runs.output import (
     written_in,
 )
 from stm_core.runs.report import Report
-from stm_core.runs.written import Written
 
 if TYPE_CHECKING:
     from stm_core.networks.weights import Model

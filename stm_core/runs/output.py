@@ -25,7 +25,7 @@ from stm_core.masks.files import encode_mask, overlay
 from stm_core.media.files import disk_error, write_whole
 from stm_core.media.video import VideoInfo, VideoLimits, read_video
 from stm_core.media.write import VideoWriter
-from stm_core.runs.written import Written, as_json, check_sealed
+from stm_core.media.written import Written, as_json, check_sealed
 
 OVERLAY, REPORT, NOTES = "overlay.mp4", "report.json", ".report.json.notes"
 MASKS = "masks"

@@ -91,7 +91,7 @@ class Report:
             "weights": {"name": self.model.name, "sha256": self.model.sha256},
             "memory": {
                 "preset": self.memory.preset,
-                "budget_bytes": self.memory.budget_bytes if self.memory.preset == "bounded" else None,
+                "budget_bytes": self.memory.bound_bytes,
                 "frames_held": len(self._last.frames) if self._last else 0,
                 "bytes": self._last.nbytes if self._last else 0,
                 "peak_bytes": self._peak,

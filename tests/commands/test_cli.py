@@ -159,6 +159,10 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         (["bench", "--profile", "--size", "48x80,64x64"], "one case"),
         ([*CLIP_AND_MASK, "--out", "o", "--weights", "paper:"], "paper:PATH"),
         (["batch", "none.txt", "--out", "o"], "none.txt"),
+        (["train", "--images", ".", "--out", "o"], "--minutes"),
+        (["train", "--images", ".", "--out", "o", "--steps", "1", "--begin", "2"], "from 0 to 1"),
+        (["train", "--images", ".", "--out", ".", "--steps", "1"], "names a folder"),
+        (["train", "--images", ".", "--out", "o", "--steps", "1", "--resume", "none.ckpt"], "none.ckpt"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_and_writes_nothing(run, files, words, said):
@@ -216,7 +220,7 @@ def test_files_of_somebody_else_are_refused_before_the_network_loads(run, files,
 
 
 def test_help_of_every_command_exits_0(capsys):
-    for words in ([], ["segment"], ["evaluate"], ["bench"], ["batch"]):
+    for words in ([], ["segment"], ["evaluate"], ["bench"], ["batch"], ["train"]):
         assert cli.main([*words, "--help"]) == 0
     assert "--memory" in capsys.readouterr().out
 

@@ -80,5 +80,3 @@ def test_figures_go_into_a_pipe_and_through_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "old.json")
     write_named(tmp_path / "link", {"a": 1})
     assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "old.json").read_text()) == {"a": 1}
-
-

@@ -72,9 +72,7 @@ def test_a_mask_that_was_read_slowly_keeps_the_click_that_came_before_it(
     assert np.array_equal(user.work.labels(0) == 1, clip[1][0] == 1) and not (user.work.labels(0) == 2).any()
 
 
-def test_a_click_belongs_to_the_object_that_was_selected_when_it_was_made(
-    bench, user, lane, monkeypatch
-):
+def test_a_click_belongs_to_the_object_that_was_selected_when_it_was_made(bench, user, lane, monkeypatch):
     held = Held(bench.engine.click)
     monkeypatch.setattr(bench.engine, "click", held)
     clicked = lane.submit(bench.click, user, 0, 8, 8)

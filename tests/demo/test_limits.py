@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from demo.limits import Limits, add_limit_arguments, flag, limits_from, variable
+from demo.limits import PREFIX, Limits, variable
+from stm_core.commands.flags import add_flags, flags_of, made_from
 from stm_core.errors import OptionError
 
 ROOT = Path(__file__).parents[2]
@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 def parsed(words: list[str], environ: dict[str, str]) -> Limits:
     parser = argparse.ArgumentParser()
-    add_limit_arguments(parser, environ)
-    return limits_from(parser.parse_args(words))
+    add_flags(parser, Limits, environ, PREFIX)
+    return made_from(Limits, parser.parse_args(words))
 
 
 def test_a_flag_wins_over_a_variable_and_a_variable_over_the_default():
@@ -45,7 +45,7 @@ def test_help_names_every_limit_and_option():
         "--weights",
         "--share",
         "--auth",
-        *(flag(f.name) for f in fields(Limits)),
+        *(flag.name for flag in flags_of(Limits)),
     ):
         assert word in done.stdout
     assert variable("NAME") in done.stdout

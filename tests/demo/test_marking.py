@@ -39,9 +39,7 @@ def test_undo_takes_back_clicks_strokes_and_clear_in_turn(bench, user):
 
 
 def test_a_brush_paints_hard_edges_and_the_eraser_only_its_object(bench, user):
-    bench.mark.edit(
-        user, {"kind": "stroke", "frame": 0, "points": [[10, 10], [40, 10]], "radius": 4}, 0
-    )
+    bench.mark.edit(user, {"kind": "stroke", "frame": 0, "points": [[10, 10], [40, 10]], "radius": 4}, 0)
     assert set(np.unique(user.work.labels(0))) == {0, 1} and user.work.labels(0)[10, 25] == 1
     bench.mark.order(user, {"kind": "add"})
     bench.mark.edit(user, {"kind": "stroke", "frame": 0, "points": [[60, 40]], "radius": 4}, 0)

@@ -29,9 +29,7 @@ def during(bench, monkeypatch, job: str, happens, first: bool = False) -> None:
     monkeypatch.setattr(bench.guard, "stream", streamed)
 
 
-def test_a_picture_of_the_clip_before_is_not_taken_for_one_of_the_new_clip(
-    bench, user, other, monkeypatch
-):
+def test_a_picture_of_the_clip_before_is_not_taken_for_one_of_the_new_clip(bench, user, other, monkeypatch):
     during(bench, monkeypatch, "sharp", lambda: list(bench.clip.open_clip(user, str(other))))
     assert bench.mark.seek(user, 17) == {} and list(user.work.sharp) == [0]
     bench.mark.seek(user, 17)

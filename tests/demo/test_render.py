@@ -71,4 +71,3 @@ def test_progress_tells_speed_and_time_left():
     text = html.progress(50, 100, time.perf_counter() - 10)
     assert "frame 50 of 100" in text and "5.0 frames/s" in text and "10 s left" in text
     assert html.clock(80) == "80 s" and html.clock(150) == "2 min 30 s"
-

@@ -71,9 +71,7 @@ def test_stop_keeps_what_is_done(bench, user):
     assert list(bench.result.make(user, "palette"))[-1]["file"].endswith(".zip")
 
 
-def test_a_run_that_fails_before_its_first_frame_keeps_what_the_run_before_it_made(
-    bench, user, monkeypatch
-):
+def test_a_run_that_fails_before_its_first_frame_keeps_what_the_run_before_it_made(bench, user, monkeypatch):
     bench.click(user, 0, 8, 8)
     bench.tracked(user)
     before, report = masks_of(user), user.work.run.report

@@ -6,9 +6,9 @@ import torch
 from conftest import squares
 
 from stm_core import MemoryConfig, Prompt, Propagator
-from stm_core.engine.whereabouts import EDGE, GAP, MISSED, OWN_GAP, STEPS, Whereabouts
-from stm_core.engine.window import Window
+from stm_core.engine.whereabouts import EDGE, GAP, MISSED, OWN_GAP, STEPS, Whereabouts, Window
 from stm_core.memory.bank import MemoryBank
+from stm_core.memory.policy import Trust
 from stm_core.networks.interface import LOGIT_LIMIT
 
 SIZE = (64, 160)
@@ -93,7 +93,7 @@ def test_the_window_is_the_whole_frame_where_an_object_may_be_anywhere(why):
     assert whereabouts.window(count, (4, 10)) == Window.whole((4, 10))
 
 
-def run(model, frames=8, size=None, memory=None):
+def run(model, frames=8, size=None, preset="bounded"):
     """Results of following a square over wide frames, and the columns of cells seen and read for each."""
     read, encode = MemoryBank.read, model.network.encode_query
     seen, wide = [], []
@@ -102,7 +102,7 @@ def run(model, frames=8, size=None, memory=None):
         patch.setattr(
             model.network, "encode_query", lambda frame: seen.append(frame.shape[-1] // 16) or encode(frame)
         )
-        engine = Propagator(model, size=size, memory=memory)
+        engine = Propagator(model, size=size, memory=MemoryConfig(preset, trust=Trust(reach=0.3)))
         clip = squares(frames, width=256)
         results = [engine.step(t, f, Prompt.from_mask(m) if t == 0 else ()) for t, (f, m) in enumerate(clip)]
     return results, seen, wide
@@ -110,7 +110,6 @@ def run(model, frames=8, size=None, memory=None):
 
 @pytest.mark.parametrize("size", [None, 61])  # 61 lines: cells of features and masks do not coincide
 def test_looking_only_into_the_window_changes_no_mask(colour, size, monkeypatch):
-    colour.network.reach = 0.3
     narrow, *_ = run(colour, size=size)
     monkeypatch.setattr(Whereabouts, "window", lambda self, count, size: Window.whole(size))
     whole, *_ = run(colour, size=size)
@@ -120,13 +119,12 @@ def test_looking_only_into_the_window_changes_no_mask(colour, size, monkeypatch)
 
 
 def test_frames_that_stay_in_memory_are_seen_whole_the_others_near_the_object(colour):
-    colour.network.reach = 0.3
     _, seen, read = run(colour)
     assert seen[0] == seen[5] == 16  # frame 5 stays
     assert max(seen[1:5] + seen[6:]) < 16
     assert max(read) < 16
     for preset, expected in (("previous", True), ("first+previous", False), ("first", False)):
-        _, seen, read = run(colour, memory=MemoryConfig(preset))
+        _, seen, read = run(colour, preset=preset)
         assert all(width == 16 for width in seen) is expected
         assert max(read) < 16
 
@@ -201,8 +199,7 @@ def test_parts_of_one_object_do_not_hold_those_of_another():
 
 @pytest.mark.parametrize("reach", [None, 0.3])
 def test_a_double_far_away_is_left_alone_within_reach(colour, reach):
-    colour.network.reach = reach
-    engine = Propagator(colour)
+    engine = Propagator(colour, memory=MemoryConfig(trust=Trust(reach=reach)))
     for t, (frame, labels) in enumerate(squares(3)):
         twins = frame.copy()
         if t:  # the same colour turns up in the far corner

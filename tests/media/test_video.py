@@ -69,7 +69,7 @@ def test_parts_and_single_frames(every, kind):
 def test_a_frame_that_does_not_exist_is_refused(every):
     with pytest.raises(VideoError, match="no frame 20; it has 20"):
         read_frame(every["mp4"], 20)
-    with pytest.raises(OptionError, match="frame number is -1, expected a whole number of at least 0"):
+    with pytest.raises(OptionError, match="-1"):
         read_frame(every["mp4"], -1)
     with pytest.raises(OptionError):
         read_video(every["mp4"], start=5, stop=2)

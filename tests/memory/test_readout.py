@@ -5,7 +5,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stm_core.memory.readout import CHUNK_BYTES, chunk_rows, maps, read, read_peak_bytes, rows, where
+from stm_core.memory.footprint import read_peak_bytes
+from stm_core.memory.readout import CHUNK_BYTES, chunk_rows, maps, read, rows, where
 
 
 def some(batch=1, frames=3, positions=5, objects=2, key=4, value=6, queries=7, seed=0, dtype=torch.float32):
@@ -74,34 +75,34 @@ def test_a_margin_leaves_out_what_lies_further_below_the_best():
 
 
 @pytest.mark.parametrize("options", [{}, {"margin": 0.7}, {"top_k": 99}, {"top_k": 99, "margin": 1}], ids=str)
-def test_a_frame_of_weight_two_counts_as_one_stored_twice(options):
+def test_a_frame_trusted_twice_counts_as_one_stored_twice(options):
     keys, values, query = some()
     twice = [0, 1, 1, 2]
     expected = read([keys[:, twice]], [values[:, twice]], query, scale=1.0, **options)
-    result = read([keys], [values], query, scale=1.0, weights=[1, 2, 1], **options)
+    result = read([keys], [values], query, scale=1.0, trust=[1, 2, 1], **options)
     torch.testing.assert_close(result.value, expected.value)
     together = torch.zeros(3).index_add(0, torch.tensor(twice), expected.usage)
     torch.testing.assert_close(result.usage, together)
-    looks = where([keys], query[:, :1], scale=1.0, weights=[1, 2, 1], **options)
-    alone = read([keys], [values], query[:, :1], scale=1.0, weights=[1, 2, 1], **options)
+    looks = where([keys], query[:, :1], scale=1.0, trust=[1, 2, 1], **options)
+    alone = read([keys], [values], query[:, :1], scale=1.0, trust=[1, 2, 1], **options)
     torch.testing.assert_close(looks.sum(1), alone.usage)
 
 
-def test_weights_count_among_the_k_best_too():
+def test_trust_counts_among_the_k_best_too():
     keys, values, query = some(frames=2, positions=1, objects=1)
-    result = read([keys], [values], query, scale=1.0, top_k=1, weights=[1, 1e4])
+    result = read([keys], [values], query, scale=1.0, top_k=1, trust=[1, 1e4])
     torch.testing.assert_close(result.value, read([keys], [values], query, scale=1.0, top_k=1).value)
-    result = read([keys], [values], query, scale=1.0, top_k=2, weights=[1, 1e9])
+    result = read([keys], [values], query, scale=1.0, top_k=2, trust=[1, 1e9])
     heavy = values[0, 1, 0, 0].expand(1, 1, 7, -1)
     torch.testing.assert_close(result.value, heavy)
 
 
-def test_weights_of_frames_that_do_not_know_an_object_do_not_matter():
+def test_trust_in_frames_that_do_not_know_an_object_does_not_matter():
     keys, values, query = some()
     present = torch.tensor([[[True, True, True], [True, False, True]]])
     values, less = hidden(values, present), [0, 2]
-    result = read([keys], [values], query, scale=1.0, weights=[3, 5, 1], present=present)
-    alone = read([keys[:, less]], [values[:, less]], query, scale=1.0, weights=[3, 1])
+    result = read([keys], [values], query, scale=1.0, trust=[3, 5, 1], present=present)
+    alone = read([keys[:, less]], [values[:, less]], query, scale=1.0, trust=[3, 1])
     torch.testing.assert_close(result.value[:, 1], alone.value[:, 1])
 
 
@@ -197,7 +198,7 @@ def test_gradients_are_right():
 
     assert torch.autograd.gradcheck(value, inputs, fast_mode=True)
     assert torch.autograd.gradcheck(lambda *three: value(*three, top_k=3), inputs, fast_mode=True)
-    heavy = {"weights": [2, 1, 0.5]}
+    heavy = {"trust": [2, 1, 0.5]}
     for options in ({"margin": 0.5}, {"margin": 0.5, "top_k": 3}, heavy, heavy | {"margin": 0.5, "top_k": 3}):
         assert torch.autograd.gradcheck(lambda *three, o=options: value(*three, **o), inputs, fast_mode=True)
     present = torch.tensor([[[True, True, True], [True, False, True]]])
@@ -275,8 +276,8 @@ def test_hiding_frames_from_objects_costs_no_more_than_the_closed_form_even_insi
         {"batch": 3, "objects": 1},
         {"top_k": 20},
         {"top_k": 20, "margin": 1.0},
-        {"top_k": 20, "weights": [8] + 5 * [1]},
-        {"margin": 1.0, "weights": [8] + 5 * [1]},
+        {"top_k": 20, "trust": [8] + 5 * [1]},
+        {"margin": 1.0, "trust": [8] + 5 * [1]},
         {"chunk_bytes": 2**20},
         {"partial": True, "objects": 2},
     ],
@@ -284,7 +285,7 @@ def test_hiding_frames_from_objects_costs_no_more_than_the_closed_form_even_insi
 )
 def test_the_affinity_never_exists_and_the_closed_form_bounds_what_is_allocated(case):
     sizes = {"batch": 1, "frames": 6, "positions": 600, "objects": 1, **case}
-    margin, weights = sizes.pop("margin", None), sizes.pop("weights", None)
+    margin, trust = sizes.pop("margin", None), sizes.pop("trust", None)
     options = {name: sizes.pop(name) for name in ("top_k", "chunk_bytes", "partial") if name in sizes}
     keys, values, query = some(**sizes, key=16, value=32, queries=600)
     present = None
@@ -292,6 +293,6 @@ def test_the_affinity_never_exists_and_the_closed_form_bounds_what_is_allocated(
         present = torch.ones(1, 2, 6, dtype=torch.bool)
         present[0, 1, 2] = False
     with Peak() as measured:
-        read([keys], [values], query, scale=1.0, margin=margin, weights=weights, present=present, **options)
+        read([keys], [values], query, scale=1.0, margin=margin, trust=trust, present=present, **options)
     predicted = read_peak_bytes(**sizes, channels=(16, 32), itemsize=4, **options)
     assert measured.peak <= predicted <= 1.05 * measured.peak

@@ -84,5 +84,3 @@ def test_lines_are_read_as_they_are_meant(tmp_path, monkeypatch):
     assert quoted == ["#1 a.mp4", "--mask", "#1.png", "b #c"]
     monkeypatch.setattr(batch_list.os, "name", "nt")
     assert batch_list._words(r"C:\clips\koi.mp4 --click 1,2") == [r"C:\clips\koi.mp4", "--click", "1,2"]
-
-

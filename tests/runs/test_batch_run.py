@@ -15,11 +15,11 @@ def test_a_command_that_is_told_to_end_ends_its_children(tmp_path):
     program = f"""
 import sys, time
 from stm_core.runs import batch, batch_list
-from stm_core.__main__ import take_interrupts
+from stm_core.commands.signals import take_interrupts
 take_interrupts("test", kill=True)
-waits = "import time; print(1, file=open({str(tmp_path / 'began')!r}, 'w')); time.sleep(600)"
+waits = "import time; print(1, file=open({str(tmp_path / "began")!r}, 'w')); time.sleep(600)"
 batch_list.Job.command = property(lambda job: [sys.executable, "-c", waits])
-batch.run_batch(batch.Path({str(tmp_path / 'list.txt')!r}), batch.Path({str(tmp_path / 'out')!r}))
+batch.run_batch(batch.Path({str(tmp_path / "list.txt")!r}), batch.Path({str(tmp_path / "out")!r}))
 """
     (tmp_path / "list.txt").write_text("a.mp4")
     root = Path(__file__).parents[2]
@@ -72,5 +72,3 @@ def test_a_process_that_leaves_no_report_has_failed(tmp_path, text):
 def test_a_process_that_cannot_start_has_failed(tmp_path):
     outcome = batch_run.run_job([str(tmp_path / "none")], str(tmp_path), 1, str(tmp_path))
     assert outcome["status"] == "failed" and outcome["error"].startswith("its process cannot be started: ")
-
-

@@ -5,12 +5,16 @@ import pytest
 from conftest import colour_model, squares
 from PIL import Image
 
+from stm_core.commands.choose import new_folders
 from stm_core.masks.files import write_mask
-from stm_core.runs.evaluate import find_sequences
+from stm_core.runs.evaluate import find_sequences, read_truth
 from stm_core.training.measure.ahead import PAIRS, ahead
-from stm_core.training.measure.choose import new_folders
 
 FRAMES = 30
+
+
+def score(davis, gap):
+    return ahead(colour_model(), find_sequences(davis, 2016, "val"), gap, lambda path: read_truth(path, 2016))
 
 
 @pytest.fixture
@@ -25,8 +29,7 @@ def davis(tmp_path):
 
 
 def test_it_is_the_share_of_pairs_whose_second_frame_shows_what_the_first_one_gave(davis):
-    sequences = find_sequences(davis, 2016, "val")
-    one, six = (ahead(colour_model(), sequences, gap) for gap in (1, 6))
+    one, six = score(davis, 1), score(davis, 6)
     assert one == pytest.approx(7 / 15, abs=0.02)  # every second frame begins a pair; colour ends at 15
     assert six == pytest.approx(9 / 24, abs=0.02)
 
@@ -36,11 +39,11 @@ def test_every_pair_begins_anew_with_the_truth(davis, monkeypatch):
     module = "stm_core.training.measure.ahead"
     monkeypatch.setattr(f"{module}.jaccard", lambda found, truth: seen.append(truth) or 1.0)
     monkeypatch.setattr(f"{module}.boundary_f", lambda found, truth: 0.5)
-    assert ahead(colour_model(), find_sequences(davis, 2016, "val"), 2) == 0.75
+    assert score(davis, 2) == 0.75
     assert len(seen) == PAIRS and all(truth.any() for truth in seen)
 
 
 def test_clips_without_such_a_pair_give_no_number(davis):
     for path in sorted((davis / "Annotations").rglob("*.png"))[1:]:
         write_mask(path, np.zeros((64, 96), np.uint8))
-    assert np.isnan(ahead(colour_model(), find_sequences(davis, 2016, "val"), 1))
+    assert np.isnan(score(davis, 1))

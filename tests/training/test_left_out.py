@@ -5,6 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from stm_core.commands import training_tools
+from stm_core.commands.choose import new_folders
 from stm_core.errors import OptionError
 from stm_core.masks.files import write_mask
 from stm_core.networks.compact import CompactSTM
@@ -12,7 +14,6 @@ from stm_core.networks.weights import TINY
 from stm_core.training.data.stores import held_out, load_clips, load_photos
 from stm_core.training.fit.export import write_weights
 from stm_core.training.measure import left_out
-from stm_core.training.measure.choose import main, new_folders
 from stm_core.training.measure.left_out import MEASURES, LeftOut
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -20,8 +21,8 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setitem(left_out.TRACKED, "size", 64)
-    monkeypatch.setitem(left_out.CLICKED, "size", 64)
+    monkeypatch.setattr(left_out, "TRACKED", (2, 4, 64))
+    monkeypatch.setattr(left_out, "CLICKED", (8, 1, 64))
     monkeypatch.setattr(left_out, "BATCHES", 1)
 
 
@@ -52,7 +53,9 @@ def davis(tmp_path):
 
 def tiny_network(seed):
     torch.manual_seed(seed)
-    return CompactSTM(TINY)
+    network = CompactSTM(TINY)
+    torch.nn.init.normal_(network.decoder.out.weight)  # some of a mask is found, not nothing
+    return network
 
 
 def _write(picture, mask, colour):
@@ -110,11 +113,11 @@ def test_what_was_found_is_compared_with_the_truth(photos, davis, monkeypatch):
 
 
 def test_the_table_has_a_row_a_file(photos, davis, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("stm_core.training.measure.choose._compare", lambda *_: None)
+    monkeypatch.setattr("stm_core.commands.choose.compare", lambda *_: None)
     network = tiny_network(0)
     file = tmp_path / "tiny.safetensors"
     write_weights(file, network.config, network.state_dict())
-    assert main([str(davis), str(file), str(file), "--images", str(photos)]) == 0
+    assert training_tools.main(["choose", str(davis), str(file), str(file), "--images", str(photos)]) == 0
     *_, head, _, one, two = capsys.readouterr().out.splitlines()
     assert all(measure in head for measure in MEASURES)
     assert one == two and one.startswith("| tiny.safetensors | 0.") and one.count("|") == head.count("|")

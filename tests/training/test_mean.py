@@ -4,11 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from stm_core.commands.training_tools import main
 from stm_core.networks.compact import CompactConfig, CompactSTM
 from stm_core.networks.weight_files import read_compact
 from stm_core.networks.weights import TINY
 from stm_core.training.fit.export import write_weights
-from stm_core.training.fit.mean import main
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def write(tmp_path):
 
 def test_each_tensor_is_the_mean_by_share(write, tmp_path):
     one, two = write("one.safetensors", 1), write("two.safetensors", 2)
-    assert main([f"{one}=3", f"{two}=1", "--out", str(tmp_path / "mean.safetensors")]) == 0
+    assert main(["mean", f"{one}=3", f"{two}=1", "--out", str(tmp_path / "mean.safetensors")]) == 0
     a, b, mean = (load_file(path) for path in (one, two, tmp_path / "mean.safetensors"))
     for name, tensor in mean.items():
         if tensor.is_floating_point():
@@ -40,7 +40,7 @@ def test_each_tensor_is_the_mean_by_share(write, tmp_path):
 
 def test_without_shares_all_count_alike_and_a_file_with_itself_is_that_file(write, tmp_path):
     one, copy = write("one.safetensors", 1), write("copy.safetensors", 1)
-    assert main([str(one), str(copy), "--out", str(tmp_path / "mean.safetensors")]) == 0
+    assert main(["mean", str(one), str(copy), "--out", str(tmp_path / "mean.safetensors")]) == 0
     mean = load_file(tmp_path / "mean.safetensors")
     assert all(torch.equal(tensor, mean[name]) for name, tensor in load_file(one).items())
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_mixed_is_refused_in_words_and_nothing_is_written(write, 
         (one, tmp_path / "none.safetensors"): "get the file again",
     }
     for files, words in refusals.items():
-        assert main([*map(str, files), "--out", str(tmp_path / "mean.safetensors")]) == 2
+        assert main(["mean", *map(str, files), "--out", str(tmp_path / "mean.safetensors")]) == 2
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1
     assert not (tmp_path / "mean.safetensors").exists()

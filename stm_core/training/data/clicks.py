@@ -1,4 +1,4 @@
-"""Simulated clicks: where a visitor would press first, and where next.  All on the training device."""
+"""Simulated clicks, computed on the training device: where a visitor would click first, and where next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ GRID = 4  # clicks are looked for on every fourth pixel: near enough, and 16 tim
 
 
 def first_clicks(truth: Tensor, generator: torch.Generator) -> Tensor:
-    """One positive click inside each mask (B,H,W) bool, drawn towards its middle: (B,1,3) x, y, label.
+    """One positive click inside each mask, more often near its middle: (B,1,3) x, y, label.
+
+    masks: (B,H,W) bool.
 
     An empty mask gets a click that does not count (label -1).
     """
@@ -19,9 +21,7 @@ def first_clicks(truth: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def next_clicks(found: Tensor, truth: Tensor, ignored: Tensor, generator: torch.Generator) -> Tensor:
-    """One more click (B,1,3) in the larger of the two errors: missed object (label 1) or object too much
-    (label 0).
-    """
+    """One more click (B,1,3), in the larger error: missed object (label 1) or too much of it (label 0)."""
     missed, extra = truth & ~found & ~ignored, found & ~truth & ~ignored
     positive = missed.flatten(1).sum(1) >= extra.flatten(1).sum(1)
     return _draw(torch.where(positive[:, None, None], missed, extra), positive.float(), generator)
@@ -54,7 +54,7 @@ def _box_mean(maps: Tensor, size: int) -> Tensor:
 
 
 def error_click(found: np.ndarray, truth: np.ndarray, ignored: np.ndarray) -> tuple[int, int, int] | None:
-    """The click (x, y, label) of a careful visitor: the middle of the larger error; None where there is none.
+    """The click (x, y, label) in the middle of the larger error; None where there is no error.
 
     found, truth, ignored: bool (H,W).
     """

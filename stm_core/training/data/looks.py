@@ -15,7 +15,7 @@ BLOCK = 8  # pixels, of compression
 
 
 def photometry(dice: Dice, frames: Tensor) -> Tensor:
-    """Lighting and colour of the clip, their drift, blur of some frames, noise, compression."""
+    """The clips with other lighting and colour that drift, blur of some frames, noise and compression."""
     count, length = frames.shape[:2]
     frames = turn_hues(dice, frames)
     contrast = dice.normal(count, 1, 1, 1, 1, std=0.2).exp()
@@ -33,7 +33,7 @@ def photometry(dice: Dice, frames: Tensor) -> Tensor:
 
 
 def turn_hues(dice: Dice, frames: Tensor) -> Tensor:
-    """Colours of half of the clips turned about the grey axis."""
+    """The clips, half of them with their colours turned about the grey axis."""
     chosen = dice.chance(len(frames), p=0.5).nonzero()[:, 0]
     if not len(chosen):
         return frames
@@ -46,7 +46,7 @@ def turn_hues(dice: Dice, frames: Tensor) -> Tensor:
 
 
 def compress(dice: Dice, frames: Tensor) -> Tensor:
-    """A fifth of the clips as a coarse JPEG shows them: 8x8 blocks, their cosine transforms rounded."""
+    """The clips, a fifth of them as after coarse JPEG: cosine transforms of 8x8 blocks, rounded."""
     chosen = dice.chance(len(frames), p=0.2).nonzero()[:, 0]
     if not len(chosen):
         return frames
@@ -60,7 +60,7 @@ def compress(dice: Dice, frames: Tensor) -> Tensor:
 
 
 def blur(dice: Dice, frames: Tensor) -> Tensor:
-    """Motion blur along a random line, on a sixth of the frames."""
+    """The frames, a sixth of them with motion blur along a random line."""
     count, length, channels, height, width = frames.shape
     rows = count * length
     direction = dice.uniform(rows, 1, 1, high=3.1416)

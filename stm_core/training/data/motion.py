@@ -33,7 +33,7 @@ class Dice:
         return torch.randn(shape, generator=self.generator, device=self.device) * std
 
     def noise(self, *shape: int) -> Tensor:
-        """Normal numbers for pixels, from the store: much cheaper than drawing them."""
+        """Normal random numbers for pixels, taken from a store: much cheaper than drawing new ones."""
         wanted = math.prod(shape)
         offset = int(torch.randint(self.grain.numel(), (), generator=self.generator, device=self.device))
         return self.grain.roll(offset).repeat(-(-wanted // self.grain.numel()))[:wanted].view(shape)
@@ -45,7 +45,7 @@ class Dice:
         return torch.randint(count, shape, generator=self.generator, device=self.device)
 
     def pick(self, weights: Tensor) -> Tensor:
-        """One column of each row of weights (B,N), with that probability."""
+        """A column for each row of weights (B,N), drawn with these probabilities."""
         return torch.multinomial(weights, 1, generator=self.generator)[:, 0]
 
     def sign(self, *shape: int) -> Tensor:
@@ -53,8 +53,9 @@ class Dice:
 
 
 def path(dice: Dice, batch: int, frames: int, start: Tensor, speed: float, wobble: float) -> Tensor:
-    """A drifting quantity (B,T,D): start (B,D), a constant velocity up to `speed` and a random walk of size
-    `wobble`.
+    """A drifting quantity (B,T,D), from start (B,D).
+
+    speed: size of its constant velocity.  wobble: size of its random walk.
     """
     dims = start.shape[1]
     velocity = dice.normal(batch, 1, dims, std=speed)
@@ -64,8 +65,9 @@ def path(dice: Dice, batch: int, frames: int, start: Tensor, speed: float, wobbl
 
 
 def turn(angle: Tensor, zoom: Tensor, aspect: Tensor) -> Tensor:
-    """Matrices (...,2,2) that take an output offset to a picture offset: zoom, rotate, undo the store's
-    squeeze.
+    """Matrices (...,2,2) from an output offset to a picture offset.
+
+    They zoom, rotate, and undo the squeeze to a square in the store.
 
     aspect: width/height of the picture, so that circles stay circles.
     """
@@ -76,17 +78,14 @@ def turn(angle: Tensor, zoom: Tensor, aspect: Tensor) -> Tensor:
 
 
 def lattice(size: int, device: torch.device) -> Tensor:
-    """Every eighth of S x S pixel centres, the outermost included: (K,K,2).  Motion is smooth between them.
-    """
+    """Every eighth of S x S pixel centres, the outermost included: (K,K,2).  Motion is smooth between."""
     line = torch.linspace(1 / size - 1, 1 - 1 / size, size // COARSE + 1, device=device)
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack([x, y], -1)
 
 
 def bend(dice: Dice, batch: int, frames: int, size: int, strength: Tensor) -> Tensor:
-    """Smooth displacement fields (B,T,K,K,2) that change slowly with time; strength (B,) is their typical
-    size.
-    """
+    """Smooth displacement fields (B,T,K,K,2) that change slowly; strength (B,): their typical size."""
     knots = dice.normal(batch, 1, 2, 5, 5) + 0.7 * dice.normal(batch, frames, 2, 5, 5).cumsum(1)
     side = size // COARSE + 1
     fields = F.interpolate(knots.flatten(0, 1), size=(side, side), mode="bicubic", align_corners=True)

@@ -1,15 +1,11 @@
-"""Training data in files of limited size, for machines that take so much at a time:
+"""Training data in ZIPs of limited size, for machines that take only so much at a time.
 
-    python -m stm_core.training.data.shards FOLDER ... --out DIR --mb 60  # writes DIR/shard00.zip ...
-    python -m zipfile -e DIR/shard00.zip DATA                            # there: unpack all into one folder
-
-Each shard holds whole files under their folder's name, so that the unpacked folders are what `--images` and
+Each ZIP holds whole files under their folder's name, so that the unpacked folders are what `--images` and
 `--videos` take.  A picture and its mask stay together.
 """
 
 from __future__ import annotations
 
-import argparse
 import zipfile
 from pathlib import Path
 
@@ -28,7 +24,9 @@ def pack(folders: list[Path], out: Path, limit: int) -> list[Path]:
         for group in _groups(folder):
             size = sum(path.stat().st_size + 200 + 2 * len(name) for path, name in group)  # ZIP's own entry
             if size > limit:
-                raise OptionError(f"{group[0][0]} takes {size} bytes, a shard {limit}; give a larger --mb")
+                raise OptionError(
+                    f"{group[0][0]} takes {size:,} bytes, a ZIP may have {limit:,}; give a larger --mb"
+                )
             if filled + size > limit:
                 shards.append([])
                 filled = 0
@@ -43,9 +41,7 @@ def pack(folders: list[Path], out: Path, limit: int) -> list[Path]:
 
 
 def _groups(folder: Path) -> list[list[tuple[Path, str]]]:
-    """Files with the same stem and parent name (a picture and its masks) together, with their names in the
-    shard.
-    """
+    """Files that belong together (a picture and its masks), each with its name in the ZIP."""
     folder = folder.resolve()
     groups: dict[tuple[str, str], list[tuple[Path, str]]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -54,19 +50,7 @@ def _groups(folder: Path) -> list[list[tuple[Path, str]]]:
             (path, str(Path(folder.name) / path.relative_to(folder)))
         )
     if not groups:
-        raise OptionError(f"{folder} has no files to pack; give a folder of --images or --videos")
+        raise OptionError(
+            f"{folder} has no files to pack; give a folder as for --images or --videos of training"
+        )
     return list(groups.values())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="pack training data into ZIPs of limited size")
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--mb", type=float, default=60)
-    args = parser.parse_args()
-    for path in pack(args.folders, args.out, int(args.mb * 2**20)):
-        print(path, f"{path.stat().st_size / 2**20:.1f} MiB")
-
-
-if __name__ == "__main__":
-    main()

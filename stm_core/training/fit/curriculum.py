@@ -1,9 +1,10 @@
-"""How long a run is and what it sees when: its settings, and the stages of its clips."""
+"""The settings of a run, and its stages: which clips it sees when."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stm_core.errors import OptionError
 from stm_core.networks.compact import CompactConfig
@@ -11,9 +12,9 @@ from stm_core.networks.compact import CompactConfig
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of the curriculum, until `until` (share of the whole run)."""
+    """A part of the curriculum."""
 
-    until: float
+    until: float  # share of the whole run at which it ends
     size: int  # square crop, pixels
     frames: int  # of a clip
     clips: int  # of a batch
@@ -28,30 +29,39 @@ CURRICULUM = (
 )
 
 
+def _option(default: Any, text: str, **bounds: float) -> Any:
+    return field(default=default, metadata={"help": text, **bounds})
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """minutes or steps: how long the whole run is, pieces before a resume included."""
+    """The settings of a run.  Those with a help text are options of `train`.
+
+    minutes or steps: how long the whole run is, pieces before a resume included.
+    """
 
     out: Path
-    minutes: float | None = None
-    steps: int | None = None
-    seed: int = 0
+    minutes: float | None = _option(None, "length of the whole run, resumed pieces included")
+    steps: int | None = _option(None, "the same in steps")
+    seed: int = _option(0, "of the random numbers")
     device: str = "cpu"
     bf16: bool = True
-    rate: float = 1.0  # factor on the learning rates
-    batch: float = 1.0  # factor on the clips of a batch: large GPUs take more
-    begin: float = 0.0  # where in the curriculum the run begins
-    compile: bool = False
+    rate: float = _option(1.0, "factor on the learning rates", least=0)
+    batch: float = _option(1.0, "factor on the clips of a batch; try 8 on a large GPU", least=0)
+    begin: float = _option(0.0, "skip this share of the curriculum", least=0, most=1)
+    clicks: float = _option(0.3, "share of the batches that are clicks", least=0, most=1)
+    hold: bool = _option(False, "keep trunk and keys: masks, clicks and decoder learn, and a step is faster")
+    compile: bool = _option(False, "torch.compile the tracking step")
     save_minutes: float = 4.0
     freeze: float = 0.3  # from this share of the curriculum on, norms keep their statistics
     settle: int = 60  # batches over which those are measured
     curriculum: tuple[Stage, ...] = CURRICULUM
     network: CompactConfig = field(default_factory=CompactConfig)
 
-    def __post_init__(self):
-        if (self.minutes is None) == (self.steps is None):
-            raise OptionError("training needs a length: give either --minutes M or --steps N")
+    def __post_init__(self) -> None:
         length = self.steps if self.minutes is None else self.minutes
+        if length is None or (self.minutes is not None and self.steps is not None):
+            raise OptionError("training needs a length: give either --minutes M or --steps N")
         if not 0 < length < float("inf"):  # NaN fails too
             raise OptionError(f"the length of training is {length}; give a finite number above 0")
 

@@ -1,6 +1,4 @@
-"""From a training run's averaged weights to the file that everybody loads: fp16 safetensors with its sizes
-inside.
-"""
+"""From the averaged weights of a run to the file that everybody loads: fp16 safetensors with its sizes."""
 
 from __future__ import annotations
 
@@ -8,6 +6,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,10 +15,10 @@ from torch import Tensor
 
 from stm_core.errors import WeightsError
 from stm_core.media.files import Whole, WholeFolder, set_aside, write_whole
+from stm_core.media.written import Written, as_json, not_ours
 from stm_core.networks.compact import CompactConfig
 from stm_core.networks.efficientnet import FROZEN
 from stm_core.networks.weight_files import bundled_file, checksum
-from stm_core.runs.written import Written, as_json, not_ours
 
 CHECKPOINT = ("network", "average", "optimizers", "rest")
 
@@ -44,7 +43,7 @@ def check_out(out: Path, resume: Path | None) -> None:
             raise not_ours(path)
 
 
-def write_checkpoint(folder: Path, written: Written, **parts: object) -> None:
+def write_checkpoint(folder: Path, written: Written, **parts: Any) -> None:
     """Writes each part as a file of its own (none over 16 MiB for the bundled sizes), notes it, then renames
     the folder.  The frozen trunk, which network and average share, is a part of its own.
     """
@@ -104,8 +103,9 @@ def write_weights(
 
 
 def starting_tensors(path: Path | None) -> dict[str, Tensor]:
-    """What a run begins from: the tensors of a weights file or checkpoint, and the bundled frozen trunk where
-    they have none.  Raises WeightsError.
+    """What a run begins from: the tensors of a weights file or checkpoint.
+
+    The frozen trunk comes from the bundled file where they have none.  Raises WeightsError.
     """
     given = {} if path is None else _tensors(path)
     if any(name.startswith(FROZEN) for name in given):

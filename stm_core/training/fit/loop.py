@@ -17,6 +17,7 @@ from stm_core.networks.compact import CompactSTM
 from stm_core.networks.efficientnet import FROZEN, quickened
 from stm_core.networks.packed import can_pack
 from stm_core.networks.weight_files import bundled_file, load_strictly
+from stm_core.training.data.stores import Clips, Photos
 from stm_core.training.data.synth import LARGEST_GAP, ClipMaker
 from stm_core.training.fit import unroll
 from stm_core.training.fit.curriculum import TrainConfig
@@ -28,7 +29,7 @@ from stm_core.training.fit.export import (
     written_beside,
 )
 from stm_core.training.fit.norms import freeze, settle
-from stm_core.training.fit.optim import Average, clip_gradients, optimizers, set_rates
+from stm_core.training.fit.optim import Average, clip_gradients, hold, optimizers, set_rates
 from stm_core.training.fit.parallel import (
     agreed,
     average_gradients,
@@ -39,8 +40,9 @@ from stm_core.training.fit.parallel import (
 )
 
 log = logging.getLogger(__name__)
-CLICK_SHARE = 0.30  # of the batches
+CLOSER_SHARE = 0.6  # of the click batches: the piece around what a coarse read found
 CLICK_SIZE = 192  # crop of click batches at most, pixels: near `click_side`, and more pictures a batch
+CLOSER_SCALE = 1.5  # the picture that a piece is cut from, over the piece
 PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
 MOVING_SHARE = 0.35  # of the batches, where there is video: an object of it before another scene
 EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone spoil small frames
@@ -49,11 +51,14 @@ EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone
 class Trainer:
     """All that a run is: network, average, optimisers, random state, clock.  `run()` trains to the end."""
 
-    def __init__(self, config: TrainConfig, photos, textures, clips):
+    def __init__(self, config: TrainConfig, photos: Photos, textures: Photos, clips: Clips | None):
         self.config = config
         self.rank, self.world = rank_and_size()
         torch.manual_seed(config.seed)
-        self.network = CompactSTM(config.network).to(config.device, memory_format=torch.channels_last)
+        self.network = CompactSTM(config.network).to(config.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
+        if config.hold:
+            hold(self.network)
         self.average = Average(self.network)
         if self.world > 1:
             share_norms(self.network)
@@ -67,8 +72,10 @@ class Trainer:
         self.track = torch.compile(unroll.track) if config.compile else unroll.track
 
     def begin(self, path: Path | None) -> None:
-        """Begins from the weights or the checkpoint at `path`, beside the bundled frozen trunk where it has
-        none; what both lack starts afresh.  Raises WeightsError.
+        """Begin from the weights or the checkpoint at `path`.
+
+        A frozen trunk that it lacks is the bundled one; what both lack starts from random numbers.  Raises
+        WeightsError.
         """
         own, start = self.network.state_dict(), starting_tensors(path)
         fresh = [name for name in own if name not in start]
@@ -77,6 +84,9 @@ class Trainer:
             raise WeightsError(f"{path} lacks {half[0]}, but has more of the frozen trunk; get it again")
         load_strictly(self.network, own | start, path or bundled_file()[0])
         self.average = Average(self.network)
+        if path is not None and self.config.begin >= self.config.freeze:  # its norms were settled once
+            freeze(self.network)
+            self.frozen = True
         log.info("%d of %d tensors begin as in %s", len(own) - len(fresh), len(own), path or "the bundle")
 
     @property
@@ -84,6 +94,7 @@ class Trainer:
         """How much of the run is done, 0..1, by this process's clock."""
         if self.config.steps is not None:
             return self.step / self.config.steps
+        assert self.config.minutes is not None  # TrainConfig has one of the two
         return self.seconds / 60 / self.config.minutes
 
     def run(self) -> None:
@@ -135,13 +146,14 @@ class Trainer:
         """Losses of a fresh batch at this place of the curriculum; its kind and its clips."""
         config = self.config
         # alike in every process
-        kind, video, pair, rounds, early, moving = torch.rand(6, generator=self.plan).tolist()
+        kind, video, pair, rounds, early, moving, near = torch.rand(7, generator=self.plan).tolist()
         stage = config.stage(place, early < EARLIER_SHARE)
-        clicks = kind < CLICK_SHARE
-        size, frames, clips = stage.size, stage.frames, stage.clips
+        clicks, near = kind < config.clicks, near < CLOSER_SHARE
+        size, frames, clips = stage.size, stage.frames, float(stage.clips)
         if clicks:  # single pictures, three quarters as many pixels: they are decoded up to three times
             side = min(size, CLICK_SIZE)
-            size, frames, clips = side, 1, 0.75 * clips * frames * (size / side) ** 2
+            frames, clips = 1, 0.75 * clips * frames * (size / side) ** 2
+            size = round(side * CLOSER_SCALE / 32) * 32 if near else side
         count = max(1, round(clips * config.batch))
         batch = self.maker.batch(
             count,
@@ -154,10 +166,10 @@ class Trainer:
         hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
         with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
             if clicks:
-                losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator, hardest)
+                losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator, hardest, near)
             else:
                 losses = self.track(self.network, batch, 2 if pair < PAIR_SHARE else 1, hardest)
-        return "click" if clicks else "track", count, losses
+        return ("closer" if near else "click") if clicks else "track", count, losses
 
     def _freeze(self, place: float) -> None:
         settle(self.network, lambda: self._forward(place), self.config.settle)
@@ -198,7 +210,7 @@ class Trainer:
         path = self.config.out.with_suffix(".log.jsonl")
         if path.name not in self.written.names:
             self.written.note(path.name, b"")  # by its name: it grows
-        with open(path, "a") as file:
+        with path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     @property
@@ -231,8 +243,7 @@ class Trainer:
         write_weights(self.config.out, self.config.network, self.average.state, self.written)
 
     def load(self, path: Path) -> None:
-        """Continues from a checkpoint written by `save`: weights, average, optimisers, clock, random state.
-        """
+        """Continues from a checkpoint of `save`: weights, average, optimisers, clock, random state."""
         network, average, optimizers, rest = read_checkpoint(path, self.config.device)
         load_strictly(self.network, network, path)
         self.average.state = average

@@ -1,5 +1,4 @@
-"""Losses of the compact network's training.  Labels: 0 background, 1.. objects, 255 = ignored (no gradient).
-"""
+"""Losses of the compact network's training.  Labels: 0 background, 1.. objects, 255 ignored."""
 
 from __future__ import annotations
 
@@ -56,8 +55,7 @@ def correspondence(query: Tensor, memory: Tensor, asked: Tensor, stored: Tensor)
 
 
 def _spacing(points: Tensor) -> Tensor:
-    """How far apart neighbouring positions' picture points are, (B,h*w); the usual value at a layer's edge.
-    """
+    """Distance of neighbouring positions' picture points, (B,h*w); the usual value at a layer's edge."""
     steps = (points[:, :, 1:, :2] - points[:, :, :-1, :2]).norm(dim=-1)
     steps = torch.cat([steps, steps[:, :, -1:]], dim=2).flatten(1)
     usual = steps.nanmedian(dim=1, keepdim=True).values.nan_to_num(1.0)
@@ -66,8 +64,7 @@ def _spacing(points: Tensor) -> Tensor:
 
 
 def transported(query: Tensor, memory: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of masks carried over by the keys alone: what the read weights move must be the right
-    label.
+    """Cross-entropy of the masks that the read weights carry over: they must move the right labels.
 
     query, memory: keys (B,Ck,h,w); masks (B,C,h,w): one-hot labels of the memory frame, averaged per
     position;

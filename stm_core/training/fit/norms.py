@@ -1,7 +1,8 @@
 """Batch norm in training: statistics of the batch at first, then fixed ones.
 
-Tracking and clicking feed the value encoder different maps, so a batch's statistics are never those of use.
-From some point on the norms keep the statistics measured over both, and what is trained is what will run.
+Tracking and clicking feed the value encoder different maps, so the statistics of one batch are never those of
+the finished network.  From some point on, the norms keep statistics measured over both kinds.  From then on
+the network trains exactly as it will run.
 """
 
 from __future__ import annotations

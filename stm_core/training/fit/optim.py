@@ -1,6 +1,4 @@
-"""How weights move: Muon for the inner convolutions, AdamW for the rest, an average of the weights, a
-schedule.
-"""
+"""Optimisers (Muon for inner convolutions, AdamW for the rest), their schedule, and averaged weights."""
 
 from __future__ import annotations
 
@@ -23,11 +21,17 @@ class Muon(torch.optim.Optimizer):
     coefficients).
     """
 
-    def __init__(self, params, lr: float = MUON_RATE, momentum: float = 0.95, weight_decay: float = DECAY):
+    def __init__(
+        self,
+        params: list[nn.Parameter],
+        lr: float = MUON_RATE,
+        momentum: float = 0.95,
+        weight_decay: float = DECAY,
+    ):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # none of ours has a closure
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -55,7 +59,9 @@ def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 def optimizers(network: nn.Module) -> list[torch.optim.Optimizer]:
     """Muon for the convolutions inside, AdamW for norms, biases, first and last layers."""
-    inner, decayed, plain = [], [], []
+    inner: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for weight in network.parameters():
         if not weight.requires_grad:
             continue
@@ -65,6 +71,13 @@ def optimizers(network: nn.Module) -> list[torch.optim.Optimizer]:
             (decayed if weight.dim() == 4 else plain).append(weight)
     groups = [{"params": decayed, "weight_decay": DECAY}, {"params": plain, "weight_decay": 0.0}]
     return [*([Muon(inner)] if inner else []), torch.optim.AdamW(groups, lr=ADAM_RATE, betas=(0.9, 0.98))]
+
+
+def hold(network: nn.Module) -> None:
+    """Trunk and keys stay as they are: what matches what does not change, and a step is much cheaper."""
+    for name, weight in network.named_parameters():
+        if name.startswith(("trunk.", "key.", "log_sharpness")):
+            weight.requires_grad_(False)
 
 
 def set_rates(chosen: list[torch.optim.Optimizer], step: int, progress: float, factor: float = 1.0) -> float:

@@ -1,13 +1,17 @@
-"""Training on several processes: gradients, norm statistics and random states as if it were one.
+"""Training on several processes, with gradients and norm statistics as if it were one.
 
 Each process makes its own clips; a step on P processes equals one process's step on the joined batch.
 """
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+Decision = TypeVar("Decision")
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -16,23 +20,23 @@ def rank_and_size() -> tuple[int, int]:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all processes; so is its gradient."""
+    """The sum of a tensor over all processes.  Its gradient is summed, too."""
 
     @staticmethod
-    def forward(ctx, value: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor) -> Tensor:
         value = value.clone()
         dist.all_reduce(value)
         return value
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.clone()
         dist.all_reduce(gradient)
         return gradient
 
 
 class SharedNorm(nn.BatchNorm2d):
-    """Batch norm whose statistics are those of all processes' batches (equal sizes) together."""
+    """Batch norm with the statistics of all processes' batches together; these must have equal sizes."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -43,6 +47,8 @@ class SharedNorm(nn.BatchNorm2d):
         variance = (square - mean.square()).clamp(min=0)
         with torch.no_grad():
             count = x.numel() / x.shape[1] * dist.get_world_size()
+            if self.num_batches_tracked is None or self.running_mean is None or self.running_var is None:
+                raise TypeError("a norm that keeps no statistics cannot be shared")
             self.num_batches_tracked += 1
             share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean, share)
@@ -77,7 +83,7 @@ def share_buffers(network: nn.Module) -> None:
 
 
 def everyone(value: Tensor) -> list[Tensor]:
-    """This CPU tensor of every process, by rank."""
+    """The tensors (CPU) that the processes gave, by rank."""
     if not dist.is_initialized():
         return [value]
     gathered: list = [None] * dist.get_world_size()
@@ -85,7 +91,7 @@ def everyone(value: Tensor) -> list[Tensor]:
     return gathered
 
 
-def agreed(decision: object) -> object:
+def agreed(decision: Decision) -> Decision:
     """Rank 0's decision, on every process."""
     holder = [decision]
     if dist.is_initialized():

@@ -1,6 +1,6 @@
-"""Short clips made from what training leaves out, to compare weights on: one photo in 40, annotated clips.
+"""Short clips made from what training leaves out (one photo in 40, annotated clips), to compare weights on.
 
-They show far more objects than a few clips do, and no long run in which one frame's luck decides.
+They show far more objects than a few whole clips do, and no single frame decides the score.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from stm_core.training.data.synth import LARGEST_GAP, Batch, ClipMaker
 from stm_core.training.fit import unroll
 
 MEASURES = ("clips of photos", "pieces of clips", "two clicks")
-TRACKED = dict(count=2, frames=4, size=384)  # of a batch: the last stage of training
-CLICKED = dict(count=8, frames=1, size=192)
+TRACKED = 2, 4, 384  # of a batch: the last stage of training
+CLICKED = 8, 1, 192
 CLICKS = 2
 BATCHES = 24  # of each measure
 
 
 class LeftOut:
-    """The same batches for every network, by seed; memory is read as in training.
+    """The same batches for every network, made from seeds; memory is read as in training.
 
     photos: folders as for training.  davis: root whose 2016 "val" clips were not trained on.  Raises
     OptionError.
@@ -34,7 +34,7 @@ class LeftOut:
 
     def overlaps(self, network: CompactSTM) -> list[float]:
         """Mean overlap (IoU, 0..1) of each of MEASURES."""
-        network = network.eval().to(memory_format=torch.channels_last)
+        network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
         return [self._mean(measure, network) for measure in MEASURES]
 
     def _mean(self, measure: str, network: CompactSTM) -> float:
@@ -52,4 +52,4 @@ class LeftOut:
         """The batch of that number."""
         maker = ClipMaker(self.photos, self.photos, self.clips, torch.Generator().manual_seed(seed))
         wanted = CLICKED if measure == "two clicks" else TRACKED
-        return maker.batch(**wanted, video=measure == "pieces of clips", gap=LARGEST_GAP)
+        return maker.batch(*wanted, video=measure == "pieces of clips", gap=LARGEST_GAP)

@@ -1,27 +1,24 @@
-"""Which weights to keep: `python -m stm_core.training.measure.choose DAVIS_ROOT WEIGHTS .. [--images DIR]`.
+"""Which weights to keep: tables that compare weight files on clips that training never saw.
 
-A few left-out clips say little when they are played one way: backwards, in large steps, from the middle and
-smaller they are other clips to a tracker.  Prints J&F of each, their mean, and J&F shortly after a true mask
-(`ahead.py`) as a Markdown table; with --images, overlap on clips that are made from the photos that training
-left out (`left_out.py`).
+A few clips say little when they are played in one way only.  For a tracker, the same clip is another one
+backwards, in large steps, from the middle, or smaller.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from stm_core.faults import tell
+import numpy as np
+
 from stm_core.networks.weight_files import bundled_file, read_compact
 from stm_core.networks.weights import load_model
-from stm_core.runs.evaluate import Sequence, evaluate, find_sequences
+from stm_core.runs.evaluate import Sequence, evaluate, find_sequences, read_truth
 from stm_core.training.measure.ahead import GAPS, ahead
 from stm_core.training.measure.left_out import MEASURES, LeftOut
 
-WAYS: dict[str, Callable[[tuple], tuple]] = {  # from a clip's frames to those that are played
+WAYS: dict[str, Callable[[tuple], tuple]] = {  # name -> which of a clip's frames are played
     "forwards": lambda frames: frames,
     "backwards": lambda frames: frames[::-1],
     "every third": lambda frames: frames[::3],
@@ -34,7 +31,10 @@ RUNS = [("forwards", SMALL), ("backwards", SMALL), *((way, LARGE) for way in WAY
 
 
 def played(sequences: list[Sequence], way: str, root: Path) -> list[Sequence]:
-    """The clips as `way` plays them: links in a DAVIS layout at `root`, which must not exist yet."""
+    """The clips as `way` plays them.
+
+    They are links in a DAVIS layout under `root`, a folder that must not exist yet.
+    """
     for sequence in sequences:
         paths = WAYS[way](sequence.frames), WAYS[way](sequence.annotations)
         for folder, chosen in zip(new_folders(root, sequence.name), paths, strict=True):
@@ -44,31 +44,15 @@ def played(sequences: list[Sequence], way: str, root: Path) -> list[Sequence]:
 
 
 def new_folders(root: Path, name: str) -> tuple[Path, Path]:
-    """New folders for the pictures and truths of a clip in a DAVIS layout."""
+    """New folders for the pictures and the true masks of a clip, in a DAVIS layout."""
     pictures, truths = (root / kind / "480p" / name for kind in ("JPEGImages", "Annotations"))
     pictures.mkdir(parents=True)
     truths.mkdir(parents=True)
     return pictures, truths
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m stm_core.training.measure.choose", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("davis", type=Path, help="root in DAVIS layout, clips that training never saw")
-    parser.add_argument("weights", nargs="+", help="compact, or files")
-    parser.add_argument("--images", type=Path, nargs="+", default=[], metavar="DIR", help="as for training")
-    args = parser.parse_args(arguments)
-    try:
-        _compare(find_sequences(args.davis, 2016, "val"), args.weights)
-        if args.images:
-            _compare_short(LeftOut(args.images, args.davis), args.weights)
-    except Exception as error:
-        return tell("error", error)
-    return 0
-
-
-def _compare(sequences: list[Sequence], files: list[str]) -> None:
+def compare(sequences: list[Sequence], files: list[str]) -> None:
+    """Prints a table with a row a file: J&F of each run, their mean, and J&F shortly after a true mask."""
     with tempfile.TemporaryDirectory() as folder:
         clips = {way: played(sequences, way, Path(folder) / way) for way in WAYS}
         columns = [*(f"{way} ({size})" for way, size in RUNS), "mean", *(f"{gap} ahead" for gap in GAPS)]
@@ -80,18 +64,19 @@ def _compare(sequences: list[Sequence], files: list[str]) -> None:
                 scores = evaluate(model, clips[way], Path(folder) / "out", year=2016, size=size)
                 found.append(100 * scores["J&F"])
                 print(f"{found[-1]:.1f} | ", end="", flush=True)
-            short = [100 * ahead(model, sequences, gap) for gap in GAPS]
+            short = [100 * ahead(model, sequences, gap, _truth) for gap in GAPS]
             print(f"{sum(found) / len(found):.2f} | " + " | ".join(f"{one:.1f}" for one in short) + " |")
 
 
-def _compare_short(left_out: LeftOut, files: list[str]) -> None:
+def _truth(path: Path) -> np.ndarray:
+    return read_truth(path, 2016)
+
+
+def compare_short(left_out: LeftOut, files: list[str]) -> None:
+    """Prints a table with a row a file: overlaps on clips made from the photos that training left out."""
     print(f"\n{len(left_out.photos)} photos, overlap:\n")
     print("| weights | " + " | ".join(MEASURES) + " |\n|---|" + "---|" * len(MEASURES))
     for file in files:
         network = read_compact(bundled_file()[0] if file == "compact" else Path(file))
         overlaps = left_out.overlaps(network)
         print(f"| {Path(file).name} | " + " | ".join(f"{overlap:.3f}" for overlap in overlaps) + " |")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The engine under `propagate`: one frame in, its masks out, and the frame joins the memory."""
+"""One step: a frame goes in, its masks come out, and the frame joins the memory."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stm_core.arguments import expect
 from stm_core.engine.clicks import click_logits
 from stm_core.engine.geometry import (
     check_image,
     check_size,
-    enlarge,
     masks_of,
     pad,
     place,
     processed_size,
+    spread_over_pixels,
     to_network,
     unpad,
 )
 from stm_core.engine.prompts import Prompt, Reference, as_given, check_inside, listed
-from stm_core.engine.result import FrameResult, MemoryReport
-from stm_core.engine.whereabouts import Whereabouts
-from stm_core.engine.window import Window
+from stm_core.engine.result import FrameResult, MemoryReport, labels_at, pixels_of
+from stm_core.engine.whereabouts import Whereabouts, Window
 from stm_core.errors import MaskError, PromptError, StmError, VideoError
 from stm_core.memory.bank import MemoryBank
-from stm_core.memory.policy import MemoryConfig
+from stm_core.memory.policy import PUBLISHED, TUNED, MemoryConfig
 from stm_core.networks.interface import LOGIT_LIMIT, STRIDE, QueryFeatures, aggregate, one_hot, strongest
 from stm_core.networks.weights import Model, check_model
 
@@ -39,7 +37,11 @@ OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is looked at of a frame: its pixels (1, 3, H, W) in a window, and their features."""
+    """The part of a frame that the network sees.
+
+    frame: (1, 3, H, W), the pixels in the window.
+    query: their features.
+    """
 
     frame: Tensor
     query: QueryFeatures
@@ -47,37 +49,37 @@ class _Seen:
 
 
 class Propagator:
-    """The engine under `propagate`: give it frames in order, the first one prompted.
+    """Follows objects from frame to frame: give it the frames in order, the first one prompted.
 
-    memory: the strategy.  size: short side in pixels at which frames are processed (None: as they are).
-    Holds one memory bank; `close` frees it.
+    memory: what is remembered, and how far it is trusted.
+    size: short side in pixels at which frames are processed; None: as they are.
+    It holds a memory bank; `close` frees it.
     """
 
     def __init__(self, model: Model, *, memory: MemoryConfig | None = None, size: int | None = None):
         check_model(model)
         check_size(size)
         memory = MemoryConfig() if memory is None else memory
-        expect("memory", memory, MemoryConfig, "make it with MemoryConfig(...)")
-        network = model.network
+        self._trust = memory.trust or (TUNED if model.tuned else PUBLISHED)
         self.model, self.size = model, size
         self.bank = MemoryBank(
             memory,
-            scale=network.scale,
-            shared_keys=network.shared_keys,
-            margin=network.margin,
-            prompted=network.prompted,
-            latest=network.latest,
+            scale=model.network.scale,
+            shared_keys=model.network.shared_keys,
+            margin=model.network.margin,
+            trust=self._trust,
         )
         self.objects: tuple[int, ...] = ()
         self._shape: tuple[int, int] | None = None
-        self._whereabouts = Whereabouts(network.reach)
+        self._whereabouts = Whereabouts(self._trust.reach)
 
     @torch.inference_mode()
     def step(self, index: int, image: np.ndarray, prompt: Prompt | Sequence[Prompt] = ()) -> FrameResult:
         """The masks of the next frame, which then joins the memory.
 
-        index: of the frame, other than those before.  image: uint8 (H, W, 3) RGB, every frame of one size.
-        prompt: what is given for this frame, if anything; its `frame` is not looked at.
+        index: of the frame; each frame has another one.
+        image: uint8 (H, W, 3) RGB; all frames have one size.
+        prompt: what is given for this frame, if anything; its `frame` is ignored.
         Raises PromptError, MaskError, LimitError, VideoError.
         """
         with self._unless_refused():
@@ -97,10 +99,10 @@ class Propagator:
             logits, masks = self._prompted(one, image, logits, masks)
         usage = self.bank.usage
         channels, best = strongest(masks)
-        pixels, confidence = self._pixels(channels, best)
-        labels = as_given(self._labels(masks, channels), prompts)
+        pixels, confidence = pixels_of(channels, best, self.objects)
+        labels = as_given(labels_at(self._shape, masks, channels, self.objects), prompts)
         result_masks = masks.cpu()
-        kept = masks if prompts or not self.model.network.firm else one_hot(channels, len(masks))
+        kept = one_hot(channels, len(masks)) if self._trust.firm and not prompts else masks
         spoken = {i for one in prompts for i in one.objects}
         self._remember(index, seen, kept, pixels, spoken)
         self._whereabouts.update(masks)
@@ -109,7 +111,7 @@ class Propagator:
             labels=labels,
             objects=self.objects,
             confidence=confidence,
-            memory=self._report(index, usage),
+            memory=MemoryReport.of(self.bank, index, usage),
             seconds=time.perf_counter() - begin,
             prompted=bool(prompts),
             _masks=result_masks,
@@ -130,21 +132,21 @@ class Propagator:
     def look(self, image: np.ndarray, x: float, y: float) -> dict[int, np.ndarray]:
         """Where pixel (x, y) of a frame looks in the memory held now: {t: float32 (H, W)}, frames sorted.
 
-        Each stored frame's weights, spread over its pixels; all of them together sum to 1 but for what falls
-        into the padding.  image: uint8 (H, W, 3) of the clip.  Raises PromptError, VideoError.
+        The attention to each stored frame, spread over its pixels. All frames together sum to 1, less what
+        falls into the padding.
+        image: uint8 (H, W, 3), a frame of the clip.
+        Raises PromptError, VideoError.
         """
         stride = self.model.network.stride
         with self._unless_refused():
-            self._check("looked at", image)
+            self._check("to look from", image)
             check_inside([(x, y)], *self._shape)
             query = self._seen(image).query
             column, row = (int(side) // stride for side in place(x, y, *self._shape, self.size))
             found = sorted(self.bank.look(query.key, max(row, 0), max(column, 0)).items())
-        cells = torch.stack([weights for _, weights in found])  # (S, h, w)
-        pixels = cells.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
-        pixels = enlarge(unpad(pixels, *self._processed), *self._shape)
-        scale = self._processed[0] * self._processed[1] / (self._shape[0] * self._shape[1]) / stride**2
-        return {t: weights.numpy() for (t, _), weights in zip(found, (pixels * scale).cpu(), strict=True)}
+        cells = torch.stack([attention for _, attention in found])  # (S, h, w)
+        pixels = spread_over_pixels(cells, stride, *self._shape, self.size)
+        return {t: attention.numpy() for (t, _), attention in zip(found, pixels.cpu(), strict=True)}
 
     def close(self) -> None:
         """Free the memory bank."""
@@ -154,7 +156,7 @@ class Propagator:
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
-        """What is refused inside changes nothing: the next frame goes on as if it had not been asked for."""
+        """What is refused inside changes nothing: the next frame goes on as if it had not been tried."""
         before = self.objects, self._shape
         try:
             yield
@@ -177,8 +179,10 @@ class Propagator:
             )
 
     def _seen(self, image: np.ndarray, passing: int | None = None) -> _Seen:
-        """A frame as the network sees it.  passing: its index, where nothing is given for it: if memory will
-        let it go for the next one, only what is near the objects is seen.
+        """A frame as the network sees it.
+
+        passing: index of a frame without a prompt. If memory drops it soon, only the part near the objects is
+            seen.
         """
         frame = to_network(image, self.size, self.model.device)
         cells = frame.shape[-2] // STRIDE, frame.shape[-1] // STRIDE
@@ -190,7 +194,7 @@ class Propagator:
         return _Seen(frame, self.model.network.encode_query(frame), window)
 
     def _sought(self, seen: _Seen) -> tuple[Window, QueryFeatures]:
-        """Where objects are looked for in a frame, however much of it is seen, and its features there."""
+        """The window in which objects may be, and the features of the frame in it."""
         window, query = self._whereabouts.window(len(self.bank.known), seen.window.size), seen.query
         if window == seen.window:
             return window, query
@@ -198,7 +202,7 @@ class Propagator:
         return window, QueryFeatures(window.cut(query.key), (), for_decoder)
 
     def _predict(self, seen: _Seen) -> Tensor:
-        """Logits (N, H', W') from the memory; an object that no stored frame knows is nowhere."""
+        """Logits (N, H', W') from the memory, with "not here" for objects that no stored frame knows."""
         network, known = self.model.network, self.bank.known
         if not known:
             return seen.frame.new_zeros(0, *self._processed)
@@ -214,7 +218,7 @@ class Propagator:
     def _prompted(
         self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Logits and masks (N, H', W') after a prompt; objects that it does not speak for give way to it."""
+        """Logits and masks (N, H', W') with a prompt put in; where it gives a mask, other objects end."""
         old = self.objects
         self.objects += tuple(i for i in prompt.objects if i not in old)
         logits, masks = self._grown(logits, -LOGIT_LIMIT), self._grown(masks, 0)
@@ -238,8 +242,9 @@ class Propagator:
     def _clicked(
         self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor, old: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """As `_prompted`, for clicks: they correct a mask that is there, or begin one.  Background clicks
-        alone leave an `old` object nowhere that was not found.
+        """As `_prompted`, for clicks: they correct the mask of an object that is there, or begin one.
+
+        Background clicks alone do not begin an `old` object that was not found on this frame.
         """
         positive = {click[3] for click in prompt.clicks if click[2] == 1}
         rows = {i: self.objects.index(i) for i in prompt.objects}
@@ -254,46 +259,18 @@ class Propagator:
         return logits, aggregate(logits)[1:]
 
     def _grown(self, maps: Tensor, fill: float) -> Tensor:
-        """maps (n, H', W') with a constant map for each object that came later."""
+        """maps (n, H', W') with one more for each new object, filled with a constant."""
         return torch.cat([maps, maps.new_full((len(self.objects) - len(maps), *maps.shape[1:]), fill)])
 
-    def _labels(self, masks: Tensor, channels: Tensor) -> np.ndarray:
-        """Ids uint8 (H, W) at the frame's own size from masks and their strongest channels (H', W')."""
-        if channels.shape != self._shape:
-            channels, _ = strongest(enlarge(masks, *self._shape))
-        channels = channels.cpu().numpy()
-        if self.objects == tuple(range(1, len(self.objects) + 1)):
-            return channels
-        return np.array([0, *self.objects], np.uint8)[channels]
+    def _remember(self, index: int, seen: _Seen, masks: Tensor, pixels: list[int], spoken: set[int]) -> None:
+        """Write the frame to memory.
 
-    def _pixels(self, channels: Tensor, probs: Tensor) -> tuple[list[int], dict[int, float]]:
-        """Pixels of each object at the processed size, and its mean probability over them by id."""
-        channels, most = channels.flatten().int(), len(self.objects) + 1
-        counts = torch.bincount(channels, minlength=most)
-        sums = torch.bincount(channels, weights=probs.flatten(), minlength=most)
-        counts, sums = counts.tolist()[1:], sums.tolist()[1:]
-        means = [total / count if count else 0.0 for count, total in zip(counts, sums, strict=True)]
-        return counts, dict(zip(self.objects, means, strict=True))
-
-    def _remember(
-        self, index: int, seen: _Seen, masks: Tensor, pixels: list[int], spoken: set[int]
-    ) -> None:
-        """Write the frame to memory. An object without a pixel is left out unless it was prompted: what was
-        not seen is no evidence of what the object looks like, and would make it vanish for good."""
+        An object without a pixel is left out unless it was prompted. A frame that does not show it says
+        nothing about its appearance, and would make it vanish for good.
+        """
         present = [count > 0 or i in spoken for count, i in zip(pixels, self.objects, strict=True)]
-        if any(present) and self.bank.wants(bool(spoken)):
+        if any(present) and self.bank.wants(index, bool(spoken)):
             masks = seen.window.cut(pad(masks))
             parts = self.model.network.encode_memory(seen.frame, masks, seen.query)
             key, value = (seen.window.spread(part, 0) for part in parts)
             self.bank.write(index, key, value, pinned=bool(spoken), present=present)
-
-    def _report(self, index: int, usage: dict[int, float]) -> MemoryReport:
-        bank = self.bank
-        return MemoryReport(
-            nbytes=bank.nbytes,
-            frames=tuple(bank.frames),
-            pinned=tuple(bank.pinned),
-            read_peak_bytes=bank.read_peak_bytes,
-            usage=usage,
-            unbounded_bytes=bank.unbounded_bytes(index),
-        )

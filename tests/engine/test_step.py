@@ -6,6 +6,7 @@ from conftest import check, colour_model, squares
 
 from stm_core import MemoryConfig, Prompt, Propagator
 from stm_core.errors import LimitError, MaskError, PromptError
+from stm_core.memory.policy import PUBLISHED, TUNED, Trust
 
 MASK = squares(1)[0][1]
 FRAME = squares(1)[0][0]
@@ -39,8 +40,8 @@ def spied(network) -> list:
 
 @pytest.mark.parametrize("firm", [True, False])
 def test_predicted_masks_are_remembered_as_shown_or_as_probabilities(colour, firm):
-    clip, kept, engine = squares(3, objects=2), spied(colour.network), Propagator(colour)
-    colour.network.firm = firm
+    clip, kept = squares(3, objects=2), spied(colour.network)
+    engine = Propagator(colour, memory=MemoryConfig(trust=Trust(firm=firm)))
     results = [
         engine.step(t, clip[t][0], Prompt.from_mask(clip[0][1]) if t == 0 else ()) for t in range(len(clip))
     ]
@@ -53,9 +54,19 @@ def test_predicted_masks_are_remembered_as_shown_or_as_probabilities(colour, fir
 def test_a_given_mask_is_remembered_as_given_even_where_a_pixel_is_half_covered(colour):
     labels = np.zeros((64, 64), np.uint8)
     labels[30:33, 30] = 1  # gone, were it halved and made firm
-    colour.network.firm, kept = True, spied(colour.network)
-    Propagator(colour, size=16).step(0, np.zeros((64, 64, 3), np.uint8), Prompt.from_mask(labels))
+    kept, memory = spied(colour.network), MemoryConfig(trust=Trust(firm=True))
+    engine = Propagator(colour, memory=memory, size=16)
+    engine.step(0, np.zeros((64, 64, 3), np.uint8), Prompt.from_mask(labels))
     assert 0 < kept[0].max() < 0.5
+
+
+def test_a_network_is_trusted_as_it_was_tuned_unless_the_memory_says_otherwise(tiny, colour):
+    asked = MemoryConfig(trust=Trust(latest=0.5))
+    trust = [
+        Propagator(model, memory=memory).bank.trust
+        for model, memory in ((tiny, None), (colour, None), (tiny, asked))
+    ]
+    assert trust == [TUNED, PUBLISHED, asked.trust]
 
 
 @pytest.mark.parametrize("x, said", [(5, "memory is empty"), (99, "outside")])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stm_core.commands import choose, training_tools
 from stm_core.masks.files import write_mask
 from stm_core.runs.evaluate import find_sequences
-from stm_core.training.measure import choose
 
 FRAMES = 9
 
@@ -56,18 +56,11 @@ def test_the_table_has_a_row_a_file_and_a_column_a_run(davis, monkeypatch, capsy
 
     monkeypatch.setattr(choose, "evaluate", evaluate)
     monkeypatch.setattr(choose, "load_model", lambda file: file)
-    monkeypatch.setattr(choose, "ahead", lambda model, sequences, gap: gap / 10)
-    assert choose.main([str(davis), "compact", "a/b.safetensors"]) == 0
+    monkeypatch.setattr(choose, "ahead", lambda model, sequences, gap, read: gap / 10)
+    assert training_tools.main(["choose", str(davis), "compact", "a/b.safetensors"]) == 0
     head, line, one, two = capsys.readouterr().out.splitlines()
     assert head.count("|") == line.count("|") == one.count("|") == two.count("|") == len(choose.RUNS) + 5
     assert one.startswith("| compact | 1.0 | 2.0 |") and one.endswith("| 8.0 | 4.50 | 10.0 | 60.0 |")
     assert two.startswith("| b.safetensors | 9.0 |")
     assert asked[: len(choose.RUNS)] == asked[len(choose.RUNS) :]
     assert asked[:3] == [(FRAMES, 320), (FRAMES, 320), (FRAMES, 480)]
-
-
-def test_a_folder_that_is_not_davis_and_a_missing_file_are_refused_in_words(davis, tmp_path, capsys):
-    for arguments in ([str(tmp_path), "compact"], [str(davis), str(tmp_path / "none.safetensors")]):
-        assert choose.main(arguments) == 2
-        error = capsys.readouterr().err
-        assert error.startswith("error: ") and error.count("\n") == 1

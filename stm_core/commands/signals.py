@@ -1,0 +1,46 @@
+"""Ctrl-C and `kill` end a process cleanly, even while it loads.  Nothing here may import torch."""
+
+import os
+import signal
+import sys
+import time
+
+TERMINATED = 128 + signal.SIGTERM
+PATIENCE = 5  # seconds that a process may take to end
+
+
+def take_interrupts(program: str, kill: bool = False) -> None:
+    """Ctrl-C raises KeyboardInterrupt; while torch loads it ends the process, because an exception there
+    would make torch's C++ code abort.
+
+    kill: SIGTERM raises SystemExit, so that finished work is kept and child processes end too.  A second
+    SIGTERM some seconds later ends the process at once.
+    """
+    home, ends_since = os.getpid(), None
+
+    def interrupt(signum: int, frame: object) -> None:
+        nonlocal ends_since
+        torch = sys.modules.get("torch")
+        if torch is not None and getattr(torch.__spec__, "_initializing", False):
+            os._exit(interrupted(program) if signum == signal.SIGINT else TERMINATED)
+        now = time.monotonic()
+        since, ends_since = ends_since, ends_since or now
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        if os.getpid() != home or (
+            since is not None and now - since > PATIENCE
+        ):  # a child process, or we hang
+            os._exit(TERMINATED)
+        if since is None:
+            sys.exit(TERMINATED)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # unless our parent wants it ignored
+        signal.signal(signal.SIGINT, interrupt)
+    if kill and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, interrupt)
+
+
+def interrupted(program: str) -> int:
+    """Say on stderr that the program was interrupted; the exit code comes back."""
+    os.write(sys.stderr.fileno(), f"{program}: interrupted\n".encode())
+    return 130

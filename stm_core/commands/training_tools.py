@@ -1,0 +1,120 @@
+"""Tools around training: `python -m stm_core.commands.training_tools choose|clicks|mean|shards --help`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stm_core.commands.option_values import number, whole_number
+from stm_core.commands.options import Parser
+from stm_core.commands.signals import interrupted, take_interrupts
+from stm_core.errors import OptionError
+from stm_core.faults import DONE, tell
+
+NAME = "training_tools"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one tool; the exit code comes back, as of the commands."""
+    try:
+        args = _parser().parse_args(argv)
+        args.run(args)
+    except Exception as error:
+        return tell(NAME, error)
+    return DONE
+
+
+def _parser() -> Parser:
+    parser = Parser(prog=f"stm_core.commands.{NAME}", description="Tools around the training of compact.")
+    tools = parser.add_subparsers(metavar="TOOL", required=True, parser_class=Parser)
+
+    def tool(name: str, run: Callable[[argparse.Namespace], None]) -> Callable:
+        child = tools.add_parser(name, help=run.__doc__, description=run.__doc__)
+        child.set_defaults(run=run)
+        return child.add_argument
+
+    add = tool("choose", _choose)
+    add("davis", type=Path, metavar="DAVIS_ROOT", help="DAVIS root with clips that training never saw")
+    add("weights", nargs="+", metavar="WEIGHTS", help="compact, or files")
+    add("--images", type=Path, nargs="+", default=[], metavar="DIR", help="folders as for training")
+    add = tool("clicks", _clicks)
+    add("folders", type=Path, nargs="+", metavar="DIR", help="DAVIS root, or folder with images/ and masks/")
+    add("--weights", default="compact", help="compact, or a file")
+    add("--all", action="store_true", help="every picture of images/, not only what training left out")
+    add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
+    add = tool("mean", _mean)
+    add("files", nargs="+", metavar="FILE=SHARE", help="weights; FILE alone has share 1")
+    add("--out", type=Path, required=True, metavar="FILE", help="where the mean goes")
+    add = tool("shards", _shards)
+    add("folders", type=Path, nargs="+", metavar="DIR", help="folders for --images or --videos of training")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for shard00.zip ...")
+    add("--mb", type=number(1), default=60, metavar="N", help="largest size of a ZIP, MB (default: 60)")
+    return parser
+
+
+def _choose(args: argparse.Namespace) -> None:
+    """Compare weights on clips that training left out, as a Markdown table."""
+    from stm_core.commands.choose import compare, compare_short
+    from stm_core.runs.evaluate import find_sequences
+    from stm_core.training.measure.left_out import LeftOut
+
+    compare(find_sequences(args.davis, 2016, "val"), args.weights)
+    if args.images:
+        compare_short(LeftOut(args.images, args.davis), args.weights)
+
+
+def _clicks(args: argparse.Namespace) -> None:
+    """Score masks from clicks, as a Markdown table with a row a method."""
+    from stm_core.training.measure.click_score import COLUMNS, methods, read_examples, score
+
+    examples = [
+        pair for folder in args.folders for pair in read_examples(folder, args.every, everything=args.all)
+    ]
+    if not examples:
+        folders = ", ".join(map(str, args.folders))
+        raise OptionError(f"no picture that training left out shows an object in {folders}; try --all")
+    print(f"{len(examples)} pictures\n\n| method | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
+    for name, segmenter in methods(args.weights).items():
+        row = score(examples, segmenter)
+        print(f"| {name} | {' | '.join(f'{row[column]:.3f}' for column in COLUMNS)} |", flush=True)
+
+
+def _mean(args: argparse.Namespace) -> None:
+    """Write the mean of weight files."""
+    from stm_core.training.fit.mean import mean
+
+    print(f"{args.out}: SHA-256 {mean(dict(map(_share, args.files)), args.out)}")
+
+
+def _share(text: str) -> tuple[Path, float]:
+    """FILE=SHARE as a path and a number; FILE alone has 1.  Raises OptionError."""
+    file, mark, share = text.rpartition("=")
+    if not mark:
+        return Path(text), 1.0
+    try:
+        value = float(share)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise OptionError(f"the share in {text!r} is {share!r}; give FILE=SHARE with a number above 0")
+    return Path(file), value
+
+
+def _shards(args: argparse.Namespace) -> None:
+    """Pack training data into ZIPs of limited size."""
+    from stm_core.training.data.shards import pack
+
+    for path in pack(args.folders, args.out, int(args.mb * 2**20)):
+        print(path, f"{path.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    take_interrupts(NAME)
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = interrupted(NAME)
+    sys.exit(code)
