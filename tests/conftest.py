@@ -231,7 +231,9 @@ def clips(photos):
 
     frames = torch.cat([photos.images, photos.images.flip(0)])
     labels = torch.cat([photos.labels, photos.labels.flip(0)])
-    return Clips(frames, labels, torch.tensor([0, 8]), torch.tensor([8, 8]))
+    share = torch.cat([photos.share, photos.share.flip(0)])
+    first, length, yes = torch.tensor([0, 8]), torch.tensor([8, 8]), torch.ones(2, dtype=bool)
+    return Clips(frames, labels, share, first, length, torch.ones(2), yes)
 
 
 @pytest.fixture

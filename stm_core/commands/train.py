@@ -43,6 +43,11 @@ class Sources:
         "folders of pictures without masks: textures of made-up objects", (), metavar="DIR"
     )
     videos: tuple[Path, ...] = _option("roots in DAVIS layout", (), metavar="DIR")
+    studio: tuple[Path, ...] = _option(
+        "more of them, filmed before a plain backdrop: their objects are pasted onto other scenes",
+        (),
+        metavar="DIR",
+    )
     resume: Path | None = _option("continue exactly where this checkpoint stopped", None, metavar="CKPT")
     init: Path | None = _option(
         "begin a new run from these weights or this .ckpt; what it lacks starts from random numbers, "
@@ -109,7 +114,7 @@ def _data(asked: Sources, device: str) -> tuple[Photos, Photos, Clips | None]:
     if asked.backgrounds:
         textures = load_photos(list(asked.backgrounds), asked.cached("backgrounds.pt"))
     if asked.videos:
-        clips = load_clips(list(asked.videos), asked.cached("clips.pt")).to(device)
+        clips = load_clips(asked.videos, asked.cached("clips.pt"), studio=asked.studio).to(device)
     return photos.to(device), textures.to(device), clips
 
 

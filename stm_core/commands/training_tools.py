@@ -44,6 +44,7 @@ def _parser() -> Parser:
     add("folders", type=Path, nargs="+", metavar="DIR", help="DAVIS root, or folder with images/ and masks/")
     add("--weights", default="compact", help="compact, or a file")
     add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
+    add("--all", action="store_true", help="all pictures of images/, not only those that training left out")
     add = tool("mean", _mean)
     add("files", nargs="+", metavar="FILE=SHARE", help="weights; FILE alone has share 1")
     add("--out", type=Path, required=True, metavar="FILE", help="where the mean goes")
@@ -69,10 +70,14 @@ def _clicks(args: argparse.Namespace) -> None:
     """Score masks from clicks, as a Markdown table with a row a method."""
     from stm_core.training.measure.click_score import COLUMNS, methods, read_examples, score
 
-    examples = [pair for folder in args.folders for pair in read_examples(folder, args.every)]
+    examples = [
+        pair for folder in args.folders for pair in read_examples(folder, args.every, everything=args.all)
+    ]
     if not examples:
         folders = ", ".join(map(str, args.folders))
-        raise OptionError(f"no picture with an object in {folders}; give other folders")
+        raise OptionError(
+            f"no picture with an object that training left out in {folders}; --all takes every picture"
+        )
     print(f"{len(examples)} pictures\n\n| method | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
     for name, segmenter in methods(args.weights).items():
         row = score(examples, segmenter)

@@ -13,27 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stm_core.engine.geometry import (
-    check_image,
-    check_size,
-    enlarge,
-    masks_of,
-    pad,
-    place,
-    processed_size,
-    to_network,
-    unpad,
-)
+from stm_core.engine.click_answers import Key, digest, keep, key_of, recall
+from stm_core.engine.click_reader import ClickReader
+from stm_core.engine.geometry import check_image, check_size, enlarge, masks_of
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
 from stm_core.faults import memory_told
-from stm_core.memory import readout
-from stm_core.networks.compact import add_clicks, click_maps
-from stm_core.networks.interface import Network, QueryFeatures, aggregate, strongest
+from stm_core.networks.interface import LOGIT_LIMIT, Network, aggregate, strongest
 from stm_core.networks.weights import Model, check_model
 
 ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
 GROUPS = 4  # so many clicks as one likes cost at most ONE_BY_ONE + GROUPS reads
+CERTAIN = 1e-3  # of a mask that was given: it may be wrong by so much
 KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins
 
 
@@ -85,30 +76,33 @@ def click_logits(
     """Logits (n, H', W') of the clicked objects, sorted by id, at the processed size.
 
     image: uint8 (H, W, 3), which the clicks refer to.  masks: (n, H', W') what is corrected; without it the
-    clicks are taken one after the other (see `_turns`), each correcting the mask of those before.  The
-    network sees the frame no larger than its `click_side`, whatever `size` is.  Raises PromptError.
+    clicks are taken one after the other (see `_turns`), each correcting the mask of those before.  What the
+    network sees is no larger than its `click_side` and `close_side`, whatever `size` is.  Raises PromptError.
     """
-    network, shape = model.network, image.shape[:2]
-    if not network.takes_clicks:
+    if not model.network.takes_clicks:
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
-    check_inside(clicks, *shape)
-    most = network.click_side
-    side = size if most is None else min(size or most, most)
-    points = _points(clicks, shape, side, needs_positive=masks is None)
-    frame = to_network(image, side, model.device)
-    query = network.encode_query(frame)
-    seen = processed_size(*shape, side)
-    points = points.to(frame.device)
+    check_inside(clicks, *image.shape[:2])
+    points = _points(clicks, needs_positive=masks is None).to(model.device)
+    reader, most = ClickReader(model, image, size), points.shape[1]
     if masks is not None:
-        maps = click_maps(points, *frame.shape[-2:])
-        logits = _read_itself(network, frame, query, maps, enlarge(masks, *seen), seen)
-        return enlarge(logits, *processed_size(*shape, size))
-    masks = torch.zeros(len(points), *seen, device=frame.device)
-    maps = click_maps(points[:, :0], *frame.shape[-2:])
-    for turn in _turns(points.shape[1]):
-        logits = _read_itself(network, frame, query, add_clicks(maps, points[:, turn]), masks, seen)
-        masks = logits.sigmoid()
-    return enlarge(logits, *processed_size(*shape, size))
+        return reader.answer(points, torch.ones(len(points), dtype=bool), masks.logit(CERTAIN))
+    frame, turns = digest(image), _turns(most)
+    keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
+    begin, logits = _known(model.network, keys)
+    if logits is None:
+        logits = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
+    for turn in turns[begin:]:
+        logits = reader.answer(points[:, : turn.stop], (points[:, turn, 2] >= 0).any(1), logits)
+    keep(model.network, keys[-1], logits)
+    return logits.clone()
+
+
+def _known(network: Network, keys: list[Key]) -> tuple[int, Tensor | None]:
+    """How many turns an earlier answer spares, and its logits."""
+    for count in range(len(keys), 0, -1):
+        if (logits := recall(network, keys[count - 1])) is not None:
+            return count, logits
+    return 0, None
 
 
 def _turns(clicks: int) -> list[slice]:
@@ -119,43 +113,19 @@ def _turns(clicks: int) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
 
 
-def _read_itself(
-    network: Network, frame: Tensor, query: QueryFeatures, maps: Tensor, masks: Tensor, seen: tuple[int, int]
-) -> Tensor:
-    """Logits (n, H', W') from the frame's own memory, with click maps (n, 2, H, W); `seen` is (H', W').
-
-    It is read `click_passes` times, each with the mask of the read before.
-    """
-    for _ in range(network.click_passes):
-        key, value = network.encode_memory(frame, pad(masks), query, maps)
-        values = readout.rows(value).transpose(0, 1)[None, None]  # (1, 1, P, n, Cv)
-        result = readout.read(
-            [readout.rows(key)[:, None]],
-            [values],
-            readout.rows(query.key),
-            scale=network.scale,
-            margin=network.margin,
-        )
-        read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
-        logits = unpad(network.decode(read, query), *seen).float()
-        masks = logits.sigmoid()
-    return logits
-
-
-def _points(
-    clicks: Sequence[Click], shape: tuple[int, int], size: int | None, needs_positive: bool
-) -> Tensor:
-    """Clicks of each object as (n, most clicks, 3): x, y in the processed frame, label; label -1 fills up."""
+def _points(clicks: Sequence[Click], needs_positive: bool) -> Tensor:
+    """Clicks of each object as (n, most clicks, 3): x, y, label; label -1 fills up."""
     by_object = {
         i: [click for click in clicks if click[3] == i] for i in sorted({click[3] for click in clicks})
     }
     for i, own in by_object.items():
         if needs_positive and not any(label == 1 for _, _, label, _ in own):
             raise PromptError(f"object {i} has background clicks only; click on the object first")
-        own.sort(key=lambda click: 0 if needs_positive and click[2] == 1 else 1)
+        if needs_positive:  # background alone says nothing; the rest stays in its order
+            own.insert(0, own.pop(next(k for k, click in enumerate(own) if click[2] == 1)))
     most = max(map(len, by_object.values()))
     points = torch.full((len(by_object), most, 3), -1.0)
     for n, own in enumerate(by_object.values()):
         for k, (x, y, label, _) in enumerate(own):
-            points[n, k] = torch.tensor([*place(x, y, *shape, size), float(label)])
+            points[n, k] = torch.tensor([x, y, float(label)])
     return points

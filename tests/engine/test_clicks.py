@@ -5,6 +5,7 @@ from conftest import colour_model, squares
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stm_core import segment_frame
+from stm_core.engine import click_answers
 from stm_core.engine.clicks import GROUPS, ONE_BY_ONE
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, VideoError
 from stm_core.faults import OUT_OF_MEMORY
@@ -83,6 +84,7 @@ def test_a_thousand_clicks_cost_little_more_than_twenty(colour, monkeypatch):
     monkeypatch.setattr(colour.network, "encode_memory", watched)
     for count, reads in ((ONE_BY_ONE, ONE_BY_ONE), (ONE_BY_ONE + 2, ONE_BY_ONE + 2), (1000, None)):
         seen.clear()
+        frame[0, 0, 0] += 1  # another frame: nothing is known of it
         segment_frame(colour, frame, many_clicks(count))
         assert len(seen) == (reads or ONE_BY_ONE + GROUPS)
         places = torch.tensor([[click[:3] for click in many_clicks(count)]], dtype=torch.float32)
@@ -111,6 +113,31 @@ def test_clicks_on_one_of_many_objects_take_no_memory_for_the_others(colour, mas
     with torch.inference_mode(), largest:
         segment_frame(colour, frame, [*many_clicks(993), *others], mask=mask)
     assert largest.most < 993 * 8 * 64 * 96 / 20
+
+
+def test_a_click_more_costs_a_read_more_and_changes_nothing_else(colour):
+    ((frame, _),) = squares(1, objects=2)
+    clicks = [(8, 8, 1, 1), (24, 24, 1, 2), (9, 9, 1, 1), (40, 40, 0, 1), (25, 25, 1, 2)]
+    for count in range(1, len(clicks) + 1):
+        colour.network.written = 0
+        found = segment_frame(colour, frame, clicks[:count])
+        assert colour.network.written <= 2
+        np.testing.assert_array_equal(found, segment_frame(colour_model(), frame, clicks[:count]))
+        colour.network.written = 0
+        np.testing.assert_array_equal(found, segment_frame(colour, frame, clicks[:count]))
+        assert colour.network.written == 0
+    frame[40:, 40:] = 0
+    segment_frame(colour, frame, clicks)
+    assert colour.network.written > 0  # another frame is read
+
+
+def test_answers_that_are_kept_take_little_memory(colour, monkeypatch):
+    monkeypatch.setattr(click_answers, "MOST_BYTES", 5 * 64 * 96 * 4)
+    ((frame, _),) = squares(1)
+    for x in range(4, 14):
+        segment_frame(colour, frame, [(x, 8, 1, 1)])
+    kept = click_answers._kept[colour.network]
+    assert 0 < len(kept) <= 5
 
 
 def test_mistakes_are_told(colour):

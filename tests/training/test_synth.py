@@ -1,5 +1,6 @@
 """Made-up clips match their masks, and come the same from the same seed."""
 
+import pytest
 import torch
 from conftest import TRAINING_SIZE, generator
 
@@ -78,3 +79,36 @@ def test_an_object_of_video_covers_what_its_alpha_says_before_any_scene(maker):
     red, blue = layer.pixels[:, :, 0][inside], layer.pixels[:, :, 2][inside]
     assert inside.any() and (red > blue).float().mean() > 0.98
     assert layer.points.isnan().all()  # its motion is its own: no position is said to match
+
+
+def test_a_studio_is_never_a_scene_but_its_objects_are_cut_out(photos, clips):
+    clips.frames[:8] = 255  # the first clip is white all over
+    clips.scenic = torch.tensor([False, True])
+    layers = ClipMaker(photos, photos, clips, generator()).layers
+    assert (layers.video_scene(12, 2, TRAINING_SIZE, 2).pixels.amin(2) < 0.5).all()
+    cut = layers.video_cutout(12, 2, TRAINING_SIZE, 2, shown=torch.ones(12, dtype=bool))
+    assert ((cut.pixels.amin(2) > 0.7) & cut.covers).any()
+
+
+def test_an_object_of_video_is_one_that_its_first_frame_shows(photos, clips):
+    clips.labels[clips.labels == 1] = 5
+    clips.share = clips.share.roll(4, 1)
+    layers = ClipMaker(photos, photos, clips, generator()).layers
+    _, ids, _ = layers._pieces(layers.weights, 6, 2, 2)
+    assert (ids[:, 0] == 1).flatten(1).any(1).all() and set(ids.unique().tolist()) == {0, 1, IGNORE}
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_a_scene_shows_two_objects_where_it_has_them_and_no_more_become_the_second(photos, clips, video):
+    for store in (photos, clips):
+        pictures = store.images if store is photos else store.frames
+        store.labels[:, 66:90, 20:70] = 4  # a green one below
+        pictures[:, :, 66:90, 20:70] = torch.tensor([0, 255, 0], dtype=torch.uint8).view(3, 1, 1)
+        store.share[:, 4] = 0.1
+    batch = ClipMaker(photos, photos, clips, generator()).batch(12, 2, TRAINING_SIZE, video=video)
+    pairs = (batch.labels == 2).flatten(2).any(2)
+    assert pairs.any(1).float().mean() > 0.4
+    layers = ClipMaker(photos, photos, clips, generator()).layers
+    made = layers.video_scene(8, 2, TRAINING_SIZE, 2) if video else layers.photo_scene(8, 2, TRAINING_SIZE)
+    labels = made.labels
+    assert ((labels == 1).flatten(2).any(2) & (labels == 2).flatten(2).any(2)).float().mean() > 0.5

@@ -1,12 +1,16 @@
 """Simulated clicks fall where a person would click; the score counts them."""
 
 import numpy as np
+import pytest
 import torch
-from conftest import generator
+from conftest import generator, is_one_line
+from PIL import Image
 
+from stm_core.commands.training_tools import main
 from stm_core.networks.compact import click_maps
 from stm_core.training.data.clicks import error_click, first_clicks, next_clicks
-from stm_core.training.measure.click_score import score
+from stm_core.training.data.stores import held_out
+from stm_core.training.measure.click_score import COUNTED, MOST_CLICKS, read_examples, score
 
 
 def test_first_clicks_fall_inside_and_prefer_the_middle():
@@ -52,4 +56,41 @@ def test_a_segmenter_that_knows_the_answer_needs_one_click():
     truth = np.zeros((64, 64), np.uint8)
     truth[10:30, 10:30] = 1
     result = score([(np.zeros((64, 64, 3), np.uint8), truth)], lambda image, clicks, found: truth == 1)
-    assert result == {"IoU@1": 1.0, "IoU@2": 1.0, "IoU@3": 1.0, "IoU@5": 1.0, "NoC@85": 1.0}
+    assert all(result[f"IoU@{n}"] == 1 for n in COUNTED) and result["NoC@90"] == 1
+    assert result["never 85"] == result["made worse"] == 0 < result["s a click"]
+
+
+def test_a_mask_that_gets_worse_is_counted_and_never_good():
+    truth = np.zeros((64, 64), np.uint8)
+    truth[10:30, 10:30] = 1
+
+    def fading(image, clicks, found):
+        return (truth == 1) & (np.arange(64) < 26 - len(clicks) % 2)  # better, worse, better, ...
+
+    result = score([(np.zeros((64, 64, 3), np.uint8), truth)], fading)
+    assert result["NoC@80"] == 2 and result["NoC@85"] == MOST_CLICKS and result["never 85"] == 1
+    assert result["made worse"] == pytest.approx(9 / 19)
+
+
+@pytest.mark.parametrize("value, ignored", [(255, False), (3, True)])
+def test_any_folder_can_be_scored_and_by_default_only_what_training_left_out(tmp_path, value, ignored):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    mask = np.zeros((48, 64), np.uint8)
+    mask[12:36, 20:44] = value
+    if ignored:
+        mask[:4] = 255
+    for n in range(80):
+        Image.new("RGB", (64, 48)).save(tmp_path / f"images/{n}.jpg")
+        Image.fromarray(mask).save(tmp_path / f"masks/{n}.png")
+    left_out = sum(held_out(path) for path in (tmp_path / "masks").iterdir())
+    for everything, count in ((True, 80), (False, left_out)):
+        found = list(read_examples(tmp_path, 1, everything=everything))
+        assert len(found) == count > 0
+        assert set(np.unique(found[0][1])) == ({0, 1, 255} if ignored else {0, 1})
+    assert len(list(read_examples(tmp_path, 20, everything=True))) == 4
+
+
+def test_a_folder_without_masks_is_told_in_one_sentence(tmp_path, capsys):
+    assert main(["clicks", str(tmp_path)]) == 2
+    assert is_one_line(capsys.readouterr().err)

@@ -15,12 +15,13 @@ from torch import Tensor
 from stm_core.training.data.motion import Dice, bend, look, path, sample, turn
 from stm_core.training.data.stores import IGNORE, Clips, Photos
 
+NOBODY = 254  # an id that no picture has
 STRIDE = 16  # correspondence is given at the network's stride
 
 
 @dataclass
 class Scene:
-    """pixels (B,T,3,S,S) in [0,1]; labels (B,T,S,S) uint8: 1 the object, 255 = ignore.
+    """pixels (B,T,3,S,S) in [0,1]; labels (B,T,S,S) uint8: 1 the object, 2 another one, 255 = ignore.
 
     points (B,T,h,w,3): picture coordinates of each stride-16 position and its layer number, NaN where not
     known.
@@ -51,17 +52,20 @@ class Layers:
     def __init__(self, photos: Photos, textures: Photos, clips: Clips | None, dice: Dice):
         self.photos, self.textures, self.clips, self.dice = photos, textures, clips, dice
         self.targets = photos.with_objects()
+        if clips is not None:  # a long clip shows more, but not in proportion
+            self.weights = clips.length.sqrt()
+            self.scenic = self.weights * clips.scenic
 
     def choose(self, count: int) -> Tensor:
         return self.targets[self.dice.index(len(self.targets), count)]
 
     def photo_scene(self, count: int, frames: int, size: int) -> Scene:
-        """A photo that moves as a whole, and one of its objects."""
+        """A photo that moves as a whole, and up to two of its objects."""
         dice = self.dice
         source = self.choose(count)
-        wanted = dice.pick(self.photos.share[source, 1:].clamp(max=0.15)) + 1
+        wanted, second = self._two(self.photos.share[source, 1:].clamp(max=0.15))
         pictures, labels = _take(self.photos.images, source), _take(self.photos.labels, source)
-        mine = labels == wanted.view(-1, 1, 1)
+        mine, other = labels == wanted.view(-1, 1, 1), labels == second.view(-1, 1, 1)
         centre, _ = _middle(mine)
         zoom = (
             dice.uniform(count, 1, low=0.45, high=0.95)
@@ -72,7 +76,7 @@ class Layers:
         place = path(dice, count, frames, dice.normal(count, 2, std=0.25), 0.08, 0.05)
         field = bend(dice, count, frames, size, dice.uniform(count, low=0.0, high=0.06))
         grid = look(centre * 0.7, matrix, place, field, size)
-        ids = torch.where(mine, 1, torch.where(labels == IGNORE, IGNORE, 0)).float()
+        ids = (mine * 1 + other * 2 + (labels == IGNORE) * IGNORE).float()
         warped = sample(ids[:, None], grid, "nearest")[:, :, 0].to(torch.uint8)
         half = STRIDE // 2
         inside = grid[:, :, half::STRIDE, half::STRIDE].abs().amax(-1, keepdim=True) <= 1
@@ -80,35 +84,34 @@ class Layers:
         return Scene(sample(pictures / 255, grid), warped, points)
 
     def video_scene(self, count: int, frames: int, size: int, gap: int) -> Scene:
-        """Annotated video that moves a little more than it was filmed, and its object."""
+        """Annotated video that moves a little more than it was filmed, and up to two of its objects."""
         dice = self.dice
-        pictures, mine, ignored = self._pieces(count, frames, gap)
-        height, width = mine.shape[-2:]
-        centre, _ = _middle(mine[:, 0])
+        pictures, ids, aspect = self._pieces(self.scenic, count, frames, gap)
+        centre, _ = _middle(ids[:, 0] == 1)
         zoom = (
             dice.uniform(count, 1, low=0.5, high=1.0)
             * path(dice, count, frames, dice.uniform(count, 1) * 0, 0.03, 0.01).exp()[..., 0]
         )
-        stretch = torch.full_like(zoom, width / height) * dice.uniform(count, 1, low=0.7, high=1.4)
+        stretch = aspect * dice.uniform(count, 1, low=0.7, high=1.4)
         angle = path(dice, count, frames, dice.normal(count, 1, std=0.15), 0.01, 0.01)[..., 0]
-        matrix = turn(angle, zoom * (width / height) ** -0.5 * 1.05, stretch) * _flip(dice, count)
+        inside = torch.minimum(aspect, 1 / aspect).sqrt() * 1.05
+        matrix = turn(angle, zoom * inside, stretch) * _flip(dice, count)
         place = path(dice, count, frames, dice.normal(count, 2, std=0.25), 0.02, 0.02)
         field = bend(dice, count, frames, size, dice.uniform(count, low=0.0, high=0.01))
         grid = look(centre * 0.8, matrix, place, field, size)
-        ids = torch.where(mine, 1, torch.where(ignored, IGNORE, 0)).float()
-        warped = sample(ids[:, :, None], grid, "nearest")[:, :, 0].to(torch.uint8)
+        warped = sample(ids[:, :, None].float(), grid, "nearest")[:, :, 0].to(torch.uint8)
         return Scene(sample(pictures / 255, grid), warped, _unknown(grid))
 
     def video_cutout(self, count: int, frames: int, size: int, gap: int, *, shown: Tensor) -> Cutout:
         """An object of annotated video on a path of its own; it turns and bends as it was filmed."""
         dice = self.dice
-        pictures, mine, _ = self._pieces(count, frames, gap)
-        height, width = mine.shape[-2:]
+        pictures, ids, aspect = self._pieces(self.weights, count, frames, gap)
+        mine = ids == 1
         centre, spread = _middle(mine[:, 0])
         extent = dice.uniform(count, 1, low=0.2, high=0.5)
         growth = path(dice, count, frames, torch.zeros_like(extent), 0.05, 0.03).exp()[..., 0]
         zoom = (spread.view(-1, 1) / extent * growth).clamp(0.1, 2)
-        stretch = torch.full_like(zoom, width / height) * dice.uniform(count, 1, low=0.7, high=1.4)
+        stretch = aspect * dice.uniform(count, 1, low=0.7, high=1.4)
         angle = path(dice, count, frames, dice.normal(count, 1, std=0.2), 0.04, 0.03)[..., 0]
         matrix = turn(angle, zoom, stretch) * _flip(dice, count)
         place = path(dice, count, frames, dice.uniform(count, 2, low=-0.6, high=0.6), 0.05, 0.05)
@@ -118,13 +121,13 @@ class Layers:
         alpha = F.avg_pool2d(mine.float(), 3, 1, 1)[:, :, None]
         return Cutout(pixels, _covering(sample(alpha, grid, padding="zeros"), shown), _unknown(grid))
 
-    def _pieces(self, count: int, frames: int, gap: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures (B,T,3,H,W) uint8 of annotated clips, at most `gap` frames apart, forwards or backwards;
-        one of their objects and what is to be ignored, (B,T,H,W) bool.
+    def _pieces(self, weights: Tensor, count: int, frames: int, gap: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures (B,T,3,H,W) uint8 of annotated clips drawn by `weights` (C,), at most `gap` frames apart,
+        forwards or backwards; two of their objects, as a scene's labels (B,T,H,W); aspect (B,1).
         """
         dice, clips = self.dice, self.clips
         assert clips is not None, "a batch of video needs clips"
-        clip = dice.index(len(clips), count)
+        clip = dice.pick(weights.expand(count, -1))
         length = clips.length[clip]
         step = torch.minimum(
             1 + (dice.uniform(count) * gap).long(), ((length - 1) // max(frames - 1, 1)).clamp(min=1)
@@ -136,10 +139,17 @@ class Layers:
             max=length[:, None] - 1
         )
         pictures, labels = _take(clips.frames, index), _take(clips.labels, index)
-        ids = labels[:, :1].flatten(1)
-        wanted = ids.gather(1, dice.index(ids.shape[1], count, 400)).amax(1)  # an id of the first frame
-        wanted = torch.where(wanted == IGNORE, 1, wanted.clamp(min=1)).view(-1, 1, 1, 1)
-        return pictures, labels == wanted, labels == IGNORE
+        # objects of the first frame
+        wanted, second = (i.view(-1, 1, 1, 1) for i in self._two(clips.share[index[:, 0], 1:].clamp(max=0.1)))
+        ids = (labels == wanted) * 1 + (labels == second) * 2 + (labels == IGNORE) * IGNORE
+        return pictures, ids, clips.aspect[clip].view(-1, 1).clamp(0.5, 2)
+
+    def _two(self, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids (B,) of two different objects, drawn by their shares (B,N); NOBODY where there is one only."""
+        wanted = self.dice.pick(shares + 1e-9)
+        rest = shares.scatter(1, wanted[:, None], 0)
+        second = self.dice.pick(rest + 1e-9)
+        return wanted + 1, torch.where(rest.sum(1) > 0, second + 1, NOBODY)
 
     def photo_cutout(self, source: Tensor, frames: int, size: int, *, blob: Tensor, shown: Tensor) -> Cutout:
         """An object of photo `source` (or a random shape with a texture's look) on its own path."""

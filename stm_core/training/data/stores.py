@@ -1,7 +1,7 @@
 """Training data as uint8 tensors on the training device, where batches are made from them.
 
 `Photos`: single pictures with object masks, squeezed to a square (their aspect is kept as a number).
-`Clips`: annotated video in DAVIS layout, squeezed to one size.
+`Clips`: annotated video in DAVIS layout, squeezed to one size (likewise).
 Reading decodes each file once; `cache` keeps the tensors for the next run.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,9 +26,11 @@ from stm_core.media.written import not_ours
 log = logging.getLogger(__name__)
 PHOTO_SIZE = 288  # square side in the store, pixels
 CLIP_SIZE = (270, 480)  # height, width in the store, pixels
-MAX_OBJECTS = 24  # per photo; further ids become ignored pixels
+MAX_OBJECTS = 24  # per picture; further ids become ignored pixels
 MIN_SHARE = 0.004  # a smaller object of a photo is not chosen as a target
+MIN_CLIP_SHARE = 0.001  # nor one of a clip's frame: far away things move there
 IGNORE = 255
+LAYOUT = "2"  # of the tensors in a cache; another one is made anew
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -56,12 +58,17 @@ class Photos:
 
 @dataclass
 class Clips:
-    """frames (M,3,H,W) uint8, labels (M,H,W) uint8, first (C,) and length (C,) of each clip in frames."""
+    """frames (M,3,H,W) uint8, labels (M,H,W) uint8 (255 = ignore), share (M,MAX_OBJECTS+1) of each frame;
+    first, length in frames, aspect (width/height) and scenic (C,) of each clip: whether it may be a scene.
+    """
 
     frames: Tensor
     labels: Tensor
+    share: Tensor
     first: Tensor
     length: Tensor
+    aspect: Tensor
+    scenic: Tensor
 
     def __len__(self) -> int:
         return len(self.first)
@@ -94,15 +101,25 @@ def load_photos(
 
 
 def load_clips(
-    roots: list[Path], cache: Path | None = None, workers: int = 2, *, split: str = "train"
+    roots: Iterable[Path],
+    cache: Path | None = None,
+    workers: int = 2,
+    *,
+    split: str = "train",
+    studio: Iterable[Path] = (),
 ) -> Clips:
     """DAVIS-layout roots: `JPEGImages/*/SEQ/*.jpg` with `Annotations/*/SEQ/*.png` (`*` = resolution, or
     absent).
 
-    Only sequences of the root's `ImageSets/*/SPLIT.txt` are read where there is such a list.  Raises
-    OptionError.
+    Only sequences of the root's `ImageSets/*/SPLIT.txt` are read where there is such a list.  studio: more
+    roots, filmed before a plain backdrop, which are cut out and never a scene.  Raises OptionError.
     """
-    pairs = [pair for root in roots for pair in _clip_pairs(Path(root), split)]
+    pairs = [
+        (*pair, scenic)
+        for group, scenic in ((roots, True), (studio, False))
+        for root in group
+        for pair in _clip_pairs(Path(root), split)
+    ]
     return Clips(*_cached(cache, pairs, _read_frame, workers, _join_clips))
 
 
@@ -157,21 +174,26 @@ def _read_photo(pair: tuple[Path, Path | None, str]) -> tuple:
     else:
         labels = np.array(Image.open(mask).resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.NEAREST))
         labels[labels > MAX_OBJECTS] = IGNORE
+    return pixels.transpose(2, 0, 1), labels, np.float32(aspect), _share(labels, MIN_SHARE)
+
+
+def _share(labels: np.ndarray, least: float) -> np.ndarray:
+    """Share of the picture of each id, float32 (MAX_OBJECTS+1,); 0 where it is below `least`."""
     share = np.bincount(labels.ravel(), minlength=256)[: MAX_OBJECTS + 1] / labels.size
-    share[share < MIN_SHARE] = 0
-    return pixels.transpose(2, 0, 1), labels, np.float32(aspect), share.astype(np.float32)
+    share[share < least] = 0
+    return share.astype(np.float32)
 
 
-def _read_frame(pair: tuple[Path, Path, str]) -> tuple:
-    picture, mask, clip = pair
+def _read_frame(pair: tuple[Path, Path, str, bool]) -> tuple:
+    picture, mask, clip, scenic = pair
     size = CLIP_SIZE[::-1]
-    image = Image.open(picture).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    image = Image.open(picture).convert("RGB")
+    aspect = image.width / image.height
+    image = image.resize(size, Image.Resampling.BICUBIC)
     labels = np.array(Image.open(mask).resize(size, Image.Resampling.NEAREST))
     if labels.ndim == 3:
         labels = labels[..., 0]
-    if set(np.unique(labels)) <= {0, 255}:  # DAVIS-2016: one object, written as 255
-        labels = (labels == 255).astype(np.uint8)
-    return np.asarray(image).transpose(2, 0, 1), labels, clip
+    return np.asarray(image).transpose(2, 0, 1), labels, clip, aspect, scenic
 
 
 def _join_photos(rows: list[tuple]) -> list[Tensor]:
@@ -179,16 +201,38 @@ def _join_photos(rows: list[tuple]) -> list[Tensor]:
 
 
 def _join_clips(rows: list[tuple]) -> list[Tensor]:
-    frames, labels, names = zip(*rows, strict=True)
+    frames, labels, names, aspect, scenic = zip(*rows, strict=True)
     starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+    ends = [*starts[1:], len(names)]
+    known = [_ids(labels[start:end]) for start, end in zip(starts, ends, strict=True)]
+    stacked = np.concatenate(known)
+    share = np.stack([_share(one, MIN_CLIP_SHARE) for one in stacked])
     first = torch.tensor(starts)
-    length = torch.tensor([*starts[1:], len(names)]) - first
-    return [torch.from_numpy(np.stack(frames)), torch.from_numpy(np.stack(labels)), first, length]
+    return [
+        torch.from_numpy(np.stack(frames)),
+        torch.from_numpy(stacked),
+        torch.from_numpy(share),
+        first,
+        torch.tensor(ends) - first,
+        torch.tensor([aspect[start] for start in starts]),
+        torch.tensor([scenic[start] for start in starts]),
+    ]
+
+
+def _ids(labels: Sequence[np.ndarray]) -> np.ndarray:
+    """The masks of one clip, ids and IGNORE.  Where no frame has an id, 255 is its object (DAVIS-2016);
+    elsewhere a frame whose objects have left may hold 255 alone, and that is to be ignored.
+    """
+    stacked = np.stack(labels)
+    if not ((stacked > 0) & (stacked < IGNORE)).any():
+        return (stacked == 255).astype(np.uint8)
+    stacked[stacked > MAX_OBJECTS] = IGNORE
+    return stacked
 
 
 def _cached(cache: Path | None, pairs: list, read: Callable, workers: int, join: Callable) -> list[Tensor]:
-    """Tensors of these files: from `cache` when that has the same list, else decoded and kept there."""
-    listing = "\n".join(str(pair[0]) for pair in pairs)
+    """Tensors of these files: from `cache` when it was made from this list, else decoded and kept."""
+    listing = "\n".join([LAYOUT, *(str(pair[0]) for pair in pairs)])
     if cache is not None and cache.exists():
         kept = _kept(cache)
         if kept["listing"] == listing:

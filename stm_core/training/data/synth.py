@@ -2,9 +2,9 @@
 
 A clip has up to three layers: a scene, and up to two cut-outs in front of it.  The scene is a photo that
 moves as a whole, or a crop of real video.  A cut-out is an object of another photo or video, or a random
-shape filled with a photo's texture.  The target is the scene's object or a cut-out; other cut-outs are a
-second object, a look-alike, or an occluder.  Because the motion is known, so are the positions of two frames
-that show the same point.
+shape filled with a photo's texture.  The target is an object of the scene or a cut-out; what else there is
+may be a second object that competes with it, a look-alike, or an occluder.  Because the motion is known, so
+are the positions of two frames that show the same point.
 """
 
 from __future__ import annotations
@@ -70,16 +70,18 @@ class ClipMaker:
             scene = layers.photo_scene(count, frames, size)
         pixels, labels, points = scene.pixels, scene.labels, scene.points
         aims_at_scene = dice.chance(count, p=0.35 if moving else 0.75 if video else 0.45)
-        labels = torch.where(aims_at_scene.view(-1, 1, 1, 1), labels, (labels == IGNORE) * IGNORE).to(
-            torch.uint8
-        )
+        competes = dice.chance(count, p=0.5)  # the scene's object, where the target is a cut-out
+        demoted = torch.where((labels == 1) & competes.view(-1, 1, 1, 1), 2, (labels == IGNORE) * IGNORE)
+        labels = torch.where(aims_at_scene.view(-1, 1, 1, 1), labels, demoted).to(torch.uint8)
+        paired = (labels == 2).flatten(1).any(1)  # one second object is enough
         nearer_is_target = dice.chance(count, p=0.75 if moving else 0.5)
         twin = dice.chance(count, p=0.35)
         source = layers.choose(count)
         for number in (1, 2):
             is_target = ~aims_at_scene & (nearer_is_target == (number == 2))
             shown = is_target | dice.chance(count, p=0.25 if video else 0.5)
-            second = shown & ~is_target & dice.chance(count, p=0.5)
+            second = shown & ~is_target & ~paired & dice.chance(count, p=0.5)
+            paired = paired | second
             if moving and number == 2:
                 layer = layers.video_cutout(count, frames, size, gap, shown=shown)
             else:

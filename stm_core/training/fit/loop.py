@@ -29,7 +29,7 @@ from stm_core.training.fit.export import (
     written_beside,
 )
 from stm_core.training.fit.norms import freeze, settle
-from stm_core.training.fit.optim import Average, clip_gradients, optimizers, set_rates
+from stm_core.training.fit.optim import Average, clip_gradients, hold, optimizers, set_rates
 from stm_core.training.fit.parallel import (
     agreed,
     average_gradients,
@@ -40,8 +40,9 @@ from stm_core.training.fit.parallel import (
 )
 
 log = logging.getLogger(__name__)
-CLICK_SHARE = 0.30  # of the batches
+CLOSER_SHARE = 0.6  # of the click batches: the piece around what a coarse read found
 CLICK_SIZE = 192  # crop of click batches at most, pixels: near `click_side`, and more pictures a batch
+CLOSER_SCALE = 1.5  # the picture that a piece is cut from, over the piece
 PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
 MOVING_SHARE = 0.35  # of the batches, where there is video: an object of it before another scene
 EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone spoil small frames
@@ -56,6 +57,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network = CompactSTM(config.network).to(config.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's hints lack it
+        if config.hold:
+            hold(self.network)
         self.average = Average(self.network)
         if self.world > 1:
             share_norms(self.network)
@@ -81,6 +84,9 @@ class Trainer:
             raise WeightsError(f"{path} lacks {half[0]}, but has more of the frozen trunk; get it again")
         load_strictly(self.network, own | start, path or bundled_file()[0])
         self.average = Average(self.network)
+        if path is not None and self.config.begin >= self.config.freeze:  # its norms were settled once
+            freeze(self.network)
+            self.frozen = True
         log.info("%d of %d tensors begin as in %s", len(own) - len(fresh), len(own), path or "the bundle")
 
     @property
@@ -140,13 +146,14 @@ class Trainer:
         """Losses of a fresh batch at this place of the curriculum; its kind and its clips."""
         config = self.config
         # alike in every process
-        kind, video, pair, rounds, early, moving = torch.rand(6, generator=self.plan).tolist()
+        kind, video, pair, rounds, early, moving, near = torch.rand(7, generator=self.plan).tolist()
         stage = config.stage(place, early < EARLIER_SHARE)
-        clicks = kind < CLICK_SHARE
+        clicks, closer = kind < config.clicks, near < CLOSER_SHARE
         size, frames, clips = stage.size, stage.frames, float(stage.clips)
         if clicks:  # single pictures, three quarters as many pixels: they are decoded up to three times
             side = min(size, CLICK_SIZE)
-            size, frames, clips = side, 1, 0.75 * clips * frames * (size / side) ** 2
+            frames, clips = 1, 0.75 * clips * frames * (size / side) ** 2
+            size = round(side * CLOSER_SCALE / 32) * 32 if closer else side
         count = max(1, round(clips * config.batch))
         batch = self.maker.batch(
             count,
@@ -159,10 +166,11 @@ class Trainer:
         hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
         with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
             if clicks:
-                losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator, hardest)
+                more = 1 + int(rounds * 3)
+                losses = unroll.click(self.network, batch, more, self.generator, hardest, closer)
             else:
                 losses = self.track(self.network, batch, 2 if pair < PAIR_SHARE else 1, hardest)
-        return "click" if clicks else "track", count, losses
+        return ("closer" if closer else "click") if clicks else "track", count, losses
 
     def _freeze(self, place: float) -> None:
         settle(self.network, lambda: self._forward(place), self.config.settle)

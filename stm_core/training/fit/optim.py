@@ -73,6 +73,13 @@ def optimizers(network: nn.Module) -> list[torch.optim.Optimizer]:
     return [*([Muon(inner)] if inner else []), torch.optim.AdamW(groups, lr=ADAM_RATE, betas=(0.9, 0.98))]
 
 
+def hold(network: nn.Module) -> None:
+    """Trunk and keys stay as they are: what matches what does not change, and a step is much cheaper."""
+    for name, weight in network.named_parameters():
+        if name.startswith(("trunk.", "key.", "log_sharpness")):
+            weight.requires_grad_(False)
+
+
 def set_rates(chosen: list[torch.optim.Optimizer], step: int, progress: float, factor: float = 1.0) -> float:
     """Sets learning rates for this step: warm-up, then cosine to 1 % over `progress` 0..1.  Returns the
     factor.

@@ -12,11 +12,13 @@ from torch import Tensor
 from stm_core.memory.readout import maps, read, rows
 from stm_core.networks.compact import CompactSTM, click_maps
 from stm_core.networks.interface import QueryFeatures, aggregate
+from stm_core.training.data import closer as closely
 from stm_core.training.data.clicks import first_clicks, next_clicks
 from stm_core.training.data.synth import IGNORE, Batch
 from stm_core.training.fit.losses import correspondence, segmentation, transported
 
 KEY_WEIGHT = 0.25  # of the two key losses beside the segmentation loss
+COARSE_READS = 2  # of a clicked picture before the closer look
 ABSENT = -12.0  # logit of an object slot that this clip does not use
 
 
@@ -55,29 +57,69 @@ def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0)
 
 
 def click(
-    network: CompactSTM, batch: Batch, rounds: int, generator: torch.Generator, hardest: float = 1.0
+    network: CompactSTM,
+    batch: Batch,
+    rounds: int,
+    generator: torch.Generator,
+    hardest: float = 1.0,
+    closer: bool = False,
 ) -> dict[str, Tensor]:
     """Losses of segmenting the first frame from simulated clicks.
 
     Each round adds a click where the error is largest.
+    closer: of the piece around what a first, coarse read found.
     """
     labels = torch.where(batch.labels[:, 0] == 2, 0, batch.labels[:, 0])
-    (query,) = _encode(network, batch.frames[:, :1])
-    truth = labels == 1
+    frames, truth = batch.frames[:, 0], labels == 1
     points = first_clicks(truth, generator)  # (B,1,3)
     masks = torch.zeros_like(truth, dtype=torch.float32)
+    if closer:
+        frames, labels, points, masks = _come_closer(network, frames, labels, points, generator)
+        truth = labels == 1
+    (query,) = _encode(network, frames[:, None])
     present = truth.flatten(1).any(1, keepdim=True)
     seg, iou = [], []
     for _ in range(rounds):
-        discs = click_maps(points, *truth.shape[1:])
-        key, value = network.encode_memory(batch.frames[:, 0], masks, query, discs)
-        logits = network.decode(_read(query, [key], [value], 1), query)[:, None]
+        logits = _clicked(network, frames, query, points, masks)[:, None]
         seg.append(segmentation(logits, torch.where(present[..., None], labels, IGNORE), hardest))
         masks = logits[:, 0].sigmoid().detach()
         iou.append(_iou(masks[:, None], labels, present))
         points = torch.cat([points, next_clicks(masks > 0.5, truth, labels == IGNORE, generator)], dim=1)
     loss = torch.stack(seg).mean()
     return {"loss": loss, "seg": loss, "keys": loss.detach() * 0, "iou": torch.stack(iou).mean()}
+
+
+@torch.no_grad()
+def _come_closer(
+    network: CompactSTM, frames: Tensor, labels: Tensor, points: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Frames, labels, clicks and masks of the pieces around what a coarse read finds, one click more."""
+    size = frames.shape[-1]
+    small, placed = closely.smaller(frames, points)
+    (query,) = _encode(network, small[:, None])
+    masks = small.new_zeros(len(small), *small.shape[2:])
+    for _ in range(COARSE_READS):
+        masks = _clicked(network, small, query, placed, masks).sigmoid()
+    masks = F.interpolate(masks[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
+    more = next_clicks(masks > 0.5, labels == 1, labels == IGNORE, generator)
+    points = torch.cat([points, more], dim=1)
+    piece = closely.pieces(masks, points, generator)
+    side = min(size, closely.COARSE)
+    return (
+        closely.cut(frames, *piece, side, "bilinear", "reflection"),
+        closely.cut_labels(labels, *piece, side),
+        closely.moved(points, *piece, side),
+        closely.cut(masks, *piece, side, "bilinear", "zeros"),
+    )
+
+
+def _clicked(
+    network: CompactSTM, frames: Tensor, query: QueryFeatures, points: Tensor, masks: Tensor
+) -> Tensor:
+    """Logits (B,H,W) of frames that read themselves, with clicks (B,P,3) and the masks before (B,H,W)."""
+    discs = click_maps(points, *masks.shape[1:])
+    key, value = network.encode_memory(frames, masks, query, discs)
+    return network.decode(_read(query, [key], [value], 1), query)
 
 
 def _encode(network: CompactSTM, frames: Tensor) -> list[QueryFeatures]:

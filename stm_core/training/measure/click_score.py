@@ -1,4 +1,4 @@
-"""How good a mask is after 1, 2, 3 and 5 clicks.
+"""How good a mask is after 1, 2, 3, 5 and 10 clicks, and how many clicks a good one takes.
 
 Each click goes to the middle of the largest error, as in the literature on interactive segmentation.
 OpenCV's GrabCut is scored in the same way where `opencv-python-headless` is installed, which this project
@@ -7,6 +7,7 @@ does not need otherwise.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,40 +16,56 @@ import numpy as np
 from PIL import Image
 
 from stm_core.engine.clicks import segment_frame
+from stm_core.errors import OptionError
 from stm_core.networks.weights import load_model
 from stm_core.training.data.clicks import error_click
-from stm_core.training.data.stores import IGNORE, held_out
+from stm_core.training.data.stores import IGNORE, PICTURES, held_out
 
-COUNTED = (1, 2, 3, 5)  # clicks after which the overlap is reported
-COLUMNS = (*(f"IoU@{n}" for n in COUNTED), "NoC@85")
-MOST_CLICKS = 10
-GOOD = 0.85  # NoC@85: clicks until this overlap, MOST_CLICKS where it is never reached
+COUNTED = (1, 2, 3, 5, 10)  # clicks after which the overlap is reported
+MOST_CLICKS = 20
+GOOD = (0.80, 0.85, 0.90)  # NoC@85: clicks until this overlap, MOST_CLICKS where it is never reached
+COLUMNS = (
+    *(f"IoU@{n}" for n in COUNTED),
+    *(f"NoC@{good * 100:.0f}" for good in GOOD),
+    *("never 85", "made worse", "s a click"),
+)
+WORSE = 0.002  # a click that loses so much overlap has made the mask worse
 SMALLEST = 0.002  # share of the picture; smaller objects are left out
 
 Segmenter = Callable[[np.ndarray, list[tuple], np.ndarray | None], np.ndarray]
 
 
 def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -> dict[str, float]:
-    """Mean overlap after each of COUNTED clicks and NoC@85.
+    """Mean overlap after each of COUNTED clicks, NoC@ each of GOOD, the share of pictures that never reach
+    85 %, the share of clicks that made the mask worse, seconds a click.
 
     examples: (image uint8 (H,W,3), truth uint8 (H,W): 1 object, 255 ignored).  segmenter(image, clicks,
     previous mask or None) -> bool (H,W); clicks are (x, y, label, 1).
     """
-    rows = np.array([_one(image, truth, segmenter) for image, truth in examples])
-    reached = np.where((rows >= GOOD).any(1), (rows >= GOOD).argmax(1) + 1, MOST_CLICKS)
-    return {f"IoU@{n}": float(rows[:, n - 1].mean()) for n in COUNTED} | {"NoC@85": float(reached.mean())}
+    began, answered = time.perf_counter(), []
+    for image, truth in examples:
+        answered.append(_one(image, truth, segmenter))
+    seconds = time.perf_counter() - began
+    rows = np.array([row + row[-1:] * (MOST_CLICKS - len(row)) for row in answered])
+    steps = np.concatenate([np.diff(row) for row in answered])
+    found = {f"IoU@{n}": float(rows[:, n - 1].mean()) for n in COUNTED}
+    for good in GOOD:
+        reached = np.where((rows >= good).any(1), (rows >= good).argmax(1) + 1, MOST_CLICKS)
+        found[f"NoC@{good * 100:.0f}"] = float(reached.mean())
+    found["never 85"] = float((rows < 0.85).all(1).mean())
+    found["made worse"] = float((steps < -WORSE).mean()) if len(steps) else 0.0
+    return found | {"s a click": seconds / sum(map(len, answered))}
 
 
 def _one(image: np.ndarray, truth: np.ndarray, segmenter: Segmenter) -> list[float]:
-    """Overlap after each click, up to MOST_CLICKS; after a perfect mask there are no more clicks."""
+    """Overlap after each click, up to MOST_CLICKS or until it is perfect."""
     clicks: list[tuple[int, int, int, int]] = []
     overlaps: list[float] = []
     found = None
     known = truth != IGNORE
-    for _ in range(MOST_CLICKS):
+    while len(overlaps) < MOST_CLICKS:
         click = error_click(np.zeros_like(known) if found is None else found, truth == 1, ~known)
         if click is None:
-            overlaps += [1.0] * (MOST_CLICKS - len(overlaps))
             break
         clicks.append((*click, 1))
         found = segmenter(image, clicks, found)
@@ -88,29 +105,42 @@ def by_grabcut(image: np.ndarray, clicks: list[tuple], found: np.ndarray | None)
     return (seeds == cv2.GC_FGD) | (seeds == cv2.GC_PR_FGD)
 
 
-def read_examples(folder: Path, every: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def read_examples(folder: Path, every: int, *, everything: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each `every`-th picture with the mask of its largest object.
 
-    folder: a DAVIS root, or a folder with images/ and masks/, of which training leaves some out.
+    folder: a DAVIS root, or a folder with images/ and masks/.
+    everything: all pictures of such a folder, not only those that training leaves out.
+    255 is ignored, but in a folder whose masks have no other value it is the object.  Raises OptionError.
     """
     davis = folder / "Annotations"
     masks = sorted(davis.glob("**/*.png") if davis.is_dir() else (folder / "masks").glob("*.png"))
-    if not davis.is_dir():
+    if not masks:
+        raise OptionError(
+            f"{folder} has no masks; expected {folder}/masks/*.png beside {folder}/images, or a DAVIS root"
+        )
+    if not (davis.is_dir() or everything):
         masks = [path for path in masks if held_out(path)]
-    for path in masks[::every]:
-        picture = _picture_of(path)
-        labels = np.array(Image.open(path))
-        if davis.is_dir():
-            labels = (labels > 0).astype(np.uint8)
-        ids, counts = np.unique(labels[(labels > 0) & (labels != IGNORE)], return_counts=True)
-        if len(ids) and counts.max() > SMALLEST * labels.size:
-            truth = np.where(labels == ids[counts.argmax()], 1, np.where(labels == IGNORE, IGNORE, 0))
-            yield np.array(Image.open(picture).convert("RGB")), truth.astype(np.uint8)
+    labels = [_labels(path) for path in masks[::every]]
+    binary = not any(((one > 0) & (one < IGNORE)).any() for one in labels)
+    for path, read in zip(masks[::every], labels, strict=True):
+        ids = (read == IGNORE).astype(np.uint8) if binary else read
+        present, counts = np.unique(ids[(ids > 0) & (ids != IGNORE)], return_counts=True)
+        if len(present) and counts.max() > SMALLEST * ids.size:
+            truth = np.where(ids == present[counts.argmax()], 1, np.where(ids == IGNORE, IGNORE, 0))
+            yield np.array(Image.open(_picture_of(path)).convert("RGB")), truth.astype(np.uint8)
+
+
+def _labels(mask: Path) -> np.ndarray:
+    labels = np.array(Image.open(mask))
+    return labels if labels.ndim == 2 else labels[..., 0]
 
 
 def _picture_of(mask: Path) -> Path:
     text = str(mask).replace("/Annotations/", "/JPEGImages/").replace("/masks/", "/images/")
-    return next(p for p in (Path(text).with_suffix(s) for s in (".jpg", ".webp", ".png")) if p.exists())
+    for suffix in PICTURES:
+        if (found := Path(text).with_suffix(suffix)).exists():
+            return found
+    raise OptionError(f"{mask} has no picture; put {Path(text).stem}.jpg beside it, into images/")
 
 
 def methods(weights: str) -> dict[str, Segmenter]:

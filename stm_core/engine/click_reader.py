@@ -1,0 +1,110 @@
+"""What a network answers to clicks on one frame: all of it is read coarsely, then the piece around each
+object more closely.
+
+Legend: n objects, P clicks of each at most (x, y in pixels of the frame and a label, -1 fills up); H' W' the
+frame's processed size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stm_core.engine.closer import CloseUp, Piece, piece_around, pixels_of, window_of
+from stm_core.engine.geometry import enlarge, pad, padding, processed_size, to_network, unpad
+from stm_core.memory import readout
+from stm_core.networks.compact import click_maps
+from stm_core.networks.interface import Network, QueryFeatures
+from stm_core.networks.weights import Model
+
+CLOSE_PASSES = 2  # reads of a piece: its mask is nearly right already
+
+
+class ClickReader:
+    """Answers clicks on one frame, uint8 (H, W, 3).  size: short side at which it is processed, or None."""
+
+    def __init__(self, model: Model, image: np.ndarray, size: int | None):
+        network, most = model.network, model.network.click_side
+        self.network, self.image, self.device = network, image, model.device
+        self.side = size if most is None else min(size or most, most)
+        self.processed = processed_size(*image.shape[:2], size)
+        self._whole: tuple[Tensor, QueryFeatures] | None = None
+        self._close: CloseUp | None = None
+
+    def answer(self, points: Tensor, fresh: Tensor, logits: Tensor) -> Tensor:
+        """Logits (n, H', W') after clicks (n, P, 3), from those before.
+
+        fresh: bool (n,), objects that were clicked since.  What was not found yet is looked for in all of the
+        frame, the rest around where it was found.
+        """
+        logits, close = logits.clone(), self.network.close_side is not None
+        found = (logits > 0).flatten(1).any(1)
+        sought = (fresh & ~found if close else fresh).nonzero()[:, 0]
+        if len(sought):
+            logits[sought] = self._coarse(points[sought], logits[sought].sigmoid())
+        for n in fresh.nonzero()[:, 0].tolist() if close else ():
+            logits[n] = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
+        return logits
+
+    def _coarse(self, points: Tensor, masks: Tensor) -> Tensor:
+        """Logits (n, H', W') of a read of the whole frame."""
+        shape = self.image.shape[:2]
+        if self._whole is None:
+            frame = to_network(self.image, self.side, self.device)
+            self._whole = frame, self.network.encode_query(frame)
+        frame, query = self._whole
+        seen = processed_size(*shape, self.side)
+        maps = click_maps(placed(points, shape, seen), *frame.shape[-2:])
+        masks = pad(enlarge(masks, *seen))
+        for _ in range(self.network.click_passes):
+            logits = read_itself(self.network, frame, query, maps, masks)
+            masks = pad(unpad(logits, *seen).sigmoid())
+        return enlarge(unpad(logits, *seen), *self.processed)
+
+    def _closer(self, n: int, points: Tensor, logits: Tensor) -> Tensor:
+        """Logits (H', W') of object n after a read of the piece around it; points (P, 3) without fillers."""
+        masks = logits.sigmoid()
+        places = placed(points, self.image.shape[:2], self.processed, padded=False)
+        close = self._close_up(piece_around(masks[n], places[:, 0], places[:, 1]))
+        others = masks.sum(0) - masks[n]
+        rows = torch.stack([masks[n], others]) if len(masks) > 1 else masks
+        seen, none = close.masks(rows), points.new_zeros(len(rows) - 1, 2, *close.frame.shape[-2:])
+        maps = torch.cat([click_maps(close.points(points)[None], *close.frame.shape[-2:]), none])
+        for _ in range(CLOSE_PASSES):
+            read = read_itself(self.network, close.frame, close.query, maps, seen)[:1]
+            seen = torch.cat([read.sigmoid(), seen[1:]])
+        return close.pasted(read[0], logits[n])
+
+    def _close_up(self, piece: Piece) -> CloseUp:
+        """What the network sees of a piece; of the same piece as last time it is known."""
+        if self._close is None or self._close.piece != piece:
+            window = window_of(piece, self.processed, self.image.shape[:2])
+            frame = pixels_of(self.image, window, self.network.close_side, self.device)
+            self._close = CloseUp(piece, window, frame, self.network.encode_query(frame))
+        return self._close
+
+
+def read_itself(network: Network, frame: Tensor, query: QueryFeatures, maps: Tensor, masks: Tensor) -> Tensor:
+    """Logits (n, H, W) of a frame (1, 3, H, W) from its own memory, with click maps (n, 2, H, W) and the
+    masks before (n, H, W).
+    """
+    key, value = network.encode_memory(frame, masks, query, maps)
+    values = readout.rows(value).transpose(0, 1)[None, None]  # (1, 1, P, n, Cv)
+    result = readout.read(
+        [readout.rows(key)[:, None]],
+        [values],
+        readout.rows(query.key),
+        scale=network.scale,
+        margin=network.margin,
+    )
+    read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
+    return network.decode(read, query).float()
+
+
+def placed(points: Tensor, own: tuple[int, int], seen: tuple[int, int], *, padded: bool = True) -> Tensor:
+    """Clicks (..., 3) on a frame of size `own` (H, W) as clicks on it at size `seen`, and padded."""
+    left, _, top, _ = padding(*seen) if padded else (0, 0, 0, 0)
+    x = (points[..., 0] + 0.5) * (seen[1] / own[1]) - 0.5 + left
+    y = (points[..., 1] + 0.5) * (seen[0] / own[0]) - 0.5 + top
+    return torch.stack([x, y, points[..., 2]], -1)
