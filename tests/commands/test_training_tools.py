@@ -48,4 +48,4 @@ def test_clicks_print_a_row_a_method(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr("stm_core.training.measure.click_score.methods", methods)
     assert training_tools.main(["clicks", str(tmp_path), "--weights", "exact"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "| exact | 1.000 | 1.000 | 1.000 | 1.000 | 1.000 |"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| exact | 1.000 | 1.000 | 1.000 |")
