@@ -114,7 +114,7 @@ def _data(asked: Sources, device: str) -> tuple[Photos, Photos, Clips | None]:
     if asked.backgrounds:
         textures = load_photos(list(asked.backgrounds), asked.cached("backgrounds.pt"))
     if asked.videos:
-        clips = load_clips(asked.videos, asked.cached("clips.pt"), studio=asked.studio).to(device)
+        clips = load_clips(list(asked.videos), asked.cached("clips.pt"), studio=asked.studio).to(device)
     return photos.to(device), textures.to(device), clips
 
 

@@ -43,8 +43,8 @@ def _parser() -> Parser:
     add = tool("clicks", _clicks)
     add("folders", type=Path, nargs="+", metavar="DIR", help="DAVIS root, or folder with images/ and masks/")
     add("--weights", default="compact", help="compact, or a file")
+    add("--all", action="store_true", help="every picture of images/, not only what training left out")
     add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
-    add("--all", action="store_true", help="all pictures of images/, not only those that training left out")
     add = tool("mean", _mean)
     add("files", nargs="+", metavar="FILE=SHARE", help="weights; FILE alone has share 1")
     add("--out", type=Path, required=True, metavar="FILE", help="where the mean goes")
@@ -75,9 +75,7 @@ def _clicks(args: argparse.Namespace) -> None:
     ]
     if not examples:
         folders = ", ".join(map(str, args.folders))
-        raise OptionError(
-            f"no picture with an object that training left out in {folders}; --all takes every picture"
-        )
+        raise OptionError(f"no picture that training left out shows an object in {folders}; try --all")
     print(f"{len(examples)} pictures\n\n| method | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
     for name, segmenter in methods(args.weights).items():
         row = score(examples, segmenter)

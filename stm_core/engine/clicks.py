@@ -24,7 +24,8 @@ from stm_core.networks.weights import Model, check_model
 
 ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
 GROUPS = 4  # so many clicks as one likes cost at most ONE_BY_ONE + GROUPS reads
-CERTAIN = 1e-3  # of a mask that was given: it may be wrong by so much
+CERTAIN = 1e-3  # a mask that was given may lack so much of an object
+DOUBT = 0.4  # and have so much that is not: taken for sure, the network would hold on to it
 KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins
 
 
@@ -85,14 +86,14 @@ def click_logits(
     points = _points(clicks, needs_positive=masks is None).to(model.device)
     reader, most = ClickReader(model, image, size), points.shape[1]
     if masks is not None:
-        return reader.answer(points, torch.ones(len(points), dtype=bool), masks.logit(CERTAIN))
+        return reader.answer(points, points, (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN))
     frame, turns = digest(image), _turns(most)
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
     begin, logits = _known(model.network, keys)
     if logits is None:
         logits = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
     for turn in turns[begin:]:
-        logits = reader.answer(points[:, : turn.stop], (points[:, turn, 2] >= 0).any(1), logits)
+        logits = reader.answer(points[:, : turn.stop], points[:, turn], logits)
     keep(model.network, keys[-1], logits)
     return logits.clone()
 

@@ -35,8 +35,8 @@ class CompactSTM(Network):
     stride = 16
     shared_keys = True
     takes_clicks = True
-    click_side = 192  # clicks were trained on crops of that size, and spread no further
-    close_side = 224  # of a square as large as the piece around a clicked object
+    click_side = 192  # trained on crops of that size, clicks spread no further
+    close_side = 256  # of a square as large as the piece around a clicked object
     click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
 
     def __init__(self, config: CompactConfig = CompactConfig()):

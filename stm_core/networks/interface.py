@@ -48,8 +48,8 @@ class Network(nn.Module):
     shared_keys: a frame has one key for all its objects (compact), or one for each (paper).
     takes_clicks: `encode_memory` accepts maps of clicks.
     click_side: most pixels of the short side at which a clicked frame is seen; None: no limit.
-    close_side: side in pixels of a square as large as what the closer look sees of the piece around a
-        clicked object; None: there is no closer look.
+    close_side: pixels of a side of the square that the piece around a clicked object fills; None: no closer
+    look.
     click_passes: reads of a clicked frame, each with the mask of the read before.
     scale: affinity = scale * key . query.
     margin: positions whose affinity is further below the best one are not read; None: all are.

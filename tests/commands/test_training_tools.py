@@ -6,6 +6,7 @@ from PIL import Image
 
 from stm_core.commands import training_tools
 from stm_core.training.data.stores import held_out
+from stm_core.training.measure.click_score import COUNTED, GOOD
 
 
 @pytest.mark.parametrize(
@@ -36,16 +37,24 @@ def test_shards_are_listed_with_their_sizes(tmp_path, capsys):
 
 
 def test_clicks_print_a_row_a_method(tmp_path, monkeypatch, capsys):
-    name = next(f"{n}.png" for n in range(999) if held_out(tmp_path / f"{n}.png"))
+    names = [f"{n}.png" for n in range(999)]
+    left_out = next(name for name in names if held_out(tmp_path / name))
+    trained = next(name for name in names if not held_out(tmp_path / name))
     labels = np.zeros((32, 32), np.uint8)
     labels[8:24, 8:24] = 1
     for kind, picture in (("images", np.dstack([labels * 255] * 3)), ("masks", labels)):
         (tmp_path / kind).mkdir()
-        Image.fromarray(picture).save(tmp_path / kind / name)
+        for name in (left_out, trained):
+            Image.fromarray(picture).save(tmp_path / kind / name)
 
     def methods(weights):
         return {weights: lambda image, clicks, found: image[..., 0] > 0}
 
     monkeypatch.setattr("stm_core.training.measure.click_score.methods", methods)
     assert training_tools.main(["clicks", str(tmp_path), "--weights", "exact"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("| exact | 1.000 | 1.000 | 1.000 |")
+    table = capsys.readouterr().out.splitlines()
+    assert table[0] == "1 pictures" and table[-1].startswith(
+        "| exact |" + " 1.000 |" * (len(COUNTED) + len(GOOD))
+    )
+    assert training_tools.main(["clicks", str(tmp_path), "--weights", "exact", "--all", "--every", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "2 pictures"

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import generator, is_one_line
+from conftest import generator
 from PIL import Image
 
-from stm_core.commands.training_tools import main
 from stm_core.networks.compact import click_maps
 from stm_core.training.data.clicks import error_click, first_clicks, next_clicks
 from stm_core.training.data.stores import held_out
@@ -89,8 +88,3 @@ def test_any_folder_can_be_scored_and_by_default_only_what_training_left_out(tmp
         assert len(found) == count > 0
         assert set(np.unique(found[0][1])) == ({0, 1, 255} if ignored else {0, 1})
     assert len(list(read_examples(tmp_path, 20, everything=True))) == 4
-
-
-def test_a_folder_without_masks_is_told_in_one_sentence(tmp_path, capsys):
-    assert main(["clicks", str(tmp_path)]) == 2
-    assert is_one_line(capsys.readouterr().err)

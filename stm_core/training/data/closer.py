@@ -38,9 +38,9 @@ def pieces(masks: Tensor, points: Tensor, generator: torch.Generator) -> tuple[T
     line = torch.arange(size, device=masks.device)
     found = masks > 0.5
     ends: list[tuple[Tensor, Tensor]] = []
-    for axis, at in ((1, points[..., 0]), (2, points[..., 1])):  # columns, then rows
+    for axis, places in ((1, points[..., 0]), (2, points[..., 1])):  # columns, then rows
         seen = found.any(axis)  # (B,S)
-        clicked = torch.where(points[..., 2] < 0, at[:, :1], at)  # padding counts as the first
+        clicked = torch.where(points[..., 2] < 0, places[:, :1], places)  # padding counts as the first
         least = torch.minimum(torch.where(seen, line, size).amin(1), clicked.amin(1))
         ends.append((least, torch.maximum(torch.where(seen, line, -1).amax(1), clicked.amax(1))))
     low, high = (torch.stack(side, 1) for side in zip(*ends, strict=True))

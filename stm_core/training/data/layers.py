@@ -60,7 +60,7 @@ class Layers:
         return self.targets[self.dice.index(len(self.targets), count)]
 
     def photo_scene(self, count: int, frames: int, size: int) -> Scene:
-        """A photo that moves as a whole, and up to two of its objects."""
+        """A photo that moves as a whole, and two of its objects, if it has so many."""
         dice = self.dice
         source = self.choose(count)
         wanted, second = self._two(self.photos.share[source, 1:].clamp(max=0.15))
@@ -84,7 +84,7 @@ class Layers:
         return Scene(sample(pictures / 255, grid), warped, points)
 
     def video_scene(self, count: int, frames: int, size: int, gap: int) -> Scene:
-        """Annotated video that moves a little more than it was filmed, and up to two of its objects."""
+        """Annotated video that moves a little more than it was filmed, and two of its objects."""
         dice = self.dice
         pictures, ids, aspect = self._pieces(self.scenic, count, frames, gap)
         centre, _ = _middle(ids[:, 0] == 1)

@@ -101,7 +101,7 @@ def load_photos(
 
 
 def load_clips(
-    roots: Iterable[Path],
+    roots: list[Path],
     cache: Path | None = None,
     workers: int = 2,
     *,
@@ -231,7 +231,7 @@ def _ids(labels: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _cached(cache: Path | None, pairs: list, read: Callable, workers: int, join: Callable) -> list[Tensor]:
-    """Tensors of these files: from `cache` when it was made from this list, else decoded and kept."""
+    """Tensors of these files: from `cache` when that has the same list, else decoded and kept there."""
     listing = "\n".join([LAYOUT, *(str(pair[0]) for pair in pairs)])
     if cache is not None and cache.exists():
         kept = _kept(cache)

@@ -50,7 +50,7 @@ class TrainConfig:
     batch: float = _option(1.0, "factor on the clips of a batch; try 8 on a large GPU", least=0)
     begin: float = _option(0.0, "skip this share of the curriculum", least=0, most=1)
     clicks: float = _option(0.3, "share of the batches that are clicks", least=0, most=1)
-    hold: bool = _option(False, "keep trunk and keys: masks, clicks and decoder learn, faster")
+    hold: bool = _option(False, "keep trunk and keys: masks, clicks and decoder learn, and a step is faster")
     compile: bool = _option(False, "torch.compile the tracking step")
     save_minutes: float = 4.0
     freeze: float = 0.3  # from this share of the curriculum on, norms keep their statistics

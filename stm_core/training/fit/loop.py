@@ -148,12 +148,12 @@ class Trainer:
         # alike in every process
         kind, video, pair, rounds, early, moving, near = torch.rand(7, generator=self.plan).tolist()
         stage = config.stage(place, early < EARLIER_SHARE)
-        clicks, closer = kind < config.clicks, near < CLOSER_SHARE
+        clicks, near = kind < config.clicks, near < CLOSER_SHARE
         size, frames, clips = stage.size, stage.frames, float(stage.clips)
         if clicks:  # single pictures, three quarters as many pixels: they are decoded up to three times
             side = min(size, CLICK_SIZE)
             frames, clips = 1, 0.75 * clips * frames * (size / side) ** 2
-            size = round(side * CLOSER_SCALE / 32) * 32 if closer else side
+            size = round(side * CLOSER_SCALE / 32) * 32 if near else side
         count = max(1, round(clips * config.batch))
         batch = self.maker.batch(
             count,
@@ -166,11 +166,10 @@ class Trainer:
         hardest = 1 - 0.7 * min(1.0, max(0.0, (place - 0.1) / 0.4))
         with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16):
             if clicks:
-                more = 1 + int(rounds * 3)
-                losses = unroll.click(self.network, batch, more, self.generator, hardest, closer)
+                losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator, hardest, near)
             else:
                 losses = self.track(self.network, batch, 2 if pair < PAIR_SHARE else 1, hardest)
-        return ("closer" if closer else "click") if clicks else "track", count, losses
+        return ("closer" if near else "click") if clicks else "track", count, losses
 
     def _freeze(self, place: float) -> None:
         settle(self.network, lambda: self._forward(place), self.config.settle)

@@ -66,8 +66,7 @@ def click(
 ) -> dict[str, Tensor]:
     """Losses of segmenting the first frame from simulated clicks.
 
-    Each round adds a click where the error is largest.
-    closer: of the piece around what a first, coarse read found.
+    Each round adds a click where the error is largest.  closer: of the piece around what a coarse read found.
     """
     labels = torch.where(batch.labels[:, 0] == 2, 0, batch.labels[:, 0])
     frames, truth = batch.frames[:, 0], labels == 1

@@ -26,8 +26,10 @@ MOST_CLICKS = 20
 GOOD = (0.80, 0.85, 0.90)  # NoC@85: clicks until this overlap, MOST_CLICKS where it is never reached
 COLUMNS = (
     *(f"IoU@{n}" for n in COUNTED),
-    *(f"NoC@{good * 100:.0f}" for good in GOOD),
-    *("never 85", "made worse", "s a click"),
+    *(f"NoC@{100 * good:.0f}" for good in GOOD),
+    "never 85",
+    "made worse",
+    "s a click",
 )
 WORSE = 0.002  # a click that loses so much overlap has made the mask worse
 SMALLEST = 0.002  # share of the picture; smaller objects are left out
@@ -36,8 +38,8 @@ Segmenter = Callable[[np.ndarray, list[tuple], np.ndarray | None], np.ndarray]
 
 
 def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -> dict[str, float]:
-    """Mean overlap after each of COUNTED clicks, NoC@ each of GOOD, the share of pictures that never reach
-    85 %, the share of clicks that made the mask worse, seconds a click.
+    """COLUMNS: mean overlap after some clicks, clicks until it is good, the share of pictures whose mask
+    never is, the share of clicks that made a mask worse, seconds a click.
 
     examples: (image uint8 (H,W,3), truth uint8 (H,W): 1 object, 255 ignored).  segmenter(image, clicks,
     previous mask or None) -> bool (H,W); clicks are (x, y, label, 1).
@@ -106,11 +108,10 @@ def by_grabcut(image: np.ndarray, clicks: list[tuple], found: np.ndarray | None)
 
 
 def read_examples(folder: Path, every: int, *, everything: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each `every`-th picture with the mask of its largest object.
+    """Each `every`-th picture of a DAVIS root, or of a folder with images/ and masks/: there all, or only
+    those that training leaves out.  The largest object of each is asked for.  Raises OptionError.
 
-    folder: a DAVIS root, or a folder with images/ and masks/.
-    everything: all pictures of such a folder, not only those that training leaves out.
-    255 is ignored, but in a folder whose masks have no other value it is the object.  Raises OptionError.
+    255 is ignored, but in a folder whose masks have no other value it is the object.
     """
     davis = folder / "Annotations"
     masks = sorted(davis.glob("**/*.png") if davis.is_dir() else (folder / "masks").glob("*.png"))
@@ -120,10 +121,10 @@ def read_examples(folder: Path, every: int, *, everything: bool) -> Iterator[tup
         )
     if not (davis.is_dir() or everything):
         masks = [path for path in masks if held_out(path)]
-    labels = [_labels(path) for path in masks[::every]]
-    binary = not any(((one > 0) & (one < IGNORE)).any() for one in labels)
-    for path, read in zip(masks[::every], labels, strict=True):
-        ids = (read == IGNORE).astype(np.uint8) if binary else read
+    stored = [_labels(path) for path in masks[::every]]
+    binary = not any(((one > 0) & (one < IGNORE)).any() for one in stored)
+    for path, labels in zip(masks[::every], stored, strict=True):
+        ids = (labels == IGNORE).astype(np.uint8) if binary else labels
         present, counts = np.unique(ids[(ids > 0) & (ids != IGNORE)], return_counts=True)
         if len(present) and counts.max() > SMALLEST * ids.size:
             truth = np.where(ids == present[counts.argmax()], 1, np.where(ids == IGNORE, IGNORE, 0))
