@@ -213,7 +213,8 @@ def command(capfd):
 
 
 def is_one_line(err: str) -> bool:
-    return err.startswith("stm_core: ") and err.count("\n") == 1 and len(err) > 30
+    """Whether a program of ours told a mistake as it should: its name, then one sentence."""
+    return err.startswith(("stm_core: ", "training_tools: ")) and err.count("\n") == 1 and len(err) > 30
 
 
 # training data ----------------------------------------------------------------------------------------------

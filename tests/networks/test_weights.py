@@ -70,7 +70,7 @@ def test_the_first_missing_unexpected_and_misshapen_tensor_are_named(tiny_file):
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"module.conv.weight": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match="Encoder_M.mean is missing .*conv.weight is unexpected"):
+    with pytest.raises(WeightsError, match="Encoder_M.mean.*conv.weight"):
         load_model(f"paper:{path}", device="cpu")
 
 
@@ -152,7 +152,7 @@ def test_dtype_words():
     cpu = torch.device("cpu")
     assert choose_dtype("fp16", cpu) == torch.float16
     assert choose_dtype("auto", cpu) == (torch.bfloat16 if weights.cpu_has_bf16() else torch.float32)
-    with pytest.raises(OptionError, match="auto, fp32, bf16, fp16"):
+    with pytest.raises(OptionError, match="int8"):
         choose_dtype("int8", cpu)
 
 
