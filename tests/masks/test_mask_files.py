@@ -99,6 +99,9 @@ def test_grey_and_palette_ids_are_kept_and_255_beside_them_is_ignored(tmp_path):
     assert (read_mask(saved(tmp_path, odd)) == found).all()
     void = labels(1, 2, 255)
     assert (read_mask(saved(tmp_path, Image.fromarray(void))) == labels(1, 2, 0)).all()
+    rim = labels(1, 2)
+    rim[100, 10:70] = 255  # one pixel wide
+    assert (read_mask(saved(tmp_path, Image.fromarray(rim))) == labels(1, 2)).all()
 
 
 def test_davis_colours_in_rgb_come_back_as_their_ids(tmp_path):
