@@ -130,7 +130,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture
 def bench(tmp_path):
-    """Handlers and runs of a page of its own."""
+    """The panels of a page of its own."""
     from pages import Bench
 
     return Bench(tmp_path)
@@ -146,7 +146,7 @@ def clip(tmp_path_factory, request):
 
 
 @pytest.fixture
-def session(bench, clip):
+def user(bench, clip):
     """A visitor who has opened that clip."""
     return bench.opened(clip[0])
 

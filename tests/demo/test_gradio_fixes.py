@@ -8,7 +8,7 @@ import httpx
 import pytest
 from gradio.data_classes import FileData
 
-from demo.web import gradio_fixes
+from demo import gradio_fixes
 
 
 @pytest.fixture(scope="module")
