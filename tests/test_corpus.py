@@ -162,8 +162,12 @@ def test_every_limit_is_kept_and_stated(good, page, kind):
     assert "2,000" in refused("guard", good[kind], page, LimitError, VideoLimits(max_pixels=2000))
 
 
-def test_limits_count_frames_and_may_be_higher_than_ffmpeg_counts(good):
-    for limits in (VideoLimits(max_frames=40), VideoLimits(max_pixels=99_999_999_999)):
+def test_limits_count_frames_may_be_higher_than_ffmpeg_counts_and_may_be_none(good):
+    for limits in (
+        VideoLimits(max_frames=40),
+        VideoLimits(max_pixels=99_999_999_999),
+        VideoLimits(*4 * [None]),
+    ):
         assert len(list(read_video(good["mkv"], limits))) == 40
 
 
