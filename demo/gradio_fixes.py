@@ -7,6 +7,7 @@ the fix is still needed, and delete it if not.
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_function_description
@@ -91,7 +92,7 @@ class QueueHooks:
         """Let `choose(next)` answer for `next()`, which takes the first request of a free lane."""
         self._queue.get_events = partial(choose, self._queue.get_events)
 
-    def lanes(self) -> list[tuple[str, object]]:
+    def lanes(self) -> list[tuple[str, Any]]:
         """Each lane by its name; a lane has `queue` (waiting events), `current_concurrency` and
         `concurrency_limit`.
         """

@@ -13,7 +13,7 @@ from stm_core.engine.forecast import Prediction
 from stm_core.engine.threads import read_ahead
 from stm_core.errors import LimitError, OptionError, PromptError
 from stm_core.memory.policy import PRESETS, MemoryConfig
-from stm_core.runs.clip import Plan
+from stm_core.runs.plan import Plan
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
 AHEAD = 2  # frames that may be done before the page hears of them

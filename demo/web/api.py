@@ -25,7 +25,7 @@ from stm_core.errors import LimitError, PromptError, StmError, for_visitors
 from stm_core.masks import files as masks
 from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import PRESETS, MemoryConfig
-from stm_core.runs.clip import plan_clip
+from stm_core.runs.plan import plan_clip
 
 ANSWERED = ("overlay.mp4", "segment.zip")
 STILL_THERE = 0.5  # seconds between looks whether the client still waits

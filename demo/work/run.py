@@ -17,7 +17,7 @@ from demo.draw.html import ranges
 from stm_core.engine.forecast import Prediction
 from stm_core.masks.files import decode_mask, encode_mask
 from stm_core.media.files import write_whole
-from stm_core.runs.clip import Plan
+from stm_core.runs.plan import Plan
 
 DOUBT = 0.6  # confidence below this is worth a look
 JUMP = 2.5  # so is an area that changes by this factor from one frame to the next

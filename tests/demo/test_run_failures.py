@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def session(bench, tmp_path):
+def user(bench, tmp_path):
     """A visitor who has opened a clip and clicked its first square."""
     write_clip(tmp_path / "squares.mp4")
-    session = bench.opened(tmp_path / "squares.mp4")
-    assert not notice(bench.click(session, 0, 8, 8))
-    return session
+    user = bench.opened(tmp_path / "squares.mp4")
+    assert not notice(bench.click(user, 0, 8, 8))
+    return user
 
 
 def numbers(folder: Path) -> list[int]:
@@ -36,7 +36,7 @@ def numbers(folder: Path) -> list[int]:
     return [int(path.stem) for path in found]
 
 
-def test_gpu_memory_running_out_on_the_page_begins_again_smaller_and_says_so(bench, session, monkeypatch):
+def test_gpu_memory_running_out_on_the_page_begins_again_smaller_and_says_so(bench, user, monkeypatch):
     sizes, real = [], core.propagate
 
     def propagate(*arguments, size=None, **options):
@@ -48,27 +48,30 @@ def test_gpu_memory_running_out_on_the_page_begins_again_smaller_and_says_so(ben
 
     monkeypatch.setattr(core, "propagate", propagate)
     monkeypatch.setattr(core, "SMALLEST", 16)
-    views = bench.tracked(session)
+    views = bench.tracked(user)
     assert sizes[-2:] == [None, 48]  # before them: the calibration
     assert any("GPU ran out of memory" in notice(view) for view in views)
-    assert sorted(session.records) == list(range(FRAMES)) and not session.running
-    assert "48 pixels" in session.report["warnings"][0] and session.report["run"]["frames_done"] == FRAMES
+    assert sorted(user.work.run.records) == list(range(FRAMES)) and not user.work.busy
+    assert (
+        "48 pixels" in user.work.run.report["warnings"][0]
+        and user.work.run.report["run"]["frames_done"] == FRAMES
+    )
 
 
-def test_gpu_memory_that_never_suffices_is_told_and_the_page_goes_on(bench, session, monkeypatch):
+def test_gpu_memory_that_never_suffices_is_told_and_the_page_goes_on(bench, user, monkeypatch):
     def propagate(*arguments, **options):
         raise torch.OutOfMemoryError("CUDA out of memory")
         yield
 
     with monkeypatch.context() as patch:
         patch.setattr(core, "propagate", propagate)
-        *_, last = bench.tracked(session)
-    assert "smaller processing size" in notice(last) and not session.running
-    bench.tracked(session)
-    assert sorted(session.records) == list(range(FRAMES))
+        *_, last = bench.tracked(user)
+    assert "smaller processing size" in notice(last) and not user.work.busy
+    bench.tracked(user)
+    assert sorted(user.work.run.records) == list(range(FRAMES))
 
 
-def test_a_full_disk_ends_the_run_in_words_and_keeps_the_masks(bench, session, monkeypatch):
+def test_a_full_disk_ends_the_run_in_words_and_keeps_the_masks(bench, user, monkeypatch):
     whole = tracking.write_whole
 
     def write_whole(path, data):
@@ -78,25 +81,25 @@ def test_a_full_disk_ends_the_run_in_words_and_keeps_the_masks(bench, session, m
 
     with monkeypatch.context() as patch:
         patch.setattr(tracking, "write_whole", write_whole)
-        *_, last = bench.tracked(session)
-    assert "disk is full or failing" in notice(last) and not session.running
+        *_, last = bench.tracked(user)
+    assert "disk is full or failing" in notice(last) and not user.work.busy
     assert str(bench.limits.root) not in notice(last)
-    written = numbers(Path(session.clip.folder) / "masks")
-    assert written[:9] == list(range(9)) and sorted(session.records) == written
+    written = numbers(Path(user.work.run.folder) / "masks")
+    assert written[:9] == list(range(9)) and sorted(user.work.run.records) == written
     for kind in ("palette", "overlay", "everything", "report"):
-        *_, last = bench.downloads.make(session, kind)
+        *_, last = bench.result.make(user, kind)
         assert not notice(last) and Path(last["file"]).stat().st_size > 100, kind
-    bench.tracked(session)
-    assert sorted(session.records) == list(range(FRAMES))
+    bench.tracked(user)
+    assert sorted(user.work.run.records) == list(range(FRAMES))
 
 
-def test_a_clip_that_disappears_is_told_and_its_masks_stay(bench, session):
-    bench.tracked(session)
-    Path(session.clip.path).unlink()
-    *_, last = bench.tracked(session)
-    assert notice(last) and "went wrong" not in notice(last) and not session.running
+def test_a_clip_that_disappears_is_told_and_its_masks_stay(bench, user):
+    bench.tracked(user)
+    Path(user.work.clip.path).unlink()
+    *_, last = bench.tracked(user)
+    assert notice(last) and "went wrong" not in notice(last) and not user.work.busy
     assert str(bench.limits.root) not in notice(last)
-    assert numbers(Path(session.clip.folder) / "masks") == list(range(FRAMES))
+    assert numbers(Path(user.work.run.folder) / "masks") == list(range(FRAMES))
 
 
 def test_the_page_does_not_start_with_damaged_weights_and_says_why(tmp_path):
