@@ -198,7 +198,7 @@ def _solid(codes: np.ndarray) -> np.ndarray:
 
 def _covered(codes: np.ndarray) -> np.ndarray:
     """bool (H, W): pixels that belong to some 3x3 block of one value."""
-    return sliding_window_view(np.pad(_blocks(codes), 2), (3, 3)).any(axis=(2, 3))
+    return np.asarray(sliding_window_view(np.pad(_blocks(codes), 2), (3, 3)).any(axis=(2, 3)))
 
 
 def _rgb(codes: np.ndarray) -> np.ndarray:
