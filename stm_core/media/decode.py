@@ -184,8 +184,9 @@ class Decoder:
         return [tick for tick, _ in stamps], stamps[-1][1] if stamps else 0
 
     def _packets(self, begin: int | None = None) -> Iterator[av.Packet | None]:
-        """Packets of the video track, from the one with time stamp `begin` on; None at the end or where
-        reading breaks off, to empty the decoder.
+        """Packets of the video track, from the one with time stamp `begin` on.
+
+        The last is None, also where reading breaks off: it empties the decoder.
         """
         try:
             for packet in self.container.demux(self.stream):

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 from stm_core.errors import DiskError
 
@@ -18,11 +19,12 @@ _making_lock = threading.Lock()
 
 
 class Whole:
-    """A file that appears under its name only when it is finished; `with Whole(path) as part: ...`.
+    """A file that appears under its name only when it is finished: `with Whole(path) as part: ...`.
 
-    part: the name to write to until then, in the same folder.  After an error inside the block nothing is
-    left of it, and what `path` held before stays.  lasting: on the disk itself before it gets the name, for
-    what took hours.  Without `with`: call `keep` or `drop`.
+    part: the name to write to until then, in the same folder.
+    lasting: wait until it is on the disk itself before it gets its name, for what took hours.
+    After an error inside the block nothing is left of it, and what `path` held before stays.
+    Without `with`, call `keep` or `drop`.
     Raises DiskError when the disk refuses.
     """
 
@@ -33,7 +35,9 @@ class Whole:
     def __enter__(self) -> Path:
         return self.part
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             self.keep()
             return
@@ -46,7 +50,7 @@ class Whole:
         try:
             if self.lasting:
                 _to_disk(self.part)
-            os.replace(self.part, self.path)
+            self.part.replace(self.path)
         except OSError as error:
             raise disk_error(self.path, error) from error
         finally:
@@ -59,7 +63,10 @@ class Whole:
 
 
 class WholeFolder(Whole):
-    """The same for a folder: it takes the place of the one before, whose files it does not have move in."""
+    """The same for a folder, which replaces the one before it.
+
+    Files that only the old folder has are moved into the new one.
+    """
 
     def __init__(self, path: Path, lasting: bool = False):
         super().__init__(path, lasting)
@@ -112,7 +119,7 @@ def set_aside(path: Path) -> Path:
 
 
 def _merge(before: Path, folder: Path) -> None:
-    """Remove a folder; what only it has moves into the other: that is somebody else's."""
+    """Remove a folder. Files that only it has are somebody else's and move into the other folder."""
     for file in before.iterdir() if before.exists() else ():
         if not (folder / file.name).exists():
             file.rename(folder / file.name)
@@ -144,5 +151,5 @@ def disk_error(path: Path, error: OSError) -> DiskError:
 
 
 def _to_disk(path: Path) -> None:
-    with open(path, "r+b") as file:
+    with path.open("r+b") as file:
         os.fsync(file.fileno())

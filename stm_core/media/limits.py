@@ -1,11 +1,12 @@
 """How large a clip may be."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from stm_core.errors import LimitError, OptionError
 
 
-def _limit(default: float, what: str):
+def _limit(default: float, what: str) -> Any:
     return field(default=default, metadata={"help": f"most {what}"})
 
 
@@ -18,7 +19,7 @@ class VideoLimits:
     max_frames: int | None = _limit(108_000, "frames: an hour at 30 frames a second")
     max_seconds: float | None = _limit(3600.0, "seconds")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels", "max_frames", "max_seconds"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and value > 0):

@@ -64,14 +64,7 @@ class PictureList:
         name = self.names[n]
         try:
             data = self._zip.read(name) if self._zip else (self.path / name).read_bytes()
-        except (
-            zipfile.BadZipFile,
-            RuntimeError,
-            NotImplementedError,
-            OSError,
-            EOFError,
-            ValueError,
-        ) as error:
+        except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError) as error:
             raise VideoError(
                 f"{name!r} in {self.path.name!r} cannot be read ({_reason(error)}); pack or copy it again"
             ) from error
@@ -133,11 +126,8 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _reason(error: Exception) -> str:
-    return (
-        str(getattr(error, "strerror", None) or error).splitlines()[0][:80]
-        if str(error)
-        else type(error).__name__
-    )
+    text = str(getattr(error, "strerror", None) or error) if str(error) else type(error).__name__
+    return text.splitlines()[0][:80]
 
 
 def open_pictures(path: Path, kind: str, limits: VideoLimits) -> PictureList | AnimatedWebP:
@@ -148,17 +138,15 @@ def open_pictures(path: Path, kind: str, limits: VideoLimits) -> PictureList | A
 def numbered(
     pictures: PictureList | AnimatedWebP, start: int, stop: int | None, reverse: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(number, rgb) of pictures start .. stop - 1, or the same from the end."""
+    """(number, rgb) of pictures `start` to `stop` - 1, or the same from the end."""
     stop = len(pictures) if stop is None else min(stop, len(pictures))
     if not reverse:
         yield from ((n, pictures.frame(n)) for n in range(start, stop))
         return
     # a WebP can only be decoded forwards: each step back would begin at the first frame again
-    window = (
-        max(4, WINDOW_BYTES // (pictures.width * pictures.height * 3))
-        if isinstance(pictures, AnimatedWebP)
-        else 1
-    )
+    window = 1
+    if isinstance(pictures, AnimatedWebP):
+        window = max(4, WINDOW_BYTES // (pictures.width * pictures.height * 3))
     while stop > start:
         low = max(start, stop - window)
         held = [(n, pictures.frame(n)) for n in range(low, stop)]

@@ -20,7 +20,10 @@ from stm_core.media.webp import AnimatedWebP
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a clip is.  width, height: of the frames that read_video yields, upright, with square pixels."""
+    """What a clip is.
+
+    width, height: of the frames that `read_video` yields: upright, with square pixels.
+    """
 
     path: Path
     container: str  # mp4, mov, webm, mkv, avi, ts, gif, apng, webp, zip or folder
@@ -41,11 +44,7 @@ class VideoInfo:
     hdr: bool
     alpha: bool
     variable_rate: bool
-    colour: tuple[int, int, int] = (
-        0,
-        0,
-        0,
-    )  # YUV matrix, primaries, transfer as FFmpeg numbers; 0 = has none
+    colour: tuple[int, int, int] = (0, 0, 0)  # matrix, primaries, transfer: FFmpeg's numbers, 0 for none
     warnings: tuple[str, ...] = ()
 
 
@@ -163,8 +162,9 @@ def _remarks(info: VideoInfo, decoder: Decoder, unseen: int) -> Iterator[str]:
 
 
 def _timing(decoder: Decoder) -> tuple[dict, int]:
-    """(frames, fps, seconds and variable_rate from the time stamps of all packets, frames before the first
-    that can be decoded).
+    """({frames, seconds, fps, variable_rate} from the time stamps of all packets, frames that are lost).
+
+    Lost are those before the first one that can be decoded.
     """
     with Decoder(decoder.path, decoder.limits) as second:
         ticks, last = second.packet_ticks()

@@ -102,9 +102,8 @@ class SoundTrack:
     def _copied(self, track) -> Iterator[tuple[float, av.Packet]]:
         shift = round(self._offset / track.time_base)
         for packet in self._demuxed(track):
-            if (
-                shift and packet.pts + (packet.duration or 0) <= shift
-            ):  # never the priming packet of a whole clip
+            # without a shift nothing is left out: the priming packet of a whole clip ends at 0
+            if shift and packet.pts + (packet.duration or 0) <= shift:
                 continue
             packet.pts -= shift
             if packet.dts is not None:

@@ -31,7 +31,7 @@ def read_video(
     stop: int | None = None,
     reverse: bool = False,
 ) -> "VideoReader":
-    """A reader that yields frames start .. stop - 1 as uint8 (H, W, 3) RGB, upright, with square pixels.
+    """A reader that yields frames `start` to `stop` - 1 as uint8 (H, W, 3) RGB, upright, with square pixels.
 
     path: of a clip, or what `probe` said of it: then it is not probed again.
     reverse: from stop - 1 down to start, in bounded memory.
@@ -53,8 +53,10 @@ def read_frame(path: str | os.PathLike, index: int, limits: VideoLimits = SAFE_L
 class VideoReader:
     """Iterate once over the frames of a clip; close it, or use it as a context manager.
 
-    info: VideoInfo.  times, indices: seconds (in the file's clock) and number of each frame yielded so far.
-    warnings: what a user should know; it grows while decoding (a file that is cut short, damaged parts).
+    info: what the clip is.
+    times: seconds, in the file's clock, of each frame yielded so far.
+    indices: the number of each of these frames.
+    warnings: what a user should know, such as damaged parts; it grows while decoding.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ class AnimatedWebP:
         self.width, self.height = upright_size(self._image)
         frames = min(len(durations), getattr(self._image, "n_frames", 1))
         limits.check_frames(frames, path.name)
-        self.times = [float(t) for t in np.cumsum([0.0] + durations)[:frames]]
+        self.times = [float(t) for t in np.cumsum([0.0, *durations])[:frames]]
         self.seconds = float(sum(durations[:frames]))
         limits.check_seconds(self.seconds, path.name)
 
@@ -60,9 +60,8 @@ def _whole_webp(path: Path, limits: VideoLimits) -> tuple[bytes, list[float], bo
             break
         if name == b"ANMF":
             milliseconds = int.from_bytes(data[end + 20 : end + 23], "little")
-            durations.append(
-                (milliseconds or 100) / 1000
-            )  # 0 means "as fast as possible": browsers show 100 ms
+            # 0 means "as fast as possible", for which browsers take 100 ms
+            durations.append((milliseconds or 100) / 1000)
             limits.check_frames(len(durations), path.name)
         end = following
     stated = struct.unpack("<I", data[4:8])[0] + 8

@@ -3,6 +3,7 @@
 The file appears under its name only when it is finished; until then it has a temporary name beside it.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Callable
@@ -42,13 +43,17 @@ KINDS = {
 
 
 class VideoWriter:
-    """Writes frames with their times; use as a context manager.  An error or Ctrl-C inside it leaves no file.
+    """Writes frames with their times; use it as a context manager.
 
-    path: where the finished file will be.  width, height: of the frames, in pixels; odd sizes are padded.
-    source: the clip whose clock, colour tags and sound are kept.  kind: "mp4" (H.264, yuv420p, AAC or MP3) or
-    "webm-alpha" (VP9 with alpha, Opus or Vorbis).  fps: for frames without a time, and without a source.
-    offset: seconds of the source that become 0 here.  finished: told where the whole file lies before it gets
-    its name.  warnings: e.g. sound that could not be kept.
+    path: where the finished file will be.
+    width, height: of the frames, in pixels; odd sizes are padded.
+    source: the clip whose clock, colour tags and sound are kept.
+    kind: "mp4" (H.264, yuv420p, AAC or MP3) or "webm-alpha" (VP9 with alpha, Opus or Vorbis).
+    fps: for frames without a time, and without a source.
+    offset: seconds of the source that become 0 here.
+    finished: called with the path of the finished file before it gets its name.
+    warnings: what could not be kept, such as the sound.
+    An error or Ctrl-C inside the block leaves no file.
     Raises VideoError, OptionError, LimitError.
     """
 
@@ -211,10 +216,9 @@ class VideoWriter:
             self._sound = None
         if self._out is not None:
             out, self._out = self._out, None
-            try:
+            # an unfinished file may refuse its last packets; it is dropped anyway
+            with contextlib.suppress(av.error.FFmpegError, OSError):
                 out.close()
-            except (av.error.FFmpegError, OSError):
-                pass  # an unfinished file may refuse its last lines; it goes anyway
         self._whole.drop()
 
     def __enter__(self) -> "VideoWriter":

@@ -1,9 +1,9 @@
-"""What earlier runs of ours wrote, so that nothing else is ever replaced.
+"""Which files earlier runs of ours wrote, so that nothing else is ever replaced.
 
-A run notes every file with the checksum of its content before the file gets its name: a file that somebody
-put there, or changed since, is not what was noted.  The notes stand beside the results while a run writes
-(also after it was killed), then in its `report.json` under "files".  A JSON file of ours ends with a seal, a
-checksum of itself.
+A run notes every file with a checksum of its content before the file gets its name. A file that somebody else
+put there, or changed since, does not match its note. While a run writes, and after it was killed, the notes
+lie in a file beside the results. At the end they go into `report.json`, under "files". A JSON file of ours
+ends with a seal, a checksum of itself.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SHORT = 16  # hex digits of a checksum: enough against accidents
 
 
 class Written:
-    """The files of our runs in a folder: which may be replaced, and the notes about new ones.
+    """The files that our runs wrote into a folder.
 
+    notes: name of the file of notes.
+    report: name of the JSON report that takes over the notes at the end, if there is one.
     begun: whether this run has begun to write.
-    notes: the name of the file of notes.  report: the name of the JSON file of ours that takes the notes
-    over at the end, if there is one.
     """
 
     def __init__(self, folder: Path, notes: str, report: str | None = None):
@@ -59,8 +59,9 @@ class Written:
                 raise not_ours(self.folder / name)
 
     def begin(self, clear: Callable[[str], bool]) -> None:
-        """A run begins to write: `clear` what it makes anew, and the report of an earlier one.  Raises
-        DiskError.
+        """Begin to write: the report of an earlier run goes, and its files that `clear` names.
+
+        Raises DiskError.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +76,7 @@ class Written:
         self.clear(clear)
 
     def clear(self, which: Callable[[str], bool]) -> None:
-        """Remove the files of earlier runs for which `which(name)` holds, and what killed ones left of such.
+        """Remove the files of earlier runs for which `which(name)` is true, unfinished ones too.
 
         Raises DiskError.
         """
@@ -91,12 +92,12 @@ class Written:
             raise disk_error(self.folder, error) from error
 
     def note(self, name: str, content: bytes | Path) -> None:
-        """Note a file of ours, before it gets its name.  content: its bytes, or where they lie now."""
+        """Note a file of ours before it gets its name.  content: its bytes, or where they lie now."""
         digest = digest_of(content) if isinstance(content, Path) else _short(content)
         with self._lock:
             self._known.setdefault(name, []).append(digest)
             try:
-                with open(self._notes, "a", encoding="utf-8") as file:
+                with self._notes.open("a", encoding="utf-8") as file:
                     file.write(_line(name, digest))
             except OSError as error:
                 raise disk_error(self._notes, error) from error
@@ -107,14 +108,15 @@ class Written:
         write_whole(self.folder / name, data)
 
     def report(self, content: dict) -> dict:
-        """Write the report with the files that are there now, in place of the notes; it comes back."""
+        """The report as written, with the files that are there now. It replaces the notes."""
         with self._lock:
             files = {
                 name: digests[-1]
                 for name, digests in sorted(self._known.items())
                 if os.path.lexists(self.folder / name)
             }
-        content = sealed({**content, FILES: files})
+        content = _with_seal({**content, FILES: files})
+        assert self._report is not None, "made without a report"
         write_whole(self._report, as_json(content), lasting=True)
         self._notes.unlink(missing_ok=True)
         return content
@@ -140,7 +142,7 @@ class Written:
 
 
 def check_sealed(path: Path) -> None:
-    """Raises OptionError when there is a file which is no JSON of ours, or no longer as it was written."""
+    """Raises OptionError when there is a file that is no JSON of ours, or was changed since."""
     if os.path.lexists(path) and not (path.is_file() and is_sealed(_read(path))):
         raise not_ours(path)
 
@@ -152,7 +154,7 @@ def check_absent(path: Path) -> None:
 
 
 def not_ours(path: Path) -> OptionError:
-    """The sentence for a file that must stay."""
+    """The error for a file that must stay."""
     return OptionError(
         f"{path} would be replaced, but no earlier run wrote it as it is now; choose another place for the "
         "results, or move this file away"
@@ -162,16 +164,20 @@ def not_ours(path: Path) -> OptionError:
 def sealed(content: dict | list) -> dict | list:
     """The content with a checksum of itself; a list has one in every row."""
     if isinstance(content, list):
-        return [sealed(row) for row in content]
+        return [_with_seal(row) for row in content]
+    return _with_seal(content)
+
+
+def _with_seal(content: dict) -> dict:
     bare = {key: value for key, value in content.items() if key != SEAL}
     return {**bare, SEAL: _short(json.dumps(bare).encode())}
 
 
 def is_sealed(content: object) -> bool:
-    """Whether it is as `sealed` gave it."""
+    """Whether the content has the seal that `sealed` gave it."""
     if isinstance(content, list):
         return bool(content) and all(isinstance(row, dict) and is_sealed(row) for row in content)
-    return isinstance(content, dict) and content.get(SEAL) == sealed(content)[SEAL]
+    return isinstance(content, dict) and content.get(SEAL) == _with_seal(content)[SEAL]
 
 
 def as_json(content: dict | list) -> bytes:
@@ -182,7 +188,7 @@ def as_json(content: dict | list) -> bytes:
 def digest_of(path: Path) -> str:
     """A short checksum of a file's content; "" for what is no file that can be read."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:SHORT]
     except OSError:
         return ""

@@ -32,11 +32,11 @@ def run_batch(
     workers: int | None = None,
     ray_address: str | None = None,
 ) -> list[dict]:
-    """Run the list; one dictionary a clip comes back: name, status (done, failed, interrupted), seconds,
-    frames, error.
+    """The outcome of each clip of the list, after all have run.
 
-    workers: clips at a time.  ray_address: None for plain local processes, "" for a local Ray, else a
-    cluster's address.
+    workers: clips at a time.
+    ray_address: None for plain local processes, "" for a local Ray, else the address of a cluster.
+    Each is a dictionary: name, status (done, failed, interrupted), seconds, frames, error.
     """
     jobs = read_list(path, out, shared)
     check_sealed(out / SUMMARY)

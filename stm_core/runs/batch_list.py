@@ -29,8 +29,11 @@ class Job:
 
 
 def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
-    """The jobs of a list; `shared` options come first, so that a line may override them.  Raises
-    OptionError."""
+    """The jobs of a list.
+
+    shared: options for all of them; they come first, so that a line may override them.
+    Raises OptionError.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -38,7 +41,8 @@ def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
             f"the list {path} cannot be read: {getattr(error, 'strerror', None) or error}; "
             "give a text file with a clip per line"
         ) from error
-    jobs, taken = [], set()
+    jobs: list[Job] = []
+    taken: set[str] = set()
     for number, line in enumerate(lines, 1):
         try:
             words = _words(line)

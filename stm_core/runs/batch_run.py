@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 from stm_core.errors import OptionError
 from stm_core.faults import FAULT
@@ -32,7 +33,7 @@ def run_local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
             child.terminate()
 
     with ThreadPoolExecutor(workers) as pool:
-        options = threads, os.getcwd(), on_start
+        options = threads, str(Path.cwd()), on_start
         running = {pool.submit(run_job, job.command, job.out, *options): job for job in jobs}
         try:
             while running:
@@ -90,8 +91,8 @@ def run_job(
     if child.returncode != 0:
         said = [line for line in stderr.splitlines() if line.strip()]
         told = said and child.returncode > 0  # else it was killed, and what it said is of before
-        error = said[-1].removeprefix("stm_core: ") if told else _code(child.returncode)
-        outcome = _failed(error, seconds, "interrupted" if child.returncode in INTERRUPTED else "failed")
+        why = said[-1].removeprefix("stm_core: ") if told else _code(child.returncode)
+        outcome = _failed(why, seconds, "interrupted" if child.returncode in INTERRUPTED else "failed")
         return outcome | {"fault": True} if child.returncode == FAULT else outcome
     try:
         frames = json.loads((Path(out) / "report.json").read_text())["frames_out"]
@@ -133,13 +134,13 @@ def run_on_ray(jobs: Sequence[Job], address: str, workers: int) -> Iterator[tupl
     try:
         remote = ray.remote(num_cpus=1, max_retries=2)(run_job)
         threads = max(1, (os.cpu_count() or 1) // workers)
-        running = {remote.remote(job.command, job.out, threads, os.getcwd()): job for job in jobs}
+        running = {remote.remote(job.command, job.out, threads, str(Path.cwd())): job for job in jobs}
         yield from _ray_results(ray, running)
     finally:
         ray.shutdown()
 
 
-def _ray_results(ray, running: dict) -> Iterator[tuple[Job, dict]]:
+def _ray_results(ray: Any, running: dict) -> Iterator[tuple[Job, dict]]:
     while running:
         (reference,), _ = ray.wait(list(running), num_returns=1)
         try:

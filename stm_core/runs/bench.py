@@ -79,8 +79,7 @@ def bench(cases: Sequence[Case], on_frame: Callable[[int], None] | None = None) 
 
 
 def _measure_apart(case: Case) -> dict:
-    """`measure` in a fresh process: peaks are its own, and a case too large for this machine costs only its
-    row."""
+    """`measure` in a process with its own peaks. A case that is too large costs only its row."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -141,7 +141,9 @@ def check_out(out: Path, sequences: list[Sequence]) -> Written:
     return written
 
 
-def _evaluate(model: Model, sequences: list[Sequence], written: Written, *, year: int, **options) -> dict:
+def _evaluate(
+    model: Model, sequences: list[Sequence], written: Written, *, year: int, **options: Any
+) -> dict:
     scores: dict[str, dict] = {}
     frames, seconds = 0, 0.0
     for sequence in sequences:

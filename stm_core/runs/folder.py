@@ -1,7 +1,6 @@
-"""A clip segmented into a folder: `masks/00000.png ...`, `overlay.mp4`, `report.json`, written while the
-network works.
+"""A clip segmented into a folder: masks, overlay and report, written while the network works.
 
-Whatever ends the run, what was finished is kept: masks are whole files, the report says where it stopped.
+However the run ends, the finished files stay: masks are whole, and the report says where the run stopped.
 """
 
 from __future__ import annotations
@@ -50,11 +49,12 @@ def segment_to_folder(
     """Yield the frames of `segment_clip` while writing `out/masks/*.png`, `overlay.mp4` and `report.json`.
 
     Returns the report (the generator's return value; `run_to_folder` hands it out).
-    clip: a path, or what `probe` said of it.  Closing the generator early keeps the masks that were finished,
-    the overlay so far when the prompt is on frame 0, and a report that says so.  When the GPU runs out of
-    memory the run starts over with a smaller picture and budget, and the report says so.
-    Raises StmError as `segment_clip`, and when the folder cannot be written or holds masks, an overlay or a
-    report which no earlier run left.
+    clip: a path, or what `probe` said of it.
+    Closing the generator early keeps the finished masks, a report that says so, and, when the prompt is on
+    frame 0, the overlay so far. When the GPU runs out of memory, the run starts over with a smaller picture
+    and budget, and the report says so.
+    Raises StmError as `segment_clip` does. Raises OptionError when the folder cannot be written, or holds
+    masks, an overlay or a report that no run of ours wrote.
     """
     out, limits = Path(out), limits or VideoLimits()
     info = clip if isinstance(clip, VideoInfo) else probe(clip, limits=limits)
@@ -82,7 +82,7 @@ def segment_to_folder(
 
 
 class _Results:
-    """The files of one attempt, and what becomes of them at the end, whichever end it is."""
+    """The files of one attempt: written frame by frame, then finished, dropped, or kept as they are."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class _Results:
         why = f"failed ({error})" if isinstance(error, Exception) else "stopped"
         film = "" if self._film is not None else f"; there is no {OVERLAY}"
         self.report.warnings.append(f"{why} after {self.report.frames} frames, which are kept{film}")
-        finishing = [self._masks.close]
+        finishing: list[Callable[[], object]] = [self._masks.close]
         if self._film is not None:
             finishing.append(self._film.close)
         if self.report.frames:

@@ -9,8 +9,7 @@ from PIL import Image
 def moving_clip(
     height: int, width: int, frames: int, objects: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (image uint8 (H, W, 3), labels uint8 (H, W)): textured discs that wander over a drifting
-    background."""
+    """Yield (image uint8 (H, W, 3), labels uint8 (H, W)) of discs that wander over a drifting background."""
     random = np.random.default_rng(0)
     margin, radius = 32, max(6, min(height, width) // (4 + objects))
     background = _texture(random, height + 2 * margin, width + 2 * margin, 24)

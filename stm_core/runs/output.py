@@ -1,9 +1,8 @@
-"""What a run leaves on disk: `masks/00000.png ...`, `overlay.mp4`, `report.json`; whole files only, also
-after a crash.
+"""The files of a run: `masks/00000.png ...`, `overlay.mp4`, `report.json`, whole even after a crash.
 
-Every file is written under a temporary name and then renamed.  Masks of an earlier run in the same folder
-are removed when the first new mask is ready, so that a mistake in the options costs nobody an earlier
-result; what no run of ours wrote is never removed or replaced.
+Every file is written under a temporary name and then renamed. Masks of an earlier run in the same folder are
+removed when the first new mask is ready, so a mistake in the options costs nobody an earlier result. Files
+that no run of ours wrote are never removed or replaced.
 """
 
 from __future__ import annotations
@@ -33,8 +32,10 @@ log = logging.getLogger(__name__)
 
 
 def check_folder(out: Path, clip: Path) -> Path:
-    """`out` if results can be written there without touching the clip.  Raises OptionError; creates
-    nothing."""
+    """`out`, if results can be written there without touching the clip.  Creates nothing.
+
+    Raises OptionError.
+    """
     existing = out
     while not os.path.exists(existing) and existing != existing.parent:  # False where one may not look
         existing = existing.parent
@@ -66,9 +67,9 @@ def written_in(out: Path) -> Written:
 
 
 def check_results(written: Written, prompts: Iterable[Prompt]) -> set[str]:
-    """Raises OptionError when the masks, overlay or report of a run would replace what is not ours.
+    """The names of masks that a run must leave alone: somebody's own masks, given as prompts.
 
-    The names of masks to leave alone come back: somebody's own, which are prompts and stay as they are.
+    Raises OptionError when the masks, overlay or report of a run would replace a file that is not ours.
     """
     folder, kept = written.folder / MASKS, set()
     names = {name for name in os.listdir(folder) if MASK_NAME.fullmatch(name)} if folder.is_dir() else set()
@@ -90,7 +91,8 @@ def mask_name(index: int) -> str:
 class MaskFolder:
     """Writes numbered palette PNGs into a folder of the results, in a thread, in place of an earlier run's.
 
-    folder: relative to the results, as `masks`.  kept: names that are there already and stay.
+    folder: relative to the results, as `masks`.
+    kept: names of files that are there already and stay.
     """
 
     def __init__(self, results: Written, folder: str = MASKS, kept: Set[str] = frozenset()):
@@ -130,7 +132,8 @@ class OverlayFile:
     """Writes `overlay.mp4` frame by frame in a thread, with the clip's audio and times."""
 
     def __init__(self, results: Written, info: VideoInfo):
-        self._results, self._info, self._writer = results, info, None
+        self._results, self._info = results, info
+        self._writer: VideoWriter | None = None
         self._submit = WriteBehind(self._write)
 
     @property

@@ -115,11 +115,13 @@ def check_prompts(height: int, width: int, frames: int, prompts: Prompt | Sequen
 
 def check_budget(model: Model, plan: Plan) -> None:
     """Raises LimitError when the budget cannot hold all prompted frames with all their objects."""
-    clip = {"height": plan.height, "width": plan.width, "objects": len(plan.objects), "frames": plan.frames}
     predict(
         model.network,
         plan.memory,
-        **clip,
+        height=plan.height,
+        width=plan.width,
+        objects=len(plan.objects),
+        frames=plan.frames,
         dtype=model.dtype,
         pinned=len({prompt.frame for prompt in plan.prompts}),
         size=plan.size,

@@ -14,7 +14,7 @@ from stm_core.engine.forecast import predict
 from stm_core.memory.policy import MemoryConfig
 
 if TYPE_CHECKING:
-    from stm_core.engine.propagate import FrameResult
+    from stm_core.engine.propagate import FrameResult, MemoryReport
     from stm_core.networks.weights import Model
 
 
@@ -46,10 +46,15 @@ class Report:
         self.model, self.memory, self.warnings = model, memory, warnings
         self._begin = time.perf_counter()
         start_peaks()
-        self.frames, self.objects, self.shape = 0, set(), (0, 0)
-        self._seconds, self._preview = [], None
-        self._first, self._longest, self._pinned = None, 0, 1
-        self._last, self._peak, self._read_peak = None, 0, 0
+        self.frames = 0
+        self.objects: set[int] = set()
+        self.shape = (0, 0)
+        self._seconds: list[float] = []
+        self._preview: float | None = None  # seconds to the first frame
+        self._first: int | None = None
+        self._longest, self._pinned = 0, 1
+        self._last: MemoryReport | None = None
+        self._peak, self._read_peak = 0, 0
 
     def add(self, result: FrameResult) -> None:
         """Count one frame."""
@@ -59,7 +64,7 @@ class Report:
         self._first = result.index if self._first is None else self._first
         self._longest = max(self._longest, abs(result.index - self._first) + 1)
         self._pinned = max(self._pinned, len(result.memory.pinned))
-        self.shape = result.labels.shape
+        self.shape = result.labels.shape[0], result.labels.shape[1]
         self.objects.update(result.objects)
         self._seconds.append(result.seconds)
         self._last = result.memory
@@ -69,7 +74,8 @@ class Report:
     def as_dict(self, written: int, size: int | None) -> dict:
         """The report in bytes and seconds; `fps` counts the whole run.
 
-        written: masks on disk.  size: short side that the network saw, in pixels, None for the frame's own.
+        written: masks on disk.
+        size: short side in pixels that the network saw; None: the frame's own.
         """
         total = time.perf_counter() - self._begin
         median, p95 = np.percentile(self._seconds, [50, 95]).tolist() if self._seconds else (None, None)
@@ -105,8 +111,16 @@ class Report:
     def _predicted_bytes(self, size: int | None) -> int:
         """What the bank was expected to take at its fullest, on the longer way from the first result."""
         height, width = self.shape
-        clip = {"height": height, "width": width, "objects": len(self.objects), "frames": self._longest}
-        model = self.model
-        place = {"pinned": self._pinned, "size": size, "device": model.device}
-        expected = predict(model.network, self.memory, **clip, dtype=model.dtype, **place)
+        expected = predict(
+            self.model.network,
+            self.memory,
+            height=height,
+            width=width,
+            objects=len(self.objects),
+            frames=self._longest,
+            dtype=self.model.dtype,
+            pinned=self._pinned,
+            size=size,
+            device=self.model.device,
+        )
         return expected.bank_bytes
