@@ -18,10 +18,9 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from stm_core import MemoryConfig, load_model  # noqa: E402
 from stm_core.commands.choose import new_folders, played  # noqa: E402
-from stm_core.masks.files import overlay, write_mask  # noqa: E402
+from stm_core.masks.files import overlay, read_labels, write_mask  # noqa: E402
 from stm_core.memory.policy import PRESETS, TUNED, Trust  # noqa: E402
 from stm_core.runs.evaluate import Sequence, evaluate, find_sequences  # noqa: E402
-from stm_core.runs.output import read_labels  # noqa: E402
 
 SIZES = (320, 400, 480)
 CURVES = {"track_iou": (31, 119, 180), "click_iou": (214, 90, 20)}

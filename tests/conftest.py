@@ -94,6 +94,20 @@ def tiny() -> Model:
     return random_model("compact-tiny", seed=0)
 
 
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory):
+    """Weights of such a network as a file of its own, as training writes them."""
+    from stm_core.networks.compact import CompactSTM
+    from stm_core.networks.weights import TINY
+    from stm_core.training.fit.export import write_weights
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        write_weights(path, TINY, CompactSTM(TINY).state_dict())
+    return path
+
+
 @pytest.fixture
 def colour() -> Model:
     """A network that segments `squares` without a mistake."""
@@ -116,7 +130,7 @@ def good(tmp_path_factory):
 
 @pytest.fixture
 def bench(tmp_path):
-    """Handlers and runs of a page of its own."""
+    """The panels of a page of its own."""
     from pages import Bench
 
     return Bench(tmp_path)
@@ -132,7 +146,7 @@ def clip(tmp_path_factory, request):
 
 
 @pytest.fixture
-def session(bench, clip):
+def user(bench, clip):
     """A visitor who has opened that clip."""
     return bench.opened(clip[0])
 
@@ -199,7 +213,8 @@ def command(capfd):
 
 
 def is_one_line(err: str) -> bool:
-    return err.startswith("stm_core: ") and err.count("\n") == 1 and len(err) > 30
+    """Whether a program of ours told a mistake as it should: its name, then one sentence."""
+    return err.startswith(("stm_core: ", "training_tools: ")) and err.count("\n") == 1 and len(err) > 30
 
 
 # training data ----------------------------------------------------------------------------------------------

@@ -12,11 +12,14 @@ from conftest import colour_model, squares
 from demo.engine.device import Engine
 from demo.guard.process import Guard
 from demo.limits import Limits
-from demo.panels.clip import Handlers
-from demo.panels.mark import Marking
-from demo.panels.result import Downloads
-from demo.panels.track import Runs
-from demo.work.visitor import Session
+from demo.panels.base import Host
+from demo.panels.clip import ClipPanel
+from demo.panels.fix import FixPanel
+from demo.panels.mark import MarkPanel
+from demo.panels.memory import MemoryPanel
+from demo.panels.result import ResultPanel
+from demo.panels.track import TrackPanel
+from demo.work.visitor import Visitor
 
 SETTINGS = ("bounded", 64, 5, 0)  # preset, budget in MB, every, size (0: as it is)
 FRAMES, HEIGHT, WIDTH = 24, 64, 96
@@ -36,40 +39,45 @@ def write_clip(path: Path, frames: int = FRAMES, objects: int = 2, **size) -> li
 
 
 class Bench:
-    """Handlers and runs over a model that makes no mistakes, in a folder of their own."""
+    """The panels of a page over a model that makes no mistakes, in a folder of their own."""
 
     def __init__(self, root: Path, model=None, **limits):
         self.limits = Limits(cache=str(root / "cache"), **limits)
         self.guard = Guard(self.limits)
         self.engine = Engine(model or colour_model(), self.guard)
-        self.handlers = Handlers(self.engine, self.guard, self.limits, root / "examples")
-        self.marking = Marking(self.engine, self.guard, self.limits, root / "examples")
-        self.runs = Runs(self.engine, self.limits)
-        self.downloads = Downloads(self.guard, self.handlers.quotas)
+        self.host = Host(self.engine, self.guard, self.limits, root / "examples")
+        self.runner = self.host.runner
+        self.clip, self.mark, self.memory, self.track, self.fix, self.result = self.host.panels = [
+            panel(self.host)
+            for panel in (ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel)
+        ]
 
-    def opened(self, path: Path) -> Session:
+    def arrive(self, caller: str = "") -> Visitor:
+        return self.host.new_visitor(caller)
+
+    def opened(self, path: Path) -> Visitor:
         """A visitor who has opened a clip and waited until it was checked."""
-        session = self.handlers.arrive()
-        views = list(self.handlers.open_clip(session, str(path)))
-        assert session.clip is not None, notice(views[-1])
-        return session
+        visitor = self.arrive()
+        views = list(self.clip.open_clip(visitor, str(path)))
+        assert visitor.work is not None, notice(views[-1])
+        return visitor
 
-    def folder(self, session: Session) -> Path:
-        return Path(session.clip.folder)
+    def folder(self, visitor: Visitor) -> Path:
+        return Path(visitor.work.clip.folder)
 
-    def click(self, session: Session, frame: int, x: int, y: int, label: int = 1) -> dict:
-        return self.marking.edit(
-            session, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0
-        )
+    def click(self, visitor: Visitor, frame: int, x: int, y: int, label: int = 1) -> dict:
+        return self.mark.edit(visitor, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0)
 
-    def tracked(self, session: Session, direction: str = "", settings: tuple = SETTINGS) -> list[dict]:
-        self.runs.get_ready(session)
-        return list(self.runs.track(session, *settings, direction))
+    def tracked(self, visitor: Visitor, direction: str = "", settings: tuple = SETTINGS) -> list[dict]:
+        ready = self.track.get_ready(visitor)
+        if notice(ready):
+            return [ready]
+        return list(self.track.track(visitor, *settings, direction))
 
 
-def masks_of(session: Session) -> list[np.ndarray]:
+def masks_of(visitor: Visitor) -> list[np.ndarray]:
     """The masks of all frames tracked, in order."""
-    return [session.result(index) for index in sorted(session.records)]
+    return [visitor.work.result(index) for index in sorted(visitor.work.run.records)]
 
 
 def wait_for(state, patience: float = 30) -> None:

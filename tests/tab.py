@@ -9,7 +9,7 @@ PATIENCE = 600  # seconds for an answer; a busy machine
 
 
 class Tab:
-    """One page of a server.  name: what it calls itself (Gradio's session hash); key: of its visit."""
+    """One page of a server.  name: what it calls itself (Gradio's visitor hash); key: of its visit."""
 
     def __init__(self, url: str, name: str):
         self.url, self.name, self.key = url.rstrip("/"), name, ""
@@ -59,7 +59,7 @@ class Tab:
         return {"path": there, "orig_name": path.name, "meta": {"_type": "gradio.FileData"}}
 
     def order(self, kind: str, **more) -> dict:
-        """Objects and history: see demo.marking."""
+        """Objects and history: see demo.panels.mark."""
         return self.do("stage", "order", {"kind": kind, **more})
 
     def click(self, frame: int, x: int, y: int, size: int) -> dict:

@@ -52,7 +52,7 @@ def enter(door: str, path: Path, page: Bench, limits: VideoLimits = SAFE_LIMITS)
         with read_video(path, limits) as reader:
             return sum(1 for _ in reader), reader.warnings
     if door == "guard":
-        folder = page.handlers.arrive().new_folder()
+        folder = page.arrive().new_folder()
         try:
             page.guard.call("inspect", path=str(path), folder=str(folder), start=0, limits=asdict(limits))
         except StmError:
@@ -62,11 +62,11 @@ def enter(door: str, path: Path, page: Bench, limits: VideoLimits = SAFE_LIMITS)
         assert found["frames"] == len(found["times"]) == len(list((folder / "proxy").iterdir()))
         assert found["times"] == sorted(found["times"])
         return found["frames"], found["warnings"]
-    session = page.handlers.arrive()
-    *_, view = page.handlers.open_clip(session, str(path))
-    if session.clip is None:
+    user = page.arrive()
+    *_, view = page.clip.open_clip(user, str(path))
+    if user.work is None:
         raise StmError(notice(view))
-    return session.clip.stop, list(session.clip.warnings)
+    return user.work.clip.stop, list(user.work.clip.warnings)
 
 
 def refused(door: str, path: Path, page: Bench, kind: type = VideoError, limits=SAFE_LIMITS) -> str:
@@ -162,8 +162,12 @@ def test_every_limit_is_kept_and_stated(good, page, kind):
     assert "2,000" in refused("guard", good[kind], page, LimitError, VideoLimits(max_pixels=2000))
 
 
-def test_limits_count_frames_and_may_be_higher_than_ffmpeg_counts(good):
-    for limits in (VideoLimits(max_frames=40), VideoLimits(max_pixels=99_999_999_999)):
+def test_limits_count_frames_may_be_higher_than_ffmpeg_counts_and_may_be_none(good):
+    for limits in (
+        VideoLimits(max_frames=40),
+        VideoLimits(max_pixels=99_999_999_999),
+        VideoLimits(*4 * [None]),
+    ):
         assert len(list(read_video(good["mkv"], limits))) == 40
 
 

@@ -24,16 +24,19 @@ def model():
     return stm.random_model("compact-tiny")
 
 
-def refused(function, *arguments, **options):
+def refused(function, *arguments, **options) -> str:
     with pytest.raises(stm.StmError) as found:
         function(*arguments, **options)
-    assert "\n" not in str(found.value) and len(str(found.value)) > 20
+    told = str(found.value)
+    assert "\n" not in told and len(told) > 20
+    return told
 
 
 @pytest.mark.parametrize("name", ["every", "budget_bytes", "capacity", "top_k"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, NAN, True, "5"])
 def test_a_memory_of_senseless_numbers(name, value):
-    refused(stm.MemoryConfig, **{name: value})
+    told = refused(stm.MemoryConfig, **{name: value})
+    assert name in told and repr(value) in told
 
 
 @pytest.mark.parametrize("name", ["max_bytes", "max_pixels", "max_frames", "max_seconds"])
@@ -44,6 +47,8 @@ def test_limits_that_nothing_can_meet(name, value):
 
 def test_words_that_name_nothing():
     refused(stm.MemoryConfig, "x")
+    refused(stm.MemoryConfig, trust=8)
+    refused(stm.MemoryConfig, capacity=1)
     refused(stm.random_model, "x")
     refused(stm.load_model, "x")
     refused(stm.load_model, "compact", device="x")
@@ -69,6 +74,11 @@ def test_labels_of_another_shape_or_type(labels):
         refused(function, labels)
     refused(stm.overlay, IMAGE, labels)
     refused(stm.read_mask, labels)
+
+
+def test_an_opacity_or_a_mask_that_does_not_fit_the_frame():
+    refused(stm.overlay, IMAGE, LABELS, alpha=2)
+    refused(stm.overlay, IMAGE, LABELS[:9])
 
 
 def test_frames_of_another_shape_or_type(model):
@@ -108,6 +118,11 @@ def test_a_video_of_senseless_size_or_rate(tmp_path):
 def test_a_name_in_place_of_a_model():
     refused(stm.propagate, "compact", [IMAGE], PROMPT)
     refused(stm.segment_frame, "compact", IMAGE, CLICKS)
+
+
+@pytest.mark.parametrize("clip", [(0, 64, 1, 9), (64, 0, 1, 9), (64, 64, 0, 9), (64, 64, 1, 0)])
+def test_a_clip_of_nothing_has_no_prediction(model, clip):
+    refused(stm.predict, model.network, stm.MemoryConfig(), *clip, torch.float32)
 
 
 def test_scores_of_nothing_or_of_unequal_masks():

@@ -20,6 +20,11 @@ BELOW = {
 BELOW["masks"] -= {"memory", "networks"}
 
 
+# the page; what stands first is the lowest
+ROOMS = ("limits gradio_fixes", "draw guard", "work", "engine", "panels", "web")
+SIDE_BY_SIDE = {"draw", "guard"}  # neither knows the other
+
+
 def modules() -> dict[str, Path]:
     """Module name -> file of the project's own code, but for the package itself, which only lists names."""
     files = [*ROOT.glob("stm_core/**/*.py"), *ROOT.glob("demo/**/*.py"), ROOT / "app.py"]
@@ -62,6 +67,26 @@ def test_a_package_imports_only_packages_below_it():
 def test_command_lines_are_read_by_the_commands_alone():
     readers = [name for name, others in GRAPH.items() if "argparse" in others]
     assert readers and all(name == "app" or name.startswith("stm_core.commands.") for name in readers)
+
+
+def room(name: str) -> str | None:
+    """The room of the page that a module stands in."""
+    return name.split(".")[1] if name.startswith("demo.") else None
+
+
+def test_a_room_of_the_page_imports_only_rooms_below_it_and_a_panel_no_other_panel():
+    height = {name: n for n, floor in enumerate(ROOMS) for name in floor.split()}
+    wrong = []
+    for name, others in GRAPH.items():
+        for other in others:
+            mine, theirs = room(name), room(other)
+            if not (mine and theirs):
+                continue
+            if height[theirs] > height[mine] or ({mine, theirs} == SIDE_BY_SIDE):
+                wrong.append(f"{name} imports {other}")
+            if mine == theirs == "panels" and other != "demo.panels.base":
+                wrong.append(f"the panel {name} imports the panel {other}")
+    assert not wrong
 
 
 def test_imports_make_no_circle():

@@ -1,286 +1,296 @@
-"""What each event of the page does: event -> session -> view.
+"""The clip: upload, webcam or an example; its report, and which part of a long one is worked on."""
 
-Here: coming and going, and the clip; marks are in demo.marking, runs and results in demo.runs.  Handlers
-take plain values and know no Gradio, so that each can be tested by calling it; what they return is a view
-(demo.views).
-"""
-
-import re
+import base64
+import logging
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
+from typing import Any
 
-from demo.engine.device import Engine
-from demo.guard.process import Guard
+import gradio as gr
+
+from demo.draw import html
+from demo.gradio_fixes import webcam_input
 from demo.limits import Limits
-from demo.panels import stage_state as render
-from demo.panels import views
-from demo.panels.mark import picture
-from demo.panels.views import Props, View, answers
-from demo.work.quotas import Quotas
-from demo.work.retention import adopt, check_room, sweep, visitors_folder
-from demo.work.saved import clip_name, first_frame, restore
-from demo.work.visitor import Session
-from demo.work.work import Clip
+from demo.panels.base import Change, Panel, Props, View, Wires, answers
+from demo.work.clip import Clip
+from demo.work.pictures import about, picture
+from demo.work.saved import restore
+from demo.work.visitor import Visitor
+from demo.work.work import Work
 from stm_core.errors import PromptError, StmError, VideoError
 
+log = logging.getLogger(__name__)
+CARD_WIDTH = 200  # pixels of an example's picture
+TELL_EVERY = 0.4  # seconds between two views while frames are counted
+FILES = "video .mkv .avi .mov .ts .mts .m2ts .gif .webp .apng .zip".split()
+SCRIPT = Path(__file__).with_suffix(".js")
 
-class Handlers:
-    """The page's events, over one engine; everything about a visitor is in the session that comes first."""
 
-    def __init__(self, engine: Engine, guard: Guard, limits: Limits, examples_folder: Path):
-        self.engine, self.guard, self.limits, self.examples = engine, guard, limits, examples_folder
-        self.visitors, self.quotas = visitors_folder(limits), Quotas(limits)
+class ClipPanel(Panel):
+    """Opens clips."""
 
-    # coming and going -------------------------------------------------------------------------------------
+    name, wide, live = "clip", True, ("upload",)
 
-    def arrive(self, caller: str = "") -> Session:
-        """A page was opened: a session of its own; on the way, folders past their lifetime are removed."""
-        self.sweep()
-        return self.new_session(caller)
+    def layout(self, number: int) -> dict[str, Any]:
+        """As Panel.layout."""
+        gr.HTML(html.title(number, "Clip", "upload, record, or pick an example"))
+        with gr.Tabs(elem_classes="stm-tabs"):
+            with gr.Tab("Upload"):
+                upload = gr.File(
+                    label="A clip, a ZIP of frames, or an “Everything” ZIP to resume",
+                    height=84,
+                    elem_id="upload",
+                    file_types=FILES,
+                )
+            with gr.Tab("Webcam"):
+                self.webcam = webcam_input(
+                    label="Record a few seconds", height=240, elem_id="webcam", buttons=[]
+                )
+        cards = self._cards()
+        self.gallery = gr.HTML(
+            cards, elem_classes="stm-gallery", visible=bool(cards), js_on_load=SCRIPT.read_text()
+        )
+        report = gr.HTML(clip_report(None, self.host.limits), elem_id="report")
+        part = gr.Slider(
+            0,
+            1,
+            value=0,
+            step=0.1,
+            visible=False,
+            elem_id="part",
+            label="This clip is longer than what is tracked here: start at second",
+            info="Drag or type; nothing outside this part is processed.",
+        )
+        return {"upload": upload, "report": report, "part": part}
 
-    def new_session(self, caller: str) -> Session:
-        """A session whose files count for the address that it came from."""
-        session = Session.new(self.visitors)
-        session.caller = caller
-        self.quotas.hold(caller, session.folder)
-        return session
+    def wire(self, wires: Wires) -> None:
+        """As Panel.wire."""
+        how = {"lane": "media", "leads_to": "opened"}
+        wires.on("arrived", self.come_back, leads_to="opened")
+        wires.on(self.parts["upload"].upload, self.open_clip, ["upload"], first=True, **how)
+        # not one of the event's outputs, which Gradio makes anew: it would lose what is fixed in it
+        wires.on(self.webcam.stop_recording, self.open_clip, [self.webcam], first=True, **how)
+        wires.on(self.parts["part"].change, self.choose_part, ["part"], trigger_mode="always_last", **how)
+        wires.on(
+            self.gallery.pick, self.pick_example, sent="name", first=True, lane="media", leads_to="picked"
+        )
 
-    def leave(self, session: Session) -> None:
-        """Nobody watches a page any more: its run ends, what it made stays until `sweep`."""
-        session.stop, session.waiting = True, False
+    def refresh(self, visitor: Visitor, change: Change) -> dict:
+        """As Panel.refresh."""
+        if change < Change.CLIP:
+            return {}
+        clip = visitor.work and visitor.work.clip
+        part = _part_slider(clip) if clip else Props(visible=False)
+        return {"report": clip_report(clip, self.host.limits), "part": part, "upload": None}
 
-    @answers
-    def come_back(self, session: Session) -> Iterator[View]:
-        """The page was loaded again: a run ends with the page that watched it, the work is shown as it is,
-        and what opening the clip had not done yet goes on.
-        """
-        clip = session.clip
-        if clip is None:
-            yield {}
-            return
-        self.leave(session)
-        late = time.monotonic() + self.limits.stall_seconds
-        while session.running and time.monotonic() < late:  # the run ends after the frame that it is at
-            time.sleep(0.05)
-        session.jump, session.filmed = session.jump + 1, -1
-        ready = "Your work is here again, as far as it went."
-        yield {
-            **views.everything(session, self.limits, self.engine.device),
-            "part": self._part_slider(session),
-            "notice": render.notice(ready, "info"),
-        }
-        yield from self._go_on(session, clip.folder)
-
-    def sweep(self, now: float | None = None) -> int:
-        """Remove visitors' folders that nobody has used for the lifetime; how many."""
-        return sweep(self.visitors, (now or time.time()) - 60 * self.limits.lifetime_minutes)
-
-    # the clip ---------------------------------------------------------------------------------------------
+    # events -----------------------------------------------------------------------------------------------
 
     @answers
     def open_clip(
-        self, session: Session, path: str, name: str = "", start: int = 0, example: str = ""
+        self, visitor: Visitor, path: str, name: str = "", start: int = 0, example: str = ""
     ) -> Iterator[View]:
         """Show the first frame and the report at once, then count the frames and prepare pictures for
         scrubbing.
         """
+        yield from self._open(visitor, path, name, start, example)
+
+    @answers
+    def choose_part(self, visitor: Visitor, seconds: float) -> Iterator[View]:
+        """Work on another part of a long clip."""
+        clip = visitor.need_work().clip
+        if float(seconds) == clip.second:  # the slider only says where we are
+            yield View()
+            return
+        yield from self._open(visitor, clip.path, clip.name, int(float(seconds) * clip.fps))
+
+    @answers
+    def pick_example(self, visitor: Visitor, name: str) -> Iterator[View]:
+        """Open a bundled clip."""
+        known = {path.stem: path for path in self.host.examples.glob("*.mp4")}
+        if name not in known:
+            raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
+        yield from self._open(visitor, str(known[name]), f"{name}.mp4", 0, name)
+
+    @answers
+    def come_back(self, visitor: Visitor) -> Iterator[View]:
+        """The page was loaded again: a run ends with the page that watched it, the work is shown as it is,
+        and what opening the clip had not done yet goes on.
+        """
+        work = visitor.work
+        if work is None:
+            yield View()
+            return
+        visitor.leave()
+        late = time.monotonic() + self.host.limits.stall_seconds
+        while work.running and time.monotonic() < late:  # the run ends after the frame that it is at
+            time.sleep(0.05)
+        work.jump += 1
+        if work.run is not None:
+            work.run.filmed = False
+        yield View(Change.CLIP, notice=html.notice("Your work is here again, as far as it went.", "info"))
+        yield from self._go_on(visitor, work)
+
+    # opening ----------------------------------------------------------------------------------------------
+
+    def _open(self, visitor: Visitor, path: str, name: str, start: int, example: str = "") -> Iterator[View]:
         if not path:
             raise PromptError("no file arrived; choose a clip, or pick an example")
-        check_room(self.visitors, self.limits.free_mb)
-        self.quotas.check(session.caller)
-        folder = session.new_folder()
-        own = session.clips_opened
-        try:
-            source, saved = self._unpacked(adopt(path, folder), folder)
-            start = first_frame(saved) if saved else start
-            found = self.guard.call(
-                "inspect", path=str(source), folder=str(folder), start=start, limits=self._clip_limits()
-            )
-        except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, StmError):  # it knows the file by our name, the visitor by another
-                told = re.sub(r"\b(source|resumed)\.\w+", lambda _: Path(path).name[:60], str(error))
-                raise type(error)(told) from error
-            raise
-        if session.clips_opened != own:  # another clip came in meanwhile
-            shutil.rmtree(folder, ignore_errors=True)
+        clip, saved = self.host.opener.part(visitor, path, name, start, example)
+        if str(visitor.coming) != clip.folder:  # another clip came in meanwhile
+            shutil.rmtree(clip.folder, ignore_errors=True)
             return
-        info = found["info"]
-        start, stop = self._part(info, start)
-        ended = _ended(session, same=str(session.clip and session.clip.path) == str(path))
-        session.take_clip(
-            Clip(
-                str(source),
-                name or (clip_name(saved) if saved else "") or Path(path).name[:60],
-                str(folder),
-                info,
-                start,
-                stop,
-                warnings=tuple(info.get("warnings") or ()),
-                example=example,
-            )
-        )
-        session.unread = saved
-        yield {
-            **views.everything(session, self.limits, self.engine.device),
-            "part": self._part_slider(session),
-            "notice": render.notice(ended, "info"),
-        }
-        yield from self._go_on(session, str(folder))
+        ended = html.notice(_ended(visitor.work, path), "info")
+        work = Work.begin(clip)
+        work.unread = saved
+        visitor.take(work)
+        yield View(Change.CLIP, notice=ended)
+        yield from self._go_on(visitor, work)
 
-    def _go_on(self, session: Session, folder: str) -> Iterator[View]:
-        """After the first frame of the clip in `folder` was shown: count all frames, take up the work that
-        came with it.  What was done already is not done again.
+    def _go_on(self, visitor: Visitor, work: Work) -> Iterator[View]:
+        """After the first frame was shown: count all frames, take up the work that came with the clip.  What
+        was done already is not done again.
         """
         try:
-            if session.shows(folder) and not session.clip.checked:
-                yield from self._check(session, folder)
+            if visitor.work is work and not work.clip.checked:
+                yield from self._count(visitor, work)
         except StmError:
-            if not session.shows(folder):
+            if visitor.work is not work:
                 return
-            yield self._unreadable(session)
+            yield self._unreadable(visitor, work)
             raise
-        if session.shows(folder) and session.unread:
+        if visitor.work is work and work.unread:
             try:
-                view = self._restored(session, session.unread)
+                view = self._take_up(visitor, work)
             finally:
-                if session.shows(folder):
-                    session.unread = None  # only now may it be marked
+                work.unread = None  # only now may it be marked
             yield view
 
-    def _unpacked(self, source: Path, folder: Path) -> tuple[Path, dict | None]:
-        """(clip, saved work or None) of an upload: an “Everything” ZIP holds both."""
-        if source.suffix != ".zip":
-            return source, None
-        found = self.guard.call(
-            "unpack_session",
-            path=str(source),
-            folder=str(folder),
-            most_bytes=2 * self.limits.upload_mb * 2**20,
-        )
-        if "session" not in found:
-            return source, None
-        if not re.fullmatch(r"resumed\.[a-z0-9]{2,4}", str(found.get("source"))):  # a path elsewhere
-            raise VideoError("this ZIP is damaged; download or pack it again")
-        source.unlink()
-        return folder / found["source"], found["session"]
-
-    def _restored(self, session: Session, saved: dict) -> View:
-        """Saved work is taken up: marks, masks, figures."""
-        height, width = session.clip.size
-        kept = self.guard.call("adopt_masks", folder=session.clip.folder, height=height, width=width)
-        try:
-            restore(session, saved, kept, self.limits)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise VideoError("the saved work in this ZIP is damaged; only its clip was opened") from error
-        session.jump, session.revision = session.jump + 1, session.revision + 1
-        picture(self.guard, session, session.frame)
-        return {
-            **views.everything(session, self.limits, self.engine.device),
-            "notice": render.notice(
-                f"Taken up where it was left: {len(session.records)} masks, "
-                f"{len(session.marks)} marked frames.",
-                "info",
-            ),
-        }
-
-    def open_for_api(self, session: Session, path: str) -> tuple[Path, dict]:
-        """A clip of the web API, in a session's folder: (the clip's path, its report).
-
-        LimitError when too long, or when the disk is full.
-        """
-        check_room(self.visitors, self.limits.free_mb)
-        self.quotas.check(session.caller)
-        folder = session.new_folder()
-        source = adopt(path, folder)
-        limits = {
-            **self._clip_limits(),
-            "max_frames": self.limits.max_frames,
-            "max_seconds": self.limits.max_seconds,
-        }
-        found = self.guard.call("inspect", path=str(source), folder=str(folder), start=0, limits=limits)
-        return source, found["info"]
-
-    def _check(self, session: Session, folder: str) -> Iterator[View]:
-        clip = session.clip
-        last = time.monotonic()
-        for found, _ in self.guard.stream(
+    def _count(self, visitor: Visitor, work: Work) -> Iterator[View]:
+        clip, told = work.clip, time.monotonic()
+        for found, _ in self.host.guard.stream(
             "check",
-            cpu_seconds=4 * self.limits.decode_seconds,
+            cpu_seconds=4 * self.host.limits.decode_seconds,
             path=clip.path,
             folder=clip.folder,
             start=clip.start,
             stop=clip.stop,
-            side=self.limits.preview_side,
+            side=self.host.limits.preview_side,
         ):
-            if not session.shows(folder):
+            if visitor.work is not work:
                 return
-            session.proxies = found.get("done", session.proxies)
+            work.proxies = found.get("done", work.proxies)
             if "frames" in found:
-                session.proxies = found["frames"]
-                session.clip = clip.checked_by(found)
-                session.go(session.frame)
+                work.proxies = found["frames"]
+                work.clip = clip.checked_by(found)
+                work.go(work.frame)
                 break
-            if time.monotonic() - last > 0.4:
-                last = time.monotonic()
-                yield {"stage": render.stage(session)}
-        yield {"stage": render.stage(session), "report": render.clip_report(session.clip, self.limits)}
+            if time.monotonic() - told > TELL_EVERY:
+                told = time.monotonic()
+                yield View(Change.STAGE)
+        yield View(Change.STAGE, report=clip_report(work.clip, self.host.limits))
 
-    def _unreadable(self, session: Session) -> View:
+    def _unreadable(self, visitor: Visitor, work: Work) -> View:
         """What remains of a clip that fails on the way: a long one may have another part that is sound."""
-        if session.clip.start:
-            return {"report": render.clip_report(session.clip, self.limits, "This part cannot be read.")}
-        session.close_clip()
-        return {"report": render.clip_report(None, self.limits), "part": Props(visible=False)}
+        if work.clip.start:
+            return View(report=clip_report(work.clip, self.host.limits, "This part cannot be read."))
+        visitor.take(None)
+        return View(Change.CLIP)
 
-    def _clip_limits(self) -> dict:
-        return {
-            "max_bytes": self.limits.upload_mb * 2**20,
-            "max_pixels": self.limits.max_pixels,
-            "max_frames": None,
-            "max_seconds": None,
-        }
+    def _take_up(self, visitor: Visitor, work: Work) -> View:
+        """The saved work that came with the clip: marks, masks, figures."""
+        height, width = work.clip.size
+        kept = self.host.guard.call("adopt_masks", folder=work.clip.folder, height=height, width=width)
+        try:
+            restore(work, work.unread, kept, self.host.limits)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise VideoError("the saved work in this ZIP is damaged; only its clip was opened") from error
+        work.jump += 1
+        picture(self.host.guard, visitor, work.frame)
+        masks = len(work.run.records) if work.run else 0
+        told = f"Taken up where it was left: {masks} masks, {len(work.marks)} marked frames."
+        return View(Change.CLIP, notice=html.notice(told, "info"))
 
-    def _part(self, info: dict, start: int) -> tuple[int, int]:
-        """The frames that will be worked on: as many as the limits allow, from `start`."""
-        frames = max(int(info["frames"]), 1)
-        most = min(self.limits.max_frames, max(int(self.limits.max_seconds * (info["fps"] or 25)), 1))
-        start = min(max(start, 0), max(frames - 1, 0))
-        return start, min(start + most, frames)
-
-    def _part_slider(self, session: Session) -> Props:
-        info, clip = session.clip.info, session.clip
-        too_long = info["frames"] > clip.stop - clip.start
-        seconds = round((info.get("seconds") or 0), 1)
-        span = (clip.stop - clip.start) / (info["fps"] or 25)
-        last = max(round(seconds - span, 1), clip.start / (info["fps"] or 25), 0.1)
-        return Props(visible=bool(too_long), maximum=last, value=clip.second)
-
-    @answers
-    def choose_part(self, session: Session, seconds: float) -> Iterator[View]:
-        """Work on another part of a long clip."""
-        clip = session.need_clip()
-        if float(seconds) == clip.second:  # the slider only says where we are
-            yield {}
-            return
-        start = int(float(seconds) * (clip.info["fps"] or 25))
-        yield from self.open_clip(session, clip.path, clip.name, start)
-
-    @answers
-    def pick_example(self, session: Session, name: str) -> Iterator[View]:
-        """Open a bundled clip."""
-        known = {path.stem: path for path in self.examples.glob("*.mp4")}
-        if name not in known:
-            raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
-        yield from self.open_clip(session, str(known[name]), f"{name}.mp4", 0, name)
+    def _cards(self) -> str:
+        """HTML of the examples (NAME.mp4 with NAME.json beside it); empty when there are none."""
+        scratch, cards = self.host.visitors, []
+        scratch.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self.host.examples.glob("*.mp4")):
+            known = about(path)
+            try:
+                with tempfile.TemporaryDirectory(dir=scratch) as folder:
+                    self.host.guard.call(
+                        "check", path=str(path), folder=folder, start=0, stop=1, side=CARD_WIDTH
+                    )
+                    data = base64.b64encode((Path(folder) / "proxy" / "00000.jpg").read_bytes()).decode()
+            except (StmError, OSError) as error:
+                log.warning("example %s is left out: %s", path.name, error)
+                continue
+            cards.append(
+                f'<button type="button" data-example="{escape(path.stem)}" '
+                f'title="{escape(known.get("sentence", ""))}">'
+                f'<img src="data:image/jpeg;base64,{data}" alt="" width="{CARD_WIDTH}">'
+                f"<span>{escape(known.get('title', path.stem))}</span></button>"
+            )
+        return f'<div class="stm-cards" aria-label="Example clips">{"".join(cards)}</div>' if cards else ""
 
 
-def _ended(session: Session, same: bool) -> str:
+def _ended(work: Work | None, path: str) -> str:
     """What is lost when another clip, or another part of the same one, takes the place of this one."""
-    if session.running or session.waiting:
-        return f"The run of {session.clip.name} was ended: another clip was opened."
-    if same and session.marks:
+    if work is None:
+        return ""
+    if work.busy:
+        return f"The run of {work.clip.name} was ended: another clip was opened."
+    if work.clip.path == str(path) and work.marks:
         return "This is another part of the clip: what was marked and tracked in the part before is gone."
     return ""
+
+
+def _part_slider(clip: Clip) -> Props:
+    too_long = clip.info["frames"] > clip.frames
+    last = round((clip.info.get("seconds") or 0) - clip.frames / clip.fps, 1)
+    return Props(visible=too_long, maximum=max(last, clip.start / clip.fps, 0.1), value=clip.second)
+
+
+def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
+    """The clip in one line of facts, and what will be processed; before an upload, the limits."""
+    if clip is None:
+        return html.faint(
+            "MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, WebP or a ZIP of frames, up to "
+            f"{limits.upload_mb} MB. The first {limits.max_frames} frames or {limits.max_seconds:g} s are "
+            "tracked; of a longer clip you choose the part. Files are deleted "
+            f"{limits.lifetime_minutes} minutes after your last visit; no run history is kept in your "
+            "browser."
+        )
+    info = clip.info
+    height, width = clip.size
+    facts = [  # said by a visitor, or by a decoder that read a visitor's bytes
+        clip.name,
+        f"{width}×{height}",
+        _frames(clip),
+        f"{info.get('fps') or 0:.4g} frames/s",
+        f"{info.get('seconds') or 0:.2f} s",
+        str(info.get("codec") or "").upper(),
+        f"rotated by {info['rotation']}°, shown upright" if info.get("rotation") else "",
+        "variable frame rate, times kept" if info.get("variable_rate") else "",
+        "HDR, shown without tone mapping" if info.get("hdr") else "",
+        f"audio {info['audio']} kept" if info.get("audio") else "no audio",
+    ]
+    state = note or ("Every frame was decoded and counted." if clip.checked else "Counting the frames…")
+    part = (
+        f"Tracked: frames {clip.start} to {clip.stop - 1}, {clip.seconds(clip.start):.2f} s to "
+        f"{clip.seconds(clip.stop - 1):.2f} s."
+    )
+    warnings = "".join(f'<p class="stm-warn">{escape(text)}</p>' for text in clip.warnings)
+    shown = "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
+    return f'<p class="stm-facts">{shown}</p>{html.faint(f"{part} {escape(state)}")}{warnings}'
+
+
+def _frames(clip: Clip) -> str:
+    """Number of frames, with "about" while only the file's header says so."""
+    exact = clip.checked or clip.info.get("frames_exact")
+    count = clip.info.get("frames") or "?"
+    return f"{'' if exact else 'about '}{count} frame{'' if count == 1 else 's'}"

@@ -1,200 +1,227 @@
-"""Marking frames: look at one, click, paint, bring a mask, objects, undo.
+"""The stage: look at a frame, click, paint, bring a mask, objects, undo.
 
 A visitor's marks may be changed by two events at once.  What takes long (a picture, the network, a file) is
-done first; the change itself is made alone (`Session.alone`), and a mask that was computed from older marks
-is computed again.
+done first; the change itself is made alone (`Visitor.changing`), and a mask that was computed from older
+marks is computed again.
 """
 
 import threading
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 import numpy as np
-from PIL import Image
 
-from demo.draw import charts
-from demo.engine.device import Engine
-from demo.guard.process import Guard
-from demo.limits import Limits
-from demo.panels import examples, views
-from demo.panels import stage_state as render
-from demo.panels.views import View, answers
+from demo.draw import html
+from demo.panels.base import Change, Host, Panel, View, Wires, answers
 from demo.work import strokes
-from demo.work.visitor import Session
-from demo.work.work import Clip, Marks
+from demo.work.marks import Marks
+from demo.work.pictures import about, picture
+from demo.work.visitor import Visitor
+from demo.work.work import Work
 from stm_core.errors import PromptError
+from stm_core.masks.files import decode_mask
 
 AGAIN = 3  # times that a click is computed while its frame is changed under it
 # a click that the network answers within half a second or so on two cores never waits for a larger one
 QUICK_SIDE, QUICK_CLICKS = 480, 25
-SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many frames as one marks
+STAGE = Path(__file__).with_name("stage")
+# one script, in this order
+SCRIPTS = ("shared.js", "pictures.js", "moving.js", "pointer.js", "tools.js", "state.js")
+WELCOME = "Upload a clip or pick an example, click the object, press Track."
+MASKS = [".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jpg", ".jpeg"]
 
 
-def picture(guard: Guard, session: Session, index: int) -> np.ndarray:
-    """A frame of the open clip, uint8 (H, W, 3), lossless; kept on disk for the browser.
+class MarkPanel(Panel):
+    """Shows frames and takes marks."""
 
-    views.Overtaken if another clip was opened meanwhile.
-    """
-    with views.of_this_clip(session):
-        clip = session.clip
-        path = Path(clip.folder) / "sharp" / f"{index:05d}.png"
-        if not path.exists():
-            guard.call("sharp", path=clip.path, folder=clip.folder, index=index)
-        image = np.array(Image.open(path).convert("RGB"))
-    session.sharp[index] = None
-    for old in list(session.sharp)[:-SHARP_KEPT]:
-        session.sharp.pop(old)
-        (path.parent / f"{old:05d}.png").unlink(missing_ok=True)
-    return image
+    name, wide, live = "mark", True, ("stage", "mask_file")
 
-
-class Marking:
-    """The page's events about marks, over one engine for all visitors."""
-
-    def __init__(self, engine: Engine, guard: Guard, limits: Limits, examples_folder: Path):
-        self.engine, self.guard, self.limits, self.examples = engine, guard, limits, examples_folder
+    def __init__(self, host: Host):
+        super().__init__(host)
         self.quick, self.large = threading.Lock(), threading.Lock()  # one click of each kind at a time
 
+    def layout(self, number: int) -> dict[str, Any]:
+        """As Panel.layout."""
+        gr.HTML(html.title(number, "Mark", "click, or paint; on any frame"))
+        stage = gr.HTML(
+            {"clip": None, "welcome": WELCOME},
+            html_template=(STAGE / "stage.html").read_text(),
+            elem_id="stage",
+            js_on_load="\n".join((STAGE / name).read_text() for name in SCRIPTS),
+            apply_default_css=False,
+        )
+        with gr.Accordion("Mask file instead", open=False):
+            mask_file = gr.File(
+                label="A mask for the frame that is shown: PNG in palette colours, or black and white",
+                height=84,
+                file_types=MASKS,
+                elem_id="mask",
+            )
+        return {"stage": stage, "mask_file": mask_file}
+
+    def wire(self, wires: Wires) -> None:
+        """As Panel.wire."""
+        stage, every = self.parts["stage"], {"lane": "own", "trigger_mode": "multiple"}  # no click is lost
+        wires.on(stage.edit, self.edit, ["size"], sent=True, leads_to="marked", **every)
+        wires.on(stage.order, self.order, sent=True, leads_to="marked objects", **every)
+        wires.on(stage.seek, self.seek, sent="frame", lane="own", line="look", trigger_mode="always_last")
+        wires.on(
+            self.parts["mask_file"].upload, self.import_mask, ["mask_file"], lane="own", leads_to="marked"
+        )
+        wires.on("picked", self.mark_example, lane="own", leads_to="opened")
+
+    def refresh(self, visitor: Visitor, change: Change) -> dict:
+        """As Panel.refresh."""
+        if change == Change.STAGE:
+            return {"stage": stage_state(visitor, live=True)}
+        visitor.answer += 1
+        emptied = {"mask_file": None} if change == Change.CLIP else {}
+        return {"stage": stage_state(visitor), **emptied}
+
+    # events -----------------------------------------------------------------------------------------------
+
     @answers
-    def mark_example(self, session: Session) -> View:
+    def mark_example(self, visitor: Visitor) -> View:
         """The marks that an example brings, as if they had been clicked; what a visitor marked stays."""
-        if session.clip is None or not session.clip.example or session.marks or session.running:
-            return {}
-        known = examples.about(self.examples / f"{session.clip.example}.mp4")
+        work = visitor.work
+        if work is None or not work.clip.example or work.marks or work.running:
+            return View()
+        known = about(self.host.examples / f"{work.clip.example}.mp4")
         clicks = tuple((x, y, label, number) for _, x, y, label, number in known.get("clicks", ()))
         if not clicks:
-            return {}
-        index = session.go(known["clicks"][0][0])
-        with views.of_this_clip(session) as folder:
-            labels = self._ask(picture(self.guard, session, index), clicks, None, None)
-            with views.changing(session, folder):
-                self._may_mark(session)
-                if session.marks:
-                    return {}
-                session.subjects.restart(dict(enumerate(known["objects"], 1)))
-                session.go(index)
-                session.jump += 1
-                session.put(index, Marks(clicks=clicks, dots=clicks), labels)
-        return {
-            **self._marked(session),
-            "notice": render.notice(f"{known['sentence']} It is marked already: press Track.", "info"),
-        }
+            return View()
+        index = work.go(known["clicks"][0][0])
+        with visitor.at_work():
+            labels = self._ask(picture(self.host.guard, visitor, index), clicks, None, None)
+            with visitor.changing(work):
+                _check_free(work)
+                if work.marks:
+                    return View()
+                work.objects.restart(dict(enumerate(known["objects"], 1)))
+                work.go(index)
+                work.jump += 1
+                work.put(index, Marks(clicks=clicks, dots=clicks), labels)
+        return self._marked(
+            visitor, html.notice(f"{known['sentence']} It is marked already: press Track.", "info")
+        )
 
     @answers
-    def seek(self, session: Session, index: int) -> View:
+    def seek(self, visitor: Visitor, index: int) -> View:
         """Look at a frame: its lossless picture, its mask, its dots."""
-        index = session.go(_whole(index, "frame"))
-        if index not in session.sharp:
-            picture(self.guard, session, index)
-        return {"stage": render.stage(session)}
+        work = visitor.need_work()
+        index = work.go(_whole(index, "frame"))
+        if index not in work.sharp:
+            picture(self.host.guard, visitor, index)
+        return View(stage=stage_state(visitor))
 
     @answers
-    def edit(self, session: Session, data: dict, size: int) -> View:
+    def edit(self, visitor: Visitor, data: dict, size: int) -> View:
         """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
-        clip = self._may_mark(session)
-        index = session.go(_whole(data.get("frame"), "frame"))
-        if data.get("kind") == "stroke":
-            with views.changing(session, clip.folder):
-                self._may_mark(session)
-                labels = session.labels(index)
-                if labels is None:
-                    labels = np.zeros(session.clip.size, np.uint8)
-                painted = strokes.paint(labels, data, session.subjects.selected)
-                session.draw(index, painted, self.limits.max_edits)
-        else:
-            self._click(session, index, data, size)
-        return self._marked(session)
+        work = _check_free(visitor.need_work())
+        index = work.go(_whole(data.get("frame"), "frame"))
+        if data.get("kind") != "stroke":
+            self._click(visitor, index, data, size)
+            return self._marked(visitor)
+        with visitor.changing(work):
+            _check_free(work)
+            labels = work.labels(index)
+            if labels is None:
+                labels = np.zeros(work.clip.size, np.uint8)
+            painted = strokes.paint(labels, data, work.objects.selected)
+            work.draw(index, painted, self.host.limits.max_edits)
+        return self._marked(visitor)
 
-    def _click(self, session: Session, index: int, data: dict, size: int) -> None:
+    def _click(self, visitor: Visitor, index: int, data: dict, size: int) -> None:
         x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
-        label, selected = int(bool(data.get("label", 1))), session.subjects.selected
-        with views.of_this_clip(session) as folder:
-            image = picture(self.guard, session, index)
+        label, most = int(bool(data.get("label", 1))), self.host.limits.max_edits
+        with visitor.at_work() as work:
+            selected = work.objects.selected
+            image = picture(self.host.guard, visitor, index)
             for _ in range(AGAIN):
-                with views.changing(session, folder):
-                    self._may_mark(session)
-                    before = session.seen(index)
-                    marks = session.plan_click(index, x, y, label, selected, self.limits.max_edits)
-                labels = self._ask(image, marks.clicks, session.unpacked(marks.base), size or None)
-                with views.changing(session, folder):
-                    self._may_mark(session)
-                    if session.seen(index) == before:
-                        session.put(index, marks, labels)
+                with visitor.changing(work):
+                    _check_free(work)
+                    before = work.seen(index)
+                    marks = work.plan_click(index, x, y, label, selected, most)
+                labels = self._ask(image, marks.clicks, marks.base, size or None)
+                with visitor.changing(work):
+                    _check_free(work)
+                    if work.seen(index) == before:
+                        work.put(index, marks, labels)
                         return
         raise PromptError("this frame was changed again and again meanwhile; click once more")
 
-    def _ask(self, image: np.ndarray, clicks: tuple, base: np.ndarray | None, size: int | None) -> np.ndarray:
-        """The network's mask of a frame from clicks."""
+    def _ask(self, image: np.ndarray, clicks: tuple, base: bytes | None, size: int | None) -> np.ndarray:
+        """The network's mask of a frame from clicks that refine `base`."""
         side = min(size or 10**6, *image.shape[:2])
         quick = side <= QUICK_SIDE and len(clicks) <= QUICK_CLICKS
         with self.quick if quick else self.large:
-            return self.engine.click(image, clicks, base, size)
+            return self.host.engine.click(image, clicks, None if base is None else decode_mask(base), size)
 
     @answers
-    def import_mask(self, session: Session, path: str) -> View:
+    def import_mask(self, visitor: Visitor, path: str) -> View:
         """An uploaded mask becomes this frame's marks; objects that it brings are added."""
         if not path:
-            return {}
-        clip, index = self._may_mark(session), session.frame
-        height, width = clip.size
-        with views.of_this_clip(session) as folder:
-            labels = self.guard.pixels("mask", path=path, height=height, width=width)
-            with views.changing(session, folder):
-                self._may_mark(session)
-                session.import_labels(index, labels, self.limits)
-        return {**self._marked(session), "mask_file": None}
+            return View()
+        with visitor.at_work() as work:
+            _check_free(work)
+            index, (height, width) = work.frame, work.clip.size
+            labels = self.host.guard.pixels("mask", path=path, height=height, width=width)
+            with visitor.changing(work):
+                _check_free(work)
+                work.import_labels(index, labels, self.host.limits)
+        return self._marked(visitor, mask_file=None)
 
     @answers
-    def order(self, session: Session, data: dict) -> View:
+    def order(self, visitor: Visitor, data: dict) -> View:
         """Objects and history: add, select, rename, delete, undo, clear."""
-        kind, number = data.get("kind"), data.get("object")
-        with views.changing(session, session.need_clip().folder):
-            self._may_mark(session)
+        work, kind, number = visitor.need_work(), data.get("kind"), data.get("object")
+        notice, change = "", Change.MARKS
+        with visitor.changing(work):
+            _check_free(work)
             if data.get("frame") is not None:
-                session.go(_whole(data["frame"], "frame"))
+                work.go(_whole(data["frame"], "frame"))
             if kind == "add":
-                session.subjects.add(self.limits.max_objects)
+                work.objects.add(self.host.limits.max_objects)
             elif kind == "select":
-                session.subjects.select(_whole(number, "object"))
+                work.objects.select(_whole(number, "object"))
             elif kind == "rename":
-                session.subjects.rename(_whole(number, "object"), str(data.get("name", "")))
+                work.objects.rename(_whole(number, "object"), str(data.get("name", "")))
+                change = Change.RESULTS  # which speak of the objects
             elif kind == "delete":
-                session.delete_subject(_whole(number, "object"))
+                work.delete_object(_whole(number, "object"))
+                change = Change.RESULTS
             elif kind == "clear":
-                session.clear()
-            undone = session.undo() if kind == "undo" else None
-            session.jump += bool(undone)
-        if kind in ("rename", "delete"):
-            return self._renamed(session)
-        nothing = {"notice": render.notice("There is nothing to undo.", "info")} if undone is False else {}
-        return {**self._marked(session), **nothing}
+                work.clear()
+            elif kind == "undo" and work.undo():
+                work.jump += 1
+            elif kind == "undo":
+                notice = html.notice("There is nothing to undo.", "info")
+        return self._marked(visitor, notice, change)
 
-    def _marked(self, session: Session) -> View:
-        if session.frame not in session.sharp:
-            picture(self.guard, session, session.frame)
-        return views.marked(session)
-
-    def _renamed(self, session: Session) -> View:
-        """The objects are others now: the results speak of them too."""
-        emptied = {} if session.records else {"player": None, "progress": ""}
-        return {**self._marked(session), "timeline": charts.timeline(session), **emptied}
-
-    def _may_mark(self, session: Session) -> Clip:
-        """The clip to mark; asked again once a mask is computed: a run may have begun meanwhile."""
-        clip = session.need_clip()
-        if session.running:
-            raise PromptError("tracking is running; press Stop first, what is done will be kept")
-        if session.unread:
-            raise PromptError(
-                "the saved work of this clip is being taken up; wait a moment, or reload the page"
-            )
-        return clip
+    def _marked(
+        self, visitor: Visitor, notice: str = "", change: Change = Change.MARKS, **parts: Any
+    ) -> View:
+        work = visitor.need_work()
+        if work.frame not in work.sharp:
+            picture(self.host.guard, visitor, work.frame)
+        return View(change, notice=notice, **parts)
 
 
-def _whole(value, name: str) -> int:
+def _check_free(work: Work) -> Work:
+    """The work, if it may be marked now.  To be asked again once a mask is computed: a run may have begun."""
+    if work.running:
+        raise PromptError("tracking is running; press Stop first, what is done will be kept")
+    if work.unread:
+        raise PromptError("the saved work of this clip is being taken up; wait a moment, or reload the page")
+    return work
+
+
+def _whole(value: Any, name: str) -> int:
     return int(_number(value, name))
 
 
-def _number(value, name: str) -> float:
+def _number(value: Any, name: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
@@ -202,3 +229,61 @@ def _number(value, name: str) -> float:
     if not abs(number) < 1e7:
         raise PromptError(f"{name} is {number:g}, which is no place in a clip; reload the page")
     return number
+
+
+# what the stage shows ---------------------------------------------------------------------------------------
+
+
+def stage_state(visitor: Visitor, live: bool = False) -> dict:
+    """The state that the stage in the browser draws from.  live: with the picture of the run that goes."""
+    work = visitor.work
+    if work is None:
+        return {"clip": None, "welcome": WELCOME, "answer": visitor.answer}
+    clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
+    colors = {one.id: one.color for one in work.objects}
+    step = work.current.last if live and work.running else None
+    preview = step.preview if step else None
+    return {
+        "clip": f"{Path(clip.folder).parent.name}/{Path(clip.folder).name}",
+        "folder": Path(clip.folder).as_posix(),
+        "height": clip.size[0],
+        "width": clip.size[1],
+        "start": clip.start,
+        "stop": clip.stop,
+        "fps": clip.fps,
+        "times": None if preview else [round(t, 3) for t in clip.times],
+        "frame": work.frame,
+        "jump": work.jump,
+        "answer": visitor.answer,
+        "sharp": [[i, i + 1] for i in sorted(work.sharp)],
+        "proxies": [[clip.start, clip.start + work.proxies]],
+        # a picture that was asked for while the run was under way may be of the run that it continues
+        "run": f"{Path(run.folder).name}/masks" if run else "",
+        "run_state": run.state if run else "",
+        "masked": html.ranges(run.records) if run else [],
+        "marks": html.data_url(marks.mask, "png") if marks and marks.mask else None,
+        "dots": [[x, y, label, colors.get(n, "#888")] for x, y, label, n in marks.dots] if marks else [],
+        "objects": [{"id": one.id, "name": one.name, "color": one.color} for one in work.objects],
+        "selected": work.objects.selected,
+        "prompted": sorted(work.marks),
+        "pinned": list(work.pinned),
+        "doubtful": [] if preview else work.doubts(),
+        "running": work.running,
+        "live": html.data_url(preview, "jpeg") if preview else None,
+        "at": step.index if preview else None,
+        "hint": _hint(work),
+    }
+
+
+def _hint(work: Work) -> str:
+    """The next thing to do, in a few words."""
+    if work.running:
+        return "Tracking… Stop keeps what is done."
+    if not work.marks:
+        return "Click the object on this frame."
+    if fixes := work.fixes():
+        word = "Frames" if len(fixes) > 1 else "Frame"
+        return f"{word} {', '.join(map(str, fixes))} corrected: choose a direction and press Continue."
+    if work.tracked:
+        return "Wrong somewhere? Go there, click or paint it right, then Continue."
+    return "Add clicks until the mask is right, then press Track."

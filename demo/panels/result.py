@@ -1,121 +1,170 @@
-"""What comes of a run: the film in the player, and the files to take away."""
+"""The result: the film in the player, and the files to take away."""
 
 import json
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from demo.draw import charts
-from demo.guard import exports as export
-from demo.guard.process import Guard
-from demo.panels import stage_state as render
-from demo.panels.views import View, answers, of_this_clip
+import gradio as gr
+
+from demo.draw import html
+from demo.engine.runner import OPACITY
+from demo.guard import exports
+from demo.panels.base import Change, Panel, Props, View, Wires, answers
 from demo.work import saved
-from demo.work.quotas import Quotas
-from demo.work.visitor import Session
+from demo.work.run import Run
+from demo.work.visitor import Visitor
+from demo.work.work import Work
 from stm_core.errors import PromptError, StmError
 from stm_core.media.files import alone, write_whole
 
-KEPT = 2  # of the results' states whose files stay: a film of the last but one may be under way
 FILMS = ("overlay", "alpha", "green")
-OPACITY = 0.5  # of the masks, in films and in the live preview
+LABELS = {
+    "overlay": "Overlay MP4",
+    "palette": "Masks, palette PNG",
+    "binary": "Masks, black/white",
+    "alpha": "Cut-out, RGBA WebM",
+    "green": "Cut-out, green MP4",
+    "report": "Report JSON",
+    "everything": "Everything (can be resumed)",
+}
+PRESS_DOWNLOAD = """() => {
+  const link = document.querySelector("#file a, a#file, button#file, #file button, #file");
+  if (link) link.click();
+}"""
 
 
-class Downloads:
-    """Makes the files of a visitor's results, each once, behind the guard."""
+class ResultPanel(Panel):
+    """Makes the files of a run, each once, behind the guard."""
 
-    def __init__(self, guard: Guard, quotas: Quotas):
-        self.guard, self.quotas = guard, quotas
+    name, live, seen = "result", ("results",), False  # there are no masks yet
+
+    def layout(self, number: int) -> dict[str, Any]:
+        """As Panel.layout; the card itself is a part, which is seen once there are masks."""
+        gr.HTML(html.title(number, "Result", "watch it, take it away"))
+        player = gr.Video(
+            label="Overlay, with the clip’s sound if it has any",
+            interactive=False,
+            elem_id="player",
+            height=300,
+        )
+        gr.HTML(html.faint("Downloads: one mask per frame, same size, same count."))
+        with gr.Row(elem_classes="stm-downloads"):
+            self.buttons = {
+                kind: gr.Button(label, size="sm", min_width=130, elem_id=f"get-{kind}")
+                for kind, label in LABELS.items()
+            }
+        made = gr.HTML("", elem_id="made", min_height=30, js_on_load=html.DISMISS)
+        file = gr.DownloadButton("Download", elem_id="file", elem_classes="stm-hidden")
+        return {"results": self.card, "player": player, "made": made, "file": file}
+
+    def wire(self, wires: Wires) -> None:
+        """As Panel.wire."""
+        for kind, button in self.buttons.items():
+            made = wires.on(button.click, self.make, lane="media", given=(kind,))
+            made.success(None, None, None, js=PRESS_DOWNLOAD)
+        for event in ("opened", "objects", "ran"):
+            wires.on(event, self.show_film, lane="media")
+
+    def refresh(self, visitor: Visitor, change: Change) -> dict:
+        """As Panel.refresh."""
+        view = {"player": None} if change == Change.CLIP else {}
+        if change >= Change.MARKS:
+            view["results"] = Props(visible=visitor.work is not None and visitor.work.tracked)
+        return view
 
     @answers
-    def player(self, session: Session) -> View:
-        """The overlay film, once a run has ended."""
-        if not session.records or session.running or session.filmed == session.revision:
-            return {}
-        revision = session.revision
-        with of_this_clip(session):
-            film = self.file(session, "overlay")
-        if session.revision != revision:  # an object was deleted meanwhile, and its event brings the film
-            return {}
-        session.filmed = revision
-        self.quotas.copied(session.caller, film)
-        return {"player": film}
+    def show_film(self, visitor: Visitor) -> View:
+        """The overlay film of an ended run; no film without masks."""
+        work = visitor.work
+        if work is None or work.running:
+            return View()
+        run = work.run
+        if run is None or not run.records:
+            return View(player=None)
+        if run.filmed:
+            return View()
+        with visitor.at_work():
+            film = self.file(work, run, "overlay")
+        if work.run is not run:  # an object was deleted meanwhile, and its event brings the film
+            return View()
+        run.filmed = True
+        self.host.quotas.copied(visitor.caller, film)
+        return View(player=film)
 
     @answers
-    def make(self, session: Session, kind: str) -> Iterator[View]:
+    def make(self, visitor: Visitor, kind: str) -> Iterator[View]:
         """Make one of the files and hand it over."""
-        yield {"file": None, "made": ""}  # a refusal must not hand over the last one
-        if not session.records:
+        yield View(file=None, made="")  # a refusal must not hand over the last one
+        work = visitor.work
+        if work is None or not work.tracked:
             raise PromptError("there are no masks yet; mark an object and press Track first")
-        if session.running:
+        if work.running:
             raise PromptError("tracking is running; wait for its end or press Stop, then download")
-        self.quotas.check(session.caller)
-        yield {"made": render.notice(f"Making {export.KINDS[kind]}…", "info")}
+        self.host.quotas.check(visitor.caller)
+        yield View(made=html.notice(f"Making {exports.KINDS[kind]}…", "info"))
         try:
-            path = self.file(session, kind)
+            path = self.file(work, work.run, kind)
         except StmError:
-            yield {"made": ""}
+            yield View(made="")
             raise
-        self.quotas.copied(session.caller, path)
-        told = f"{Path(path).name} is ready, {charts.size(Path(path).stat().st_size)}."
+        self.host.quotas.copied(visitor.caller, path)
+        told = f"{Path(path).name} is ready, {html.size(Path(path).stat().st_size)}."
         if kind == "everything":
             told += self._left_out(path)
-        yield {"file": path, "made": render.notice(told, "info")}
+        yield View(file=path, made=html.notice(told, "info"))
 
-    def file(self, session: Session, kind: str) -> str:
-        """The path of a finished file of these results; made once per run."""
-        name = export.KINDS[kind]
-        folder = Path(session.clip.folder) / "files" / str(session.revision)
-        target = folder / name
+    # files ------------------------------------------------------------------------------------------------
+
+    def file(self, work: Work, run: Run, kind: str) -> str:
+        """The path of a finished file of a run; made once."""
+        target = Path(run.folder) / "files" / exports.KINDS[kind]
         with alone(target):  # a second event waits here, and takes what the first one made
             if kind == "everything" or not target.exists():  # the former holds the marks, which may change
-                self._make(session, kind, folder, target)
+                self._make(work, run, kind, target)
         return str(target)
 
-    def _make(self, session: Session, kind: str, folder: Path, target: Path) -> None:
-        clip = session.clip
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in sorted(folder.parent.iterdir(), key=lambda one: int(one.name))[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
-        frames = sorted(session.records)
-        common = {"folder": clip.folder, "out": str(target), "frames": frames}
+    def _make(self, work: Work, run: Run, kind: str, target: Path) -> None:
+        guard = self.host.guard
+        target.parent.mkdir(parents=True, exist_ok=True)
+        common = {"folder": run.folder, "out": str(target), "frames": sorted(run.records)}
         if kind == "report":
-            write_whole(target, json.dumps(session.report, indent=1).encode())
+            write_whole(target, json.dumps(run.report, indent=1).encode())
         elif kind in FILMS:
-            self.guard.call("film", cpu_seconds=3600, clip=clip.path, kind=kind, opacity=OPACITY, **common)
+            guard.call("film", cpu_seconds=3600, clip=work.clip.path, kind=kind, opacity=OPACITY, **common)
         elif kind == "everything":
-            self._everything(session, folder, common)
+            self._everything(work, run, common)
         else:
-            self.guard.call("archive", cpu_seconds=600, kind=kind, extra={}, session="", **common)
+            guard.call("archive", cpu_seconds=600, kind=kind, extra={}, session="", **common)
 
-    def _everything(self, session: Session, folder: Path, common: dict) -> None:
+    def _everything(self, work: Work, run: Run, common: dict) -> None:
         """Pack what resumes the work, and with it all else, unless that makes it too large to be uploaded."""
-        films = {export.KINDS[kind]: self.file(session, kind) for kind in FILMS}
-        needed, text = self._needed(session, folder), json.dumps(saved.to_json(session))
+        films = {exports.KINDS[kind]: self.file(work, run, kind) for kind in FILMS}
+        needed, text = self._needed(work, run), json.dumps(saved.to_json(work))
         for kind, extra in (("everything", {**films, **needed}), ("everything", needed), ("palette", needed)):
-            self.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
-            if Path(common["out"]).stat().st_size <= self.guard.limits.upload_mb * 2**20:
+            self.host.guard.call("archive", cpu_seconds=600, kind=kind, extra=extra, session=text, **common)
+            if Path(common["out"]).stat().st_size <= self.host.limits.upload_mb * 2**20:
                 return
+
+    def _needed(self, work: Work, run: Run) -> dict[str, str]:
+        """What else the ZIP of everything needs: the report, the prompts, and the clip to resume with."""
+        names = {exports.KINDS["report"]: self.file(work, run, "report")}
+        for index, marks in work.marks.items():
+            path = Path(run.folder) / "files" / f"prompt{index:05d}.png"
+            write_whole(path, marks.mask)
+            names[f"prompts/{index:05d}.png"] = str(path)
+        return {**names, f"source{Path(work.clip.path).suffix}": work.clip.path}
 
     def _left_out(self, path: str) -> str:
         """What is told of a ZIP of everything that would have been too large to be uploaded."""
         with zipfile.ZipFile(path) as pack:
-            if export.KINDS["overlay"] in pack.namelist():
+            if exports.KINDS["overlay"] in pack.namelist():
                 return ""
-        most = self.guard.limits.upload_mb
+        most = self.host.limits.upload_mb
         if Path(path).stat().st_size <= most * 2**20:
             return f" The films are not in it, so that it can be uploaded ({most} MB); get them one by one."
         return (
             f" That is without the films and still more than the {most} MB that can be uploaded, so that it "
             "cannot be resumed on this server."
         )
-
-    def _needed(self, session: Session, folder: Path) -> dict[str, str]:
-        """What else the ZIP of everything needs: the report, the prompts, and the clip to resume with."""
-        names = {export.KINDS["report"]: self.file(session, "report")}
-        for index, marks in session.marks.items():
-            path = folder / f"prompt{index:05d}.png"
-            write_whole(path, marks.mask)
-            names[f"prompts/{index:05d}.png"] = str(path)
-        return {**names, f"source{Path(session.clip.path).suffix}": session.clip.path}

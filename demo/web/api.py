@@ -1,6 +1,6 @@
 """The web API: `/segment` and `/click`, the same engine and the same guard as the page.
 
-Everything else that the page does is private: it belongs to a visitor's session and may change at any time.
+Everything else that the page does is private: it belongs to a visitor and may change at any time.
 """
 
 import json
@@ -13,20 +13,19 @@ from pathlib import Path
 
 import gradio as gr
 
-from demo.panels.clip import Handlers
-from demo.panels.track import Runs
-from demo.panels.views import sentence
-from demo.web.gradio_fixes import describe, docstring_of
+from demo.draw.html import sentence
+from demo.engine.runner import OPACITY
+from demo.gradio_fixes import describe, docstring_of
+from demo.panels.base import Host
 from demo.work.quotas import caller_of
 from demo.work.retention import discard
-from demo.work.run import Again, Job
-from demo.work.visitor import Session
+from demo.work.run import Again, Job, Run
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors
 from stm_core.masks import files as masks
 from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import PRESETS, MemoryConfig
-from stm_core.runs.clip import plan_clip
+from stm_core.runs.plan import plan_clip
 
 ANSWERED = ("overlay.mp4", "segment.zip")
 STILL_THERE = 0.5  # seconds between looks whether the client still waits
@@ -38,9 +37,9 @@ EXAMPLES = {  # of the API page
 }
 
 
-def add(handlers: Handlers, runs: Runs) -> None:
+def add(host: Host) -> None:
     """Put both endpoints on the page that is being built."""
-    api = Api(handlers, runs)
+    api = Api(host)
     with gr.Group(visible=False):
         inputs = [
             gr.File(label="video"),
@@ -74,8 +73,8 @@ def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
 class Api:
     """The two endpoints, callable as plain functions."""
 
-    def __init__(self, handlers: Handlers, runs: Runs):
-        self.handlers, self.runs = handlers, runs
+    def __init__(self, host: Host):
+        self.host, self.runner = host, host.runner
 
     def segment(
         self,
@@ -105,12 +104,13 @@ class Api:
             report: the content of report.json: frames, seconds, memory, device, warnings.
         """
         caller = _caller(request)
-        with _spoken(), self._opened(caller, video, mask) as (session, source, info):
-            memory = self.runs.memory(preset, budget_mb, every)
+        with _spoken(), self._opened(caller, video, mask) as (source, info):
+            memory = self.runner.memory(preset, budget_mb, every)
             job = self._job(source, info, self._prompts(mask, clicks, info), memory, size)
-            self.runs.predict(job.plan)  # too many marked frames are refused here
+            run = Run(job.folder)
+            run.begin(job, self.runner.predict(job.plan))  # too many marked frames are refused here
             began, told, report, done = time.perf_counter(), 0.0, {}, []
-            with closing(self.runs.steps(session, job)) as steps:
+            with closing(self.runner.steps(run)) as steps:
                 for step in steps:
                     if isinstance(step, Again):
                         done.clear()
@@ -144,7 +144,7 @@ class Api:
             mask: palette PNG of that frame, value = object.
         """
         caller = _caller(request)
-        with _spoken(), self._opened(caller, video) as (_, source, info):
+        with _spoken(), self._opened(caller, video) as (source, info):
             index, rows = int(frame or 0), _rows(clicks, (2, 4), "[x, y, label, object]")
             self._check_clicks(index, len(rows))
             prompt = Prompt.from_clicks(rows)
@@ -154,19 +154,17 @@ class Api:
                     f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}"
                 )
             picture = None
-            with closing(self.handlers.guard.frames(source, index, index + 1)) as frames:
+            with closing(self.host.guard.frames(source, index, index + 1)) as frames:
                 picture = next(frames, None)
             if picture is None:
                 raise PromptError(f"frame {index} could not be decoded; choose another")
-            labels = self.runs.engine.click(picture, prompt.clicks, None, None)
+            labels = self.host.engine.click(picture, prompt.clicks, None, None)
             target = source.parent / f"mask_{index:05d}.png"
             write_whole(target, masks.encode_mask(labels))
             return self._handed_over(caller, target)[0]
 
     @contextmanager
-    def _opened(
-        self, caller: str, video: str, mask: str | None = None
-    ) -> Iterator[tuple[Session, Path, dict]]:
+    def _opened(self, caller: str, video: str, mask: str | None = None) -> Iterator[tuple[Path, dict]]:
         """The clip in a folder of its own, and its report; of the folder nothing stays behind, however the
         call ends, and of the uploads nothing for long.
         """
@@ -174,17 +172,17 @@ class Api:
             raise PromptError(
                 "no video was given; send a file, for example gradio_client.handle_file('clip.mp4')"
             )
-        session = self.handlers.new_session(caller)
+        visitor = self.host.new_visitor(caller)
         try:
-            yield session, *self.handlers.open_for_api(session, video)
+            yield self.host.opener.whole(visitor, video)
         finally:
-            discard(Path(session.folder))
+            discard(Path(visitor.folder))
             for upload in (video, mask):
-                self.handlers.quotas.used(caller, upload)
+                self.host.quotas.used(caller, upload)
 
     def _handed_over(self, caller: str, *paths: Path) -> list[str]:
         """Where finished files lie until they are fetched, apart from all else that the call made."""
-        folder = self.handlers.quotas.new_answer(caller)
+        folder = self.host.quotas.new_answer(caller)
         return [str(path.replace(folder / path.name)) for path in paths]
 
     def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
@@ -204,7 +202,7 @@ class Api:
         self, source: Path, info: dict, prompts: list[Prompt], memory: MemoryConfig, size: float | None
     ) -> Job:
         height, width = info["height"], info["width"]
-        side, most = min(int(size or 0) or min(height, width), height, width), self.handlers.limits.max_side
+        side, most = min(int(size or 0) or min(height, width), height, width), self.host.limits.max_side
         if side > most:
             raise LimitError(
                 f"frames of {width}x{height} would be processed at {side} pixels, {most} are allowed here; "
@@ -213,30 +211,30 @@ class Api:
         seen = int(size) if size else None
         plan = plan_clip(height, width, info["frames"], prompts, memory=memory, size=seen)
         job = Job(plan, clip=str(source), folder=str(source.parent), preview_side=64)
-        engine = self.runs.engine
+        engine = self.host.engine
         if not engine.zero:
             return job
         rate = engine.rate(*engine.seen(height, width, plan.size), len(plan.objects))
         return replace(job, seconds=rate * plan.frames)
 
     def _check_clicks(self, frame: int, count: int) -> None:
-        most = self.handlers.limits.max_edits
+        most = self.host.limits.max_edits
         if count > most:
             raise LimitError(
                 f"frame {frame} has {count} clicks, the limit is {most}; send fewer, or give a mask instead"
             )
 
     def _check_objects(self, prompts: list[Prompt]) -> None:
-        objects, most = {n for prompt in prompts for n in prompt.objects}, self.handlers.limits.max_objects
+        objects, most = {n for prompt in prompts for n in prompt.objects}, self.host.limits.max_objects
         if len(objects) > most:
             raise LimitError(f"{len(objects)} objects were asked for, {most} are allowed here")
 
     def _mask(self, path: str, info: dict) -> Prompt:
-        labels = self.handlers.guard.pixels("mask", path=path, height=info["height"], width=info["width"])
+        labels = self.host.guard.pixels("mask", path=path, height=info["height"], width=info["width"])
         return Prompt.from_mask(labels, frame=0)
 
     def _film(self, source: Path, done: list[int]) -> Iterator[tuple[dict, None]]:
-        return self.handlers.guard.stream(
+        return self.host.guard.stream(
             "film",
             cpu_seconds=3600,
             clip=str(source),
@@ -244,7 +242,7 @@ class Api:
             out=str(source.parent / "overlay.mp4"),
             frames=done,
             kind="overlay",
-            opacity=0.5,
+            opacity=OPACITY,
         )
 
     def _pack(self, source: Path, done: list[int], report: dict, notes: list[str], began: float) -> dict:

@@ -1,46 +1,57 @@
-"""The page: its parts (demo.layout) and their wiring (demo.wiring) around one loaded model.
+"""The page: its panels around one loaded model.  A new panel is one more entry of PANELS.
 
 Files under a visitor's folder are served by address; nobody can guess the folder's name (128 random bits).
-Who is shown such an address sees that file and nothing else: a visit is opened by a key (demo.visits).
+Who is shown such an address sees that file and nothing else: a visit is opened by a key (demo.web.visits).
 """
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
+from demo.draw import html
 from demo.engine.device import Engine
+from demo.gradio_fixes import NoDeepLinks, QueueHooks, Stopwatch, lean_uploads, no_history
 from demo.guard.process import Guard
 from demo.limits import PROGRAM, Limits
-from demo.panels import examples
-from demo.panels.clip import Handlers
-from demo.panels.mark import Marking
-from demo.panels.result import Downloads
-from demo.panels.track import Runs
-from demo.web import api, layout
-from demo.web.events import Wiring
-from demo.web.gradio_fixes import NoDeepLinks, Stopwatch, lean_uploads, no_history
-from demo.web.turns import Turns, Uploads
+from demo.panels.base import Host
+from demo.panels.clip import ClipPanel
+from demo.panels.fix import FixPanel
+from demo.panels.mark import MarkPanel
+from demo.panels.memory import MemoryPanel
+from demo.panels.result import ResultPanel
+from demo.panels.track import TrackPanel
+from demo.web import api
+from demo.web.events import Events
+from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
-from demo.work.retention import discard, keep_house, period, visitors_folder
+from demo.work.retention import discard, period, sweep_regularly, visitors_folder
 
-HERE = Path(__file__).parent
+PANELS = [ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel]  # in the order of the work
+
+STYLE = Path(__file__).with_name("page.css")
 ROOM = 8  # small requests of one visitor that may wait
-REQUESTS = 200  # under way at once; most of them wait in their visitor's line (demo.lines)
-EXAMPLES = HERE.parents[1] / "assets" / "examples"
+REQUESTS = 200  # under way at once; most of them wait in their visitor's line (demo.web.own_lines)
+EXAMPLES = PROGRAM / "assets" / "examples"
+HEADER = (
+    '<header class="stm-head"><h1>STM Live</h1><p>Mark an object on one frame; a space-time memory '
+    "network follows it through the clip, and shows what it remembers.</p></header>"
+)
 
 
 class Page(gr.Blocks):
     """The page; what goes on beside it begins and ends with it, and its visitors' files go with it."""
 
-    handlers: Handlers
-    wiring: Wiring
-    turns: Turns
+    host: Host
+    wires: Events
+    fair: FairQueue
 
     def launch(self, *arguments, **options):
         """Serve the page; as Gradio's own."""
-        limits = self.handlers.limits
-        self.closed = keep_house(self._sweep, min(limits.lifetime_minutes, limits.answer_minutes))
+        limits = self.host.limits
+        self.closed = sweep_regularly(self._sweep, min(limits.lifetime_minutes, limits.answer_minutes))
         try:
             return super().launch(*arguments, **options)
         except BaseException:
@@ -52,25 +63,22 @@ class Page(gr.Blocks):
         super().close(verbose)
         if hasattr(self, "closed"):
             self.closed.set()
-        for session in self.wiring.visits.end():
-            self.handlers.leave(session)
-            discard(Path(session.folder))
+        for visitor in self.wires.visits.end():
+            visitor.leave()
+            discard(Path(visitor.folder))
 
     def _sweep(self) -> None:
-        self.handlers.sweep()
-        self.handlers.quotas.sweep(self.turns.paths())
-        self.wiring.visits.forget_the_gone()
+        self.host.sweep()
+        self.host.quotas.sweep(self.fair.paths())
+        self.wires.visits.forget_the_gone()
 
 
-def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> Page:
+def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
     """The page over a loaded model; `launch(**launch_options(limits))` it."""
     lean_uploads()
-    limits.make_root()
     guard = Guard(limits)
-    engine = Engine(model, guard)
-    handlers = Handlers(engine, guard, limits, examples_folder)
-    marking = Marking(engine, guard, limits, examples_folder)
-    runs = Runs(engine, limits)
+    host = Host(Engine(model, guard), guard, limits, examples)
+    host.panels = [panel(host) for panel in PANELS]
     with Page(
         title="STM Live",
         analytics_enabled=False,
@@ -78,29 +86,56 @@ def build_app(model, limits: Limits, examples_folder: Path = EXAMPLES) -> Page:
         delete_cache=(period(limits.lifetime_minutes), 60 * limits.lifetime_minutes),
     ) as page:
         key = gr.Textbox(visible=False)
-        parts = layout.place(limits, examples.gallery(guard, examples_folder, handlers.visitors))
-        downloads = Downloads(guard, handlers.quotas)
-        doers = {"handlers": handlers, "marking": marking, "runs": runs, "downloads": downloads}
-        wiring = Wiring(page, key, parts, **doers)
-        wiring.connect()
-        api.add(handlers, runs)
+        page.host, page.wires = host, Events(host, page, key, mount(host))
+        page.wires.connect()
+        api.add(host)
     # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
-    # max_size counts clicks and forecasts too; runs that wait are counted by demo.runs
+    # max_size counts clicks and forecasts too; runs that wait are counted by the panel Track
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
-    page.handlers, page.wiring = handlers, wiring
-    page.turns = Turns(page._queue, handlers.quotas, limits)
+    page.fair = FairQueue(QueueHooks(page), host.quotas, limits)
     return page
+
+
+def mount(host: Host) -> dict[str, Any]:
+    """Put every panel into a card in its column; all parts by name come back."""
+    gr.HTML(HEADER)
+    parts = {"notice": gr.HTML("", elem_id="notice", js_on_load=html.DISMISS)}
+    with gr.Row(equal_height=False, elem_classes="stm-columns"):
+        for wide in (True, False):
+            with gr.Column(scale=7 if wide else 5, min_width=340):
+                for number, panel in enumerate(host.panels, 1):
+                    if panel.wide != wide:
+                        continue
+                    with gr.Group(
+                        elem_classes=f"stm-card stm-{panel.name}", visible=panel.seen
+                    ) as panel.card:
+                        panel.parts = panel.layout(number)
+                    parts |= panel.parts
+    return parts
+
+
+def style(panels: list) -> str:
+    """The page's CSS, and each panel's own beside its file.  On a phone the cards stand in the order of the
+    work.
+    """
+    found = [STYLE.read_text()]
+    for panel in panels:
+        own = Path(inspect.getfile(panel)).with_suffix(".css")
+        found += [own.read_text()] if own.exists() else []
+    order = "".join(f".stm-{panel.name} {{ order: {n}; }} " for n, panel in enumerate(panels, 1))
+    return "\n".join([*found, f"@media (max-width: 640px) {{ {order}}}"])
 
 
 def launch_options(limits: Limits) -> dict:
     """What `launch` must be told, decided once."""
+    limits.make_root()
     served = [visitors_folder(limits), answers_folder(limits)]
     for folder in served:
         folder.mkdir(parents=True, exist_ok=True)
     gr.set_static_paths(served[1:])  # handed out where they lie: a copy of Gradio's would outlive them
     return {
         "theme": _theme(),
-        "css": (HERE / "page.css").read_text(),
+        "css": style(PANELS),
         "show_error": True,
         "max_file_size": limits.upload_mb * 2**20,
         "allowed_paths": [str(folder) for folder in served],

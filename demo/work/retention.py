@@ -1,6 +1,4 @@
-"""Keeping house: where visitors' files lie, how they come, and that they go when their lifetime is over, also
-when nobody comes any more.
-"""
+"""Where visitors' files lie, how they come, and when they go: also when nobody comes any more."""
 
 import logging
 import shutil
@@ -79,7 +77,7 @@ def period(lifetime_minutes: float) -> int:
     return int(min(600, max(1, 30 * lifetime_minutes)))
 
 
-def keep_house(sweep: Callable[[], object], lifetime_minutes: float) -> threading.Event:
+def sweep_regularly(sweep: Callable[[], object], lifetime_minutes: float) -> threading.Event:
     """Call `sweep` every `period` in a thread of its own, until the event that comes back is set."""
     closed = threading.Event()
 
@@ -90,5 +88,5 @@ def keep_house(sweep: Callable[[], object], lifetime_minutes: float) -> threadin
             except OSError:  # a full or failing disk: the next round may succeed
                 log.exception("could not remove old files")
 
-    threading.Thread(target=rounds, name="keep-house", daemon=True).start()
+    threading.Thread(target=rounds, name="sweeper", daemon=True).start()
     return closed

@@ -1,8 +1,28 @@
-"""What goes into a run and what comes out of it: small, and can be pickled (see demo.engine)."""
+"""One run over a clip: what goes into it, what comes out of it frame by frame, and what stays of it.
 
-from dataclasses import dataclass, replace
+`Job`, `Step` and `Again` are small and can be pickled, because a ZeroGPU Space computes in another process.
+"""
 
-from stm_core.runs.clip import Plan
+import os
+import secrets
+import shutil
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from demo.draw.charts import MOST_POINTS, Point, thin
+from demo.draw.html import ranges
+from stm_core.engine.forecast import Prediction
+from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.media.files import write_whole
+from stm_core.runs.plan import Plan
+
+DOUBT = 0.6  # confidence below this is worth a look
+JUMP = 2.5  # so is an area that changes by this factor from one frame to the next
+# of the clip's report, for the downloaded one
+FACTS = ("container", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "audio")
 
 
 @dataclass(frozen=True)
@@ -28,19 +48,27 @@ class Job:
 
 @dataclass(frozen=True)
 class Step:
-    """What the page learns about one frame."""
+    """What the page learns about one frame.
+
+    bank: bytes stored.
+    read_peak: most bytes that one read took.
+    unbounded: bytes that would be stored without a budget.
+    held, pinned: numbers of the frames stored.
+    process: bytes of resident memory, or of GPU memory when there is a GPU.
+    preview: a small picture with the mask, JPEG.
+    """
 
     index: int
     areas: dict[int, int]
     confidence: dict[int, float]
     prompted: bool
-    bank: int  # bytes stored, read_peak: most bytes that one read took, unbounded: what no budget would hold
+    bank: int
     read_peak: int
     unbounded: int
     held: tuple[int, ...]
     pinned: tuple[int, ...]
-    process: int  # bytes: resident memory, or GPU memory when there is a GPU
-    preview: bytes | None = None  # JPEG
+    process: int
+    preview: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -49,3 +77,192 @@ class Again:
 
     job: Job
     why: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run found on one frame: pixels and confidence by object."""
+
+    areas: dict[int, int]
+    confidence: dict[int, float]
+    prompted: bool = False
+
+    def without(self, gone: int) -> "Record":
+        """The same without one object."""
+        areas = {n: area for n, area in self.areas.items() if n != gone}
+        return replace(self, areas=areas, confidence={n: c for n, c in self.confidence.items() if n != gone})
+
+
+@dataclass(eq=False)
+class Run:
+    """One run, from the moment Track is pressed.  Its folder has a name of its own, so that the addresses of
+    its pictures are its own too.
+
+    state: "waiting" for its turn, "running", and then "done", "stopped" or "failed".
+    stop: somebody asked it to end.
+    job, forecast: what it computes, and what that takes at most; None before it begins.
+    records: what is known of each frame; a run that continues another begins with what that one found.
+    fresh: the frames that this run gave a mask itself.
+    points: the memory over its frames.
+    report: what the engine and the page say about it once it has ended.
+    filmed: the player shows its film.
+    """
+
+    folder: str
+    state: str = "waiting"
+    stop: bool = False
+    job: Job | None = None
+    forecast: Prediction | None = None
+    records: dict[int, Record] = field(default_factory=dict)
+    fresh: set[int] = field(default_factory=set)
+    points: list[Point] = field(default_factory=list)
+    report: dict | None = None
+    filmed: bool = False
+    last: Step | None = None
+    began: float = 0.0  # time.perf_counter(), as the next three
+    first_step: float = 0.0
+    last_step: float = 0.0
+    first_preview: float | None = None
+    _continues: bool = False
+
+    @classmethod
+    def new(cls, clip_folder: str | Path) -> "Run":
+        """A run of the clip in this folder that waits for its turn."""
+        return cls(str(Path(clip_folder) / f"run-{secrets.token_hex(6)}"))
+
+    def begin(self, job: Job, forecast: Prediction, before: "Run | None" = None) -> None:
+        """It is its turn.  before: the run that it continues."""
+        if before is None:
+            self._make_folder()
+        else:
+            self.copy(before)
+            self._continues = True
+        self.state = "running"
+        self.again(job, forecast)
+
+    def again(self, job: Job, forecast: Prediction) -> None:
+        """Count from nothing: the engine begins with another job."""
+        self.job, self.forecast, self.began = job, forecast, time.perf_counter()
+        self.fresh, self.points, self.last = set(), [], None
+        self.first_step, self.first_preview = 0.0, None
+
+    def copy(self, other: "Run") -> None:
+        """Begin with the masks of another run, which stays as it is: files are replaced, never rewritten."""
+        self._make_folder()
+        for index in other.records:
+            source, target = other.mask_path(index), self.mask_path(index)
+            if not source.exists():
+                continue
+            try:
+                os.link(source, target)
+            except OSError:  # a disk without hard links
+                shutil.copyfile(source, target)
+        self.records = dict(other.records)
+
+    def _make_folder(self) -> None:
+        (Path(self.folder) / "masks").mkdir(parents=True)
+
+    def end(self) -> None:
+        """Ask the run to end: at once while it waits, else after the frame that it is at."""
+        self.stop = True
+        if self.state == "waiting":
+            self.state = "stopped"
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in ("waiting", "running")
+
+    # frames -----------------------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> int:
+        """How many frames it gave a mask."""
+        return len(self.fresh)
+
+    @property
+    def pace(self) -> float:
+        """Seconds a frame, as a visitor waits for it: decoding and drawing included, not what came before."""
+        return (self.last_step - self.first_step) / max(self.done - 1, 1)
+
+    def add(self, step: Step) -> None:
+        """Take one frame."""
+        if not self.fresh and not self._continues:
+            self.records = {}
+        self.fresh.add(step.index)
+        self.records[step.index] = Record(step.areas, step.confidence, step.prompted)
+        self.last, self.last_step = step, time.perf_counter()
+        self.first_step = self.first_step or self.last_step
+        if step.preview is not None and self.first_preview is None:
+            self.first_preview = self.last_step - self.began
+        self.points.append(Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))
+        if len(self.points) > 4 * MOST_POINTS:
+            self.points = thin(self.points)
+
+    def mask_path(self, index: int) -> Path:
+        """Where its mask of a frame lies."""
+        return Path(self.folder) / "masks" / f"{index:05d}.png"
+
+    def labels(self, index: int) -> np.ndarray | None:
+        """Its labels of a frame, uint8 (H, W), or None."""
+        path = self.mask_path(index)
+        return decode_mask(path.read_bytes()) if index in self.records and path.exists() else None
+
+    def keep_what_is_written(self) -> None:
+        """After a failure: forget the frames whose mask never reached the disk."""
+        self.records = {i: record for i, record in self.records.items() if self.mask_path(i).exists()}
+
+    def doubts(self, number: int) -> list[int]:
+        """Frames where an object deserves a look: low confidence, a sudden change of area, or the frame that
+        it vanishes on.
+        """
+        found, before = [], None
+        for index in sorted(self.records):
+            record = self.records[index]
+            area, sure = record.areas.get(number, 0), record.confidence.get(number, 1.0)
+            adjacent = before is not None and before[0] == index - 1
+            vanished = adjacent and before[1] > 0 and area == 0
+            jumped = adjacent and min(area, before[1]) > 0 and not 1 / JUMP < area / before[1] < JUMP
+            if not record.prompted and ((area and sure < DOUBT) or vanished or jumped):
+                found.append(index)
+            before = index, area
+        return found
+
+    def without(self, gone: int) -> "Run":
+        """A copy of an ended run without one object: other masks, and so another run."""
+        found = Run.new(Path(self.folder).parent)
+        found.copy(self)
+        for index, record in self.records.items():
+            labels = found.labels(index) if record.areas.get(gone) else None
+            if labels is not None:
+                rest = np.where(labels == gone, 0, labels).astype(np.uint8)
+                write_whole(found.mask_path(index), encode_mask(rest))
+        found.records = {index: record.without(gone) for index, record in self.records.items()}
+        found.state, found.report, found.points = self.state, self.report, self.points
+        return found
+
+    # its end ----------------------------------------------------------------------------------------------
+
+    def summary(self, clip, objects, marked) -> dict:
+        """What the page adds to the engine's report: the clip, the objects, and the marked frames."""
+        plan = self.job.plan
+        return {
+            "clip": {
+                "name": clip.name,
+                "start": clip.start,
+                "stop": clip.stop,
+                **{name: clip.info.get(name) for name in FACTS},
+            },
+            "run": {
+                "first": plan.first,
+                "directions": list(plan.directions),
+                "stopped": self.state != "done",
+                "frames_done": self.done,
+                "size": plan.size,
+                "first_preview": self.first_preview,
+            },
+            "frames_with_masks": ranges(self.records),
+            "marked_frames": sorted(marked),
+            "doubtful_frames": {one.name: self.doubts(one.id) for one in objects},
+            "memory_log": [asdict(point) for point in thin(self.points)],
+        }

@@ -1,64 +1,79 @@
-"""A session as JSON, and back: what an “Everything” ZIP carries so that the work can be taken up on
-another day.
-"""
+"""The work on a clip as JSON, and back: what an “Everything” ZIP carries to go on another day."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from demo.limits import Limits
-from demo.work.visitor import Session
-from demo.work.work import Marks, Record, unpack
-from stm_core.masks import files as masks
+from demo.work.marks import Marks
+from demo.work.run import Record, Run
+from demo.work.work import Work
+from stm_core.masks.files import decode_mask
 
 
-def to_json(session: Session) -> dict:
-    """What is needed to go on another day: objects, prompts (masks lie beside it), per-frame figures,
-    report.
-    """
+def to_json(work: Work) -> dict:
+    """Objects, prompts (their masks lie beside it in the ZIP), figures of each frame, and the report."""
+    run = work.run or Run(work.clip.folder)
     return {
         "version": 1,
-        "name": session.clip.name,
-        "start": session.clip.start,
-        "frame": session.frame,
-        "objects": [{"id": s.id, "name": s.name} for s in session.subjects],
+        "name": work.clip.name,
+        "start": work.clip.start,
+        "frame": work.frame,
+        "objects": [{"id": one.id, "name": one.name} for one in work.objects],
         "marks": {
-            str(n): {"clicks": m.clicks, "dots": m.dots, "drawn": m.base is not None, "tracked": _tracked(m)}
-            for n, m in session.marks.items()
+            str(n): {
+                "clicks": marks.clicks,
+                "dots": marks.dots,
+                "drawn": marks.base is not None,
+                "tracked": sorted(marks.before),  # `base` is not kept
+            }
+            for n, marks in work.marks.items()
         },
-        "records": {
-            str(n): {"areas": r.areas, "confidence": r.confidence, "prompted": r.prompted}
-            for n, r in session.records.items()
-        },
-        "pinned": list(session.pinned),
-        "report": session.report,
+        "records": {str(n): asdict(record) for n, record in run.records.items()},
+        "pinned": list(work.pinned),
+        "report": run.report,
     }
 
 
-def restore(session: Session, saved: dict, kept: dict[str, list[int]], limits: Limits) -> None:
-    """Take up saved work (see to_json) on the open clip; what does not make sense is left out."""
-    clip = session.need_clip()
+def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits) -> None:
+    """Take up saved work (see to_json) on the open clip; what does not make sense is left out.
+
+    kept: frames whose masks and prompts lie in the clip's folder.  Raises ValueError, TypeError,
+    AttributeError or KeyError when the whole makes no sense.
+    """
+    clip = work.clip
     inside = range(clip.start, clip.stop)
     if not all(isinstance(saved.get(name), dict) for name in ("marks", "records")):
         raise ValueError("no marks and no records")
     objects = [o for o in _list(saved, "objects") if isinstance(o, dict) and _is(o.get("id"), 1, 254)]
-    subjects = {o["id"]: o.get("name", "") for o in objects[: limits.max_objects]}
-    if subjects:
-        session.subjects.restart(subjects)
+    names = {o["id"]: o.get("name", "") for o in objects[: limits.max_objects]}
+    if names:
+        work.objects.restart(names)
     for index in [n for n in kept["prompts"] if n in inside]:
-        _restore_marks(session, index, saved.get("marks", {}).get(str(index), {}), limits.max_edits)
-    for index in [n for n in kept["masks"] if n in inside]:
-        labels = unpack(session.mask_path(index).read_bytes())
-        counts = np.bincount(labels.ravel(), minlength=256)
-        old = saved.get("records", {}).get(str(index), {})
-        sure = {int(k): float(v) for k, v in old.get("confidence", {}).items() if int(k) in subjects}
-        session.records[index] = Record(
-            {n: int(counts[n]) for n in subjects}, sure, bool(old.get("prompted"))
-        )
-    session.pinned = tuple(n for n in session.marks if n in set(_list(saved, "pinned")))
-    session.dirty = set(session.marks) - set(session.pinned)
-    session.report = saved.get("report") if isinstance(saved.get("report"), dict) else None
-    session.go(saved.get("frame") if _is(saved.get("frame"), 0, 10**6) else clip.start)
+        _restore_marks(work, index, saved["marks"].get(str(index), {}), limits.max_edits)
+    run = _restored_run(work, saved, [n for n in kept["masks"] if n in inside], names)
+    if run.records:
+        work.show(run)
+    work.pinned = tuple(n for n in work.marks if n in set(_list(saved, "pinned")))
+    work.changed = set(work.marks) - set(work.pinned)
+    work.go(saved.get("frame") if _is(saved.get("frame"), 0, 10**6) else clip.start)
+
+
+def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, str]) -> Run:
+    """An ended run with the masks that came with the clip; their folder becomes its own."""
+    run = Run.new(work.clip.folder)
+    run.state = "done"
+    run.report = saved.get("report") if isinstance(saved.get("report"), dict) else None
+    if indices:
+        Path(run.folder).mkdir()
+        (Path(work.clip.folder) / "masks").rename(Path(run.folder) / "masks")
+    for index in indices:
+        counts = np.bincount(decode_mask(run.mask_path(index).read_bytes()).ravel(), minlength=256)
+        old = saved["records"].get(str(index), {})
+        sure = {int(n): float(value) for n, value in old.get("confidence", {}).items() if int(n) in names}
+        run.records[index] = Record({n: int(counts[n]) for n in names}, sure, bool(old.get("prompted")))
+    return run
 
 
 def first_frame(saved: dict) -> int:
@@ -72,10 +87,10 @@ def clip_name(saved: dict) -> str:
     return "".join(c for c in name[:60] if c.isprintable()) if isinstance(name, str) else ""
 
 
-def _restore_marks(session: Session, index: int, saved: dict, most: int) -> None:
-    path = Path(session.need_clip().folder) / "prompts" / f"{index:05d}.png"
-    packed, (height, width) = path.read_bytes(), session.need_clip().size
-    known = {s.id for s in session.subjects}
+def _restore_marks(work: Work, index: int, saved: dict, most: int) -> None:
+    path = Path(work.clip.folder) / "prompts" / f"{index:05d}.png"
+    packed, (height, width) = path.read_bytes(), work.clip.size
+    known = {one.id for one in work.objects}
 
     def clicks(name: str) -> tuple:
         return tuple(
@@ -91,18 +106,13 @@ def _restore_marks(session: Session, index: int, saved: dict, most: int) -> None
 
     # more clicks than the host allows: the mask that came of them stays, they are not read again
     drawn = bool(saved.get("drawn", True)) or not 0 < len(clicks("clicks")) <= most
-    session.marks[index] = Marks(
+    work.marks[index] = Marks(
         clicks=() if drawn else clicks("clicks"),
         base=packed if drawn else None,
         mask=packed,
         dots=clicks("dots")[:most],
         tracked=tuple(n for n in _list(saved, "tracked") if n in known),
     )
-
-
-def _tracked(marks: Marks) -> list[int]:
-    """Objects that the frame had before the marks; their base is not kept."""
-    return sorted({*marks.tracked, *(masks.object_ids(unpack(marks.base)) if marks.base else ())})
 
 
 def _list(saved: dict, key: str) -> list:

@@ -1,109 +1,241 @@
-"""What a session is made of: the clip, marks and results of frames; none of them changes."""
+"""The work on one opened clip: objects, marks, undo, prompts, and the run whose masks are shown.
 
-import io
-from dataclasses import dataclass, replace
+Knows no Gradio and holds no tensors.  Pictures and the masks of runs lie in the clip's folder.  Every mistake
+of the visitor is a StmError whose text is shown as it is.
+"""
+
+import shutil
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from stm_core.errors import OptionError
-from stm_core.masks import files as masks
+from demo.work.clip import Clip
+from demo.work.marks import Marks
+from demo.work.objects import Objects
+from demo.work.run import Run
+from stm_core.engine.prompts import Prompt
+from stm_core.errors import LimitError, MaskError, PromptError
+from stm_core.masks.files import decode_mask, encode_mask, object_ids
 
-
-@dataclass(frozen=True)
-class Clip:
-    """The open clip: where it is, what the report says, and which frames start .. stop-1 are worked on."""
-
-    path: str
-    name: str
-    folder: str
-    info: dict
-    start: int
-    stop: int
-    times: tuple[float, ...] = ()
-    checked: bool = False  # the whole part was decoded once: counts and times are exact
-    warnings: tuple[str, ...] = ()
-    example: str = ""  # its name among the bundled clips
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of its upright frames."""
-        return self.info["height"], self.info["width"]
-
-    def seconds(self, index: int) -> float:
-        """When a frame is shown, in seconds of the clip."""
-        if 0 <= index - self.start < len(self.times):
-            return self.times[index - self.start]
-        return index / (self.info.get("fps") or 25)
-
-    @property
-    def second(self) -> float:
-        """Where the part that is worked on begins, as the slider says it."""
-        return round(self.start / (self.info["fps"] or 25), 1)
-
-    def checked_by(self, found: dict) -> "Clip":
-        """The clip after every frame of the part was decoded once.  OptionError when there was none."""
-        warnings = tuple(dict.fromkeys([*self.warnings, *found["warnings"]]))
-        if not found["frames"]:
-            raise OptionError("not one frame of this part could be decoded; choose another part or file")
-        stop = self.start + found["frames"]
-        whole = stop >= self.info["frames"] or stop < self.stop
-        info = {**self.info, "frames": stop if whole else self.info["frames"], "frames_exact": whole}
-        times = tuple(found["times"])
-        return replace(self, info=info, stop=stop, times=times, checked=True, warnings=warnings)
+UNDO_DEPTH = 100
 
 
-@dataclass(frozen=True)
-class Marks:
-    """What the visitor said about one frame.
+@dataclass(eq=False)
+class Work:
+    """Everything about one opened clip.  Another clip, or another part of it, is another Work.
 
-    clicks: (x, y, label, object) since `base`; base: mask they refine (drawn, imported, or tracked), PNG
-    or None; mask: the resulting labels, PNG or None; dots: every click to be shown; tracked: objects of the
-    run's result that was changed: those that `mask` has no more are not in this frame.
+    frame: the one that is shown.
+    marks: by frame.
+    history: (frame, marks before), the last change last.
+    run: whose masks are shown.
+    current: the run that waits or is under way; its masks are shown from its first frame on.
+    pinned: marked frames that the shown masks were made from.
+    changed: frames marked or corrected since.
+    sharp: frames whose lossless picture is on disk, oldest first.
+    proxies: how many small pictures are on disk, from the first frame on.
+    jump: grows when the browser must go to `frame`.
+    unread: saved work that came with the clip and was not taken up yet.
     """
 
-    clicks: tuple[tuple[int, int, int, int], ...] = ()
-    base: bytes | None = None
-    mask: bytes | None = None
-    dots: tuple[tuple[int, int, int, int], ...] = ()
-    tracked: tuple[int, ...] = ()
+    clip: Clip
+    frame: int = 0
+    objects: Objects = field(default_factory=Objects)
+    marks: dict[int, Marks] = field(default_factory=dict)
+    history: list[tuple[int, Marks | None]] = field(default_factory=list)
+    run: Run | None = None
+    current: Run | None = None
+    pinned: tuple[int, ...] = ()
+    changed: set[int] = field(default_factory=set)
+    sharp: dict[int, None] = field(default_factory=dict)
+    proxies: int = 0
+    jump: int = 0
+    unread: dict | None = None
 
+    @classmethod
+    def begin(cls, clip: Clip) -> "Work":
+        """The work on a clip whose first frame was read."""
+        return cls(clip, frame=clip.start, sharp={clip.start: None})
 
-@dataclass(frozen=True)
-class Record:
-    """What a run found on one frame: pixels and confidence per object id."""
+    def go(self, index: int) -> int:
+        """Show a frame; an index outside the clip goes to the nearest one."""
+        self.frame = min(max(int(index), self.clip.start), self.clip.stop - 1)
+        return self.frame
 
-    areas: dict[int, int]
-    confidence: dict[int, float]
-    prompted: bool = False
+    # runs -------------------------------------------------------------------------------------------------
 
-    def without(self, gone: int) -> "Record":
-        """The same without one object."""
-        areas = {n: area for n, area in self.areas.items() if n != gone}
-        return replace(self, areas=areas, confidence={n: c for n, c in self.confidence.items() if n != gone})
+    @property
+    def busy(self) -> bool:
+        """Whether a run waits or is under way."""
+        return self.current is not None and self.current.under_way
 
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way, so that nothing may be marked."""
+        return self.current is not None and self.current.state == "running"
 
-def unpack(packed: bytes) -> np.ndarray:
-    """Labels (H, W) uint8 of a palette PNG that this program wrote."""
-    return np.array(Image.open(io.BytesIO(packed)))
+    @property
+    def tracked(self) -> bool:
+        """Whether there are masks of a run."""
+        return self.run is not None and bool(self.run.records)
 
+    def show(self, run: Run) -> None:
+        """Show another run's masks.  The one before keeps its files: a film of it may be under way."""
+        kept = {run.folder, self.run.folder if self.run else ""}
+        self.run = run
+        for folder in Path(self.clip.folder).glob("run-*"):
+            if str(folder) not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
-def without(marks: Marks, gone: int) -> Marks | None:
-    """A frame's marks without one object; None when nothing is left."""
+    def finish(self, run: Run, state: str) -> None:
+        """A run has ended.  Without a frame of its own, what an earlier one made stays."""
+        run.state, self.current = state, None
+        if run.done:
+            self.changed -= run.fresh  # a correction that no frame of this run was made from stays one
+            self.pinned = tuple(sorted(set(self.marks) - self.changed))
+            run.report = {**(run.report or {}), **run.summary(self.clip, self.objects, self.marks)}
 
-    def erase(packed: bytes | None) -> bytes | None:
-        if packed is None:
-            return None
-        labels = unpack(packed)
-        return masks.encode_mask(np.where(labels == gone, 0, labels).astype(np.uint8))
+    def delete_object(self, number: int) -> None:
+        """Remove an object, its marks and its masks; with the last one goes the run."""
+        gone = self.objects[number].id
+        if self.run is not None and len(self.objects) > 1:
+            self.show(self.run.without(gone))
+        for index, marks in list(self.marks.items()):
+            left = marks.without(gone)
+            if left is None:
+                self._keep(index, None)
+            else:
+                self.marks[index] = left  # which is no correction: other objects are where they were
+        self.history = [(index, marks and marks.without(gone)) for index, marks in self.history]
+        if len(self.objects) == 1:
+            self.run, self.pinned = None, ()
+        self.objects.remove(gone)
 
-    keep = replace(
-        marks,
-        clicks=tuple(c for c in marks.clicks if c[3] != gone),
-        dots=tuple(d for d in marks.dots if d[3] != gone),
-        base=erase(marks.base),
-        mask=erase(marks.mask),
-        tracked=tuple(n for n in marks.tracked if n != gone),
-    )
-    shows = any(packed is not None and unpack(packed).any() for packed in (keep.base, keep.mask))
-    return keep if keep.clicks or keep.tracked or shows else None
+    def doubts(self) -> list[int]:
+        """Frames where some object deserves a look."""
+        return sorted({i for one in self.objects for i in self.run.doubts(one.id)}) if self.run else []
+
+    # marks ------------------------------------------------------------------------------------------------
+
+    def labels(self, index: int) -> np.ndarray | None:
+        """The labels shown on a frame, uint8 (H, W): of the marks, else of the run, else None."""
+        marks = self.marks.get(index)
+        if marks is not None and marks.mask is not None:
+            return decode_mask(marks.mask)
+        return self.result(index)
+
+    def result(self, index: int) -> np.ndarray | None:
+        """The labels that the run gave a frame, uint8 (H, W), or None."""
+        return self.run.labels(index) if self.run else None
+
+    def seen(self, index: int) -> tuple:
+        """What a new mask of a frame is computed from; if it differs afterwards, the mask is outdated."""
+        return self.marks.get(index), self.run
+
+    def plan_click(self, index: int, x: float, y: float, label: int, number: int, limit: int) -> Marks:
+        """A frame's marks with one more click of an object, mask still to be computed."""
+        height, width = self.clip.size
+        x, y = int(x), int(y)
+        if not (0 <= x < width and 0 <= y < height):
+            raise PromptError(
+                f"the click at {x},{y} is outside the picture of {width}x{height}; click inside it"
+            )
+        marks = self._marks_to_change(index, limit)
+        return marks.with_click((x, y, int(bool(label)), self.objects[number].id))
+
+    def put(self, index: int, marks: Marks, labels: np.ndarray) -> None:
+        """Take a frame's marks whose mask was computed; undo brings back what was there."""
+        self._remember(index)
+        self._keep(index, marks.computed(labels))
+
+    def draw(self, index: int, labels: np.ndarray, limit: int) -> None:
+        """Replace a frame's mask by one that was drawn or imported."""
+        height, width = self.clip.size
+        if labels.shape != (height, width):
+            raise MaskError(
+                f"the mask is {labels.shape[1]}x{labels.shape[0]}, the clip {width}x{height}; "
+                "export it at the clip's size"
+            )
+        marks = self._marks_to_change(index, limit).drawn(labels)
+        self._remember(index)
+        self._keep(index, marks)
+
+    def import_labels(self, index: int, labels: np.ndarray, limits) -> None:
+        """Take an imported mask; its objects that are new here are added.  LimitError, MaskError."""
+        found = object_ids(labels)
+        if not found:
+            raise MaskError(
+                "this mask is empty, it has only background; paint the object in white or a palette colour"
+            )
+        objects = deepcopy(self.objects)
+        objects.adopt(found, limits.max_objects)
+        self.draw(index, labels, limits.max_edits)
+        self.objects = objects
+
+    def undo(self) -> bool:
+        """Take the last mark back and show its frame; False when there is nothing to undo."""
+        if not self.history:
+            return False
+        index, marks = self.history.pop()
+        self._keep(index, marks)
+        self.go(index)
+        return True
+
+    def clear(self) -> None:
+        """Remove the marks of the frame that is shown."""
+        if self.frame in self.marks:
+            self._remember(self.frame)
+            self._keep(self.frame, None)
+
+    def _marks_to_change(self, index: int, limit: int) -> Marks:
+        marks = self.marks.get(index)
+        if marks is None:
+            tracked = self.result(index)
+            if tracked is None:
+                return Marks()
+            return Marks(base=encode_mask(tracked), tracked=tuple(object_ids(tracked)))
+        if len(marks.dots) >= limit:
+            raise LimitError(
+                f"this frame has {len(marks.dots)} clicks, the limit; clear it or draw the mask instead"
+            )
+        return marks
+
+    def _remember(self, index: int) -> None:
+        self.history = [*self.history, (index, self.marks.get(index))][-UNDO_DEPTH:]
+
+    def _keep(self, index: int, marks: Marks | None) -> None:
+        if marks is None:
+            self.marks.pop(index, None)
+            self.changed.discard(index)
+            self.pinned = tuple(n for n in self.pinned if n != index)
+        else:
+            self.marks[index] = marks
+            self.changed.add(index)
+
+    # what a run is made from ------------------------------------------------------------------------------
+
+    def prompts(self) -> list[Prompt]:
+        """The marks as the engine takes them, by frame.
+
+        PromptError when nothing is marked, or when an object has no pixel on any marked frame.
+        """
+        marked = sorted(dict(self.marks).items(), key=lambda one: one[0])
+        found = [prompt for index, marks in marked if (prompt := marks.prompt(index))]
+        if not found:
+            raise PromptError("nothing is marked yet; click the object (or draw on it) and press Track again")
+        present = {number for _, marks in marked for number in object_ids(decode_mask(marks.mask))}
+        for one in self.objects:
+            if one.id not in present and len(self.objects) > 1:
+                raise PromptError(f"“{one.name}” has no pixels on any frame; mark it, or delete it")
+        if not present:
+            raise PromptError("the marked area is empty; add a click on the object, or draw it")
+        return found
+
+    def given(self) -> dict[int, bytes]:
+        """The masks of all marked frames, PNG, by frame."""
+        return {index: marks.mask for index, marks in dict(self.marks).items() if marks.mask}
+
+    def fixes(self) -> list[int]:
+        """Frames that were corrected since the run."""
+        return sorted(self.changed) if self.tracked else []

@@ -1,0 +1,7 @@
+"""The command line: `python -m stm_core COMMAND`.
+
+cli             the commands, what they print and their exit codes
+options         their options; `option_values` reads single values, `flags` makes options of a dataclass
+train           the command `train`; `training_tools` and `choose` are tools around training
+signals         Ctrl-C and `kill`
+"""

@@ -101,9 +101,9 @@ def _segment(args: argparse.Namespace) -> int:
             "one of --mask FIRST.png and --click X,Y is needed, and not both; see `segment --help`"
         )
     from stm_core.media.video import probe
-    from stm_core.runs.clip import check_prompts
     from stm_core.runs.folder import run_to_folder
     from stm_core.runs.output import check_folder, check_mask, check_results, written_in
+    from stm_core.runs.plan import check_prompts
 
     limits = options.video_limits(args)
     info = probe(args.clip, limits=limits)

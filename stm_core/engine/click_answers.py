@@ -32,11 +32,10 @@ def key_of(frame: bytes, size: int | None, points: Tensor) -> Key:
 def recall(network: Network, key: Key) -> Tensor | None:
     """The logits that were kept for it, or None."""
     with _lock:
-        answers = _kept.get(network)
-        if answers is None or key not in answers:
-            return None
-        answers.move_to_end(key)
-        return answers[key]
+        answers = _kept.get(network, OrderedDict())
+        if key in answers:
+            answers.move_to_end(key)
+        return answers.get(key)
 
 
 def keep(network: Network, key: Key, logits: Tensor) -> None:

@@ -1,13 +1,14 @@
 """Masks as files and as colours: palette PNGs with the DAVIS colours, and overlays.
 
-`labels` is always uint8 (H, W): 0 background, 1..254 object ids.  255 stays free: data sets use it for
-"ignore".
+Labels are always uint8 (H, W): 0 is background, 1 to 254 are object ids. 255 is no id, because data sets
+use it for "ignore".
 """
 
 import io
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -23,9 +24,11 @@ __all__ = [
     "OVERLAY_COLOURS",
     "PALETTE",
     "check_labels",
+    "decode_mask",
     "encode_mask",
     "object_ids",
     "overlay",
+    "read_labels",
     "read_mask",
     "write_mask",
 ]
@@ -38,11 +41,11 @@ def read_mask(
     size: tuple[int, int] | None = None,
     limits: VideoLimits = SAFE_LIMITS,
 ) -> np.ndarray:
-    """Labels of a mask made elsewhere: uint8 (H, W).
+    """Labels uint8 (H, W) of a mask made elsewhere.
 
-    source: a picture file, a Pillow image, or an array (H, W) or (H, W, 3 or 4).  It may be binary (0/255),
-    grey or palette ids (kept), or RGB on black, each colour an object (DAVIS colours keep their ids, others
-    count from 1, top to bottom). Antialiased edges go to the touching object whose colour is nearest.
+    source: a picture file, a Pillow image, or an array (H, W) or (H, W, 3 or 4). It may be black and white,
+        grey or palette ids (kept), or one flat colour an object on black: DAVIS colours keep their ids,
+        others count from 1, top to bottom. Soft edges go to the touching object whose colour is nearest.
     size: (H, W) of the frame it belongs to.
     Raises MaskError: unreadable, another size, all background, more than 254 objects, a photograph.
     """
@@ -67,7 +70,7 @@ def _labels(image: Image.Image, name: str, size: tuple[int, int] | None) -> np.n
     except PICTURE_ERRORS as error:
         raise MaskError(f"{name!r} is a damaged picture; export it again") from error
     if size is not None:
-        _check_size(name, (image.height, image.width), tuple(size))
+        _check_size(name, (image.height, image.width), (size[0], size[1]))
     labels = labels_of_image(image, name)
     if not labels.any():
         raise MaskError(f"{name!r} is all background; draw at least one object in a colour other than black")
@@ -120,12 +123,27 @@ def encode_mask(labels: np.ndarray) -> bytes:
 
 def decode_mask(png: bytes) -> np.ndarray:
     """The labels uint8 (H, W) of a PNG that `encode_mask` made."""
-    with Image.open(io.BytesIO(png)) as image:
-        return np.array(image)
+    return _numbers(io.BytesIO(png))
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """The numbers of a palette or grey PNG as they are, uint8 (H, W): a mask of ours or of a data set.
+
+    Raises MaskError when the file cannot be read.
+    """
+    try:
+        return _numbers(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MaskError(f"the mask {path} cannot be read: {error}; get or make the file again") from error
+
+
+def _numbers(source: Path | BinaryIO) -> np.ndarray:
+    with Image.open(source) as image:
+        return np.array(image if image.mode in ("P", "L", "1") else image.convert("L"), np.uint8)
 
 
 def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
-    """Write encode_mask(labels): the file is whole or not there.  Raises MaskError when the disk refuses."""
+    """Write the labels as `encode_mask` does. The file is whole or not there. Raises MaskError."""
     data = encode_mask(labels)
     try:
         write_whole(Path(path), data)
@@ -136,8 +154,8 @@ def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
 def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: bool = True) -> np.ndarray:
     """The frame with each object tinted in its colour: uint8 (H, W, 3), a new array.
 
-    alpha: share of the colour, 0..1.  contour: draw the outline in the full colour, about 1/300 of the
-    short side wide.
+    alpha: share of the colour, from 0 to 1.
+    contour: draw the outline in the full colour, about 1/300 of the short side wide.
     Raises MaskError if the sizes differ.
     """
     check_labels(labels)
@@ -164,8 +182,9 @@ def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: 
 
 @lru_cache(maxsize=4)
 def _blend_tables(share: int) -> list[np.ndarray]:
-    """For R, G, B: uint8 (256 * 256), entry label * 256 + value = the value blended with share/256 of the
-    label's colour.
+    """Three tables uint8 (256 * 256), for R, G and B.
+
+    Entry label * 256 + value is the value blended with share/256 of the label's colour.
     """
     values, colours = np.arange(256), OVERLAY_COLOURS.astype(int)
     blended = (values[None, :, None] * (256 - share) + colours[:, None, :] * share + 128) // 256
@@ -182,7 +201,7 @@ def _bounds(labels: np.ndarray) -> tuple[slice, slice] | None:
 
 
 def _outline(labels: np.ndarray, width: int) -> np.ndarray:
-    """bool (H, W): object pixels within `width` of another label (the frame's border is none)."""
+    """bool (H, W): object pixels within `width` of another label. The border of the frame is no outline."""
     differs = np.zeros(labels.shape, bool)
     for axis in (0, 1):
         for step in range(1, width + 1):

@@ -1,13 +1,13 @@
-"""From any mask picture to labels: binary, ids in grey or palette, one colour per object, with or without
-soft edges.
+"""Labels from any picture of a mask: two levels, ids in grey or palette, or one colour an object.
 
 The trap is the soft edge: a brush or a resize leaves hundreds of in-between colours, and each would become
-an object. Where there are such colours, one counts as an object only if it fills a 3x3 block; every other
-pixel joins the touching object that is nearest in colour (touching, because a mix of two objects' colours may
-be the colour of a third).
+an object. Where there are such colours, one counts as an object only if it fills a 3x3 block. Every other
+pixel joins the touching object that is nearest in colour. It must touch, because a mix of the colours of two
+objects may be the colour of a third.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from stm_core.errors import MaskError
@@ -15,7 +15,8 @@ from stm_core.masks.palette import IGNORE, MAX_OBJECTS, PALETTE, VOC
 
 LOSSY = ("JPEG", "WEBP")
 LOSSY_DISTANCE = 48  # how far JPEG moves a flat colour, per channel
-HARD_COLOURS = 16  # of more, some may be in-between; those of DAVIS are known
+FEW_LEVELS = 32  # so few greys may be ids even where one fills no 3x3 block
+FEW_COLOURS = 16  # so few colours may all be objects even where one fills no 3x3 block
 MIX_DISTANCE = 3  # how far a colour may lie from the line between two others and still be their mix
 PHOTO_SHARE = 0.3  # more in-between pixels than this: no mask
 _GREY = np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1)
@@ -27,7 +28,7 @@ def labels_of_image(image: Image.Image, name: str) -> np.ndarray:
     if image.mode == "1":
         return np.asarray(image).astype(np.uint8)
     if image.mode == "P":
-        ids = _from_palette(image, name)
+        ids = _from_palette(image)
         if ids is not None:
             return ids
     if image.mode == "L":
@@ -38,27 +39,27 @@ def labels_of_image(image: Image.Image, name: str) -> np.ndarray:
     clear = rgba[..., 3] < 128
     rgb = rgba[..., :3]
     if clear.any() and not rgb[~clear].any():
-        return (~clear).astype(np.uint8)  # black on transparent: what is there is the object
+        return (~clear).astype(np.uint8)  # black on transparent: what is not transparent is the object
     rgb[clear] = 0
-    if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all():
+    if (rgb == rgb[..., :1]).all():
         return _from_grey(rgb[..., 0], name, lossy)
     return _from_colours(rgb, name, lossy)
 
 
-def _from_palette(image: Image.Image, name: str) -> np.ndarray | None:
+def _from_palette(image: Image.Image) -> np.ndarray | None:
     """Palette numbers as ids; None if the palette is only a way to store colours."""
     ids = np.asarray(image)
-    used = np.unique(ids)
     raw = np.frombuffer(bytes(image.getpalette() or ()), np.uint8)
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(raw) // 3] = raw[: len(raw) // 3 * 3].reshape(-1, 3)
     if colours[0].any():
         return None
+    used = np.unique(ids)
     named = used[used != IGNORE]
     known = any((colours[named] == table[named]).all() for table in (PALETTE, VOC, _GREY))
-    if not known and len(np.setdiff1d(used, _solid(ids))):
+    if not known and len(_solid(ids)) < len(used):
         return None  # soft edges were quantised into the palette
-    return _without_ignore(ids, name)
+    return _without_ignore(ids)
 
 
 def _to_eight_bit(values: np.ndarray, name: str) -> np.ndarray:
@@ -72,75 +73,70 @@ def _to_eight_bit(values: np.ndarray, name: str) -> np.ndarray:
     )
 
 
-def _without_ignore(ids: np.ndarray, name: str) -> np.ndarray:
+def _without_ignore(ids: np.ndarray) -> np.ndarray:
     """Ids as they are; 255 alone is the object of a binary mask, beside other ids it means "ignore"."""
-    ids = ids.astype(np.uint8)
-    others = ids[(ids != 0) & (ids != IGNORE)]
-    return np.where(ids == IGNORE, 0 if len(others) else 1, ids).astype(np.uint8)
+    alone = np.isin(ids, (0, IGNORE)).all()
+    return np.where(ids == IGNORE, 1 if alone else 0, ids).astype(np.uint8)
 
 
 def _from_grey(grey: np.ndarray, name: str, lossy: bool) -> np.ndarray:
-    used = np.unique(grey)
-    solid = _solid(grey)
-    soft = len(np.setdiff1d(used, solid)) > 0
+    """Greys as ids, as black and white with soft edges, or as colours: whatever they look like."""
+    used, solid = np.unique(grey), _solid(grey)
+    levels = used[(used != 0) & (used != IGNORE)]
+    soft = len(solid) < len(used)
+    counted = levels.max(initial=0) == len(levels)  # 1, 2, 3 and so on: beside them 255 means "ignore"
     if not lossy:
-        if not soft or (IGNORE not in used and len(used) <= 32):
-            steps = used[(used != 0) & (used != IGNORE)]
-            small_ids = len(steps) == 0 or steps.max() == len(steps)
-            if IGNORE not in used or small_ids:
-                return _without_ignore(grey, name)
-        elif set(solid.tolist()) <= {0, IGNORE}:
+        if (counted or IGNORE not in used) and (not soft or len(used) <= FEW_LEVELS):
+            return _without_ignore(grey)
+        if soft and np.isin(solid, (0, IGNORE)).all():
             return (grey >= 128).astype(np.uint8)
-    labels = _from_colours(grey[..., None].repeat(3, axis=2), name, lossy)
-    return labels
+    return _from_colours(grey[..., None].repeat(3, axis=2), name, lossy)
 
 
 def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
+    """Each flat colour is an object, the darkest one background; other pixels join what they touch."""
     codes = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-    solid = _solid(codes)
-    hard = None if lossy else _hard(codes, solid)
-    solid = solid if hard is None else hard
-    if not len(solid):
-        raise MaskError(f"{name!r} has no area of one colour; draw each object in one flat colour on black")
+    used, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    flat = _solid(codes)
     if lossy:
-        codes, solid = _merge(codes, solid)
-    colours = _rgb(solid)
+        flat = _distinct(flat, counts[np.searchsorted(used, flat)])
+    elif _all_flat(used, counts, flat):
+        flat = used
+    if not len(flat):
+        raise MaskError(f"{name!r} has no area of one colour; draw each object in one flat colour on black")
+    colours = _rgb(flat)
     background = int(colours.max(axis=1).argmin())
     if colours[background].max() > 16:
         raise MaskError(f"{name!r} has no black background; paint what is not an object black")
-    if len(solid) - 1 > MAX_OBJECTS:
+    if len(flat) - 1 > MAX_OBJECTS:
         raise MaskError(
-            f"{name!r} has {len(solid) - 1} flat colours, at most {MAX_OBJECTS} objects are possible; "
+            f"{name!r} has {len(flat) - 1} flat colours, at most {MAX_OBJECTS} objects are possible; "
             "draw each object in one flat colour on black"
         )
-    order = np.searchsorted(solid, codes).clip(max=len(solid) - 1)
-    exact = solid[order] == codes
-    if (~exact).mean() > PHOTO_SHARE:
+    nearest, distance = _nearest(_rgb(used), colours)
+    order = nearest[inverse].reshape(codes.shape)
+    settled = (distance <= (LOSSY_DISTANCE if lossy else 0))[inverse].reshape(codes.shape)
+    if (~settled).mean() > PHOTO_SHARE:
         raise MaskError(
             f"{name!r} looks like a photograph, not a mask; draw each object in one flat colour on black"
         )
-    if hard is None and not exact.all():
-        settled = exact if lossy else exact & _covered(codes)
-        order = _settle(order, settled, rgb, colours)
-    ids = _ids_of(order, colours, background)
-    return ids[order]
+    if not settled.all():
+        order = _settle(order, settled if lossy else settled & _covered(codes), rgb, colours)
+    return _ids_of(order, colours, background)[order]
 
 
-def _hard(codes: np.ndarray, kept: np.ndarray) -> np.ndarray | None:
-    """Sorted colours of a mask without soft edges, however thin its objects are; None if it may have some.
-
-    kept: colours that are no mix for certain.
-    """
-    used, counts = np.unique(codes, return_counts=True)
-    table = {int(code) for code in PALETTE[: MAX_OBJECTS + 1].astype(np.int64) @ (65536, 256, 1)}
-    if len(used) > HARD_COLOURS and not (len(used) <= len(table) and table.issuperset(used.tolist())):
-        return None
+def _all_flat(used: np.ndarray, counts: np.ndarray, solid: np.ndarray) -> bool:
+    """Whether all colours of a mask are flat ones, however thin its objects are: none is a mix of others."""
+    known = PALETTE[: MAX_OBJECTS + 1].astype(np.int64) @ (65536, 256, 1)
+    if len(used) > FEW_COLOURS and not np.isin(used, known).all():
+        return False
+    flat = solid
     for code in used[np.argsort(-counts, kind="stable")]:
-        if code not in kept:
-            if _is_mix(_rgb(np.array([code]))[0], _rgb(kept)):
-                return None
-            kept = np.append(kept, code)
-    return used
+        if code not in flat:
+            if _is_mix(_rgb(code[None])[0], _rgb(flat)):
+                return False
+            flat = np.append(flat, code)
+    return True
 
 
 def _is_mix(colour: np.ndarray, others: np.ndarray) -> bool:
@@ -152,14 +148,12 @@ def _is_mix(colour: np.ndarray, others: np.ndarray) -> bool:
 
 
 def _ids_of(order: np.ndarray, colours: np.ndarray, background: int) -> np.ndarray:
-    """uint8 id of each colour: its DAVIS id when all colours are DAVIS colours, else 1, 2, .. in order of
-    appearance.
-    """
+    """uint8 id of each colour: its DAVIS id if all are DAVIS colours, else counted from the top down."""
     ids = np.zeros(len(colours), np.uint8)
     objects = np.delete(np.arange(len(colours)), background)
     # from the top down, so that grey 128 is object 7, not 128
     table = {tuple(PALETTE[n].tolist()): n for n in range(MAX_OBJECTS, -1, -1)}
-    known = [table.get(tuple(colours[n].tolist())) for n in objects]
+    known = [table.get(tuple(colours[n].tolist()), 0) for n in objects]
     if all(known):
         ids[objects] = known
         return ids
@@ -190,8 +184,8 @@ def _settle(order: np.ndarray, settled: np.ndarray, rgb: np.ndarray, colours: np
     return order[1:-1, 1:-1]
 
 
-def _uniform(codes: np.ndarray) -> np.ndarray:
-    """bool (H-2, W-2): the 3x3 block around this inner pixel has one value."""
+def _blocks(codes: np.ndarray) -> np.ndarray:
+    """bool (H-2, W-2): whether the 3x3 block around each inner pixel has one value."""
     rows = (codes[:, :-2] == codes[:, 1:-1]) & (codes[:, 1:-1] == codes[:, 2:])
     same = (codes[:-2, 1:-1] == codes[1:-1, 1:-1]) & (codes[1:-1, 1:-1] == codes[2:, 1:-1])
     return rows[:-2] & rows[1:-1] & rows[2:] & same
@@ -199,44 +193,34 @@ def _uniform(codes: np.ndarray) -> np.ndarray:
 
 def _solid(codes: np.ndarray) -> np.ndarray:
     """Sorted values that fill a 3x3 block somewhere; all values of a picture too small for blocks."""
-    if min(codes.shape) < 3:
-        return np.unique(codes)
-    return np.unique(codes[1:-1, 1:-1][_uniform(codes)])
+    return np.unique(codes if min(codes.shape) < 3 else codes[1:-1, 1:-1][_blocks(codes)])
 
 
 def _covered(codes: np.ndarray) -> np.ndarray:
     """bool (H, W): pixels that belong to some 3x3 block of one value."""
-    covered = np.zeros(codes.shape, bool)
-    uniform = _uniform(codes)
-    height, width = uniform.shape
-    for dy in range(3):
-        for dx in range(3):
-            covered[dy : dy + height, dx : dx + width] |= uniform
-    return covered
+    return np.asarray(sliding_window_view(np.pad(_blocks(codes), 2), (3, 3)).any(axis=(2, 3)))
 
 
 def _rgb(codes: np.ndarray) -> np.ndarray:
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
 
 
-def _merge(codes: np.ndarray, solid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Undo lossy compression: near colours become the most frequent one.  Returns new codes and the sorted
-    colours kept.
-    """
-    every, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    frequency = dict(zip(every.tolist(), counts.tolist(), strict=True))
-    kept: list[int] = []
-    for code in sorted(solid.tolist(), key=lambda c: -frequency[c]):
-        far = np.abs(_rgb(np.array(kept or [1 << 30])) - _rgb(np.array([code]))).max(axis=1) > LOSSY_DISTANCE
-        if far.all():
-            kept.append(code)
+def _distinct(solid: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The colours that lossy compression began with, sorted: of near ones only the most frequent."""
+    kept = solid[:0]
+    for code in solid[np.argsort(-counts, kind="stable")]:
+        if (np.abs(_rgb(kept) - _rgb(code[None])).max(axis=1) > LOSSY_DISTANCE).all():
+            kept = np.append(kept, code)
         if len(kept) > MAX_OBJECTS + 1:
             break
-    keep = np.array(sorted(kept))
-    nearest = np.zeros(len(every), np.int64)
-    for low in range(0, len(every), 4096):
-        distance = np.abs(_rgb(every[low : low + 4096])[:, None] - _rgb(keep)[None]).max(axis=2)
-        best = distance.argmin(axis=1)
-        near = distance[np.arange(len(best)), best] <= LOSSY_DISTANCE
-        nearest[low : low + 4096] = np.where(near, keep[best], every[low : low + 4096])
-    return nearest[inverse].reshape(codes.shape).astype(np.int32), keep
+    return np.sort(kept)
+
+
+def _nearest(colours: np.ndarray, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each of the colours (N, 3): the nearest flat one, and how far it is in its farthest channel."""
+    which, least = np.zeros(len(colours), np.int64), np.full(len(colours), 256)
+    for n, colour in enumerate(flat):  # at most 255; all at once would take gigabytes for a photograph
+        distance = np.abs(colours - colour).max(axis=1)
+        closer = distance < least
+        which[closer], least[closer] = n, distance[closer]
+    return which, least

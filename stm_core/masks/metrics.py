@@ -1,13 +1,13 @@
 """J and F of predicted masks, as in the DAVIS-2017 evaluation.
 
-J is the intersection over union of the areas, F the harmonic mean of precision and recall of the boundaries
-within a small distance.  Source: Perazzi et al., CVPR 2016, and Pont-Tuset et al., arXiv 1704.00675; the
-definitions were checked against davis2017-evaluation: boundary pixels lie half a pixel up and left of the
-true edge, the distance is a disk of 0.008 of the image diagonal, rounded up.
+J is the intersection over union of the areas. F is the harmonic mean of precision and recall of the
+boundaries within a small distance. Sources: Perazzi et al., CVPR 2016; Pont-Tuset et al., arXiv 1704.00675.
+The definitions were checked against davis2017-evaluation: boundary pixels lie half a pixel up and left of
+the true edge, and the distance is a disk of 0.008 of the image diagonal, rounded up.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import numpy as np
 
@@ -19,8 +19,9 @@ TOLERANCE = 0.008  # share of the image diagonal
 
 
 def jaccard(predicted: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None = None) -> float:
-    """Intersection over union of two masks (H, W) bool; both empty gives 1.  ignore: bool pixels left out.
+    """Intersection over union of two masks (H, W) bool; 1 when both are empty.
 
+    ignore: bool (H, W), pixels that are left out.
     Raises MaskError if the sizes differ.
     """
     predicted, truth = _pair(predicted, truth, ignore)
@@ -31,9 +32,11 @@ def jaccard(predicted: np.ndarray, truth: np.ndarray, ignore: np.ndarray | None 
 def boundary_f(
     predicted: np.ndarray, truth: np.ndarray, tolerance: float = TOLERANCE, ignore: np.ndarray | None = None
 ) -> float:
-    """Boundary F-measure of two masks (H, W) bool; both without boundary gives 1, only one gives 0.
+    """Boundary F-measure of two masks (H, W) bool; 1 when neither has a boundary, 0 when only one has.
 
-    tolerance: share of the image diagonal, or pixels if >= 1.  Raises MaskError if the sizes differ.
+    tolerance: share of the image diagonal, or pixels from 1 on.
+    ignore: bool (H, W), pixels that are left out.
+    Raises MaskError if the sizes differ.
     """
     predicted, truth = _pair(predicted, truth, ignore)
     radius = int(tolerance if tolerance >= 1 else np.ceil(tolerance * np.hypot(*truth.shape)))
@@ -53,8 +56,8 @@ def boundary_f(
 class Scorer:
     """Scores a clip frame by frame, holding two numbers per object and frame.
 
-    objects: ids that are scored even if no added frame shows them; others join when the truth first shows
-    them.
+    objects: ids that are scored even if no added frame shows them. Others join when the truth first shows
+        them.
     """
 
     def __init__(self, objects: Iterable[int] = ()):
@@ -64,8 +67,9 @@ class Scorer:
         self._strays: dict[int, dict[int, tuple[float, float]]] = {}  # predicted before the truth had them
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
-        """One frame: labels uint8 (H, W), or bool for a single object.  255 in the truth is not scored.
+        """Score one frame: labels uint8 (H, W), or bool for a single object.
 
+        255 in the truth is not scored.
         Raises MaskError if sizes or types are wrong.
         """
         single = isinstance(truth, np.ndarray) and truth.dtype == np.bool_
@@ -88,7 +92,7 @@ class Scorer:
         self._frames += 1
 
     def result(self) -> dict:
-        """What evaluate_masks() gives, of the frames so far.  Raises MaskError when there was none."""
+        """The scores so far, as from `evaluate_masks`.  Raises MaskError when there was none."""
         if not self._frames:
             raise MaskError("there is no frame to score; give at least one pair of masks")
         values = self._values
@@ -114,35 +118,38 @@ class Scorer:
 def evaluate_masks(
     predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray], *, drop_ends: bool = False
 ) -> dict:
-    """J and F of a clip: {"J&F", "J": {"mean", "recall", "decay"}, "F": {..}, "objects": {id: {"J", "F"}}}.
+    """J and F of a clip: {"J&F", "J": {"mean", "recall", "decay"}, "F": {...}, "objects": {id: {"J", "F"}}}.
 
-    predicted, truth: as many frames each, in order; labels uint8 (H, W), or bool for one object.  A single
-    mask (H, W) each is a clip of one frame.  Objects are those of the truth; 255 in the truth is not scored.
-    mean: over frames; recall: share of frames above 0.5; decay: mean of the first quarter minus the last.
-    drop_ends: leave out the first and last frame, as DAVIS-2017 does for semi-supervised results; scored are
-    then 1 to the largest id of the first truth, present or not, and what appears later.
+    predicted, truth: as many frames each, in order; labels uint8 (H, W), or bool for one object. A single
+        mask (H, W) each is a clip of one frame.
+    drop_ends: leave out the first and last frame, as DAVIS-2017 does for semi-supervised results. The objects
+        are then 1 to the largest id of the first truth, present or not, and those that appear later.
+    Objects are those of the truth, and 255 in the truth is not scored. mean: over frames; recall: share of
+    frames above 0.5; decay: mean of the first quarter minus the last.
     Raises MaskError: unequal sizes or counts, no frame.
     """
     if isinstance(truth, np.ndarray) and truth.ndim == 2:
-        predicted, truth = [predicted], [truth]
-    pairs = _pairs(predicted, truth)
+        pairs = _pairs([np.asarray(predicted)], [truth])
+    else:
+        pairs = _pairs(predicted, truth)
     scorer = Scorer()
     if not drop_ends:
         for pair in pairs:
             scorer.add(*pair)
         return scorer.result()
-    first = next(pairs, None)
-    if first is not None:
-        scorer = Scorer(range(1, max(_ids(_labels(first[1])), default=0) + 1))
-    held = next(pairs, None)  # one behind, so that the last is never added
-    for pair in pairs:
-        scorer.add(*held)
-        held = pair
+    for _, first in pairs:
+        scorer = Scorer(range(1, max(_ids(_labels(first)), default=0) + 1))
+        break
+    for (mask, true), _ in pairwise(pairs):  # the last is never added
+        scorer.add(mask, true)
     return scorer.result()
 
 
 def averaged(objects: Sequence[dict]) -> dict:
-    """{"J&F", "J": {"mean", "recall", "decay"}, "F": {..}}: means over objects, each {"J": .., "F": ..}."""
+    """Means over objects: {"J&F", "J": {"mean", "recall", "decay"}, "F": {...}}.
+
+    objects: {"J": {...}, "F": {...}} of each.
+    """
     mean = {
         measure: {name: float(np.mean([one[measure][name] for one in objects])) for name in STATISTICS}
         for measure in ("J", "F")
@@ -153,13 +160,13 @@ def averaged(objects: Sequence[dict]) -> dict:
 def _pairs(
     predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    missing = object()
-    for pair in zip_longest(predicted, truth, fillvalue=missing):
-        if any(one is missing for one in pair):
+    missing = np.empty(0)
+    for mask, true in zip_longest(predicted, truth, fillvalue=missing):
+        if mask is missing or true is missing:
             raise MaskError(
                 "predicted masks and truth have different numbers of frames; give one for each frame"
             )
-        yield pair
+        yield mask, true
 
 
 def _labels(mask: np.ndarray) -> np.ndarray:
@@ -205,7 +212,7 @@ def _boundary(mask: np.ndarray) -> np.ndarray:
 
 
 def _around(edge: np.ndarray, radius: int) -> tuple[slice, slice] | None:
-    """The box of all true pixels, widened by `radius`; None if there is none."""
+    """The box of all True pixels, widened by `radius`; None if there is none."""
     rows, columns = np.flatnonzero(edge.any(axis=1)), np.flatnonzero(edge.any(axis=0))
     if not len(rows):
         return None

@@ -7,7 +7,7 @@ IGNORE = 255  # not scored, and never an object
 
 
 def _bit_colours() -> np.ndarray:
-    """(256, 3) uint8: bits of the number dealt out to R, G, B, highest first, as PASCAL VOC does."""
+    """The colours of PASCAL VOC, uint8 (256, 3): the bits of a number go to R, G and B in turn."""
     numbers = np.arange(256)
     table = np.zeros((256, 3), np.uint8)
     for level in range(8):
@@ -18,7 +18,7 @@ def _bit_colours() -> np.ndarray:
 
 
 def _davis_colours() -> np.ndarray:
-    """(256, 3) uint8: the palette of the DAVIS PNGs: bit colours, 191 for 192, greys (n, n, n) from 22."""
+    """The palette of the DAVIS PNGs, uint8 (256, 3): as VOC, but 191 for 192, and greys (n, n, n) from 22."""
     table = VOC.copy()
     table[table == 192] = 191
     table[22:] = np.arange(22, 256, dtype=np.uint8)[:, None]
@@ -27,5 +27,5 @@ def _davis_colours() -> np.ndarray:
 
 VOC = _bit_colours()
 PALETTE = _davis_colours()
-# on pictures the near-black greys would not be seen: ids from 22 on use the bit colours there
+# Nobody would see the dark greys on a picture: there, ids from 22 on have the colours of VOC.
 OVERLAY_COLOURS = np.concatenate([PALETTE[:22], VOC[22:]])

@@ -71,8 +71,8 @@ class Decoder:
     def __init__(self, path: Path, limits: VideoLimits):
         self.path, self.limits = path, limits
         self.damaged = 0  # packets that could not be decoded
+        self.container, self.kind = open_container(path, limits)  # first: it says so when the file is gone
         self.index = index_of(path)
-        self.container, self.kind = open_container(path, limits)
         self._fresh = True  # nothing was read yet: decoding from the start needs no new opening
         try:
             self._choose_stream()

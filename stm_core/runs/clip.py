@@ -1,89 +1,44 @@
 """A whole clip from prompts on any of its frames: the one loop behind the command, the API and the page.
 
-A `Plan` says which frames get a mask, from what and in which order; a `Source` gives the frames; `run` yields
-each frame once with its mask.  The clip is read as a stream and never held.
+A `Plan` (in `plan.py`) says which frames get a mask, from what and in which order. A `Source` gives the
+frames. `run` yields each frame once with its mask. The clip is read as a stream and never held.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from stm_core.engine.forecast import predict
-from stm_core.engine.prompts import Prompt, Reference, check_begun, check_inside, listed
+from stm_core.engine.prompts import Prompt, Reference
 from stm_core.engine.propagate import FrameResult, propagate
-from stm_core.errors import LimitError, MaskError, PromptError
+from stm_core.errors import LimitError, PromptError
 from stm_core.faults import OUT_OF_MEMORY
 from stm_core.masks.files import decode_mask, encode_mask
 from stm_core.media.video import VideoInfo, VideoLimits, probe, read_video
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
+from stm_core.runs.plan import Plan, check_budget, plan_clip
 
 RETRIES = 3  # smaller sizes tried after the GPU ran out of memory
 SMALLEST = 128  # short side in pixels below which a retry is pointless
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One run over a clip: frames `start` to `stop` - 1, beginning at frame `first`.
-
-    height, width: of the clip's frames.
-    prompts: by frame.
-    directions: 1 (forward to the end) and -1 (backward to the start), in this order.
-    known: masks (PNG) of marked frames; those that are not on the way are pinned in memory.
-    size: short side that the network sees, in pixels (None: as it is).
-    """
-
-    height: int
-    width: int
-    start: int
-    stop: int
-    first: int
-    prompts: tuple[Prompt, ...]
-    directions: tuple[int, ...] = (1,)
-    known: Mapping[int, bytes] = field(default_factory=dict)
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
-    size: int | None = None
-
-    @property
-    def frames(self) -> int:
-        """How many frames will get a mask."""
-        return len({index for direction in self.directions for index in self.way(direction)})
-
-    @property
-    def objects(self) -> set[int]:
-        """Ids of all prompted objects."""
-        return {i for prompt in self.prompts for i in prompt.objects}
-
-    @property
-    def side(self) -> int:
-        """Short side in pixels that the network sees."""
-        short = min(self.height, self.width)
-        return min(self.size or short, short)
-
-    def way(self, direction: int) -> range:
-        """The frames along a direction, sorted, the first one included."""
-        return range(self.first, self.stop) if direction > 0 else range(self.start, self.first + 1)
-
-    def smaller(self) -> Plan:
-        """What to try after memory ran out: three quarters of the short side and half the budget."""
-        budget = max(self.memory.budget_bytes // 2, 2**20)
-        return replace(self, size=self.side * 3 // 4, memory=replace(self.memory, budget_bytes=budget))
-
-
 class Source(Protocol):
-    """Where the frames of a clip come from.  warnings: what was odd about it so far."""
+    """Where the frames of a clip come from.
+
+    warnings: what was odd about it so far.
+    """
 
     warnings: list[str]
 
-    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
+    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Generator[np.ndarray, None, None]:
         """Frames start to stop - 1 (or back from there), uint8 (H, W, 3) RGB; a generator to be closed."""
         ...
 
@@ -108,7 +63,11 @@ class ClipFrame:
 
 @dataclass(frozen=True)
 class Again:
-    """The GPU ran out of memory: every frame comes again, by a smaller plan.  why: a sentence for people."""
+    """The GPU ran out of memory, and every frame comes again.
+
+    plan: the smaller plan.
+    why: a sentence for people.
+    """
 
     plan: Plan
     why: str
@@ -122,7 +81,7 @@ class FileSource:
         self.warnings = list(info.warnings)
         self._seconds: dict[int, float] = {}
 
-    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
+    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Generator[np.ndarray, None, None]:
         """As `Source.frames`.  Raises VideoError, LimitError."""
         # the last frame may be more than the file's header says
         end = None if stop >= self.info.frames and not reverse else stop
@@ -139,48 +98,6 @@ class FileSource:
         return self._seconds[index]
 
 
-def plan_clip(
-    height: int,
-    width: int,
-    frames: int,
-    prompts: Prompt | Sequence[Prompt],
-    *,
-    memory: MemoryConfig | None = None,
-    size: int | None = None,
-) -> Plan:
-    """All of a clip of so many frames: from the earliest prompt to the end, then backward to frame 0.
-
-    The prompts are checked here, once.  Raises PromptError, MaskError.
-    """
-    prompts = check_prompts(height, width, frames, prompts)
-    first = prompts[0].frame
-    return Plan(
-        height=height,
-        width=width,
-        start=0,
-        stop=frames,
-        first=first,
-        prompts=tuple(prompts),
-        directions=(1, -1) if first > 0 else (1,),
-        memory=memory or MemoryConfig(),
-        size=size,
-    )
-
-
-def check_budget(model: Model, plan: Plan) -> None:
-    """Raises LimitError when the budget cannot hold all prompted frames with all their objects."""
-    clip = {"height": plan.height, "width": plan.width, "objects": len(plan.objects), "frames": plan.frames}
-    predict(
-        model.network,
-        plan.memory,
-        **clip,
-        dtype=model.dtype,
-        pinned=len({prompt.frame for prompt in plan.prompts}),
-        size=plan.size,
-        device=model.device,
-    )
-
-
 def segment_clip(
     model: Model,
     path: Path | str,
@@ -190,10 +107,11 @@ def segment_clip(
     size: int | None = None,
     limits: VideoLimits | None = None,
     warnings: list[str] | None = None,
-) -> Iterator[ClipFrame]:
+) -> Generator[ClipFrame, None, None]:
     """Yield every frame of a clip with its mask: earliest prompt to the end, then backward to frame 0.
 
-    path: video file, folder or zip of pictures.  size: short side that the network sees (None: as it is).
+    path: video file, folder or zip of pictures.
+    size: short side in pixels that the network sees; None: as it is.
     warnings: a list that receives what was odd about the file, such as a missing end.
     An object is followed from its first prompt on; the frames before the earliest prompt show those objects
     that were prompted there.
@@ -209,7 +127,9 @@ def segment_clip(
         yield from (step for step in steps if step is not None)
 
 
-def run(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterator[ClipFrame | Again | None]:
+def run(
+    model: Model, plan: Plan, source: Source, notes: list[str]
+) -> Generator[ClipFrame | Again | None, None, None]:
     """Every frame of a plan once, with its mask, as `follow` yields them.
 
     When the GPU runs out of memory an Again comes, and then all frames of a smaller plan.
@@ -241,7 +161,9 @@ def _told(plan: Plan) -> str:
     return f"the GPU ran out of memory: done again at {plan.size} pixels{budget}"
 
 
-def follow(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterator[ClipFrame | None]:
+def follow(
+    model: Model, plan: Plan, source: Source, notes: list[str]
+) -> Generator[ClipFrame | None, None, None]:
     """Every frame of a plan once, with its mask: direction after direction.
 
     None comes whenever a marked frame off the way was read for the memory: a caller may stop there too.
@@ -275,7 +197,7 @@ def follow(model: Model, plan: Plan, source: Source, notes: list[str]) -> Iterat
 
 def _one_way(
     model: Model, plan: Plan, source: Source, direction: int, known: Mapping[int, bytes]
-) -> Iterator[ClipFrame | None]:
+) -> Generator[ClipFrame | None, None, None]:
     """The frames from the first one to the end (direction 1) or back to the start (-1); None as `follow`."""
     way = plan.way(direction)
     prompts = [prompt for prompt in plan.prompts if prompt.frame in way]
@@ -288,7 +210,7 @@ def _one_way(
         yield None
     under_way: deque[tuple[int, np.ndarray]] = deque()
 
-    def images() -> Iterator[np.ndarray]:  # in the thread that reads ahead
+    def images() -> Generator[np.ndarray, None, None]:  # in the thread that reads ahead
         with closing(source.frames(way.start, way.stop, reverse=direction < 0)) as frames:
             for n, image in enumerate(frames):
                 under_way.append((plan.first + direction * n, image))
@@ -331,25 +253,3 @@ def _missed(plan: Plan, direction: int, last: int) -> list[str]:
         return [told] if last > plan.start else []
     unused = [prompt.frame for prompt in plan.prompts if last < prompt.frame < plan.stop]
     return [f"the prompt on frame {n} was not used: the clip ends after frame {last}" for n in unused]
-
-
-def check_prompts(height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit the clip."""
-    prompts = sorted(listed(prompts), key=lambda prompt: prompt.frame)
-    if not prompts:
-        raise PromptError("no prompt was given; give a mask or a click on one frame")
-    for prompt in prompts:
-        if not 0 <= prompt.frame < frames:
-            raise PromptError(
-                f"frame {prompt.frame} was prompted, but the clip has frames 0 to {frames - 1}; "
-                "choose one of them"
-            )
-        if prompt.labels is not None and prompt.labels.shape != (height, width):
-            got = f"{prompt.labels.shape[1]}x{prompt.labels.shape[0]}"
-            raise MaskError(
-                f"the mask is {got}, the clip's frames are {width}x{height}; "
-                "draw the mask on a frame of this clip"
-            )
-        check_inside(prompt.clicks or (), height, width)
-    check_begun(prompts)
-    return prompts

@@ -21,6 +21,7 @@ import numpy as np
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import DiskError, MaskError, OptionError, VideoError
+from stm_core.masks.files import read_labels
 from stm_core.masks.metrics import averaged, evaluate_masks
 from stm_core.masks.palette import IGNORE
 from stm_core.media.limits import NO_LIMITS
@@ -28,7 +29,7 @@ from stm_core.media.pictures import PictureList
 from stm_core.media.written import Written, as_json
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.clip import segment_clip
-from stm_core.runs.output import MASKS, MaskFolder, check_folder, read_labels, written_in
+from stm_core.runs.output import MASKS, MaskFolder, check_folder, written_in
 
 if TYPE_CHECKING:
     from stm_core.networks.weights import Model

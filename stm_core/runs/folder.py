@@ -17,15 +17,7 @@ from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.write import check_sides
 from stm_core.media.written import Written
 from stm_core.memory.policy import MemoryConfig
-from stm_core.runs.clip import (
-    Again,
-    ClipFrame,
-    FileSource,
-    Plan,
-    check_budget,
-    plan_clip,
-    run,
-)
+from stm_core.runs.clip import Again, ClipFrame, FileSource, run
 from stm_core.runs.output import (
     OVERLAY,
     MaskFolder,
@@ -36,6 +28,7 @@ from stm_core.runs.output import (
     write_overlay,
     written_in,
 )
+from stm_core.runs.plan import Plan, check_budget, plan_clip
 from stm_core.runs.report import Report
 
 if TYPE_CHECKING:

@@ -16,12 +16,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from stm_core.engine.prompts import Prompt
 from stm_core.engine.threads import WriteBehind, read_ahead
 from stm_core.errors import MaskError, OptionError
-from stm_core.masks.files import encode_mask, overlay
+from stm_core.masks.files import encode_mask, overlay, read_labels
 from stm_core.media.files import disk_error, write_whole
 from stm_core.media.video import VideoInfo, VideoLimits, read_video
 from stm_core.media.write import VideoWriter
@@ -86,16 +85,6 @@ def check_results(written: Written, prompts: Iterable[Prompt]) -> set[str]:
 def mask_name(index: int) -> str:
     """The file name of a frame's mask."""
     return f"{index:05d}.png"
-
-
-def read_labels(path: Path) -> np.ndarray:
-    """The numbers of a palette or grey PNG as they are, uint8 (H, W).  Raises MaskError."""
-    try:
-        with Image.open(path) as picture:
-            plain = picture if picture.mode in ("P", "L", "1") else picture.convert("L")
-            return np.asarray(plain).astype(np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise MaskError(f"the mask {path} cannot be read: {error}; get or make the file again") from error
 
 
 class MaskFolder:

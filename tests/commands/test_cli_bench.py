@@ -13,18 +13,7 @@ PATIENCE = 300  # seconds that a process may take to start on a busy machine
 
 
 def test_bench_prints_a_table_and_writes_json(command, tmp_path):
-    words = [
-        "--frames",
-        4,
-        "--size",
-        "32x48",
-        "--weights",
-        "random:compact-tiny",
-        "--dtype",
-        "fp32",
-        "--device",
-        "cpu",
-    ]
+    words = "--frames 4 --size 32x48 --weights random:compact-tiny --dtype fp32 --device cpu".split()
     code, out, err = command("bench", *words, "--json", tmp_path / "bench.json")
     assert (code, err) == (0, "")
     assert out.startswith("| network |") and "(random weights)" in out

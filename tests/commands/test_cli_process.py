@@ -59,20 +59,6 @@ def test_an_interrupt_while_modules_load_is_told_in_one_line(loaded):
     assert said.startswith(f"{'app.py' if page else 'stm_core'}: interrupted")
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--bogus"], "unrecognized arguments: --bogus"),
-        (["--port", "70000"], "expected a whole number from 1 to 65535"),
-        (["--max-frames", "many"], "--max-frames"),
-    ],
-)
-def test_a_wrong_option_of_the_page_is_told_in_one_line(words, said):
-    child = start(words, ["app.py"])
-    _, err = child.communicate(timeout=PATIENCE)
-    assert child.returncode == 2 and err.count("\n") == 1 and err.startswith("app.py: ") and said in err
-
-
 def test_the_command_answers_without_torch():
     code = "import sys, stm_core.commands.cli as cli; cli.build_parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=PATIENCE).returncode == 0

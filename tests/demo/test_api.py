@@ -17,9 +17,9 @@ from pages import FRAMES, Bench, serve, wait_for, write_clip
 from PIL import Image
 
 from demo.web.api import UNDER_WAY, Api
-from demo.work.work import unpack
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
+from stm_core.masks.files import decode_mask
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.folder import run_to_folder
 
@@ -94,21 +94,21 @@ def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
     )
     with zipfile.ZipFile(archive) as pack:
         for n in (0, 9, FRAMES - 1):
-            assert np.array_equal(unpack(pack.read(f"masks/{n:05d}.png")) == 1, clip[1][n] == 1)
+            assert np.array_equal(decode_mask(pack.read(f"masks/{n:05d}.png")) == 1, clip[1][n] == 1)
 
 
 def test_a_segment_call_that_is_closed_ends_and_leaves_nothing(tmp_path, clip, monkeypatch):
     monkeypatch.setattr("demo.web.api.STILL_THERE", 0.0)
     bench = Bench(tmp_path)
-    call = Api(bench.handlers, bench.runs).segment(clip[0], clicks=[[0, 8, 8, 1, 1]])
+    call = Api(bench.host).segment(clip[0], clicks=[[0, 8, 8, 1, 1]])
     assert next(call) == next(call) == UNDER_WAY  # Gradio closes the generator when the client goes away
-    folders = bench.handlers.visitors
+    folders = bench.host.visitors
     assert list(folders.iterdir())
     call.close()
     wait_for(lambda: not list(folders.iterdir()))  # the frame under way may be written yet
-    session = bench.opened(clip[0])
-    bench.click(session, 0, 8, 8)
-    assert len(bench.tracked(session)) > 1 and len(session.records) == FRAMES
+    user = bench.opened(clip[0])
+    bench.click(user, 0, 8, 8)
+    assert len(bench.tracked(user)) > 1 and len(user.work.run.records) == FRAMES
 
 
 def test_a_call_that_skips_the_queue_is_refused_in_words(page, clip):
@@ -150,16 +150,16 @@ def test_a_refusal_is_the_sentence_that_a_visitor_would_read(client, clip, value
 
 def test_more_marked_frames_than_the_budget_holds_are_refused_before_the_first(tmp_path, clip, monkeypatch):
     bench = Bench(tmp_path)
-    monkeypatch.setattr(bench.runs, "memory", lambda *_: MemoryConfig(budget_bytes=10_000))
+    monkeypatch.setattr(bench.runner, "memory", lambda *_: MemoryConfig(budget_bytes=10_000))
     monkeypatch.setattr(bench.engine, "track", None)
     clicks = [[n, 8 + 16 * (n % 6), 8, 1, 1] for n in range(5)]
     with pytest.raises(gr.Error, match="at least 1 MB"):
-        list(Api(bench.handlers, bench.runs).segment(str(clip[0]), clicks=clicks))
+        list(Api(bench.host).segment(str(clip[0]), clicks=clicks))
 
 
 def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip, monkeypatch):
     bench = Bench(tmp_path, max_edits=3)
-    api = Api(bench.handlers, bench.runs)
+    api = Api(bench.host)
     monkeypatch.setattr(bench.engine, "click", lambda *_: pytest.fail("the clicks were read"))
     words = "Frame 2 has 4 clicks, the limit is 3; send fewer"
     with pytest.raises(gr.Error, match=words):
@@ -172,8 +172,8 @@ def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip,
 
 def test_a_size_beyond_the_hosts_is_refused_before_the_run(tmp_path, clip, monkeypatch):
     bench = Bench(tmp_path, max_side=48)
-    api = Api(bench.handlers, bench.runs)
-    monkeypatch.setattr(bench.runs, "steps", lambda *_: pytest.fail("the run began"))
+    api = Api(bench.host)
+    monkeypatch.setattr(bench.runner, "steps", lambda *_: pytest.fail("the run began"))
     for size in (None, 9999):
         with pytest.raises(gr.Error, match="48 are allowed here; send size=48 or less"):
             next(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]], size=size))
@@ -181,14 +181,14 @@ def test_a_size_beyond_the_hosts_is_refused_before_the_run(tmp_path, clip, monke
 
 def test_a_call_asks_zerogpu_for_as_long_as_its_clip_needs(tmp_path, clip, monkeypatch):
     bench, asked = Bench(tmp_path), []
-    api = Api(bench.handlers, bench.runs)
+    api = Api(bench.host)
     bench.engine.zero = True
 
-    def steps(_, job):
-        asked.append(job.seconds)
+    def steps(run):
+        asked.append(run.job.seconds)
         raise LimitError("no quota is left")
 
-    monkeypatch.setattr(bench.runs, "steps", steps)
+    monkeypatch.setattr(bench.runner, "steps", steps)
     with pytest.raises(gr.Error, match="No quota is left"):
         list(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]]))
     assert asked == [pytest.approx(0.05 * FRAMES)]
@@ -248,7 +248,7 @@ def test_an_upload_leaves_no_file_of_gradios_also_where_gradio_made_the_part_ane
 
 def test_a_refused_call_leaves_no_files(client, clip, page):
     def folders():
-        return {path for path in page.page.handlers.visitors.glob("*") if (path / "clip1").exists()}
+        return {path for path in page.page.host.visitors.glob("*") if any(path.glob("clip-*"))}
 
     before = folders()
     video = handle_file(clip[0])

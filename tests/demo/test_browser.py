@@ -20,9 +20,9 @@ def test_an_example_is_one_click_and_the_first_screen_says_what_to_do(visitor):
 
 
 def test_a_first_click_is_not_lost_when_it_is_quicker_than_the_pages_own_request(browser, site, monkeypatch):
-    handlers = site.page.handlers
-    arrive = handlers.arrive
-    monkeypatch.setattr(handlers, "arrive", lambda caller: time.sleep(2) or arrive(caller))
+    host = site.page.host
+    arrive = host.new_visitor
+    monkeypatch.setattr(host, "new_visitor", lambda caller: time.sleep(2) or arrive(caller))
     visitor = Visitor(browser, site, DESK)
     visitor.page.click("[data-example=squares]")
     visitor.shown(0, False)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from visitor import CLIP, DESK, PHONE, Visitor
 
-from demo.work.work import unpack
 from stm_core.engine.prompts import Prompt
+from stm_core.masks.files import decode_mask
 from stm_core.runs.folder import run_to_folder
 
 pytestmark = pytest.mark.browser
@@ -41,7 +41,7 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     run_to_folder(site.model, path, Prompt.from_clicks([(8, 8, 1, 1)]), tmp_path / "command", size=360)
     for n in range(FRAMES):
         assert first[n] == (tmp_path / "command" / "masks" / f"{n:05d}.png").read_bytes()
-        assert np.array_equal(unpack(first[n]) == 1, truth[n] == 1)
+        assert np.array_equal(decode_mask(first[n]) == 1, truth[n] == 1)
 
     visitor.go(FIXED)
     visitor.shown(FIXED, True)
@@ -54,7 +54,7 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     assert "pinned in memory" in visitor.page.text_content(".stm-badge")
     second = masks_in(visitor.download("palette", tmp_path))
     assert [first[n] == second[n] for n in range(FIXED)] == [True] * FIXED
-    painted = unpack(second[FIXED])
+    painted = decode_mask(second[FIXED])
     assert painted[120, 40] == 1 and np.array_equal(painted[:60] == 1, truth[FIXED][:60] == 1)
     assert not visitor.errors
     visitor.close()
@@ -123,7 +123,7 @@ def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, c
 
 def test_clicks_are_answered_while_the_speed_is_measured(visitor, site, clip, monkeypatch):
     measured = threading.Event()
-    monkeypatch.setattr(site.page.handlers.engine, "rate", lambda *_: measured.wait(90) or 0.1)
+    monkeypatch.setattr(site.page.host.engine, "rate", lambda *_: measured.wait(90) or 0.1)
     try:
         visitor.open(clip[0])
         visitor.click(8, 8)
@@ -147,7 +147,7 @@ def test_two_visitors_at_once_stay_apart(browser, site, clip, tmp_path):
         (tmp_path / str(number)).mkdir()
         found = masks_in(visitor.download("palette", tmp_path / str(number)))
         for n in range(FRAMES):
-            assert np.array_equal(unpack(found[n]) == 1, clip[1][n] == number)
+            assert np.array_equal(decode_mask(found[n]) == 1, clip[1][n] == number)
         visitor.close()
 
 
@@ -170,7 +170,7 @@ def test_closing_the_tab_ends_the_run_and_frees_its_memory(browser, site, clip, 
         visitor.wait("() => !document.querySelector('.stm-live').hidden")
         visitor.close()
         left = time.monotonic() + 60
-        while not site.page.wiring.left and time.monotonic() < left:
+        while not site.page.wires.left and time.monotonic() < left:
             freed.wait(0.1)
     finally:
         network.gate.set()

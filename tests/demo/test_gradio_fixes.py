@@ -6,9 +6,9 @@ import inspect
 import gradio as gr
 import httpx
 import pytest
-from gradio.data_classes import FileData
+from gradio.data_classes import FileData, PredictBodyInternal
 
-from demo.web import gradio_fixes
+from demo import gradio_fixes
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,46 @@ def deep_link_routes(url: str) -> list[str]:
     source = inspect.getsource(gradio.routes)
     assert '"/gradio_api/deep_link"' in source
     return ["/gradio_api/deep_link", "/gradio_api/deep_link/", "//gradio_api/deep_link"]
+
+
+def test_what_comes_before_a_request_waits_and_before_one_starts_is_asked():
+    with gr.Blocks(analytics_enabled=False) as page:
+        words = gr.Textbox()
+        gr.Button().click(lambda text: text, words, words, api_name="say", concurrency_id="mine")
+    asked = []
+
+    async def admit(push, body, request):
+        asked.append("wait")
+        if request == "refused":
+            return hooks.refusal("no", public=True)
+        answer = await push()
+        hooks.event(answer).caller = "somebody"
+        return answer
+
+    def choose(take):
+        asked.append("start")
+        return take()
+
+    async def both():
+        hooks.before_push(admit)
+        hooks.before_next(choose)
+        body = PredictBodyInternal(data=["x"], fn_index=0, session_hash="tab")
+        assert hooks.is_public(body)
+        refused = await page._queue.push(body=body, request="refused", username=None)
+        assert refused[0] is False and refused[2] == "validator_error" and not list(hooks.waiting())
+        await page._queue.push(body=body, request=None, username=None)
+        [(name, lane)] = [(name, lane) for name, lane in hooks.lanes() if lane.queue]
+        [event] = hooks.waiting()
+        assert (name, event.caller, lane.current_concurrency) == ("mine", "somebody", 0)
+        assert page._queue.get_events()[0] == [event] and not list(hooks.waiting())
+        page._queue.active_jobs[0] = [event]
+        assert list(hooks.running()) == [event]
+
+    page.queue()
+    page.run_startup_events()
+    hooks = gradio_fixes.QueueHooks(page)
+    asyncio.run(both())
+    assert asked == ["wait", "wait", "start"]
 
 
 def test_what_is_no_page_goes_through_the_middleware_untouched():

@@ -13,80 +13,80 @@ import numpy as np
 from pages import FRAMES, SETTINGS, Bench, notice, wait_for
 from PIL import Image
 
-from demo.web.events import Wiring
+from demo.web.events import Events
 from demo.web.page import launch_options
 
 
 def test_an_upload_shows_its_first_frame_before_all_frames_are_counted(bench, clip):
-    session = bench.handlers.arrive()
-    views = bench.handlers.open_clip(session, str(clip[0]))
+    user = bench.arrive()
+    views = bench.clip.open_clip(user, str(clip[0]))
     first = next(views)
     assert first["stage"]["clip"] and first["stage"]["sharp"] == [[0, 1]]
-    assert (Path(session.clip.folder) / "sharp" / "00000.png").exists()
+    assert (Path(user.work.clip.folder) / "sharp" / "00000.png").exists()
     *_, last = views
     assert f"{FRAMES} frames" in last["report"] and "about" not in last["report"]
     assert last["stage"]["proxies"] == [[0, FRAMES]]
 
 
-def test_a_bad_upload_is_refused_and_the_open_clip_stays(bench, session, tmp_path):
+def test_a_bad_upload_is_refused_and_the_open_clip_stays(bench, user, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"no film at all")
-    before = session.clip
-    [view] = bench.handlers.open_clip(session, str(tmp_path / "bad.mp4"))
-    assert "&#x27;bad.mp4&#x27; is not a clip" in view["notice"] and session.clip is before
+    before = user.work.clip
+    [view] = bench.clip.open_clip(user, str(tmp_path / "bad.mp4"))
+    assert "&#x27;bad.mp4&#x27; is not a clip" in view["notice"] and user.work.clip is before
     assert view["upload"] is None  # room for the next file
-    assert len(list(Path(session.folder).iterdir())) == 1
+    assert len(list(Path(user.folder).iterdir())) == 1
 
 
 def test_an_example_comes_marked_and_a_visitors_own_mark_is_kept(bench, clip):
-    folder = bench.handlers.examples
+    folder = bench.host.examples
     folder.mkdir()
     (folder / "squares.mp4").write_bytes(clip[0].read_bytes())
     about = {"sentence": "Squares.", "objects": ["red"], "clicks": [[0, 8, 8, 1, 1]]}
     (folder / "squares.json").write_text(json.dumps(about))
-    session = bench.handlers.arrive()
-    list(bench.handlers.pick_example(session, "squares"))
-    view = bench.marking.mark_example(session)
-    assert view["track"]["interactive"] and view["stage"]["dots"] and session.subjects[1].name == "red"
-    assert np.array_equal(session.labels(0) == 1, clip[1][0] == 1)
-    assert bench.marking.mark_example(session) == {}
+    user = bench.arrive()
+    list(bench.clip.pick_example(user, "squares"))
+    view = bench.mark.mark_example(user)
+    assert view["track"]["interactive"] and view["stage"]["dots"] and user.work.objects[1].name == "red"
+    assert np.array_equal(user.work.labels(0) == 1, clip[1][0] == 1)
+    assert bench.mark.mark_example(user) == {}
 
 
-def test_a_run_ends_when_its_clip_is_replaced_and_the_new_clip_says_so(bench, session, clip):
-    bench.click(session, 0, 8, 8)
-    bench.runs.get_ready(session)
-    run = bench.runs.track(session, *SETTINGS, "")
+def test_a_run_ends_when_its_clip_is_replaced_and_the_new_clip_says_so(bench, user, clip):
+    bench.click(user, 0, 8, 8)
+    bench.track.get_ready(user)
+    run = bench.track.track(user, *SETTINGS, "")
     next(run)
-    first, *_ = bench.handlers.open_clip(session, str(clip[0]))
+    first, *_ = bench.clip.open_clip(user, str(clip[0]))
     assert "was ended" in notice(first)
-    assert list(run)[-1] == {"progress": ""} and not session.running and not session.records
+    assert list(run)[-1] == {"progress": ""} and user.work.run is None and not user.work.busy
 
 
 def test_a_clip_over_the_limit_is_tracked_in_the_part_that_was_chosen(tmp_path, clip):
     bench = Bench(tmp_path, max_frames=10)
-    session = bench.handlers.arrive()
-    first = next(bench.handlers.open_clip(session, str(clip[0])))
+    user = bench.arrive()
+    first = next(bench.clip.open_clip(user, str(clip[0])))
     assert first["part"]["visible"] and "frames 0 to 9" in first["report"]
-    list(bench.handlers.choose_part(session, 1.0))  # 12 frames a second
-    assert (session.clip.start, session.clip.stop, session.frame) == (12, 22, 12)
-    bench.click(session, 12, 8 + 16 * (12 % 6), 8)
-    bench.tracked(session)
-    assert sorted(session.records) == list(range(12, 22))
+    list(bench.clip.choose_part(user, 1.0))  # 12 frames a second
+    assert (user.work.clip.start, user.work.clip.stop, user.work.frame) == (12, 22, 12)
+    bench.click(user, 12, 8 + 16 * (12 % 6), 8)
+    bench.tracked(user)
+    assert sorted(user.work.run.records) == list(range(12, 22))
 
 
-def test_a_frame_that_is_looked_at_is_shown_without_loss(bench, session, clip):
-    view = bench.marking.seek(session, 17)
+def test_a_frame_that_is_looked_at_is_shown_without_loss(bench, user, clip):
+    view = bench.mark.seek(user, 17)
     assert view["stage"]["frame"] == 17
-    assert (Path(session.clip.folder) / "sharp" / "00017.png").exists()
-    assert bench.marking.seek(session, 10_000)["stage"]["frame"] == FRAMES - 1
+    assert (Path(user.work.clip.folder) / "sharp" / "00017.png").exists()
+    assert bench.mark.seek(user, 10_000)["stage"]["frame"] == FRAMES - 1
 
 
 def test_nothing_works_before_there_is_a_clip(bench):
-    session = bench.handlers.arrive()
+    user = bench.arrive()
     for view in (
-        bench.click(session, 0, 1, 1),
-        bench.marking.seek(session, 3),
-        bench.marking.order(session, {"kind": "add"}),
-        *bench.tracked(session),
+        bench.click(user, 0, 1, 1),
+        bench.mark.seek(user, 3),
+        bench.mark.order(user, {"kind": "add"}),
+        *bench.tracked(user),
     ):
         assert "no clip yet" in notice(view)
 
@@ -96,83 +96,82 @@ def test_two_visitors_share_nothing(bench, clip):
     bench.click(one, 0, 8, 8)
     bench.click(two, 0, 24, 24)
     bench.tracked(one)
-    assert not two.records and one.folder != two.folder
+    assert two.work.run is None and one.folder != two.folder
     bench.tracked(two)
-    assert np.array_equal(one.result(5) == 1, clip[1][5] == 1)
-    assert np.array_equal(two.result(5) == 1, clip[1][5] == 2)
+    assert np.array_equal(one.work.result(5) == 1, clip[1][5] == 1)
+    assert np.array_equal(two.work.result(5) == 1, clip[1][5] == 2)
 
 
-def test_the_files_of_a_visitor_who_left_stay_for_their_lifetime_and_are_swept_then(bench, session):
-    bench.handlers.leave(session)
-    assert bench.handlers.sweep(time.time() + 59 * 60) == 0 and Path(session.folder).exists()
-    assert bench.handlers.sweep(time.time() + 61 * 60) == 1 and not Path(session.folder).exists()
+def test_the_files_of_a_visitor_who_left_stay_for_their_lifetime_and_are_swept_then(bench, user):
+    user.leave()
+    assert bench.host.sweep(time.time() + 59 * 60) == 0 and Path(user.folder).exists()
+    assert bench.host.sweep(time.time() + 61 * 60) == 1 and not Path(user.folder).exists()
 
 
-def test_a_lost_connection_ends_the_run_and_keeps_the_work_for_the_visitor_who_comes_back(bench, session):
-    settings = dict.fromkeys(("preset", "budget", "every", "size"))
-    doers = {name: getattr(bench, name) for name in ("handlers", "marking", "runs", "downloads")}
-    wiring, tab = Wiring(None, None, settings, **doers), SimpleNamespace(session_hash="tab")
-    key = wiring.visits.begin(session)
-    wiring.visits.show("tab", session)
-    bench.click(session, 0, 8, 8)
-    bench.runs.get_ready(session)
-    run = bench.runs.track(session, *SETTINGS)
+def test_a_lost_connection_ends_the_run_and_keeps_the_work_for_the_visitor_who_comes_back(bench, user):
+    events, tab = Events(bench.host, None, None, {}), SimpleNamespace(session_hash="tab")
+    key = events.visits.begin(user)
+    events.visits.show("tab", user)
+    bench.click(user, 0, 8, 8)
+    bench.track.get_ready(user)
+    run = bench.track.track(user, *SETTINGS)
     next(run)
     next(run)
     before = set(threading.enumerate())
-    wiring._left(tab)
+    going = user.work.current
+    events._left(tab)
     run.close()  # so does Gradio
-    done = len(session.records)
-    assert session.stop and set(threading.enumerate()) <= before  # no clock runs against the visitor
-    assert wiring._known(key, tab) is session and 0 < done < FRAMES
-    wait_for(lambda: session.result(0) is not None)  # written behind
-    assert session.report["run"]["frames_done"] == done and session.pinned == (0,)
-    back = bench.runs.stop(session)  # all that can be pressed in that tab
+    done = len(user.work.run.records)
+    assert going.stop and set(threading.enumerate()) <= before  # no clock runs against the user
+    assert events._known(key, tab) is user and 0 < done < FRAMES
+    wait_for(lambda: user.work.result(0) is not None)  # written behind
+    assert user.work.run.report["run"]["frames_done"] == done and user.work.pinned == (0,)
+    back = bench.track.stop(user)  # all that can be pressed in that tab
     assert back["track"]["interactive"] and not back["stage"]["running"] and "is kept" in back["progress"]
-    bench.tracked(session)
-    assert len(session.records) == FRAMES
+    bench.tracked(user)
+    assert len(user.work.run.records) == FRAMES
 
 
-def test_what_the_host_keeps_in_the_cache_folder_is_neither_swept_nor_served(bench, session):
+def test_what_the_host_keeps_in_the_cache_folder_is_neither_swept_nor_served(bench, user):
     theirs = bench.limits.root / "letters" / "secret.txt"
     theirs.parent.mkdir()
     theirs.write_text("of the host")
     for path in (theirs, theirs.parent):
         os.utime(path, (0, 0))
-    assert bench.handlers.sweep(time.time() + 61 * 60) == 1 and theirs.exists()
+    assert bench.host.sweep(time.time() + 61 * 60) == 1 and theirs.exists()
     served = [Path(path) for path in launch_options(bench.limits)["allowed_paths"]]
     assert not any(theirs.is_relative_to(path) for path in served)
-    assert any(Path(session.folder).is_relative_to(path) for path in served)
+    assert any(Path(user.folder).is_relative_to(path) for path in served)
 
 
-def test_something_unforeseen_becomes_a_sentence(bench, session, monkeypatch):
-    monkeypatch.setattr(bench.handlers.engine, "click", lambda *_: 1 / 0)
-    view = bench.click(session, 0, 8, 8)
+def test_something_unforeseen_becomes_a_sentence(bench, user, monkeypatch):
+    monkeypatch.setattr(bench.host.engine, "click", lambda *_: 1 / 0)
+    view = bench.click(user, 0, 8, 8)
     assert "went wrong on the server" in notice(view) and "division" not in notice(view)
 
 
-def test_whoever_does_anything_keeps_the_files(bench, session):
+def test_whoever_does_anything_keeps_the_files(bench, user):
     later = time.time() + 59 * 60
-    assert bench.handlers.sweep(later) == 0
-    os.utime(session.folder, (0, 0))
-    for path in Path(session.folder).glob("**/*"):
+    assert bench.host.sweep(later) == 0
+    os.utime(user.folder, (0, 0))
+    for path in Path(user.folder).glob("**/*"):
         os.utime(path, (0, 0))
-    session.touch()
-    assert bench.handlers.sweep(later) == 0 and bench.handlers.sweep(later + 120) == 1
+    user.touch()
+    assert bench.host.sweep(later) == 0 and bench.host.sweep(later + 120) == 1
 
 
-def test_an_upload_that_another_one_overtook_leaves_no_files(bench, session, clip):
-    first = bench.handlers.open_clip(session, str(clip[0]))
+def test_an_upload_that_another_one_overtook_leaves_no_files(bench, user, clip):
+    first = bench.clip.open_clip(user, str(clip[0]))
     inspect, guard = bench.guard.call, bench.guard
 
     def slowly(task, **values):
         guard.call = inspect
-        list(bench.handlers.open_clip(session, str(clip[0])))
+        list(bench.clip.open_clip(user, str(clip[0])))
         return inspect(task, **values)
 
     guard.call = slowly
     assert list(first) == []
-    assert [path.name for path in Path(session.folder).glob("clip*")] == [Path(session.clip.folder).name]
+    assert [path.name for path in Path(user.folder).glob("clip-*")] == [Path(user.work.clip.folder).name]
 
 
 def test_a_folder_of_pictures_that_breaks_off_is_closed_again(bench, tmp_path):
@@ -181,14 +180,14 @@ def test_a_folder_of_pictures_that_breaks_off_is_closed_again(bench, tmp_path):
             data = io.BytesIO()
             Image.new("RGB", (side, side)).save(data, "PNG")
             pack.writestr(f"{number:05d}.png", data.getvalue())
-    session = bench.handlers.arrive()
-    *_, view = bench.handlers.open_clip(session, str(tmp_path / "frames.zip"))
-    assert notice(view) and session.clip is None and view["stage"]["clip"] is None
+    user = bench.arrive()
+    *_, view = bench.clip.open_clip(user, str(tmp_path / "frames.zip"))
+    assert notice(view) and user.work is None and view["stage"]["clip"] is None
 
 
-def test_a_part_typed_or_dragged_to_where_it_is_changes_nothing(bench, session):
-    before = session.clip
-    assert list(bench.handlers.choose_part(session, 0.0)) == [{}] and session.clip is before
-    bench.click(session, 0, 8, 8)
-    first, *_ = bench.handlers.choose_part(session, 0.5)
-    assert "another part of the clip" in notice(first) and session.clip.start == 6
+def test_a_part_typed_or_dragged_to_where_it_is_changes_nothing(bench, user):
+    before = user.work.clip
+    assert list(bench.clip.choose_part(user, 0.0)) == [{}] and user.work.clip is before
+    bench.click(user, 0, 8, 8)
+    first, *_ = bench.clip.choose_part(user, 0.5)
+    assert "another part of the clip" in notice(first) and user.work.clip.start == 6

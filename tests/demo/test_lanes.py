@@ -1,7 +1,5 @@
-"""One visitor's work is changed by two events at once, and nothing of it is lost."""
+"""One user's work is changed by two events at once, and nothing of it is lost."""
 
-import copy
-import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,68 +40,65 @@ def mask_file(clip, tmp_path):
 
 
 def test_a_slow_click_refines_the_mask_that_came_in_meanwhile(
-    bench, session, clip, lane, mask_file, monkeypatch
+    bench, user, clip, lane, mask_file, monkeypatch
 ):
     held = Held(bench.engine.click)
     monkeypatch.setattr(bench.engine, "click", held)
-    clicked = lane.submit(bench.click, session, 0, 8, 8)
+    clicked = lane.submit(bench.click, user, 0, 8, 8)
     assert held.inside.wait(30)
-    assert not notice(bench.marking.import_mask(session, mask_file))
+    assert not notice(bench.mark.import_mask(user, mask_file))
     held.go.set()
     assert not notice(clicked.result(30))
     assert held.calls[0][2] is None and np.array_equal(held.calls[1][2], clip[1][0])
-    assert session.marks[0].clicks == ((8, 8, 1, 1),)
-    bench.marking.order(session, {"kind": "undo"})
-    assert np.array_equal(session.labels(0), clip[1][0])
-    bench.marking.order(session, {"kind": "undo"})
-    assert not session.marks
+    assert user.work.marks[0].clicks == ((8, 8, 1, 1),)
+    bench.mark.order(user, {"kind": "undo"})
+    assert np.array_equal(user.work.labels(0), clip[1][0])
+    bench.mark.order(user, {"kind": "undo"})
+    assert not user.work.marks
 
 
 def test_a_mask_that_was_read_slowly_keeps_the_click_that_came_before_it(
-    bench, session, clip, lane, mask_file, monkeypatch
+    bench, user, clip, lane, mask_file, monkeypatch
 ):
     held = Held(bench.guard.pixels)
     monkeypatch.setattr(bench.guard, "pixels", held)
-    imported = lane.submit(bench.marking.import_mask, session, mask_file)
+    imported = lane.submit(bench.mark.import_mask, user, mask_file)
     assert held.inside.wait(30)
-    bench.click(session, 0, 8, 8)
+    bench.click(user, 0, 8, 8)
     held.go.set()
     assert not notice(imported.result(30))
-    assert np.array_equal(session.labels(0), clip[1][0]) and session.marks[0].dots == ((8, 8, 1, 1),)
-    bench.marking.order(session, {"kind": "undo"})
-    assert np.array_equal(session.labels(0) == 1, clip[1][0] == 1) and not (session.labels(0) == 2).any()
+    assert np.array_equal(user.work.labels(0), clip[1][0]) and user.work.marks[0].dots == ((8, 8, 1, 1),)
+    bench.mark.order(user, {"kind": "undo"})
+    assert np.array_equal(user.work.labels(0) == 1, clip[1][0] == 1) and not (user.work.labels(0) == 2).any()
 
 
-def test_a_click_belongs_to_the_object_that_was_selected_when_it_was_made(bench, session, lane, monkeypatch):
+def test_a_click_belongs_to_the_object_that_was_selected_when_it_was_made(bench, user, lane, monkeypatch):
     held = Held(bench.engine.click)
     monkeypatch.setattr(bench.engine, "click", held)
-    clicked = lane.submit(bench.click, session, 0, 8, 8)
+    clicked = lane.submit(bench.click, user, 0, 8, 8)
     assert held.inside.wait(30)
-    bench.marking.order(session, {"kind": "add"})
+    bench.mark.order(user, {"kind": "add"})
     held.go.set()
     clicked.result(30)
-    assert session.marks[0].clicks == ((8, 8, 1, 1),) and session.subjects.selected == 2
+    assert user.work.marks[0].clicks == ((8, 8, 1, 1),) and user.work.objects.selected == 2
 
 
-def test_a_stroke_between_a_runs_plan_and_its_begin_is_in_the_run(bench, session, monkeypatch):
-    bench.click(session, 0, 8, 8)
-    predict, stroke = bench.runs.predict, {"kind": "stroke", "frame": 5, "points": [[60, 50]], "radius": 4}
+def test_a_stroke_between_a_runs_plan_and_its_begin_is_in_the_run(bench, user, monkeypatch):
+    bench.click(user, 0, 8, 8)
+    predict, stroke = bench.runner.predict, {"kind": "stroke", "frame": 5, "points": [[60, 50]], "radius": 4}
 
     def planned(*values):
-        monkeypatch.setattr(bench.runs, "predict", predict)
-        assert not notice(bench.marking.edit(session, stroke, 0))
+        monkeypatch.setattr(bench.runner, "predict", predict)
+        assert not notice(bench.mark.edit(user, stroke, 0))
         return predict(*values)
 
-    monkeypatch.setattr(bench.runs, "predict", planned)
-    bench.tracked(session)
-    assert session.result(5)[50, 60] == 1 and session.pinned == (0, 5) and not session.fixes()
+    monkeypatch.setattr(bench.runner, "predict", planned)
+    bench.tracked(user)
+    assert user.work.result(5)[50, 60] == 1 and user.work.pinned == (0, 5) and not user.work.fixes()
 
 
-def test_the_lock_is_one_for_a_session_and_its_copies_and_no_part_of_them(session):
-    one, other = copy.deepcopy(session), pickle.loads(pickle.dumps(session))
-    with session.alone(), ThreadPoolExecutor(1) as thread:
-        for copied in (session, one, other):
-            assert copied.alone() is session.alone()
-            assert not thread.submit(copied.alone().acquire, False).result(30)
-        assert session.alone().acquire(False)  # by its holder, again
-        session.alone().release()
+def test_the_lock_of_a_visitor_keeps_others_out_and_lets_its_holder_in_again(user):
+    with user.alone(), ThreadPoolExecutor(1) as thread:
+        assert not thread.submit(user.alone().acquire, False).result(30)
+        assert user.alone().acquire(False)
+        user.alone().release()

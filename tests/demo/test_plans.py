@@ -6,87 +6,89 @@ import numpy as np
 from pages import FRAMES, SETTINGS, masks_of, notice
 
 
-def test_stop_while_waiting_in_the_queue_ends_the_run_before_it_begins(bench, session):
-    bench.click(session, 0, 8, 8)
-    bench.runs.get_ready(session)
-    stopped = bench.runs.stop(session)
+def test_stop_while_waiting_in_the_queue_ends_the_run_before_it_begins(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.track.get_ready(user)
+    stopped = bench.track.stop(user)
     assert "before it began" in stopped["progress"] and stopped["track"]["interactive"]
-    assert list(bench.runs.track(session, *SETTINGS)) == [{}] and not session.records
+    assert list(bench.track.track(user, *SETTINGS)) == [{}] and user.work.run is None
 
 
-def test_stop_while_a_run_is_planned_keeps_what_the_run_before_it_made(bench, session, monkeypatch):
-    bench.click(session, 0, 8, 8)
-    bench.tracked(session)
+def test_stop_while_a_run_is_planned_keeps_what_the_run_before_it_made(bench, user, monkeypatch):
+    bench.click(user, 0, 8, 8)
+    bench.tracked(user)
     said = []
-    monkeypatch.setattr(bench.engine, "rate", lambda *_: said.append(bench.runs.stop(session)) or 0.1)
-    assert bench.tracked(session) == [{}] and "before it began" in said[0]["progress"]
-    assert len(session.records) == FRAMES and not session.waiting and not session.running
+    monkeypatch.setattr(bench.engine, "rate", lambda *_: said.append(bench.track.stop(user)) or 0.1)
+    assert bench.tracked(user) == [{}] and "before it began" in said[0]["progress"]
+    assert len(user.work.run.records) == FRAMES and not user.work.busy
 
 
-def test_a_clip_opened_while_a_run_is_planned_is_not_tracked(bench, session, clip, monkeypatch):
-    bench.click(session, 0, 8, 8)
+def test_a_clip_opened_while_a_run_is_planned_is_not_tracked(bench, user, clip, monkeypatch):
+    bench.click(user, 0, 8, 8)
 
     def rate(*_):
-        list(bench.handlers.open_clip(session, str(clip[0])))
-        session.waiting = True  # and Track was pressed on it
+        list(bench.clip.open_clip(user, str(clip[0])))
+        bench.click(user, 0, 8, 8)
+        bench.track.get_ready(user)  # and Track was pressed on it
         return 0.1
 
     monkeypatch.setattr(bench.engine, "rate", rate)
-    assert bench.tracked(session) == [{}] and not session.records
-    assert session.waiting  # its own run comes next
+    assert bench.tracked(user) == [{}] and user.work.run is None
+    assert user.work.current.state == "waiting"  # its own run comes next
 
 
-def test_marks_that_change_while_a_run_is_planned_are_those_that_it_takes(bench, session, monkeypatch):
-    bench.click(session, 0, 8, 8)
-    bench.marking.order(session, {"kind": "add"})
-    bench.click(session, 0, 24, 24)
+def test_marks_that_change_while_a_run_is_planned_are_those_that_it_takes(bench, user, monkeypatch):
+    bench.click(user, 0, 8, 8)
+    bench.mark.order(user, {"kind": "add"})
+    bench.click(user, 0, 24, 24)
 
     def rate(*_):
-        bench.click(session, 12, 8 + 16 * (13 % 6), 24)
-        bench.marking.order(session, {"kind": "delete", "object": 1})
+        bench.click(user, 12, 8 + 16 * (13 % 6), 24)
+        bench.mark.order(user, {"kind": "delete", "object": 1})
         return 0.1
 
     monkeypatch.setattr(bench.engine, "rate", rate)
-    bench.tracked(session)
-    assert {n for labels in masks_of(session) for n in np.unique(labels)} == {0, 2}
-    assert session.pinned == (0, 12) and not session.fixes()
+    bench.tracked(user)
+    assert {n for labels in masks_of(user) for n in np.unique(labels)} == {0, 2}
+    assert user.work.pinned == (0, 12) and not user.work.fixes()
 
 
-def test_the_forecast_goes_by_how_long_a_visitor_waited_for_a_frame(bench, session, monkeypatch):
-    bench.click(session, 0, 8, 8)
-    bench.runs.forecast(session, *SETTINGS)
+def test_the_forecast_goes_by_how_long_a_visitor_waited_for_a_frame(bench, user, monkeypatch):
+    bench.click(user, 0, 8, 8)
+    bench.memory.forecast(user, *SETTINGS)
     (measured,) = bench.engine.rates.values()
-    steps = bench.runs.steps
+    steps = bench.runner.steps
 
     def slowed(*arguments):
         for step in steps(*arguments):
             time.sleep(0.02)  # as a slow decoder would
             yield step
 
-    monkeypatch.setattr(bench.runs, "steps", slowed)
-    bench.tracked(session)
+    monkeypatch.setattr(bench.runner, "steps", slowed)
+    bench.tracked(user)
     (found,) = bench.engine.rates.values()
     assert found > 0.02 and found != measured
-    bench.marking.edit(session, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
-    bench.tracked(session, "forward")  # four frames say little
+    bench.mark.edit(user, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
+    bench.tracked(user, "forward")  # four frames say little
     assert list(bench.engine.rates.values()) == [found]
 
 
-def test_the_forecast_tells_bytes_and_seconds_and_follows_the_preset(bench, session):
-    bounded = bench.runs.forecast(session, *SETTINGS)["prediction"]
-    first = bench.runs.forecast(session, "first", 64, 5, 0)["prediction"]
+def test_the_forecast_tells_bytes_and_seconds_and_follows_the_preset(bench, user):
+    bounded = bench.memory.forecast(user, *SETTINGS)["prediction"]
+    first = bench.memory.forecast(user, "first", 64, 5, 0)["prediction"]
     assert "Bank at most" in bounded and "about" in bounded and "1 frames" in first
     for wrong in (("best", 64, 5, 0), ("bounded", 0, 5, 0), ("bounded", 1e9, 5, 0), ("bounded", None, 5, 0)):
-        assert notice(bench.runs.forecast(session, *wrong)), wrong
+        assert notice(bench.memory.forecast(user, *wrong)), wrong
 
 
-def test_a_page_closed_before_the_first_frame_of_a_run_loses_nothing_of_the_one_before(bench, session):
-    bench.click(session, 0, 8, 8)
-    bench.tracked(session)
-    before = session.report, session.pinned, session.curve
-    bench.runs.get_ready(session)
-    run = bench.runs.track(session, *SETTINGS)
+def test_a_page_closed_before_the_first_frame_of_a_run_loses_nothing_of_the_one_before(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.tracked(user)
+    before, shown = (user.work.run.report, user.work.pinned), user.work.run
+    bench.track.get_ready(user)
+    run = bench.track.track(user, *SETTINGS)
     next(run)
     run.close()  # so does Gradio
-    assert (session.report, session.pinned, session.curve) == before and not session.running
-    assert len(masks_of(session)) == FRAMES
+    assert (user.work.run.report, user.work.pinned) == before and not user.work.busy
+    assert user.work.run is shown
+    assert len(masks_of(user)) == FRAMES

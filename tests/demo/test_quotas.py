@@ -13,8 +13,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
 from pages import Bench, Served, notice, serve, wait_for, write_clip
 
+from demo.gradio_fixes import QueueHooks
 from demo.limits import Limits
-from demo.web.turns import Turns
+from demo.web.fair_queue import FairQueue
 from demo.work.quotas import MB, Quotas, caller_of
 from stm_core.errors import LimitError
 
@@ -50,11 +51,11 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_of_a_finished_call_only_its_answer_stays_and_that_for_minutes(page, clip, tmp_path):
-    quotas, folders = page.page.handlers.quotas, page.page.handlers.visitors
-    visitor = client(page, "203.0.113.1", tmp_path)
+    quotas, folders = page.page.host.quotas, page.page.host.visitors
+    user = client(page, "203.0.113.1", tmp_path)
     before = set(folders.iterdir())
-    film, archive, _ = visitor.predict(video=handle_file(clip), **SEGMENT)
-    mask = visitor.predict(video=handle_file(clip), **CLICK)
+    film, archive, _ = user.predict(video=handle_file(clip), **SEGMENT)
+    mask = user.predict(video=handle_file(clip), **CLICK)
     assert all(Path(path).stat().st_size for path in (film, archive, mask))
     assert set(folders.iterdir()) == before
     assert {path.name for path in files(quotas.answers)} == {"overlay.mp4", "segment.zip", "mask_00000.png"}
@@ -72,7 +73,7 @@ def test_of_a_finished_call_only_its_answer_stays_and_that_for_minutes(page, cli
 @contextmanager
 def held(page: Served, monkeypatch) -> Iterator[list]:
     """The network answers no click meanwhile; the requests that came to it are listed."""
-    engine, go, came = page.page.handlers.engine, Event(), []
+    engine, go, came = page.page.host.engine, Event(), []
     click = engine.click
 
     def waits(image, clicks, *rest):
@@ -111,7 +112,7 @@ def test_one_who_fills_the_queue_is_refused_and_others_go_before_the_rest(page, 
 def test_one_who_fills_the_disk_is_refused_and_others_are_served(page, clip, tmp_path):
     greedy, patient = (client(page, f"203.0.113.{n}", tmp_path / str(n)) for n in (4, 5))
     (tmp_path / "much").write_bytes(bytes(2 * MB))
-    quotas = page.page.handlers.quotas
+    quotas = page.page.host.quotas
     quotas.hold("203.0.113.4", tmp_path / "much")
     uploads = set(files(page.uploads))
     for call in (CLICK, SEGMENT):
@@ -128,7 +129,7 @@ def test_uploads_far_beyond_the_quota_are_not_received(page, tmp_path):
         headers = {"X-Forwarded-For": address, **how.pop("headers", {})}
         return httpx.post(f"{page.url}/gradio_api/upload", headers=headers, **how)
 
-    quotas, part = page.page.handlers.quotas, {"files": {"files": ("a.bin", bytes(MB // 2))}}
+    quotas, part = page.page.host.quotas, {"files": {"files": ("a.bin", bytes(MB // 2))}}
     (tmp_path / "much").write_bytes(bytes(4 * MB - MB // 4))
     quotas.hold("203.0.113.6", tmp_path / "much")
     refused = upload("203.0.113.6", **part)
@@ -157,7 +158,8 @@ def test_no_lane_is_full_of_one_callers_requests():
             return ([self.lane.queue.pop(0)], False, "media") if self.lane.queue else None
 
     queue = Queue()
-    Turns(queue, None, Limits(caller_running=9))
+    hooks = QueueHooks(SimpleNamespace(_queue=queue))
+    FairQueue(hooks, None, Limits(caller_running=9))
     queue.lane.queue += map(Waits, "aaaabab")
     started = []
     while (events := queue.get_events()) is not None:
@@ -185,25 +187,28 @@ def test_an_upload_of_two_callers_goes_with_the_last(tmp_path):
 
 def test_a_pages_files_count_for_its_address(tmp_path, clip):
     bench = Bench(tmp_path, caller_mb=1)
-    session = bench.handlers.arrive("203.0.113.8")
-    list(bench.handlers.open_clip(session, str(clip)))
-    assert bench.handlers.quotas.disk("203.0.113.8") >= clip.stat().st_size
-    (Path(session.folder) / "much").write_bytes(bytes(MB))
-    refused = list(bench.handlers.open_clip(bench.handlers.arrive("203.0.113.8"), str(clip)))
+    user = bench.arrive("203.0.113.8")
+    list(bench.clip.open_clip(user, str(clip)))
+    assert bench.host.quotas.disk("203.0.113.8") >= clip.stat().st_size
+    (Path(user.folder) / "much").write_bytes(bytes(MB))
+    refused = list(bench.clip.open_clip(bench.arrive("203.0.113.8"), str(clip)))
     assert "1 are allowed" in notice(refused[-1])
-    other = bench.handlers.arrive("203.0.113.9")
-    list(bench.handlers.open_clip(other, str(clip)))
-    assert other.clip is not None and other.caller == "203.0.113.9"
+    other = bench.arrive("203.0.113.9")
+    list(bench.clip.open_clip(other, str(clip)))
+    assert other.work is not None and other.caller == "203.0.113.9"
     with pytest.raises(LimitError):
-        bench.handlers.quotas.check("203.0.113.8")
+        bench.host.quotas.check("203.0.113.8")
 
 
-def test_one_address_never_takes_all_places_for_runs(tmp_path):
+def test_one_address_never_takes_all_places_for_runs(tmp_path, clip):
     bench = Bench(tmp_path, queue_size=4)
-    greedy = [bench.handlers.arrive("203.0.113.10") for _ in range(3)]
-    told = [notice(bench.runs.get_ready(session)) for session in greedy]
-    assert told[:2] == ["", ""] and "2 runs from your address" in told[2] and not greedy[2].waiting
-    assert notice(bench.runs.get_ready(bench.handlers.arrive("203.0.113.11"))) == ""
+    greedy = [bench.arrive("203.0.113.10") for _ in range(3)]
+    other = bench.arrive("203.0.113.11")
+    for one in (*greedy, other):
+        list(bench.clip.open_clip(one, str(clip)))
+    told = [notice(bench.track.get_ready(user)) for user in greedy]
+    assert told[:2] == ["", ""] and "2 runs from your address" in told[2] and not greedy[2].work.busy
+    assert notice(bench.track.get_ready(other)) == ""
 
 
 def test_a_caller_is_the_address_that_the_hosts_proxy_saw(monkeypatch):

@@ -1,19 +1,23 @@
 """What is drawn: numbers in words, the chart's curves, the timeline's doubts."""
 
 import re
+import time
 from xml.etree import ElementTree
 
-from demo.draw import charts, readout
+from demo.draw import charts, html
 from demo.draw.charts import Point
-from demo.panels import stage_state as render
-from demo.work.visitor import Session
-from demo.work.work import Record
+from demo.limits import Limits
+from demo.panels.clip import clip_report
+from demo.panels.fix import timeline
+from demo.work.clip import Clip
+from demo.work.run import Record, Run
+from demo.work.work import Work
 
 MB = 2**20
 
 
 def test_bytes_in_words():
-    assert [charts.size(n) for n in (812, 2048, 3.1 * MB, 64 * MB, 1.24 * 2**30)] == [
+    assert [html.size(n) for n in (812, 2048, 3.1 * MB, 64 * MB, 1.24 * 2**30)] == [
         "812 B",
         "2.00 kB",
         "3.10 MB",
@@ -44,36 +48,26 @@ def test_axis_labels_are_whole_numbers():
 def test_low_confidence_a_jump_and_a_loss_are_doubtful_but_a_marked_frame_is_not():
     areas = {0: 100, 1: 100, 2: 400, 3: 400, 4: 0, 5: 0}
     records = {n: Record({1: a}, {1: 0.9}, n == 0) for n, a in areas.items()}
-    assert charts.doubts(records, 1) == [2, 4]
+    run = Run("", records=records)
+    assert run.doubts(1) == [2, 4]
     records[3] = Record({1: 400}, {1: 0.4})
-    assert charts.doubts(records, 1) == [2, 3, 4]
-    assert charts.spans([2, 3, 4, 9]) == [(2, 4), (9, 9)]
+    assert run.doubts(1) == [2, 3, 4]
+    assert html.spans([2, 3, 4, 9]) == [(2, 4), (9, 9)]
 
 
 def test_what_a_visitor_typed_is_never_markup(tmp_path):
-    session = Session.new(tmp_path)
-    session.subjects.rename(1, "<img src=x onerror=1>")
-    session.records[0] = Record({1: 5}, {1: 0.2})
-    from demo.work.work import Clip
-
     info = {"height": 4, "width": 4, "frames": 3, "fps": 10}
-    session.clip = Clip("x", "<script>", str(tmp_path), info, 0, 3, warnings=("<b>",))
-    assert "<img src=x" not in charts.timeline(session)
+    work = Work.begin(Clip("x", "<script>", str(tmp_path), info, 0, 3, warnings=("<b>",)))
+    work.objects.rename(1, "<img src=x onerror=1>")
+    work.run = Run("", records={0: Record({1: 5}, {1: 0.2})})
+    assert "<img src=x" not in timeline(work)
     hostile = {"codec": "<script>", "audio": "<script>", "rotation": "<script>", "frames": "<script>"}
     taken_over = Clip("<script>", "<script>", str(tmp_path), {**info, **hostile}, 0, 3)
-    assert "<script>" not in render.clip_report(taken_over, _limits()).lower()
-    assert "<script>" not in render.clip_report(session.clip, _limits()) and "<b>" not in render.notice("<b>")
+    assert "<script>" not in clip_report(taken_over, Limits()).lower()
+    assert "<script>" not in clip_report(work.clip, Limits()) and "<b>" not in html.notice("<b>")
 
 
 def test_progress_tells_speed_and_time_left():
-    import time
-
-    text = readout.progress(50, 100, time.perf_counter() - 10)
+    text = html.progress(50, 100, time.perf_counter() - 10)
     assert "frame 50 of 100" in text and "5.0 frames/s" in text and "10 s left" in text
-    assert readout.clock(80) == "80 s" and readout.clock(150) == "2 min 30 s"
-
-
-def _limits():
-    from demo.limits import Limits
-
-    return Limits()
+    assert html.clock(80) == "80 s" and html.clock(150) == "2 min 30 s"

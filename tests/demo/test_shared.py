@@ -19,49 +19,49 @@ def test_one_more_run_than_may_wait_is_refused_and_its_button_stays(tmp_path, cl
     for one in (first, second, third):
         bench.click(one, 0, 8, 8)
     for one in (first, second):
-        assert not notice(bench.runs.get_ready(one)) and one.waiting
-    assert "2 runs wait" in notice(bench.runs.get_ready(third)) and not third.waiting
-    bench.runs.stop(first)
-    assert not notice(bench.runs.get_ready(third)) and third.waiting
+        assert not notice(bench.track.get_ready(one)) and one.work.busy
+    assert "2 runs wait" in notice(bench.track.get_ready(third)) and not third.work.busy
+    bench.track.stop(first)
+    assert not notice(bench.track.get_ready(third)) and third.work.busy
 
 
 def test_a_run_ends_at_the_hosts_time_and_keeps_what_is_done(tmp_path, clip):
     bench = Bench(tmp_path, run_minutes=1e-9)
-    session = bench.opened(clip[0])
-    bench.click(session, 0, 8, 8)
-    views = bench.tracked(session)
-    assert MINUTES in notice(views[-1]) and 0 < len(session.records) < FRAMES
-    assert all(bench.folder(session).joinpath(f"masks/{n:05d}.png").exists() for n in session.records)
-    assert "svg" in views[-2]["timeline"] and not session.running
+    user = bench.opened(clip[0])
+    bench.click(user, 0, 8, 8)
+    views = bench.tracked(user)
+    assert MINUTES in notice(views[-1]) and 0 < len(user.work.run.records) < FRAMES
+    assert all(user.work.run.mask_path(n).exists() for n in user.work.run.records)
+    assert "svg" in views[-2]["timeline"] and not user.work.running
 
 
 def test_the_forecast_tells_of_the_hosts_time(tmp_path, clip):
     bench = Bench(tmp_path, run_minutes=1e-9)
-    session = bench.opened(clip[0])
-    assert "a run may take" in bench.runs.forecast(session, *SETTINGS)["prediction"]
-    assert "a run may take" not in Bench(tmp_path).runs.forecast(session, *SETTINGS)["prediction"]
+    user = bench.opened(clip[0])
+    assert "a run may take" in bench.memory.forecast(user, *SETTINGS)["prediction"]
+    assert "a run may take" not in Bench(tmp_path).memory.forecast(user, *SETTINGS)["prediction"]
 
 
 def test_no_choice_of_size_is_more_than_the_host_allows(tmp_path, clip):
     bench = Bench(tmp_path, max_side=48)
-    session = bench.opened(clip[0])
-    height, width = session.clip.size
+    user = bench.opened(clip[0])
+    height, width = user.work.clip.size
     assert min(height, width) > 48
     for chosen, seen in ((0, 48), (None, 48), (9999, 48), (48, 48), (32, 32)):
-        assert bench.runs.side(height, width, chosen) == seen, chosen
-    assert bench.runs.side(40, 60, 0) is None
-    bench.click(session, 0, 8, 8)
-    bench.tracked(session)
-    assert session.report["run"]["size"] == 48
+        assert bench.runner.side(height, width, chosen) == seen, chosen
+    assert bench.runner.side(40, 60, 0) is None
+    bench.click(user, 0, 8, 8)
+    bench.tracked(user)
+    assert user.work.run.report["run"]["size"] == 48
 
 
-def test_a_full_disk_takes_no_clip_and_leaves_no_folder(bench, session, clip, monkeypatch):
-    before = set(bench.handlers.visitors.glob("*/*"))
+def test_a_full_disk_takes_no_clip_and_leaves_no_folder(bench, user, clip, monkeypatch):
+    before = set(bench.host.visitors.glob("*/*"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
-    assert "disk is nearly full" in notice(list(bench.handlers.open_clip(session, str(clip[0])))[-1])
+    assert "disk is nearly full" in notice(list(bench.clip.open_clip(user, str(clip[0])))[-1])
     with pytest.raises(LimitError, match="disk is nearly full"):
-        bench.handlers.open_for_api(session, str(clip[0]))
-    assert set(bench.handlers.visitors.glob("*/*")) == before and session.clip is not None
+        bench.host.opener.whole(user, str(clip[0]))
+    assert set(bench.host.visitors.glob("*/*")) == before and user.work.clip is not None
 
 
 def test_speed_is_measured_on_small_frames_one_measurement_at_a_time(bench, monkeypatch):
@@ -81,13 +81,13 @@ def test_speed_is_measured_on_small_frames_one_measurement_at_a_time(bench, monk
 
 def test_a_run_that_only_reads_marks_obeys_its_time_before_its_first_frame(tmp_path, clip, monkeypatch):
     bench = Bench(tmp_path, run_minutes=5)
-    session = bench.opened(clip[0])
+    user = bench.opened(clip[0])
     for frame in (0, 3, 6, 9):
-        bench.click(session, frame, 8 + 16 * (frame % 6), 8)
-    bench.tracked(session)
-    bench.click(session, 20, 8 + 16 * (20 % 6), 8)
-    now, before = [0.0], session.result(20)
-    monkeypatch.setattr("demo.panels.track.time", SimpleNamespace(monotonic=lambda: now[0]))
+        bench.click(user, frame, 8 + 16 * (frame % 6), 8)
+    bench.tracked(user)
+    bench.click(user, 20, 8 + 16 * (20 % 6), 8)
+    now, before = [0.0], user.work.result(20)
+    monkeypatch.setattr("demo.engine.runner.time", SimpleNamespace(monotonic=lambda: now[0]))
     read = core._reference
 
     def slow(*values):
@@ -95,6 +95,6 @@ def test_a_run_that_only_reads_marks_obeys_its_time_before_its_first_frame(tmp_p
         return read(*values)
 
     monkeypatch.setattr(core, "_reference", slow)
-    *_, last = bench.tracked(session, "forward")  # three marks take six minutes to read
+    *_, last = bench.tracked(user, "forward")  # three marks take six minutes to read
     assert now[0] == 360 and "ended after 5 minutes" in notice(last)
-    assert np.array_equal(session.result(20), before) and len(session.records) == FRAMES
+    assert np.array_equal(user.work.result(20), before) and len(user.work.run.records) == FRAMES

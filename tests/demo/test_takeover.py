@@ -33,7 +33,7 @@ def wall(monkeypatch) -> Guard:
 
 @pytest.fixture
 def places(tmp_path) -> dict:
-    """A visitor's clip and folder, and a neighbour's folder."""
+    """A user's clip and folder, and a neighbour's folder."""
     for name in ("own", "theirs"):
         (tmp_path / name).mkdir()
     (tmp_path / "clip").write_bytes(b"ours")

@@ -1,7 +1,6 @@
 """A visit is opened by its key and by nothing else; and what a page began ends with it."""
 
 import json
-import pickle
 import threading
 import time
 
@@ -10,7 +9,7 @@ import pytest
 from pages import serve, wait_for
 from tab import Tab
 
-from demo.panels import stage_state as render
+from demo.panels.mark import stage_state
 from demo.web.visits import Visits
 from demo.work import saved
 
@@ -23,15 +22,15 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def owner(site, clip):
-    """(key, session) of a visitor whose page is called "owner" and who has opened a clip."""
+    """(key, user) of a user whose page is called "owner" and who has opened a clip."""
     return visit(site, clip)
 
 
 def visit(site, clip) -> tuple:
     key = Tab(site.url, "owner").arrive()
-    session = site.page.wiring.visits.find(key)
-    list(site.page.handlers.open_clip(session, str(clip[0])))
-    return key, session
+    user = site.page.wires.visits.find(key)
+    list(site.page.host.panels[0].open_clip(user, str(clip[0])))
+    return key, user
 
 
 def add_object(site, key: str | None, name: str) -> dict:
@@ -40,50 +39,50 @@ def add_object(site, key: str | None, name: str) -> dict:
     return tab.order("add")
 
 
-def names(session) -> list[str | None]:
+def names(user) -> list[str | None]:
     """What somebody knows who was shown a picture's address, or who reads a server's log."""
-    folder = session.folder
-    return [folder.rsplit("/", 1)[1], folder, session.clip.folder, render.stage(session)["clip"], "owner"]
+    folder = user.folder
+    return [folder.rsplit("/", 1)[1], folder, user.work.clip.folder, stage_state(user)["clip"], "owner"]
 
 
 def test_a_pictures_address_and_a_pages_name_open_no_visit(site, owner):
-    key, session = owner
-    for known in [*names(session), "", None, key[:-1], key + "x"]:
+    key, user = owner
+    for known in [*names(user), "", None, key[:-1], key + "x"]:
         other = Tab(site.url, "stranger").arrive(known)
         assert other and other != key
-        assert site.page.wiring.visits.find(other) is not session
+        assert site.page.wires.visits.find(other) is not user
     assert Tab(site.url, "owner again").arrive(key) == key  # as its own page does when it is loaded again
 
 
 def test_private_events_are_refused_without_the_key_also_under_the_pages_own_name(site, owner):
-    key, session = owner
+    key, user = owner
     stranger = Tab(site.url, "stranger").arrive()
-    for known in [*names(session), "", None]:
+    for known in [*names(user), "", None]:
         for page in ("owner", "stranger"):
             assert not add_object(site, known, page)["success"]
     add_object(site, stranger, "owner")  # his own visit, which has no clip
-    assert len(session.subjects) == 1
+    assert len(user.work.objects) == 1
     assert not Tab(site.url, "owner").do("upload", "upload")["success"]  # as if the key were on its way
     done = add_object(site, key, "a page of any name")
-    assert done["success"] and len(session.subjects) == 2
+    assert done["success"] and len(user.work.objects) == 2
 
 
 def test_a_key_is_in_nothing_that_is_shown_or_kept(site, owner):
-    key, session = owner
+    key, user = owner
     answer = add_object(site, key, "owner")
-    shown = [json.dumps(answer), httpx.get(site.url).text, json.dumps(saved.to_json(session))]
+    shown = [json.dumps(answer), httpx.get(site.url).text, json.dumps(saved.to_json(user.work))]
     shown += [httpx.get(f"{site.url}{path}").text for path in ("/config", "/gradio_api/info")]
-    kept = [repr(session).encode(), pickle.dumps(session), repr(vars(site.page.wiring.visits)).encode()]
+    kept = [repr(user).encode(), repr(vars(user.work)).encode(), repr(vars(site.page.wires.visits)).encode()]
     assert len(key) >= 43 and not any(key.encode() in data for data in [*map(str.encode, shown), *kept])
 
 
 def test_a_visit_is_forgotten_with_its_folder(bench):
-    visits, session = Visits(), bench.handlers.arrive()
-    key = visits.begin(session)
-    visits.show("page", session)
+    visits, user = Visits(), bench.arrive()
+    key = visits.begin(user)
+    visits.show("page", user)
     visits.forget_the_gone()
-    assert visits.find(key) is session and visits.on("page") is session
-    bench.handlers.sweep(time.time() + 61 * 60)
+    assert visits.find(key) is user and visits.on("page") is user
+    bench.host.sweep(time.time() + 61 * 60)
     visits.forget_the_gone()
     assert visits.find(key) is None and visits.on("page") is None
 
@@ -91,8 +90,8 @@ def test_a_visit_is_forgotten_with_its_folder(bench):
 def test_a_page_that_is_closed_and_begun_again_leaves_no_thread_and_no_file(tmp_path, clip):
     def once() -> None:
         with serve(tmp_path) as site:
-            _, session = visit(site, clip)
-            site.page.handlers.guard.call("sharp", path=str(clip[0]), folder=session.clip.folder, index=3)
+            _, user = visit(site, clip)
+            site.page.host.guard.call("sharp", path=str(clip[0]), folder=user.work.clip.folder, index=3)
 
     def files() -> set:
         return set((tmp_path / "cache").glob("**/*"))
@@ -107,7 +106,7 @@ def test_a_page_that_is_closed_and_begun_again_leaves_no_thread_and_no_file(tmp_
 
 def test_a_page_can_be_launched_again_after_it_was_closed(tmp_path):
     def sweepers() -> int:
-        return sum(one.name == "keep-house" for one in threading.enumerate())
+        return sum(one.name == "sweeper" for one in threading.enumerate())
 
     before = sweepers()
     with serve(tmp_path) as site:

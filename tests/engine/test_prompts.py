@@ -13,18 +13,18 @@ MASK = squares(1)[0][1]
 
 
 @pytest.mark.parametrize(
-    "labels, words",
+    "labels, named",
     [
-        (np.zeros((4, 4), np.uint8), "all background"),
-        (np.full((4, 4), 255, np.uint8), "0 to 254"),
-        (np.full((4, 4), -1), "0 to 254"),
+        (np.zeros((4, 4), np.uint8), "background"),
+        (np.full((4, 4), 255, np.uint8), "254"),
+        (np.full((4, 4), -1), "254"),
         (np.ones((4, 4)), "float64"),
         (np.ones((4, 4, 3), np.uint8), r"\(4, 4, 3\)"),
         (np.ones((0, 4), np.uint8), r"\(0, 4\)"),
     ],
 )
-def test_masks_that_cannot_prompt_are_refused(labels, words):
-    with pytest.raises(MaskError, match=words):
+def test_masks_that_cannot_prompt_are_refused(labels, named):
+    with pytest.raises(MaskError, match=named):
         Prompt.from_mask(labels)
 
 
@@ -48,11 +48,11 @@ def test_a_boolean_mask_is_one_object():
     ],
 )
 def test_clicks_that_are_none_are_refused(click):
-    with pytest.raises(PromptError, match="click is"):
+    with pytest.raises(PromptError, match="click"):
         Prompt.from_clicks([click])
 
 
 @pytest.mark.parametrize("frame", [-1, 0.5, True, None, "3", math.nan, math.inf])
 def test_a_prompted_frame_is_counted_from_zero(frame):
-    with pytest.raises(PromptError, match="count frames from 0"):
+    with pytest.raises(PromptError, match="frame.* 0"):
         Prompt.from_mask(MASK, frame=frame)

@@ -153,11 +153,11 @@ def test_a_vanished_object_does_not_poison_the_memory_of_the_others(colour):
 
 
 @pytest.mark.parametrize("size", [None, 32, 48, 999])
-@pytest.mark.parametrize("shape", [(64, 96), (65, 97), (17, 200)])
+@pytest.mark.parametrize("shape", [(64, 96), (65, 97), (17, 200), (1, 1), (1, 40), (15, 16)])
 def test_any_frame_and_processed_size_give_masks_of_the_frame(tiny, size, shape):
     frame = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
     labels = np.zeros(shape, np.uint8)
-    labels[:9, 5:60] = 3
+    labels[:9, :60] = 3
     for result in propagate(tiny, [frame] * 3, Prompt.from_mask(labels), size=size):
         assert result.labels.shape == shape and set(np.unique(result.labels)) <= {0, 3}
         assert result.probs.shape == (2, *shape)
@@ -172,36 +172,26 @@ def test_a_smaller_processed_size_costs_less_memory(tiny):
     assert small * 4 == full
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (15, 16)])
-def test_tiny_frames_work(tiny, size):
-    labels = np.ones(size, np.uint8)
-    results = list(propagate(tiny, [np.zeros((*size, 3), np.uint8)] * 2, Prompt.from_mask(labels)))
-    assert results[0].labels.shape == size and results[0].labels.all()
-
-
 @pytest.mark.parametrize(
-    "frames, prompt, options, error, words",
+    "frames, prompt, options, error, named",
     [
-        ([FRAME], [], {}, PromptError, "no prompt"),
-        ([FRAME] * 3, Prompt.from_mask(MASK, frame=9), {}, PromptError, "last frame is 2"),
-        ([], Prompt.from_mask(MASK), {}, PromptError, "the clip has no frames; give"),
-        ([], Prompt.from_mask(MASK, frame=4), {"start": 4}, PromptError, "no frames from frame 4 on"),
-        ([FRAME], Prompt.from_mask(MASK), {"start": 4}, PromptError, "begin at 4"),
+        ([FRAME], [], {}, PromptError, None),
+        ([FRAME] * 3, Prompt.from_mask(MASK, frame=9), {}, PromptError, "9.* 2"),
+        ([], Prompt.from_mask(MASK), {}, PromptError, "no frames"),
+        ([], Prompt.from_mask(MASK, frame=4), {"start": 4}, PromptError, "no frames.* 4"),
+        ([FRAME], Prompt.from_mask(MASK), {"start": 4}, PromptError, "4"),
         ([FRAME], Prompt.from_mask(MASK[:-1]), {}, MaskError, "96x63.*96x64"),
-        ([FRAME], Prompt.from_clicks([(96, 3)]), {}, PromptError, "outside the frame of 96x64"),
-        ([FRAME], Prompt.from_clicks([(5, 3, 0, 7)]), {}, PromptError, "object 7 has background clicks only"),
+        ([FRAME], Prompt.from_clicks([(96, 3)]), {}, PromptError, "96x64"),
+        ([FRAME], Prompt.from_clicks([(5, 3, 0, 7)]), {}, PromptError, "7"),
         ([FRAME, FRAME[1:]], Prompt.from_mask(MASK), {}, VideoError, "96x63.*96x64"),
-        ([FRAME.astype(float)], Prompt.from_mask(MASK), {}, VideoError, "expected uint8"),
-        ([FRAME[..., 0]], Prompt.from_mask(MASK), {}, VideoError, "expected uint8"),
         (None, Prompt.from_mask(MASK), {}, VideoError, "NoneType"),
-        ([FRAME], None, {}, PromptError, "no prompt"),
+        ([FRAME], None, {}, PromptError, None),
         ([FRAME], ["mask"], {}, PromptError, "Prompt.from_mask"),
-        ([FRAME], Prompt.from_mask(MASK), {"size": 3}, OptionError, "from 16"),
-        ([FRAME], Prompt.from_mask(MASK), {"step": 2}, OptionError, "1 .forward. or -1"),
-        ([FRAME], Prompt.from_mask(MASK), {"memory": MemoryConfig(budget_bytes=99)}, LimitError, "budget"),
+        ([FRAME], Prompt.from_mask(MASK), {"step": 2}, OptionError, "2"),
+        ([FRAME], Prompt.from_mask(MASK), {"memory": MemoryConfig(budget_bytes=99)}, LimitError, "MB"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(colour, frames, prompt, options, error, words):
-    with pytest.raises(error, match=words) as refused:
+def test_mistakes_are_told_in_one_sentence(colour, frames, prompt, options, error, named):
+    with pytest.raises(error, match=named) as refused:
         list(propagate(colour, frames, prompt, **options))
     assert "\n" not in str(refused.value)

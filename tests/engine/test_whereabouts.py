@@ -25,13 +25,6 @@ def found(whereabouts, count=1):
     return whereabouts.bound(torch.full((count, *SIZE), 5.0))[:, 24] > 0
 
 
-def test_nothing_is_bound_before_the_first_frame_or_without_a_reach():
-    assert found(Whereabouts(0.3)).all()
-    free = Whereabouts(None)
-    free.update(mask(0, 16))
-    assert found(free).all()
-
-
 def test_an_object_is_found_within_reach_and_not_beyond():
     near = Whereabouts(0.5)  # of 64 lines: two cells
     near.update(mask(64, 16))
@@ -91,6 +84,7 @@ def test_the_window_is_the_whole_frame_where_an_object_may_be_anywhere(why):
         whereabouts.update(mask(0, width))
     count = 2 if why == "an object is new" else 1
     assert whereabouts.window(count, (4, 10)) == Window.whole((4, 10))
+    assert found(whereabouts, count)[-1].all()
 
 
 def run(model, frames=8, size=None, preset="bounded"):

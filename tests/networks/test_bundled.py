@@ -44,6 +44,7 @@ def test_a_mask_follows_the_jellyfish(model):
     assert len(found) == 24 and np.mean(found[1:]) > FOLLOWED
 
 
+@pytest.mark.slow
 def test_two_koi_that_cross_keep_their_numbers(model):
     first, *_, last = truth("koi")[:111]
     clip = stm_core.read_video(EXAMPLES / "koi.mp4", stop=111)

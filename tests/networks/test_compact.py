@@ -5,8 +5,7 @@ import copy
 import pytest
 import torch
 
-from stm_core.errors import OptionError
-from stm_core.networks.compact import OBJECTS_AT_ONCE, CompactConfig, CompactSTM
+from stm_core.networks.compact import OBJECTS_AT_ONCE, CompactSTM
 from stm_core.networks.weights import TINY
 
 
@@ -29,14 +28,6 @@ def frame():
 
 def masks(count):
     return torch.rand(count, 48, 64, generator=torch.Generator().manual_seed(2)) / count
-
-
-def test_the_bundled_sizes_stay_within_five_million_parameters():
-    assert sum(weight.numel() for weight in CompactSTM().parameters()) <= 5e6
-    widths = CompactConfig()
-    assert all(
-        width % 32 == 0 for width in (widths.stem, *widths.trunk, widths.key, widths.value, *widths.decoder)
-    )
 
 
 def test_shapes_are_those_of_the_legend(network, frame):
@@ -89,8 +80,3 @@ def test_folding_changes_nothing_but_speed(network, frame):
             for net in (network, folded)
         )
     assert torch.allclose(one, two, atol=1e-3)
-
-
-def test_sizes_that_make_no_network_are_refused():
-    with pytest.raises(OptionError, match="positive whole number"):
-        CompactConfig(key=0)

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import pickle
 
@@ -41,16 +42,16 @@ def test_the_bundled_weights_must_be_those_of_the_registry(tiny_file, monkeypatc
     path, _ = tiny_file
     monkeypatch.setattr(weight_files, "ASSETS", path.parent)
     monkeypatch.setattr(weight_files, "REGISTRY", path.parent / "compact.json")
-    with pytest.raises(WeightsError, match="no trained weights here.*get the folder assets"):
+    with pytest.raises(WeightsError, match="assets"):
         load_model("compact", device="cpu")
     entry = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     weight_files.REGISTRY.write_text(json.dumps(entry))
     assert load_model("compact", device="cpu").sha256 == entry["sha256"]
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(WeightsError, match="damaged or was replaced"):
+    with pytest.raises(WeightsError, match=path.name):
         load_model("compact", device="cpu")
     path.unlink()
-    with pytest.raises(WeightsError, match="no weights file"):
+    with pytest.raises(WeightsError, match=path.name):
         load_model("compact", device="cpu")
 
 
@@ -69,7 +70,7 @@ def test_the_first_missing_unexpected_and_misshapen_tensor_are_named(tiny_file):
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"module.conv.weight": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match="Encoder_M.mean is missing .*conv.weight is unexpected"):
+    with pytest.raises(WeightsError, match="Encoder_M.mean.*conv.weight"):
         load_model(f"paper:{path}", device="cpu")
 
 
@@ -80,49 +81,56 @@ class Trap:
         return exec, ("raise SystemExit('code ran')",)
 
 
-@pytest.mark.parametrize("content", ["trap", "text", "empty", "list", "number for a name"])
-def test_unsafe_or_damaged_files_are_refused_in_words(tmp_path, content):
-    path = tmp_path / "weights.pth"
-    if content == "trap":
-        path.write_bytes(pickle.dumps({"x": Trap()}))
-    elif content == "list":
-        torch.save([1, 2], path)
-    elif content == "number for a name":
-        torch.save({1: torch.zeros(1)}, path)
-    else:
-        path.write_bytes(b"hello" * 9 if content == "text" else b"")
+def saved(content) -> bytes:
+    """What torch.save writes."""
+    data = io.BytesIO()
+    torch.save(content, data)
+    return data.getvalue()
+
+
+DAMAGED = {  # how a file arrives, from the bytes of a whole one
+    "trap.pth": lambda whole: pickle.dumps({"x": Trap()}),
+    "list.pth": lambda whole: saved([1, 2]),
+    "number for a name.pth": lambda whole: saved({1: torch.zeros(1)}),
+    "text.pth": lambda whole: b"hello" * 9,
+    "empty.pth": lambda whole: b"",
+    "empty.safetensors": lambda whole: b"",
+    "half.safetensors": lambda whole: whole[: len(whole) // 2],
+    "header.safetensors": lambda whole: whole[:40] + bytes([whole[40] ^ 0xFF]) + whole[41:],
+    "other.safetensors": lambda whole: b"PK\x03\x04" + whole[4:],
+    "none.safetensors": None,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_unsafe_damaged_or_missing_files_are_refused_in_words(tiny_file, tmp_path, name):
+    path = tmp_path / name
+    if DAMAGED[name]:
+        path.write_bytes(DAMAGED[name](tiny_file[0].read_bytes()))
     with pytest.raises(WeightsError) as refused:
         load_model(path, device="cpu")
     assert str(path) in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_damaged_safetensors_and_missing_files_are_refused(tmp_path):
-    path = tmp_path / "weights.safetensors"
-    with pytest.raises(WeightsError, match="no weights file"):
-        load_model(path, device="cpu")
-    path.write_bytes(b"not tensors at all")
-    with pytest.raises(WeightsError, match="not a safetensors file"):
-        load_model(path, device="cpu")
-
-
 def test_sizes_unknown_to_this_version_are_refused(tmp_path):
     path = tmp_path / "future.safetensors"
     save_file({"x": torch.zeros(1)}, path, metadata={"config": json.dumps({"wings": 2})})
-    with pytest.raises(WeightsError, match="sizes that this version does not know"):
+    with pytest.raises(WeightsError, match="future.safetensors"):
         load_model(path, device="cpu")
 
 
 @pytest.mark.parametrize(
     "config, said",
     [
-        ([], "sizes as list"),
-        (None, "sizes as NoneType"),
-        ({"trunk": [8, 16]}, r"trunk is \(8, 16\); give 3 positive whole"),
-        ({"trunk": 8}, "trunk is 8; give 3"),
-        ({"stem": [8]}, r"stem is \(8,\); give 1"),
-        ({"key": True}, "key is True"),
-        ({"masks": [8, "8"]}, "masks is"),
-        ({"stem": 10**12}, "make no network"),
+        ([], "list"),
+        (None, "NoneType"),
+        ({"trunk": [8, 16]}, "trunk.* 3 "),
+        ({"trunk": 8}, "trunk.* 3 "),
+        ({"stem": [8]}, "stem.* 1 "),
+        ({"key": True}, "key"),
+        ({"key": 0}, "key"),
+        ({"masks": [8, "8"]}, "masks"),
+        ({"stem": 10**12}, None),
     ],
     ids=str,
 )
@@ -136,7 +144,7 @@ def test_sizes_that_make_no_network_are_refused_in_words(tmp_path, config, said)
 
 @pytest.mark.parametrize("device", ["tpu", "mps", "cuda:99", ""])
 def test_unknown_devices_are_refused(device):
-    with pytest.raises(OptionError, match="choose"):
+    with pytest.raises(OptionError, match="cpu"):
         choose_device(device)
 
 
@@ -144,7 +152,7 @@ def test_dtype_words():
     cpu = torch.device("cpu")
     assert choose_dtype("fp16", cpu) == torch.float16
     assert choose_dtype("auto", cpu) == (torch.bfloat16 if weights.cpu_has_bf16() else torch.float32)
-    with pytest.raises(OptionError, match="auto, fp32, bf16, fp16"):
+    with pytest.raises(OptionError, match="int8"):
         choose_dtype("int8", cpu)
 
 
@@ -159,7 +167,7 @@ def test_random_networks_are_the_same_for_a_seed_and_leave_the_global_one_alone(
     with torch.inference_mode():
         keys = [network.encode_query(frame).key for network in (one, two)]
     assert torch.equal(*keys) and keys[0].dtype == weights.DTYPES[dtype]
-    with pytest.raises(OptionError, match="no network 'huge'"):
+    with pytest.raises(OptionError, match="huge"):
         random_model("huge")
 
 
@@ -169,5 +177,5 @@ def test_a_file_of_an_earlier_version_is_named_as_such(tiny_file, later):
     old = {name: tensor for name, tensor in state.items() if not name.startswith(later)}
     sizes = {name: size for name, size in SIZES.items() if name != "lite" or "lite." not in later}
     save_file(old, path, {"config": json.dumps(sizes)})
-    with pytest.raises(WeightsError, match="earlier version.*train --init"):
+    with pytest.raises(WeightsError, match="--init"):
         load_model(path, device="cpu")

@@ -55,8 +55,8 @@ def test_no_line_writes_outside_the_folder_of_results(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no clip"),
-        ("# only\n", "no clip"),
+        ("", "clips.txt"),
+        ("# only\n", "clips.txt"),
         ("a.mp4 --mask 'm.png", "line 1"),
         ("\na.mp4 --out x", "line 2"),
     ],
@@ -67,7 +67,7 @@ def test_a_bad_list_is_refused_with_its_line(tmp_path, text, said):
 
 
 def test_a_missing_list_is_refused(tmp_path):
-    with pytest.raises(OptionError, match="cannot be read"):
+    with pytest.raises(OptionError, match="none.txt"):
         batch_list.read_list(tmp_path / "none.txt", tmp_path)
 
 

@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from stm_core.errors import LimitError, StmError
+from stm_core.errors import LimitError
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import random_model
 from stm_core.runs import bench as module
@@ -58,12 +58,6 @@ def test_the_whole_command_is_timed_when_asked():
     assert "command frames/s" in markdown(rows)
 
 
-def test_combinations_are_all_there():
-    memories = [MemoryConfig(preset=name) for name in ("first", "bounded")]
-    cases = combinations(["a", "b"], [(16, 16)], ["fp32", "bf16"], memories, frames=3, objects=1)
-    assert len(cases) == 8 and len(set(cases)) == 8
-
-
 def test_several_cases_run_apart_and_a_failed_one_keeps_its_line(monkeypatch):
     good, bad = combinations(
         [TINY, "/nowhere.safetensors"], [(32, 48)], ["fp32"], [MemoryConfig()], frames=4, objects=1
@@ -80,14 +74,8 @@ def test_several_cases_run_apart_and_a_failed_one_keeps_its_line(monkeypatch):
 
 def test_a_budget_too_small_is_refused_before_anything_runs(monkeypatch):
     monkeypatch.setattr(module, "propagate", None)
-    with pytest.raises(LimitError, match="budget"):
+    with pytest.raises(LimitError, match="MB"):
         measure(Case(TINY, (480, 854), "fp32", MemoryConfig(budget_bytes=1000), frames=4, objects=1))
-
-
-def test_a_single_mistake_is_raised():
-    case = Case("/nowhere.safetensors", (32, 48), "fp32", MemoryConfig(), frames=4, objects=1)
-    with pytest.raises(StmError):
-        next(bench([case]))
 
 
 def vanish(pipe, case, folder):

@@ -127,5 +127,5 @@ def test_photos_of_which_none_is_left_out_are_refused_in_words(photos, davis):
     for picture in (photos / "images").iterdir():
         if held_out(picture):
             picture.unlink()
-    with pytest.raises(OptionError, match="none is left out of training"):
+    with pytest.raises(OptionError, match="photos"):
         LeftOut([photos], davis)

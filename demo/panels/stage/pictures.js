@@ -24,7 +24,7 @@ function photoOf(index) {
 }
 function maskOf(index) {
   if (state.marks && index === state.frame) return state.marks;
-  if (has(state.masked, index)) return `${file("masks", index, "png")}?v=${state.revision}`;
+  if (has(state.masked, index)) return `${file(state.run, index, "png")}?${state.run_state}`;
   return null;
 }
 const lighter = (abgr) => (abgr | 0xff404040) >>> 0;   // so that dark colours stand out on dark pictures

@@ -1,8 +1,8 @@
 // The stage: shows a clip frame by frame, takes clicks and brush strokes, plays, and shows the live preview.
-// The server sends one state object (see render.stage); the browser asks for small pictures by address and composes the
+// The server sends one state object (see stage_state in panels/mark.py); the browser asks for small pictures by address and composes the
 // views itself, so that scrubbing, playing, views and opacity need no round trip.
 // Events to the server: 'edit' (a click or a stroke), 'seek' (the frame that is looked at), 'order' (objects, undo, clear).
-// The files of this folder are one script, in the order that demo/layout.py gives; this one holds what they share.
+// The files of this folder are one script, in the order that panels/mark.py gives; this one holds what they share.
 const $ = (selector) => element.querySelector(selector);
 const screen_ = $(".stm-screen"), canvas = $(".stm-canvas"), ink = $(".stm-ink"), dots = $(".stm-dots");
 const live = $(".stm-live"), slider = $(".stm-slider");

@@ -37,16 +37,16 @@ def pieces(masks: Tensor, points: Tensor, generator: torch.Generator) -> tuple[T
     chance = torch.rand(len(masks), 3, generator=generator, device=masks.device)
     line = torch.arange(size, device=masks.device)
     found = masks > 0.5
-    low, high = [], []
+    ends: list[tuple[Tensor, Tensor]] = []
     for axis, places in ((1, points[..., 0]), (2, points[..., 1])):  # columns, then rows
         seen = found.any(axis)  # (B,S)
         clicked = torch.where(points[..., 2] < 0, places[:, :1], places)  # padding counts as the first
-        low.append(torch.minimum(torch.where(seen, line, size).amin(1), clicked.amin(1)))
-        high.append(torch.maximum(torch.where(seen, line, -1).amax(1), clicked.amax(1)))
-    first, last = torch.stack(low, 1), torch.stack(high, 1)
-    side = (last - first).amax(1) * (ROOM[0] + (ROOM[1] - ROOM[0]) * chance[:, 0])
+        least = torch.minimum(torch.where(seen, line, size).amin(1), clicked.amin(1))
+        ends.append((least, torch.maximum(torch.where(seen, line, -1).amax(1), clicked.amax(1))))
+    low, high = (torch.stack(side, 1) for side in zip(*ends, strict=True))
+    side = (high - low).amax(1) * (ROOM[0] + (ROOM[1] - ROOM[0]) * chance[:, 0])
     side = side.clamp(min=SMALLEST * size, max=size)
-    middle = (first + last) / 2 + side[:, None] * (chance[:, 1:] - 0.5) * SHIFT
+    middle = (low + high) / 2 + side[:, None] * (chance[:, 1:] - 0.5) * SHIFT
     return middle - side[:, None] / 2, side
 
 

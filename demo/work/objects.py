@@ -11,7 +11,7 @@ LONGEST_NAME = 24
 
 
 @dataclass(frozen=True)
-class Subject:
+class Object:
     """An object of the clip."""
 
     id: int
@@ -28,18 +28,18 @@ class Subject:
         return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in masks.PALETTE[self.id]))
 
 
-def _unnamed(number: int) -> Subject:
-    return Subject(number, f"Object {number}")
+def _unnamed(number: int) -> Object:
+    return Object(number, f"Object {number}")
 
 
 @dataclass
-class Subjects:
+class Objects:
     """All objects of a clip by number; there is always at least one, and one of them is selected."""
 
-    by_id: dict[int, Subject] = field(default_factory=lambda: {1: _unnamed(1)})
+    by_id: dict[int, Object] = field(default_factory=lambda: {1: _unnamed(1)})
     selected: int = 1
 
-    def __iter__(self) -> Iterator[Subject]:
+    def __iter__(self) -> Iterator[Object]:
         return iter([self.by_id[number] for number in sorted(self.by_id)])
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Subjects:
     def __contains__(self, number: int) -> bool:
         return number in self.by_id
 
-    def __getitem__(self, number: int) -> Subject:
+    def __getitem__(self, number: int) -> Object:
         """The object with this number; PromptError when there is none."""
         if number not in self.by_id:
             raise PromptError(f"there is no object {number}; choose one of {sorted(self.by_id)}")
@@ -62,9 +62,7 @@ class Subjects:
         self.by_id[self.selected] = _unnamed(self.selected)
 
     def adopt(self, numbers: list[int], limit: int) -> None:
-        """Objects of an imported mask: those that are new here are added; one of them is selected.
-        LimitError.
-        """
+        """Take the objects of an imported mask: new ones are added, one of them is selected.  LimitError."""
         fresh = [number for number in numbers if number not in self]
         if len(self) + len(fresh) > limit:
             raise LimitError(f"this mask has {len(numbers)} objects, {limit} are allowed here; merge some")
@@ -84,16 +82,14 @@ class Subjects:
         self.selected = self[number].id
 
     def rename(self, number: int, name: str) -> None:
-        """Call an object something else: spaces, control characters and length are tidied; an empty name
-        changes nothing.
-        """
+        """Call an object something else; the name is tidied, and an empty one changes nothing."""
         old = self[number]
         printable = "".join(c for c in str(name) if c.isprintable() or c.isspace())
         clean = re.sub(r"\s+", " ", printable).strip()[:LONGEST_NAME]
         self.by_id[number] = replace(old, name=clean or old.name)
 
     def remove(self, number: int) -> None:
-        """Forget an object; in place of the last one comes a fresh first one."""
+        """Forget an object.  After the last one there is a fresh first one."""
         del self.by_id[self[number].id]
         if not self.by_id:
             self.by_id = {1: _unnamed(1)}

@@ -1,16 +1,18 @@
-"""Turns: whose request is next, whose may wait, whose upload is received.
+"""A fair queue: whose request is next, whose may wait, whose upload is received.
 
 Gradio's queue is first come, first served, and as long for one caller as for all: one could fill it, and the
-others would be refused.  `Turns` stands before its two methods, `push` (a request comes) and `get_events`
-(the next one starts); `Uploads` before its upload.
+others would be refused.  `FairQueue` stands before it (`demo.gradio_fixes.QueueHooks`), `Uploads` before its
+upload.  Within one visitor's requests the order is `demo.web.own_lines`' business.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from anyio.to_thread import run_sync
 
+from demo.draw.html import sentence
+from demo.gradio_fixes import QueueHooks
 from demo.limits import Limits
 from demo.work.quotas import Quotas, caller_of
 from stm_core.errors import LimitError
@@ -18,46 +20,41 @@ from stm_core.errors import LimitError
 REMEMBERED = 1000  # callers whose last turn is known
 
 
-class Turns:
-    """Stands before a Gradio queue; the methods replace the queue's own."""
+class FairQueue:
+    """Lets callers take turns in the queue of a page."""
 
-    def __init__(self, queue, quotas: Quotas, limits: Limits):
-        self.queue, self.quotas, self.limits = queue, quotas, limits
-        self._push, self._next = queue.push, queue.get_events
+    def __init__(self, hooks: QueueHooks, quotas: Quotas, limits: Limits):
+        self.hooks, self.quotas, self.limits = hooks, quotas, limits
         self._served: dict[tuple[str, str], int] = {}  # (lane, caller) -> when its last request started
         self._started = 0
-        queue.push, queue.get_events = self.push, self.get_events
+        hooks.before_push(self._admit)
+        hooks.before_next(self._choose)
 
-    async def push(self, body, request, username) -> tuple:
+    async def _admit(self, push: Callable, body, request) -> tuple:
         """Let a request wait, or refuse it in one sentence."""
-        function = self.queue.blocks.fns.get(body.fn_index)
-        public = getattr(function, "api_visibility", "") == "public"
+        public = self.hooks.is_public(body)
         caller = caller_of(request.client and request.client.host, request.headers)
         try:
             if public:
                 await run_sync(self.quotas.check, caller)
             self._check_waiting(caller, body.session_hash)
         except LimitError as error:
-            text = f"{str(error)[:1].upper()}{str(error)[1:]}."
-            if not public:
-                return False, text, "error"
-            await run_sync(self.quotas.drop, caller, set(_paths(body.data)))
-            # the one answer whose words gradio_client passes on
-            told = {"__type__": "validate", "is_valid": False, "parameter_name": "request", "message": text}
-            return False, [told], "validator_error"
-        answer = await self._push(body=body, request=request, username=username)
-        event = self.queue.event_ids_to_events.get(answer[1]) if answer[0] else None
+            if public:
+                await run_sync(self.quotas.drop, caller, set(_paths(body.data)))
+            return self.hooks.refusal(sentence(str(error)), public)
+        answer = await push()
+        event = self.hooks.event(answer)
         if event is not None:
             event.caller = caller
         return answer
 
-    def get_events(self):
+    def _choose(self, choose: Callable):
         """The next request: everybody's first before anybody's second, of these who waited longest since
         their last one; and no lane full of one caller's.
         """
-        running = Counter((event.concurrency_id, _caller(event)) for event in self._running())
+        running = Counter((event.concurrency_id, _caller(event)) for event in self.hooks.running())
         held = []
-        for name, lane in self.queue.event_queue_per_concurrency_id.items():
+        for name, lane in self.hooks.lanes():
             if not lane.queue or lane.current_concurrency == lane.concurrency_limit:
                 continue
             most = self.limits.caller_running
@@ -72,7 +69,7 @@ class Turns:
             lane.queue[:] = [event for event in fair if running[name, _caller(event)] < most]
             held.append((lane, [event for event in fair if running[name, _caller(event)] >= most]))
         try:
-            found = self._next()
+            found = choose()
         finally:
             for lane, events in held:
                 lane.queue += events
@@ -90,13 +87,13 @@ class Turns:
 
     def paths(self) -> set[str]:
         """The files that waiting and running requests speak of."""
-        events = [*self._waiting(), *self._running()]
+        events = [*self.hooks.waiting(), *self.hooks.running()]
         return {path for event in events if event.data for path in _paths(event.data.data)}
 
-    def _check_waiting(self, caller: str, visitor: str | None) -> None:
-        waiting = list(self._waiting())
+    def _check_waiting(self, caller: str, page: str | None) -> None:
+        waiting = list(self.hooks.waiting())
         for count, most, whose in (
-            (sum(event.session_hash == visitor for event in waiting), self.limits.visitor_waiting, "you"),
+            (sum(event.session_hash == page for event in waiting), self.limits.visitor_waiting, "you"),
             (sum(_caller(e) == caller for e in waiting), self.limits.caller_waiting, "your address"),
         ):
             if count >= most:
@@ -104,14 +101,6 @@ class Turns:
                     f"{count} requests from {whose} wait for their turn, the most here; wait for an answer, "
                     "then try again"
                 )
-
-    def _waiting(self) -> Iterator:
-        for lane in list(self.queue.event_queue_per_concurrency_id.values()):
-            yield from list(lane.queue)
-
-    def _running(self) -> Iterator:
-        for events in list(self.queue.active_jobs):
-            yield from events or ()
 
 
 class Uploads:
@@ -123,7 +112,7 @@ class Uploads:
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith("/upload"):
             return await self.app(scope, receive, send)
-        quotas = scope["app"].get_blocks().handlers.quotas
+        quotas = scope["app"].get_blocks().host.quotas
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         caller = caller_of(scope["client"] and scope["client"][0], headers)
         if not headers.get("content-length", "").isdecimal():

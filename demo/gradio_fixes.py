@@ -1,11 +1,13 @@
 """Every place where the project reaches into Gradio, or works around it, and why.
 
-Each has a test in tests/test_gradio_fixes.py that fails when Gradio changes there: then look whether the fix
-is still needed, and delete it if not.
+Each has a test in tests/demo/test_gradio_fixes.py that fails when Gradio changes there: then look whether
+the fix is still needed, and delete it if not.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_function_description
@@ -66,6 +68,61 @@ def describe(part: gr.components.Component, text: str, example: object = None) -
     part.api_info = lambda: schema
     if example is not None or isinstance(part, gr.JSON):
         part.example_payload = lambda: example
+
+
+class QueueHooks:
+    """The queue of a page: what is in it, and what is asked before a request waits and before one starts.
+
+    Gradio has limits for the whole queue and for each of its lanes, none for a caller.
+    """
+
+    def __init__(self, page: gr.Blocks):
+        self._queue = page._queue
+
+    def before_push(self, admit: Callable) -> None:
+        """Let `await admit(push, body, request)` answer in the place of `await push()`."""
+        push = self._queue.push
+
+        async def pushed(body, request, username) -> tuple:
+            return await admit(partial(push, body=body, request=request, username=username), body, request)
+
+        self._queue.push = pushed
+
+    def before_next(self, choose: Callable) -> None:
+        """Let `choose(next)` answer for `next()`, which takes the first request of a free lane."""
+        self._queue.get_events = partial(choose, self._queue.get_events)
+
+    def lanes(self) -> list[tuple[str, Any]]:
+        """Each lane by its name; a lane has `queue` (waiting events), `current_concurrency` and
+        `concurrency_limit`.
+        """
+        return list(self._queue.event_queue_per_concurrency_id.items())
+
+    def waiting(self) -> Iterator:
+        """All events that wait."""
+        for _, lane in self.lanes():
+            yield from list(lane.queue)
+
+    def running(self) -> Iterator:
+        """All events that are being answered."""
+        for events in list(self._queue.active_jobs):
+            yield from events or ()
+
+    def is_public(self, body) -> bool:
+        """Whether a request is for the web API."""
+        return getattr(self._queue.blocks.fns.get(body.fn_index), "api_visibility", "") == "public"
+
+    def refusal(self, text: str, public: bool) -> tuple:
+        """What `push` answers instead of letting a request wait."""
+        if not public:
+            return False, text, "error"
+        # the one answer whose words gradio_client passes on
+        told = {"__type__": "validate", "is_valid": False, "parameter_name": "request", "message": text}
+        return False, [told], "validator_error"
+
+    def event(self, answer: tuple):
+        """The event that `push` let wait, or None."""
+        return self._queue.event_ids_to_events.get(answer[1]) if answer[0] else None
 
 
 class Stopwatch:

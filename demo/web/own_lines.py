@@ -1,6 +1,7 @@
-"""Lines: each visitor's requests one after another, and no visitor behind another one.
+"""A line for each visitor: the requests of one are done one after the other, and nobody waits behind another.
 
 Gradio's own lanes are shared: a request that stalls in one holds all that come after it, whoever sent them.
+What may wait in Gradio's queue, and who is next there, is `demo.web.fair_queue`.
 """
 
 import asyncio
@@ -9,8 +10,7 @@ from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter, to_thread
 
-WAITING = 16  # requests of one visitor that may wait in a line: more are sent by no hand
-THREADS = 64  # that work on them, apart from Gradio's own
+THREADS = 64  # that work on the lines, apart from Gradio's own
 
 
 class Full(Exception):
@@ -23,10 +23,11 @@ class _Line:
     length: int = 0
 
 
-class Lines:
-    """One line for each visitor and kind of request.  To be used in one event loop."""
+class OwnLines:
+    """One line for each visitor and kind of request, `longest` requests at most.  For one event loop."""
 
-    def __init__(self):
+    def __init__(self, longest: int):
+        self.longest = longest
         self._lines: dict[tuple[str, str], _Line] = {}
         self._threads: CapacityLimiter | None = None
 
@@ -34,7 +35,7 @@ class Lines:
         """What the function answers, once this visitor's requests before it are done.  Full."""
         self._threads = self._threads or CapacityLimiter(THREADS)
         line = self._lines.setdefault((who, kind), _Line())
-        if line.length >= WAITING:
+        if line.length >= self.longest:
             raise Full
         line.length += 1
         try:

@@ -1,0 +1,104 @@
+"""Small pieces of HTML and text that several panels show: titles, notices, tables, progress, times.
+
+Plain values in, text out.
+"""
+
+import base64
+import itertools
+import time
+from collections.abc import Iterable, Sequence
+from html import escape
+
+DISMISS = """element.addEventListener("click", (event) => {
+  if (event.target.closest("button")) element.querySelector(".stm-notice")?.remove();
+});"""  # the script of a place for notices
+_told = itertools.count()  # the same sentence twice is two notices: shown and read out again
+
+
+def title(number: int, name: str, text: str) -> str:
+    """The heading of a panel: its number, its name, and a few words on what it is for."""
+    words = f"<span>{escape(name)}</span><small>{escape(text)}</small>"
+    return f'<h2 class="stm-title"><b>{number}</b>{words}</h2>'
+
+
+def faint(text: str) -> str:
+    """A line of small print; the text is ours, so it may hold markup."""
+    return f'<p class="stm-faint">{text}</p>'
+
+
+def notice(text: str = "", kind: str = "error") -> str:
+    """The line that says what went wrong and what to try ("error"), or what is new ("info")."""
+    if not text:
+        return ""
+    role = "alert" if kind == "error" else "status"
+    button = '<button type="button" aria-label="Dismiss" title="Dismiss">×</button>'
+    return (
+        f'<p class="stm-notice stm-{kind}" role="{role}" data-told="{next(_told)}">'
+        f"<span>{escape(text)}</span>{button}</p>"
+    )
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def table(rows: Iterable[tuple[str, str, str]]) -> str:
+    """Rows of name, number, and an explanation in small print."""
+    body = "".join(f'<tr><th scope="row">{a}</th><td>{b}</td><td>{c}</td></tr>' for a, b, c in rows)
+    return f'<table class="stm-table">{body}</table>'
+
+
+def bar(done: int, total: int, words: str) -> str:
+    """A progress bar with words below it."""
+    share = 100 * done / max(total, 1)
+    return (
+        f'<div class="stm-progress" role="progressbar" aria-valuemin="0" aria-valuemax="{total}" '
+        f'aria-valuenow="{done}" aria-label="Tracking"><i style="width:{share:.1f}%"></i></div>'
+        f'<p class="stm-count">{escape(words)}</p>'
+    )
+
+
+def progress(done: int, total: int, began: float) -> str:
+    """The bar of a run: frames a second, and the time left.  began: time.perf_counter() at its start."""
+    if not done:
+        return bar(0, total, "starting…")
+    speed = done / max(time.perf_counter() - began, 1e-6)
+    left = clock((total - done) / speed)
+    return bar(done, total, f"frame {done} of {total} · {speed:.1f} frames/s · {left} left")
+
+
+def clock(seconds: float) -> str:
+    """Seconds in words: 4 s, 1 min 20 s."""
+    seconds = max(round(seconds), 1)
+    return f"{seconds} s" if seconds < 90 else f"{seconds // 60} min {seconds % 60} s"
+
+
+def size(number: float) -> str:
+    """Bytes in words: 812 B, 3.1 MB, 1.24 GB."""
+    for unit, scale in (("GB", 2**30), ("MB", 2**20), ("kB", 2**10)):
+        if abs(number) >= scale:
+            value = number / scale
+            return f"{value:.2f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
+    return f"{number:.0f} B"
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """Picture bytes as an address that needs no further request."""
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
+
+
+def spans(frames: Sequence[int], gap: int = 2) -> list[tuple[int, int]]:
+    """Runs of neighbouring frames, both ends included; frames up to `gap` apart belong together."""
+    found: list[list[int]] = []
+    for index in frames:
+        if found and index - found[-1][1] <= gap:
+            found[-1][1] = index
+        else:
+            found.append([index, index])
+    return [(a, b) for a, b in found]
+
+
+def ranges(indices: Iterable[int]) -> list[list[int]]:
+    """A set of frames as a list of [first, last + 1]."""
+    return [[a, b + 1] for a, b in spans(sorted(indices), gap=1)]

@@ -1,0 +1,114 @@
+"""A run from the visitor's choices to its steps: what page and web API share around the engine."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from demo.engine.device import Engine
+from demo.limits import Limits
+from demo.work.run import Again, Job, Run, Step
+from demo.work.work import Work
+from stm_core.engine.forecast import Prediction
+from stm_core.engine.threads import read_ahead
+from stm_core.errors import LimitError, OptionError, PromptError
+from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.runs.plan import Plan
+
+DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
+AHEAD = 2  # frames that may be done before the page hears of them
+OPACITY = 0.5  # of the masks, in films and in the live preview
+
+
+@dataclass
+class Runner:
+    """Plans, forecasts and runs, over one engine for all visitors."""
+
+    engine: Engine
+    limits: Limits
+
+    def memory(self, preset: str, budget_mb: float, every: float) -> MemoryConfig:
+        """The chosen memory.  OptionError when a value makes no sense or is over the host's limit."""
+        if str(preset) not in PRESETS:
+            raise OptionError(
+                f"there is no memory preset {str(preset)[:30]!r}; choose one of {', '.join(PRESETS)}"
+            )
+        try:
+            megabytes, interval = float(budget_mb), int(every)
+        except (TypeError, ValueError) as error:
+            raise OptionError("budget and “every” are numbers; set both again") from error
+        if not 0.1 <= megabytes <= self.limits.max_budget_mb:
+            raise OptionError(f"the budget is {megabytes:g} MB; choose 0.1 to {self.limits.max_budget_mb} MB")
+        return MemoryConfig(preset=preset, every=interval, budget_bytes=int(megabytes * 2**20))
+
+    def side(self, height: int, width: int, size: float | None) -> int | None:
+        """The short side that was chosen (0 or None: the clip's own), as far as the host allows it."""
+        chosen = int(size or 0) or min(height, width)
+        return self.limits.max_side if chosen > self.limits.max_side else int(size or 0) or None
+
+    def plan(self, work: Work, memory: MemoryConfig, size: int | None, direction: str) -> Job:
+        """The job that a visitor's marks ask for; its folder is still to be named.  With a direction: only
+        what follows from the corrected frame.  PromptError when there is nothing to begin from.
+        """
+        clip = work.clip
+        rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(work.objects))
+        known = work.given()  # only now: measuring took a while, in which marks may have changed
+        prompts = work.prompts()
+        first = prompts[0].frame
+        directions = (1, -1) if first > clip.start else (1,)
+        if direction:
+            fixes = work.fixes()
+            if direction not in DIRECTIONS or not fixes:
+                raise PromptError(
+                    "no frame was corrected since the last run; go to a wrong frame, click it right, "
+                    "then continue"
+                )
+            first = work.frame if work.frame in fixes else fixes[0]
+            directions = DIRECTIONS[direction]
+        plan = Plan(
+            *clip.size,
+            start=clip.start,
+            stop=clip.stop,
+            first=first,
+            prompts=tuple(prompts),
+            directions=directions,
+            known=known,
+            memory=memory,
+            size=size,
+        )
+        seconds = rate * clip.frames
+        return Job(plan, clip.path, "", self.limits.preview_side, OPACITY, seconds)
+
+    def predict(self, plan: Plan) -> Prediction:
+        """Bytes that a plan will take at most.  LimitError when its budget cannot hold all marked frames."""
+        seen = self.engine.seen(plan.height, plan.width, plan.size)
+        marked = {prompt.frame for prompt in plan.prompts}
+        return self.engine.predict(plan.memory, *seen, len(plan.objects), plan.frames, len(marked))
+
+    def steps(self, run: Run) -> Iterator[Step | Again | dict]:
+        """The engine's steps, computed in a thread of their own while the page is told of those before."""
+        # a ZeroGPU worker is another process already, and its calls belong to this thread
+        if self.engine.zero:
+            return self._until_stop(run)
+        # Gradio closes the run of a closed tab where it serves everybody: that must not wait for a frame
+        return read_ahead(self._until_stop(run), AHEAD, patient=False)
+
+    def _until_stop(self, run: Run) -> Iterator[Step | Again | dict]:
+        end = time.monotonic() + 60 * self.limits.run_minutes
+        with closing(self.engine.track(run.job)) as steps:
+            for step in steps:
+                if step is not None:
+                    yield step
+                if run.stop:
+                    return
+                if time.monotonic() > end and not isinstance(step, dict):
+                    raise LimitError(
+                        f"the run was ended after {self.limits.run_minutes} minutes, the most that one "
+                        "may take here; choose a smaller size or a shorter clip"
+                    )
+
+    def learn(self, run: Run, objects: int) -> None:
+        """Remember the pace of a run for later forecasts."""
+        plan = run.job.plan
+        seen = self.engine.seen(plan.height, plan.width, plan.size)
+        self.engine.rates[(*seen, objects)] = run.pace

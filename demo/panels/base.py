@@ -1,0 +1,169 @@
+"""What all panels of the page share: `Panel`, the views that they answer, and the `Host` that they live in.
+
+A panel is one file: its parts (`layout`), its events (`wire`), and what it shows of a visitor's work
+(`refresh`).  It imports no other panel.  What it does may change what others show: a view says how much has
+changed (`Change`), and every panel adds what it shows of that.
+"""
+
+import functools
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from demo.draw import html
+from demo.engine.device import Engine
+from demo.engine.runner import Runner
+from demo.guard.process import Guard
+from demo.limits import Limits
+from demo.work.opening import Opener
+from demo.work.quotas import Quotas
+from demo.work.retention import sweep, visitors_folder
+from demo.work.visitor import Overtaken, Visitor
+from stm_core.errors import StmError, for_visitors
+
+log = logging.getLogger(__name__)
+SETTINGS = ("preset", "budget", "every", "size")  # parts that say how a run is computed
+EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped without removing the last one
+
+
+class Change(IntEnum):
+    """How much of a visitor's work has changed; each includes those before."""
+
+    NOTHING = 0
+    STAGE = 1  # only the picture: a run has come to another frame, more frames are counted
+    MARKS = 2  # marks, or whether a run is under way, and so what can be pressed
+    RESULTS = 3  # the masks of the run, or the objects that they show
+    CLIP = 4  # another clip is open
+
+
+class Props(dict):
+    """Properties of a part of the page rather than its value: Props(interactive=False)."""
+
+
+class View(dict):
+    """What an event answers: the new values of parts by name, and how much else has changed."""
+
+    def __init__(self, change: Change = Change.NOTHING, /, **parts: Any):
+        super().__init__(parts)
+        self.change = change
+
+
+class Wires(Protocol):
+    """How a panel connects its events; see `demo.web.events.Events`."""
+
+    def on(self, event: Callable | str, handler: Callable, inputs: Sequence[Any] = (), **how: Any) -> Any:
+        """Call a handler with the visitor and the values of these parts: when a part's event comes, or after
+        every event that leads to this word.
+        """
+
+    def part(self, name: str) -> Any:
+        """A part of any panel."""
+
+
+class Panel:
+    """One panel.
+
+    name: of its card, and of its style (`panels/NAME.css`) if it has one.
+    wide: it stands in the wide column.
+    seen: its card is seen from the start.
+    live: names of its parts that change while a run goes; more would cost the browser at each picture.
+    card, parts: what the page gave it, and what `layout` made.
+    """
+
+    name = ""
+    wide = False
+    seen = True
+    live: Sequence[str] = ()
+    card: Any = None
+
+    def __init__(self, host: "Host"):
+        self.host = host
+        self.parts: dict[str, Any] = {}
+
+    def layout(self, number: int) -> dict[str, Any]:
+        """Make the parts; what comes back are those that views and events call by name."""
+        raise NotImplementedError
+
+    def wire(self, wires: Wires) -> None:
+        """Connect the events."""
+
+    def refresh(self, visitor: Visitor, change: Change) -> dict:
+        """The new values of this panel's parts after such a change."""
+        return {}
+
+
+@dataclass
+class Host:
+    """One engine, one guard and the limits for all visitors, and the panels of the page."""
+
+    engine: Engine
+    guard: Guard
+    limits: Limits
+    examples: Path
+    panels: list[Panel] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.visitors, self.quotas = visitors_folder(self.limits), Quotas(self.limits)
+        self.runner = Runner(self.engine, self.limits)
+        self.opener = Opener(self.guard, self.limits, self.quotas, self.visitors)
+
+    def new_visitor(self, caller: str = "") -> Visitor:
+        """A visitor whose files count for the address that the request came from."""
+        visitor = Visitor.new(self.visitors, caller)
+        self.quotas.hold(caller, visitor.folder)
+        return visitor
+
+    def sweep(self, now: float | None = None) -> int:
+        """Remove the folders of visitors who were away for the lifetime; how many."""
+        return sweep(self.visitors, (now or time.time()) - 60 * self.limits.lifetime_minutes)
+
+    def complete(self, visitor: Visitor, view: View) -> View:
+        """A view with what every panel shows of the change; what the view says itself counts."""
+        shown = View(view.change)
+        if view.change:
+            for panel in self.panels:
+                shown |= panel.refresh(visitor, view.change)
+        shown |= view
+        return shown
+
+    def refused(self, visitor: Visitor, error: Exception) -> View:
+        """After a mistake: the sentence, and the stage as it was.  What is unforeseen goes to the log."""
+        if not isinstance(error, StmError):
+            log.error("an event failed", exc_info=error)
+            error = StmError("something went wrong on the server; reload the page and try again")
+        told = html.notice(html.sentence(for_visitors(error)))
+        return self.complete(visitor, View(Change.MARKS, notice=told, **EMPTIED))
+
+
+def answers(handler: Callable) -> Callable:
+    """Complete a handler's views; what it raises becomes a notice.  A handler is a panel's method whose first
+    value is the visitor, and answers a View or yields several.
+    """
+
+    @functools.wraps(handler)
+    def plain(panel: Panel, visitor: Visitor, *values) -> View:
+        try:
+            return panel.host.complete(visitor, handler(panel, visitor, *values))
+        except Overtaken:
+            return View()
+        except Exception as error:
+            return panel.host.refused(visitor, error)
+
+    @functools.wraps(handler)
+    def stream(panel: Panel, visitor: Visitor, *values) -> Iterator[View]:
+        try:
+            with closing(handler(panel, visitor, *values)) as views:
+                for view in views:
+                    yield panel.host.complete(visitor, view)
+        except Overtaken:
+            yield View()
+        except Exception as error:
+            yield panel.host.refused(visitor, error)
+
+    return stream if inspect.isgeneratorfunction(handler) else plain

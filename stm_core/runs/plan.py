@@ -1,0 +1,127 @@
+"""The plan of a run over a clip: which frames get a mask, from which prompts, and in which order.
+
+Prompts and memory budget are checked here, before any frame is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from stm_core.engine.forecast import predict
+from stm_core.engine.prompts import Prompt, check_begun, check_inside, listed
+from stm_core.errors import MaskError, PromptError
+from stm_core.memory.policy import MemoryConfig
+from stm_core.networks.weights import Model
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run over a clip: frames `start` to `stop` - 1, beginning at frame `first`.
+
+    height, width: of the clip's frames.
+    prompts: by frame.
+    directions: 1 (forward to the end) and -1 (backward to the start), in this order.
+    known: masks (PNG) of marked frames; those that are not on the way are pinned in memory.
+    size: short side that the network sees, in pixels (None: as it is).
+    """
+
+    height: int
+    width: int
+    start: int
+    stop: int
+    first: int
+    prompts: tuple[Prompt, ...]
+    directions: tuple[int, ...] = (1,)
+    known: Mapping[int, bytes] = field(default_factory=dict)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    size: int | None = None
+
+    @property
+    def frames(self) -> int:
+        """How many frames will get a mask."""
+        return len({index for direction in self.directions for index in self.way(direction)})
+
+    @property
+    def objects(self) -> set[int]:
+        """Ids of all prompted objects."""
+        return {i for prompt in self.prompts for i in prompt.objects}
+
+    @property
+    def side(self) -> int:
+        """Short side in pixels that the network sees."""
+        short = min(self.height, self.width)
+        return min(self.size or short, short)
+
+    def way(self, direction: int) -> range:
+        """The frames along a direction, sorted, the first one included."""
+        return range(self.first, self.stop) if direction > 0 else range(self.start, self.first + 1)
+
+    def smaller(self) -> Plan:
+        """What to try after memory ran out: three quarters of the short side and half the budget."""
+        budget = max(self.memory.budget_bytes // 2, 2**20)
+        return replace(self, size=self.side * 3 // 4, memory=replace(self.memory, budget_bytes=budget))
+
+
+def plan_clip(
+    height: int,
+    width: int,
+    frames: int,
+    prompts: Prompt | Sequence[Prompt],
+    *,
+    memory: MemoryConfig | None = None,
+    size: int | None = None,
+) -> Plan:
+    """All of a clip of so many frames: from the earliest prompt to the end, then backward to frame 0.
+
+    The prompts are checked here, once.  Raises PromptError, MaskError.
+    """
+    prompts = check_prompts(height, width, frames, prompts)
+    first = prompts[0].frame
+    return Plan(
+        height=height,
+        width=width,
+        start=0,
+        stop=frames,
+        first=first,
+        prompts=tuple(prompts),
+        directions=(1, -1) if first > 0 else (1,),
+        memory=memory or MemoryConfig(),
+        size=size,
+    )
+
+
+def check_prompts(height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit the clip."""
+    prompts = sorted(listed(prompts), key=lambda prompt: prompt.frame)
+    if not prompts:
+        raise PromptError("no prompt was given; give a mask or a click on one frame")
+    for prompt in prompts:
+        if not 0 <= prompt.frame < frames:
+            raise PromptError(
+                f"frame {prompt.frame} was prompted, but the clip has frames 0 to {frames - 1}; "
+                "choose one of them"
+            )
+        if prompt.labels is not None and prompt.labels.shape != (height, width):
+            got = f"{prompt.labels.shape[1]}x{prompt.labels.shape[0]}"
+            raise MaskError(
+                f"the mask is {got}, the clip's frames are {width}x{height}; "
+                "draw the mask on a frame of this clip"
+            )
+        check_inside(prompt.clicks or (), height, width)
+    check_begun(prompts)
+    return prompts
+
+
+def check_budget(model: Model, plan: Plan) -> None:
+    """Raises LimitError when the budget cannot hold all prompted frames with all their objects."""
+    clip = {"height": plan.height, "width": plan.width, "objects": len(plan.objects), "frames": plan.frames}
+    predict(
+        model.network,
+        plan.memory,
+        **clip,
+        dtype=model.dtype,
+        pinned=len({prompt.frame for prompt in plan.prompts}),
+        size=plan.size,
+        device=model.device,
+    )
