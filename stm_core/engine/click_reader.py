@@ -18,12 +18,6 @@ from stm_core.networks.compact import click_maps
 from stm_core.networks.interface import Network, QueryFeatures
 from stm_core.networks.weights import Model
 
-CLOSE_PASSES = 2  # reads of a piece: its mask is nearly right already
-NEWEST = 20  # clicks that are looked around, of more at once: the time of an answer is bounded
-NEAR = 0.25  # of the longest side of a piece: around a click, all that it says is taken
-DOUBT = 0.1  # its logit then, at most
-SURE = 1.5  # logit; elsewhere a pixel that is less sure stays what it was
-
 
 class ClickReader:
     """Answers clicks on one frame, uint8 (H, W, 3).  size: short side at which it is processed, or None."""
@@ -36,23 +30,19 @@ class ClickReader:
         self._whole: tuple[Tensor, QueryFeatures] | None = None
         self._close: CloseUp | None = None
 
-    def answer(self, points: Tensor, new: Tensor, logits: Tensor) -> Tensor:
+    def answer(self, points: Tensor, fresh: Tensor, logits: Tensor) -> Tensor:
         """Logits (n, H', W') after clicks (n, P, 3), from those before.
 
-        new: those of the clicks (n, Q, 3) that were made since.  What was not found yet is looked for in all
-        of the frame, the rest around where it was found; far from the new clicks only what is sure changes.
+        fresh: bool (n,), objects that were clicked since.  What was not found yet is looked for in all of the
+        frame, the rest around where it was found.
         """
         logits, close = logits.clone(), self.network.close_side is not None
-        fresh, found = (new[..., 2] >= 0).any(1), (logits > 0).flatten(1).any(1)
+        found = (logits > 0).flatten(1).any(1)
         sought = (fresh & ~found if close else fresh).nonzero()[:, 0]
         if len(sought):
             logits[sought] = self._coarse(points[sought], logits[sought].sigmoid())
         for n in fresh.nonzero()[:, 0].tolist() if close else ():
-            read, piece = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
-            if found[n]:
-                places = placed(new[n], self.image.shape[:2], self.processed, padded=False)
-                read = kept_far(logits[n], read, places, NEAR * piece.longest)
-            logits[n] = read
+            logits[n] = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
         return logits
 
     def _coarse(self, points: Tensor, masks: Tensor) -> Tensor:
@@ -70,10 +60,8 @@ class ClickReader:
             masks = pad(unpad(logits, *seen).sigmoid())
         return enlarge(unpad(logits, *seen), *self.processed)
 
-    def _closer(self, n: int, points: Tensor, logits: Tensor) -> tuple[Tensor, Piece]:
-        """Logits (H', W') of object n after a read of the piece around it, and that piece; points (P, 3)
-        without fillers.
-        """
+    def _closer(self, n: int, points: Tensor, logits: Tensor) -> Tensor:
+        """Logits (H', W') of object n after a read of the piece around it; points (P, 3) without fillers."""
         masks = logits.sigmoid()
         places = placed(points, self.image.shape[:2], self.processed, padded=False)
         close = self._close_up(piece_around(masks[n], places[:, 0], places[:, 1]))
@@ -81,10 +69,10 @@ class ClickReader:
         rows = torch.stack([masks[n], others]) if len(masks) > 1 else masks
         seen, none = close.masks(rows), points.new_zeros(len(rows) - 1, 2, *close.frame.shape[-2:])
         maps = torch.cat([click_maps(close.points(points)[None], *close.frame.shape[-2:]), none])
-        for _ in range(CLOSE_PASSES):
+        for _ in range(self.network.click_passes):
             read = read_itself(self.network, close.frame, close.query, maps, seen)[:1]
             seen = torch.cat([read.sigmoid(), seen[1:]])
-        return close.pasted(read[0], logits[n]), close.piece
+        return close.pasted(read[0], logits[n])
 
     def _close_up(self, piece: Piece) -> CloseUp:
         """What the network sees of a piece; of the same piece as last time it is known."""
@@ -110,19 +98,6 @@ def read_itself(network: Network, frame: Tensor, query: QueryFeatures, maps: Ten
     )
     read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
     return network.decode(read, query).float()
-
-
-def kept_far(before: Tensor, after: Tensor, places: Tensor, near: float) -> Tensor:
-    """Logits (H', W') `after` clicks at places (Q, 3), label -1 for none, but those `before` where a pixel
-    further away than `near` changed sides without being sure: a click keeps what was right.
-    """
-    ys = torch.arange(after.shape[0], device=after.device)[:, None]
-    xs = torch.arange(after.shape[1], device=after.device)
-    far = torch.ones_like(after, dtype=torch.bool)
-    for x, y, _ in places[places[:, 2] >= 0][-NEWEST:].tolist():
-        far &= (xs - x) ** 2 + (ys - y) ** 2 > near**2
-    doubtful = far & ((before > 0) != (after > 0)) & (after.abs() < SURE)
-    return torch.where(doubtful, before.clamp(-DOUBT, DOUBT), after)
 
 
 def placed(points: Tensor, own: tuple[int, int], seen: tuple[int, int], *, padded: bool = True) -> Tensor:

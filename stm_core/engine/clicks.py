@@ -86,14 +86,16 @@ def click_logits(
     points = _points(clicks, needs_positive=masks is None).to(model.device)
     reader, most = ClickReader(model, image, size), points.shape[1]
     if masks is not None:
-        return reader.answer(points, points, (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN))
+        return reader.answer(
+            points, points[:, 0, 2] >= 0, (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
+        )
     frame, turns = digest(image), _turns(most)
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
     begin, logits = _known(model.network, keys)
     if logits is None:
         logits = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
     for turn in turns[begin:]:
-        logits = reader.answer(points[:, : turn.stop], points[:, turn], logits)
+        logits = reader.answer(points[:, : turn.stop], (points[:, turn, 2] >= 0).any(1), logits)
     keep(model.network, keys[-1], logits)
     return logits.clone()
 

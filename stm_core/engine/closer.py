@@ -36,11 +36,6 @@ class Piece:
     left: int
     right: int
 
-    @property
-    def longest(self) -> int:
-        """Its longest side in pixels."""
-        return max(self.bottom - self.top, self.right - self.left)
-
     def cut(self, maps: Tensor) -> Tensor:
         """A view of maps (..., H', W')."""
         return maps[..., self.top : self.bottom, self.left : self.right]

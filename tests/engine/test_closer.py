@@ -6,7 +6,6 @@ import torch
 from conftest import colour_model
 
 from stm_core import segment_frame
-from stm_core.engine.click_reader import kept_far
 from stm_core.engine.closer import SEAM, CloseUp, Piece, piece_around, pixels_of, window_of
 
 CPU = torch.device("cpu")
@@ -95,15 +94,6 @@ def test_objects_that_touch_are_told_apart_in_the_closer_look():
     model.network.click_side, model.network.close_side = 128, 128
     found = segment_frame(model, image, [(144, 104, 1, 2), (176, 104, 1, 7)])
     assert (found[96:112, 136:152] == 2).all() and (found[96:112, 168:184] == 7).all()
-
-
-def test_far_from_a_click_only_what_is_sure_changes():
-    before, after = torch.full((100, 100), 2.0), torch.full((100, 100), -1.0)
-    after[:, 90:] = -5  # sure
-    click = torch.tensor([[20.0, 50.0, 0.0], [0.0, 0.0, -1.0]])
-    found = kept_far(before, after, click, near=15)
-    assert (found[40:60, 10:30] < 0).all() and (found[:, 90:] == -5).all()
-    assert (found[:, 40:90] > 0).all() and found[0, 0] > 0
 
 
 def test_of_a_mask_that_was_given_a_click_keeps_what_lies_beyond_its_piece():
