@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "stm_core"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _, BLOCK, TEXT = README.split("---\n", 2)
 # https://huggingface.co/docs/hub/spaces-config-reference
@@ -93,6 +94,13 @@ def test_python_blocks_compile_and_use_public_names(block):
 
     used = set(re.findall(r"stm_core\.(\w+)", block))
     assert used <= set(stm_core.__all__)
+
+
+def test_files_named_in_contributing_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:\w+/)+\w*(?:\.py)?)`", text)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists() and not (CORE / name).exists()] == []
 
 
 def test_contributing_stays_short():
