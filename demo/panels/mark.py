@@ -5,7 +5,6 @@ done first; the change itself is made alone (`Visitor.changing`), and a mask tha
 marks is computed again.
 """
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import gradio as gr
 import numpy as np
 
 from demo.draw import html
+from demo.engine.in_turn import InTurn
 from demo.panels.base import Change, Host, Panel, View, Wires, answers
 from demo.work import strokes
 from demo.work.marks import Marks
@@ -39,7 +39,7 @@ class MarkPanel(Panel):
 
     def __init__(self, host: Host):
         super().__init__(host)
-        self.quick, self.large = threading.Lock(), threading.Lock()  # one click of each kind at a time
+        self.quick, self.large = InTurn(), InTurn()  # one click of each kind at a time
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""

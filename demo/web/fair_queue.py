@@ -55,11 +55,9 @@ class FairQueue:
         running = Counter((event.concurrency_id, _caller(event)) for event in self.hooks.running())
         held = []
         for name, lane in self.hooks.lanes():
-            if not lane.queue or lane.current_concurrency == lane.concurrency_limit:
-                continue
-            most = self.limits.caller_running
-            if lane.concurrency_limit is not None:
-                most = min(most, max(1, lane.concurrency_limit - 1))
+            if not lane.queue or lane.concurrency_limit in (None, lane.current_concurrency):
+                continue  # one without a limit holds nobody up: each visitor has a line there (`own_lines`)
+            most = min(self.limits.caller_running, max(1, lane.concurrency_limit - 1))
             ahead, ranks = Counter(), {}
             for event in lane.queue:
                 key = name, _caller(event)
