@@ -7,10 +7,11 @@ the fix is still needed, and delete it if not.
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_function_description
+from gradio.utils import get_function_description, get_upload_folder
 
 STOPWATCH = b"""<script>{
   const request = window.requestAnimationFrame.bind(window);
@@ -37,6 +38,12 @@ def lean_uploads() -> None:
     made anew.
     """
     gr.File._process_single_file = lambda part, file: file.path
+
+
+def broken_uploads(oldest: float) -> list[Path]:
+    """Files of uploads that broke off before `oldest` (seconds since the epoch): Gradio keeps them."""
+    begun = Path(get_upload_folder()).glob("tmp*")  # a whole upload moves on to a folder of its own
+    return [path for path in begun if path.is_file() and path.stat().st_mtime < oldest]
 
 
 def no_history() -> dict:

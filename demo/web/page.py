@@ -5,6 +5,7 @@ Who is shown such an address sees that file and nothing else: a visit is opened 
 """
 
 import inspect
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from starlette.middleware import Middleware
 
 from demo.draw import html
 from demo.engine.device import Engine
-from demo.gradio_fixes import NoDeepLinks, QueueHooks, Stopwatch, lean_uploads, no_history
+from demo.gradio_fixes import (
+    NoDeepLinks,
+    QueueHooks,
+    Stopwatch,
+    broken_uploads,
+    lean_uploads,
+    no_history,
+)
 from demo.guard.process import Guard
 from demo.limits import PROGRAM, Limits
 from demo.panels.base import Host
@@ -69,6 +77,8 @@ class Page(gr.Blocks):
 
     def _sweep(self) -> None:
         self.host.sweep()
+        for path in broken_uploads(time.time() - 60 * self.host.limits.lifetime_minutes):
+            path.unlink(missing_ok=True)
         self.host.quotas.sweep(self.fair.paths())
         self.wires.visits.forget_the_gone()
 

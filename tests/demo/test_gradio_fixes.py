@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import time
 
 import gradio as gr
 import httpx
@@ -155,6 +156,23 @@ def test_what_comes_before_a_request_waits_and_before_one_starts_is_asked():
     hooks = gradio_fixes.QueueHooks(page)
     asyncio.run(both())
     assert asked == ["wait", "wait", "start"]
+
+
+def test_an_upload_that_breaks_off_leaves_a_file_that_is_found(served):
+    def breaking():
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n' + bytes(2**17)
+        raise ConnectionError
+
+    before = set(gradio_fixes.broken_uploads(time.time() + 60))
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    with pytest.raises(ConnectionError):
+        httpx.post(f"{served}/gradio_api/upload", content=breaking(), headers=headers)
+    late = time.monotonic() + 60
+    while not (left := set(gradio_fixes.broken_uploads(time.time() + 60)) - before):
+        assert time.monotonic() < late
+    assert not left & set(gradio_fixes.broken_uploads(time.time() - 3600))
+    for path in left:
+        path.unlink()
 
 
 def test_what_is_no_page_goes_through_the_middleware_untouched():
