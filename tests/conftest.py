@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch loads, also in processes that tests start
 
@@ -14,6 +15,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from stm_core.networks.interface import Network, QueryFeatures  # noqa: E402
 from stm_core.networks.weights import Model, random_model  # noqa: E402
@@ -261,3 +263,12 @@ def maker(photos, clips):
 @pytest.fixture
 def batch(maker):
     return maker.batch(4, 3, TRAINING_SIZE, video=False)
+
+
+def numbers(folder: Path) -> list[int]:
+    """The numbers of the masks in a folder; each must open, and nothing half-written lie beside them."""
+    found = sorted(folder.iterdir())
+    for path in found:
+        with Image.open(path) as picture:
+            picture.load()
+    return [int(path.stem) for path in found]

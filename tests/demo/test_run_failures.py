@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import numbers
 from pages import FRAMES, notice, write_clip
-from PIL import Image
 
 from demo.engine import tracking
 from stm_core.media.files import disk_error
@@ -25,15 +25,6 @@ def user(bench, tmp_path):
     user = bench.opened(tmp_path / "squares.mp4")
     assert not notice(bench.click(user, 0, 8, 8))
     return user
-
-
-def numbers(folder: Path) -> list[int]:
-    """The numbers of the masks in a folder; each must open, and nothing half-written lie beside them."""
-    found = sorted(folder.iterdir())
-    for path in found:
-        with Image.open(path) as picture:
-            picture.load()
-    return [int(path.stem) for path in found]
 
 
 def test_gpu_memory_running_out_on_the_page_begins_again_smaller_and_says_so(bench, user, monkeypatch):

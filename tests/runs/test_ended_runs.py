@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import colour_model
+from conftest import colour_model, numbers
 from pages import FRAMES, write_clip
 from PIL import Image
 
@@ -18,15 +18,6 @@ from stm_core.masks.files import write_mask
 from stm_core.runs.folder import segment_to_folder
 
 ROOT = Path(__file__).parents[2]
-
-
-def numbers(folder: Path) -> list[int]:
-    """The numbers of the masks in a folder; each must open, and nothing half-written lie beside them."""
-    found = sorted(folder.iterdir())
-    for path in found:
-        with Image.open(path) as picture:
-            picture.load()
-    return [int(path.stem) for path in found]
 
 
 def test_a_clip_that_disappears_in_the_middle_leaves_what_was_done(tmp_path):
