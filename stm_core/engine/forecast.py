@@ -64,8 +64,9 @@ def predict(
         objects=objects,
         positions=rows * columns,
         channels=(network.key_channels, network.value_channels),
-        itemsize=dtype.itemsize,
+        dtype=dtype,
         device=torch.device(device).type,
+        bounded=network.bounded,
     )
     strategy = config.strategy
     clip = {"pinned": pinned, "frames": frames, "every": config.every}

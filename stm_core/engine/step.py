@@ -66,7 +66,7 @@ class Propagator:
             memory,
             scale=model.network.scale,
             shared_keys=model.network.shared_keys,
-            margin=model.network.margin,
+            bounded=model.network.bounded,
             trust=self._trust,
         )
         self.objects: tuple[int, ...] = ()

@@ -23,7 +23,7 @@ class MemoryBank:
 
     scale: affinity = scale * key . query.
     shared_keys: a frame has one key for all its objects, or one for each.
-    margin: as in `readout.read`.
+    bounded: as in `readout.read`.
     trust: how far each kind of frame is trusted.
     """
 
@@ -33,18 +33,17 @@ class MemoryBank:
         *,
         scale: float,
         shared_keys: bool = True,
-        margin: float | None = None,
+        bounded: bool = False,
         trust: Trust = PUBLISHED,
     ):
         self.config, self.trust = config, trust
-        self.scale, self.shared_keys, self.margin = scale, shared_keys, margin
+        self.scale, self.shared_keys, self.bounded = scale, shared_keys, bounded
         self._strategy = config.strategy
         self.clear()
 
     def clear(self) -> None:
         """Forget everything and free the storage; frames of another size may follow, and other objects."""
-        self._frames: list[Stored] = []  # frame i lies in slot i
-        self._by_age: list[Stored] = []  # the same, in the order in which they were stored
+        self._frames: list[Stored] = []  # in the order in which they were stored
         self._storage: Storage | None = None
         self._origin: int | None = None
         self._last: int | None = None
@@ -91,7 +90,7 @@ class MemoryBank:
             self.evict()  # this ends: pinned frames are fewer, and any other may go, also the latest so far
         if not all(present):  # `readout.read` asks for zeros there
             value = value * value.new_tensor(present).view(-1, 1, 1, 1)
-        self._store(frame, key, value, layout, limit)
+        self._store(frame, key, value, layout)
 
     def read(self, query_key: Tensor) -> Tensor:
         """Values (N, Cv, h, w) that the stored frames give for a frame with key (1, Ck, h, w).
@@ -99,11 +98,11 @@ class MemoryBank:
         Raises PromptError when nothing is stored.
         """
         options = self._read_options()
-        keys, values = zip(*self._storage.held(), strict=True)
         result = readout.read(
-            keys,
-            values,
+            self._storage.keys,
+            self._storage.values,
             readout.rows(query_key),
+            bounded=self.bounded,
             present=self._presence(),
             chunk_bytes=chunk_bytes(self.config, query_key.device.type),
             **options,
@@ -118,10 +117,9 @@ class MemoryBank:
         All frames together sum to 1.  Raises PromptError when nothing is stored.
         """
         options = self._read_options()
-        keys = [keys for keys, _ in self._storage.held()]
-        attention = readout.where(keys, query_key[:, :, row, column].unsqueeze(1), **options)
-        maps = attention.unflatten(-1, tuple(query_key.shape[-2:]))
-        return {frame.t: maps[i] for i, frame in enumerate(self._frames)}
+        found = readout.where(self._storage.keys, query_key[:, :, row, column].unsqueeze(1), **options)
+        size = tuple(query_key.shape[-2:])
+        return {frame.t: one.unflatten(0, size) for frame, one in zip(self._frames, found, strict=True)}
 
     def evict(self) -> int | None:
         """Drop a frame that is neither pinned nor the latest; its index, or None if there is none.
@@ -163,11 +161,6 @@ class MemoryBank:
         return self._storage.nbytes if self._storage else 0
 
     @property
-    def allocated_bytes(self) -> int:
-        """Bytes of the storage, free slots included."""
-        return self._storage.allocated_bytes if self._storage else 0
-
-    @property
     def frame_bytes(self) -> int:
         """Bytes of one stored frame, in closed form."""
         return self._storage.layout.frame_bytes if self._storage else 0
@@ -193,7 +186,7 @@ class MemoryBank:
 
     def _layout_with(self, key: Tensor, value: Tensor) -> Layout:
         """The layout that holds this frame too.  Raises ValueError if it does not fit the frames held."""
-        layout = Layout.of(key, value, self.shared_keys)
+        layout = Layout.of(key, value, self.shared_keys, self.bounded)
         old = self._storage.layout if self._storage else layout
         same = old.positions == layout.positions and old.channels == layout.channels
         if not same or layout.objects < old.objects:
@@ -210,30 +203,23 @@ class MemoryBank:
     def _drop_outdated(self, coming: Stored) -> None:
         """Drop what the strategy does not keep beside the coming frame, and an older entry of that frame."""
         self._settle()
-        outdated = self._strategy.outdated([frame for frame in self._by_age if frame.t != coming.t])
-        for frame in reversed(self._frames.copy()):
+        outdated = self._strategy.outdated([frame for frame in self._frames if frame.t != coming.t])
+        for frame in self._frames.copy():
             if frame.t == coming.t or (frame in outdated and not self._is_sole(frame, coming)):
                 self._drop(frame)
 
-    def _store(self, frame: Stored, key: Tensor, value: Tensor, layout: Layout, limit: int | None) -> None:
-        block_frames = self._strategy.block if limit is None else limit
+    def _store(self, frame: Stored, key: Tensor, value: Tensor, layout: Layout) -> None:
         if self._storage is None:
             self._origin = frame.t
-            self._storage = Storage(layout, key.dtype, key.device)
+            self._storage = Storage(layout)
         elif self._storage.layout.objects < layout.objects:
-            self._storage = self._storage.enlarged(layout, block_frames)
-        elif limit is not None and self._storage.allocated_bytes:
-            block_frames = 1  # more frames are pinned than fit the first block
-        self._storage.append(key, value, block_frames)
+            self._storage.enlarge(layout)
+        self._storage.append(key, value)
         self._frames.append(frame)
-        self._by_age.append(frame)
 
     def _drop(self, frame: Stored) -> None:
-        i = self._frames.index(frame)
-        self._storage.remove(i)  # the last one moves there
-        self._frames[i] = self._frames[-1]
-        self._frames.pop()
-        self._by_age.remove(frame)
+        self._storage.remove(self._frames.index(frame))
+        self._frames.remove(frame)
 
     def _present(self, frame: Stored) -> tuple[bool, ...]:
         """(N,) which of all objects the frame knows; it knows none that was added later."""
@@ -245,7 +231,7 @@ class MemoryBank:
             raise PromptError("the memory is empty; give a mask or a click on a frame first")
         trust = [self.trust.in_frame(frame, self._last) for frame in self._frames]
         trust = trust if len(set(trust)) > 1 else None  # where all count alike there is nothing to do
-        return {"scale": self.scale, "top_k": self.config.top_k, "margin": self.margin, "trust": trust}
+        return {"scale": self.scale, "top_k": self.config.top_k, "trust": trust}
 
     def _presence(self) -> Tensor | None:
         """(B, N, S) for `readout.read`, or None when every frame knows every object."""

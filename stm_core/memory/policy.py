@@ -13,8 +13,6 @@ from numbers import Integral
 
 from stm_core.errors import OptionError
 
-UNBOUNDED_BLOCK = 8  # slots allocated at once where the number of frames grows with the clip
-
 
 @dataclass(eq=False)  # one is the same as another only if it is that one
 class Stored:
@@ -91,11 +89,6 @@ class Strategy:
             held = self.recent + (pinned if self.pins else 0)
         held = min(held, frames + pinned - 1)
         return held if fitting is None else min(held, fitting)
-
-    @property
-    def block(self) -> int:
-        """Slots to allocate at once where no budget says how many."""
-        return UNBOUNDED_BLOCK if self.spaced else self.recent + self.pins
 
 
 @dataclass(frozen=True)
