@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stm_core.engine.geometry import enlarge
+from stm_core.engine.geometry import Area, enlarge
 from stm_core.memory.bank import MemoryBank
 from stm_core.networks.interface import strongest
 
@@ -65,30 +65,46 @@ class FrameResult:
     memory: MemoryReport
     seconds: float
     prompted: bool
-    _masks: Tensor = field(repr=False)  # (N, H', W') on the CPU, at the processed size
+    _masks: Tensor = field(repr=False)  # (N, a, b) on the CPU, of `_area`; elsewhere there is no object
+    _area: Area = field(repr=False)
+    _processed: tuple[int, int] = field(repr=False)
 
     @property
     def probs(self) -> np.ndarray:
         """Probabilities float32 (objects + 1, H, W), background first; they sum to 1."""
-        masks = enlarge(self._masks, *self.labels.shape)
+        masks = enlarge(_whole(self._masks, self._area, self._processed), *self.labels.shape)
         return torch.cat([(1 - masks.sum(0, keepdim=True)).clamp(min=0), masks]).numpy()
 
 
-def labels_at(shape: tuple[int, int], masks: Tensor, channels: Tensor, objects: Sequence[int]) -> np.ndarray:
-    """Ids uint8 (H, W) at the frame's own size, from masks and their strongest channels (H', W')."""
-    if channels.shape != shape:
-        channels, _ = strongest(enlarge(masks, *shape))
-    found = channels.cpu().numpy()
-    if tuple(objects) == tuple(range(1, len(objects) + 1)):
-        return found
-    return np.array([0, *objects], np.uint8)[found]
+def labels_at(
+    shape: tuple[int, int],
+    masks: Tensor,
+    channels: Tensor,
+    objects: Sequence[int],
+    area: Area,
+    processed: tuple[int, int],
+) -> np.ndarray:
+    """Ids uint8 (H, W) at the frame's own size, from an area's masks (N, a, b), strongest channels."""
+    if processed != shape:
+        channels, _ = strongest(enlarge(_whole(masks, area, processed), *shape))
+        area = Area((0, shape[0]), (0, shape[1]))
+    labels = np.zeros(shape, np.uint8)
+    labels[area.at] = np.array([0, *objects], np.uint8)[channels.cpu().numpy()]
+    return labels
 
 
-def pixels_of(channels: Tensor, probs: Tensor, objects: Sequence[int]) -> tuple[list[int], dict[int, float]]:
-    """Pixels of each object at the processed size, and its mean probability over them by id."""
-    channels, most = channels.flatten().int(), len(objects) + 1
-    counts = torch.bincount(channels, minlength=most)
-    sums = torch.bincount(channels, weights=probs.flatten(), minlength=most)
-    counts, sums = counts.tolist()[1:], sums.tolist()[1:]
-    means = [total / count if count else 0.0 for count, total in zip(counts, sums, strict=True)]
-    return counts, dict(zip(objects, means, strict=True))
+def pixels_of(shown: Tensor, best: Tensor) -> Tensor:
+    """(2, N): pixels of hard masks (N, H', W'), and the sums of probabilities (H', W') over them."""
+    shown = shown.flatten(1)
+    return torch.stack([shown.sum(1), shown @ best.flatten()])
+
+
+def confidence_of(pixels: Sequence[float], sums: Sequence[float], objects: Sequence[int]) -> dict[int, float]:
+    """Mean probability of each object over its own pixels, by id; 0 where it has none."""
+    means = (total / count if count else 0.0 for count, total in zip(pixels, sums, strict=True))
+    return dict(zip(objects, means, strict=True))
+
+
+def _whole(masks: Tensor, area: Area, processed: tuple[int, int]) -> Tensor:
+    """Masks of an area as masks of the whole processed frame."""
+    return area.moved(masks, Area((0, processed[0]), (0, processed[1])))

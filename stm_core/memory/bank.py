@@ -16,6 +16,7 @@ from stm_core.memory import readout
 from stm_core.memory.footprint import Layout, chunk_bytes
 from stm_core.memory.policy import AS_PUBLISHED, PUBLISHED, MemoryConfig, Stored, Trust
 from stm_core.memory.storage import Storage
+from stm_core.memory.window import Window
 
 
 class MemoryBank:
@@ -44,6 +45,7 @@ class MemoryBank:
     def clear(self) -> None:
         """Forget everything and free the storage; frames of another size may follow, and other objects."""
         self._frames: list[Stored] = []  # in the order in which they were stored
+        self._windows: dict[int, Window] = {}  # by frame
         self._storage: Storage | None = None
         self._origin: int | None = None
         self._last: int | None = None
@@ -54,10 +56,6 @@ class MemoryBank:
         """Whether `write` would store frame t: if not, a caller need not encode it."""
         return self._strategy.stores(pinned, self._due(t))
 
-    def passes(self, t: int) -> bool:
-        """Whether frame t, if it is not pinned, will be read at most once, and then beside other frames."""
-        return bool(self._frames) and self._strategy.passing(t, self._origin, self.config.every)
-
     def write(
         self,
         t: int,
@@ -66,13 +64,15 @@ class MemoryBank:
         *,
         pinned: bool = False,
         present: Sequence[bool] | None = None,
+        window: Window | None = None,
     ) -> None:
         """Store frame t as the latest one, and drop what the strategy does not keep beside it.
 
-        key: (1 or N, Ck, h, w).
+        key: (1 or N, Ck, h, w), of the positions that are stored.
         value: (N, Cv, h, w). N never falls: new objects come last, and older frames do not know them.
         pinned: the frame was prompted.
         present: (N,) which objects this frame shows; None: all.
+        window: where in the frame these positions lie; None: they are all of it.
         A frame that alone knows some object stays, whatever the strategy says.
         Raises LimitError, and changes nothing, when the budget cannot hold the pinned frames and one more.
         """
@@ -82,7 +82,8 @@ class MemoryBank:
         if not self.wants(t, pinned) or not any(present):
             return
         frame = Stored(t, pinned and self._strategy.pins, self._due(t), present)
-        layout = self._layout_with(key, value)
+        window = window or Window.whole((key.shape[2], key.shape[3]))
+        layout = self._layout_with(key, value, window)
         limit = self._most_frames(frame, layout)
         self._drop_outdated(frame)
         self._last = t
@@ -91,6 +92,7 @@ class MemoryBank:
         if not all(present):  # `readout.read` asks for zeros there
             value = value * value.new_tensor(present).view(-1, 1, 1, 1)
         self._store(frame, key, value, layout)
+        self._windows[t] = window
 
     def read(self, query_key: Tensor) -> Tensor:
         """Values (N, Cv, h, w) that the stored frames give for a frame with key (1, Ck, h, w).
@@ -114,12 +116,17 @@ class MemoryBank:
     def look(self, query_key: Tensor, row: int, column: int) -> dict[int, Tensor]:
         """Where one position (row, column) of a frame with key (1, Ck, h, w) looks: {t: attention (h, w)}.
 
-        All frames together sum to 1.  Raises PromptError when nothing is stored.
+        All frames together sum to 1; what is not stored of a frame has 0.  Raises PromptError when nothing is
+        stored.
         """
         options = self._read_options()
         found = readout.where(self._storage.keys, query_key[:, :, row, column].unsqueeze(1), **options)
-        size = tuple(query_key.shape[-2:])
-        return {frame.t: one.unflatten(0, size) for frame, one in zip(self._frames, found, strict=True)}
+        windows = [self._windows[frame.t] for frame in self._frames]
+        maps = [
+            window.spread(one.unflatten(0, window.shape), 0)
+            for window, one in zip(windows, found, strict=True)
+        ]
+        return {frame.t: one for frame, one in zip(self._frames, maps, strict=True)}
 
     def evict(self) -> int | None:
         """Drop a frame that is neither pinned nor the latest; its index, or None if there is none.
@@ -162,12 +169,12 @@ class MemoryBank:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one stored frame, in closed form."""
+        """Most bytes of one stored frame, in closed form: of one that is stored whole."""
         return self._storage.layout.frame_bytes if self._storage else 0
 
     @property
     def read_peak_bytes(self) -> int:
-        """Most bytes that one read of the frames held now allocates, in closed form."""
+        """Most bytes that one read of the frames held now allocates, in closed form, were all whole."""
         if not self._frames:
             return 0
         return self._storage.layout.read_peak_bytes(len(self._frames), self.config)
@@ -184,9 +191,11 @@ class MemoryBank:
     def _due(self, t: int) -> bool:
         return self._strategy.due(t, self._origin, self.config.every)
 
-    def _layout_with(self, key: Tensor, value: Tensor) -> Layout:
+    def _layout_with(self, key: Tensor, value: Tensor, window: Window) -> Layout:
         """The layout that holds this frame too.  Raises ValueError if it does not fit the frames held."""
-        layout = Layout.of(key, value, self.shared_keys, self.bounded)
+        if window.shape != tuple(key.shape[2:]):
+            raise ValueError(f"the key has {tuple(key.shape[2:])} positions, its window {window.shape}")
+        layout = Layout.of(key, value, window.size, self.shared_keys, self.bounded)
         old = self._storage.layout if self._storage else layout
         same = old.positions == layout.positions and old.channels == layout.channels
         if not same or layout.objects < old.objects:
@@ -219,6 +228,7 @@ class MemoryBank:
 
     def _drop(self, frame: Stored) -> None:
         self._storage.remove(self._frames.index(frame))
+        del self._windows[frame.t]
         self._frames.remove(frame)
 
     def _present(self, frame: Stored) -> tuple[bool, ...]:

@@ -17,11 +17,11 @@ CHUNK_SHARE = 8  # one chunk of affinity takes at most this part of a budget
 
 @dataclass(frozen=True)
 class Layout:
-    """What a stored frame consists of, which fixes its cost.
+    """What a stored frame consists of, which fixes its cost; a frame that is stored in part costs less.
 
     keys: 1 for all objects, or one for each.
     objects: N.
-    positions: P = h*w.
+    positions: P = h*w of a whole frame.
     channels: Ck, Cv.
     dtype: of keys and values.
     device: type of the device.
@@ -37,8 +37,10 @@ class Layout:
     bounded: bool = False
 
     @classmethod
-    def of(cls, key: Tensor, value: Tensor, shared_keys: bool, bounded: bool) -> Layout:
-        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w).
+    def of(
+        cls, key: Tensor, value: Tensor, size: tuple[int, int], shared_keys: bool, bounded: bool
+    ) -> Layout:
+        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w) of frames of that size.
 
         Raises ValueError if they do not match.
         """
@@ -47,12 +49,12 @@ class Layout:
             raise ValueError(
                 f"key {tuple(key.shape)} {key.dtype} does not match value {tuple(value.shape)} {value.dtype}"
             )
-        positions, channels = key.shape[2] * key.shape[3], (key.shape[1], value.shape[1])
+        positions, channels = size[0] * size[1], (key.shape[1], value.shape[1])
         return cls(keys, len(value), positions, channels, key.dtype, key.device.type, bounded)
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one stored frame: positions x (keys x Ck + objects x Cv) x itemsize."""
+        """Bytes of a frame stored whole: positions x (keys x Ck + objects x Cv) x itemsize."""
         key_channels, value_channels = self.channels
         return (
             self.positions * (self.keys * key_channels + self.objects * value_channels) * self.dtype.itemsize

@@ -62,11 +62,6 @@ class Strategy:
         """Whether frame t stays beyond the latest ones.  origin: the first frame stored, None before it."""
         return self.spaced and (origin is None or (t - origin) % every == 0)
 
-    def passing(self, t: int, origin: int | None, every: int) -> bool:
-        """Whether frame t, if it is not prompted, is read at most once, and then beside other frames."""
-        alone = not (self.pins or self.spaced)
-        return self.recent <= 1 and not alone and not self.due(t, origin, every)
-
     def outdated(self, held: Sequence[Stored]) -> list[Stored]:
         """The frames to drop before another is stored.  held: in the order in which they were stored."""
         earlier = held[: max(0, len(held) - max(0, self.recent - 1))]
