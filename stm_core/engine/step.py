@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stm_core.engine.clicks import click_logits
+from stm_core.engine.decoding import decoded
 from stm_core.engine.geometry import (
     Area,
     check_image,
@@ -31,8 +32,6 @@ from stm_core.memory.policy import PUBLISHED, TUNED, MemoryConfig
 from stm_core.memory.window import Window
 from stm_core.networks.interface import LOGIT_LIMIT, STRIDE, QueryFeatures, aggregate, one_hot, strongest
 from stm_core.networks.weights import Model, check_model
-
-OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects
 
 
 @dataclass(frozen=True)
@@ -219,9 +218,9 @@ class Propagator:
             return seen.frame.new_zeros(0, *self._processed)
         window, query = self._sought(seen)
         read = network.read(self.bank, query)
-        parts = [network.decode(part, query) for part in read.split(OBJECTS_AT_ONCE)]
+        logits = decoded(network, read, query, self._whereabouts.windows(len(known), window))
         area = Area.of(window, *self._processed)
-        logits = area.moved(torch.cat(parts).float(), seen.area, -LOGIT_LIMIT)
+        logits = area.moved(logits, seen.area, -LOGIT_LIMIT)
         logits = self._whereabouts.bound(logits, seen.corner)
         if not all(known):
             logits[[n for n, here in enumerate(known) if not here]] = -LOGIT_LIMIT

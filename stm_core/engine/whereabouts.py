@@ -26,6 +26,7 @@ EDGE = 2  # cells around a window: padding moves features by up to half a cell, 
 CELL = STRIDE // 2  # pixels of the finer cells in which parts of a mask touch
 GAP, OWN_GAP = 3, 0.15  # most between a part and the mask before: cells, and share of the root of its area
 MISSED = 2  # frames for which a part may be missing and come back
+APART = 0.8  # objects are decoded each by itself where that is at most this share of the work together
 STEPS = 7  # sizes of windows, about this many a side: a CPU packs the convolutions for each (`packed.py`)
 
 
@@ -80,7 +81,7 @@ class Whereabouts:
         if self._near is None:
             return logits
         known = logits[: len(self._near)]
-        found = cells_of(known > 0).cpu().numpy()
+        found = cells_of(known).cpu().numpy()
         (top, left), (count, height, width) = corner, found.shape
         here = np.s_[:, top : top + height, left : left + width]
         near = self._near.repeat(STRIDE // CELL, 1).repeat(STRIDE // CELL, 2)[here]
@@ -96,16 +97,37 @@ class Whereabouts:
 
         With EDGE cells around it.  It is the whole frame where one of them may be anywhere.
         """
-        if self._near is None or count > len(self._near) or self._lost.any():
+        if self._anywhere(count):
             return Window.whole(size)
-        near = self._near.any(0)
-        sides = (near.any(axis).nonzero()[0][[0, -1]].tolist() for axis in (1, 0))
-        return Window(*(_widened(*side, most) for side, most in zip(sides, size, strict=True)), size)
+        return _around(self._near.any(0), size)
+
+    def windows(self, count: int, window: Window) -> list[Window]:
+        """The same for each of the first `count` objects by itself: parts of that `window`, of one shape.
+
+        They count its cells: their `size` is its shape.  Empty where that would save little.
+        """
+        if count < 2 or self._anywhere(count):
+            return []
+        own = [_around(near, window.size) for near in self._near[:count]]
+        height, width = (max(sides) for sides in zip(*(one.shape for one in own), strict=True))
+        most_rows, most_columns = window.shape
+        if height * width > APART * most_rows * most_columns:
+            return []
+        top, left = window.rows[0], window.columns[0]
+        corners = [
+            (min(one.rows[0] - top, most_rows - height), min(one.columns[0] - left, most_columns - width))
+            for one in own
+        ]
+        return [Window((y, y + height), (x, x + width), window.shape) for y, x in corners]
+
+    def _anywhere(self, count: int) -> bool:
+        """Whether one of the first `count` objects may be anywhere."""
+        return self._near is None or count > len(self._near) or bool(self._lost.any())
 
 
 def cells_of(masks: Tensor) -> Tensor:
-    """bool (N, H'/8, W'/8): cells in which masks (N, H', W') of 0 and 1 have a pixel."""
-    return F.max_pool2d(masks.float(), CELL, ceil_mode=True) > 0
+    """bool (N, H'/8, W'/8): cells in which masks (N, H', W'), positive in their pixels, have one."""
+    return F.max_pool2d(masks, CELL, ceil_mode=True) > 0
 
 
 def _beside(cells: np.ndarray, areas: Sequence[float]) -> np.ndarray:
@@ -134,7 +156,11 @@ def _apart(found: np.ndarray, beside: np.ndarray) -> np.ndarray:
 
 def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
     """cells (N, h, w) as a map of that size, in which each has 8x8 pixels."""
-    return cells.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)[:, : size[0], : size[1]]
+    count, height, width = cells.shape
+    pixels = (
+        cells[:, :, None, :, None].expand(-1, -1, CELL, -1, CELL).reshape(count, height * CELL, width * CELL)
+    )
+    return pixels[:, : size[0], : size[1]]
 
 
 def _coarser(cells: np.ndarray) -> np.ndarray:
@@ -142,6 +168,13 @@ def _coarser(cells: np.ndarray) -> np.ndarray:
     height, width = cells.shape[1:]
     cells = np.pad(cells, ((0, 0), (0, height % 2), (0, width % 2)))
     return cells[:, ::2, ::2] | cells[:, 1::2, ::2] | cells[:, ::2, 1::2] | cells[:, 1::2, 1::2]
+
+
+def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
+    """The window around cells bool (h', w') of a frame of h x w cells."""
+    sides = (near.any(axis).nonzero()[0][[0, -1]].tolist() for axis in (1, 0))
+    rows, columns = (_widened(*side, most) for side, most in zip(sides, size, strict=True))
+    return Window(rows, columns, size)
 
 
 def _widened(first: int, last: int, most: int) -> tuple[int, int]:

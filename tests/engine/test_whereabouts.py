@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import squares
+from conftest import COLOURS, check, squares
 
 from stm_core import MemoryConfig, Prompt, Propagator
 from stm_core.engine.whereabouts import EDGE, GAP, MISSED, OWN_GAP, STEPS, Whereabouts, cells_of
@@ -116,6 +116,21 @@ def test_looking_only_into_the_window_changes_no_mask(colour, size, monkeypatch)
     for one, other in zip(narrow, whole, strict=True):
         assert np.allclose(one.probs, other.probs, atol=1e-6)
         assert np.array_equal(one.labels, other.labels)
+
+
+def test_objects_far_apart_are_decoded_each_in_its_own_window(colour, monkeypatch):
+    clip, decode, shapes = [], colour.network.decode, []
+    for t in range(6):
+        labels = np.zeros((96, 512), np.uint8)
+        labels[16:32, 16 * t : 16 * t + 16] = 1
+        labels[64:80, 16 * t + 384 : 16 * t + 400] = 2
+        clip.append((COLOURS[labels], labels))
+    spy = lambda read, query: shapes.append(read.shape) or decode(read, query)  # noqa: E731
+    monkeypatch.setattr(colour.network, "decode", spy)
+    engine = Propagator(colour, memory=MemoryConfig(trust=Trust(reach=0.3)))
+    check([engine.step(t, f, Prompt.from_mask(m) if t == 0 else ()) for t, (f, m) in enumerate(clip)], clip)
+    assert {shape[0] for shape in shapes} == {2}  # together
+    assert max(shape[3] for shape in shapes) < 16  # of 32 cells
 
 
 @pytest.mark.parametrize("preset", PRESETS)
