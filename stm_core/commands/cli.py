@@ -237,9 +237,12 @@ def _export(args: argparse.Namespace) -> int:
     check_folder(args.out, result.clip.path if result.clip else args.folder)
     if result.clip is None and any(one.clip == "beside" for one in formats):
         print("warning: the clip is not where the report says; its pictures are left out", file=sys.stderr)
+    warnings: list[str] = []
     with _progress(None) as bar:
-        for _ in export(result, formats, args.out, chosen):
+        for _ in export(result, formats, args.out, chosen, warnings):
             bar.update()
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"{len(result.frames)} frames as {', '.join(one.name for one in formats)} in {args.out}")
     return DONE
 

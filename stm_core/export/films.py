@@ -53,6 +53,7 @@ def _write(order: Order, sink: Sink, ending: str, kind: str, mix: Mix) -> Iterat
         if writer is None:
             raise VideoError("no frame of the clip could be read again; give or upload it once more")
         writer.close()
+        sink.warnings += writer.warnings
     except BaseException:
         if writer is not None:
             writer.abort()

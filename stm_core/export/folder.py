@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,17 +12,20 @@ from stm_core.export.result import Result
 from stm_core.export.sinks import FolderSink, one_file
 from stm_core.media.written import Written
 
+log = logging.getLogger(__name__)
 NOTES, REPORT = ".export.json.notes", "export.json"
 
 
 def export(
-    result: Result, formats: Sequence[Format], out: Path, options: Options
+    result: Result, formats: Sequence[Format], out: Path, options: Options, warnings: list[str]
 ) -> Iterator[tuple[Format, int]]:
     """Write a run to out/FORMAT/..., and which files those are to out/export.json.
 
     Yields (format, frames done) again and again.  What was exported before stays; a format that is exported
-    again replaces its own files.  Raises OptionError before anything is written when a file would be
-    replaced that is not ours, the clip is needed, or two files would have one name.
+    again replaces its own files.
+    warnings: receives what could not be kept, such as the sound.
+    Raises OptionError before anything is written when a file would be replaced that is not ours, the clip
+    is needed, or two files would have one name.
     """
     written = Written(out, NOTES, REPORT)
     orders = [Order(result, one, options) for one in formats]
@@ -32,21 +36,20 @@ def export(
             sink = FolderSink(written, order.format.name)
             for done in order.write(sink):
                 yield order.format, done
+            warnings += [told for told in sink.warnings if told not in warnings]
     finally:  # also of an export that was stopped: the files are ours
         try:
             written.report({"clip": result.name, "frames": len(result.frames)})
-        except DiskError:
-            written.begun = False
+        except DiskError as error:
+            log.debug("the notes beside the files stay: %s", error)
 
 
-def export_file(result: Result, which: Format, path: Path, options: Options) -> Iterator[int]:
+def export_file(
+    result: Result, which: Format, path: Path, options: Options, warnings: list[str]
+) -> Iterator[int]:
     """Write a run in one format to one file, a ZIP where there are several; yields frames done."""
     order = Order(result, which, options)
-    with one_file(path, order.names()) as sink:
+    order.names()  # checked before anything is written
+    with one_file(path, which.single) as sink:
         yield from order.write(sink)
-
-
-def file_name(result: Result, which: Format, options: Options) -> str:
-    """What that file is called."""
-    names = Order(result, which, options).names()
-    return names[0].rpartition("/")[2] if len(names) == 1 else f"{result.name}_{which.name}.zip"
+    warnings += sink.warnings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -89,9 +89,29 @@ class Order:
                 f"{self.format.name} needs the clip's pictures, and the clip is not where the report says; "
                 "give it with --clip"
             )
+        return self._listed()
+
+    def _listed(self) -> list[str]:
         names = list(self.format.names(self))
         check_different(names, self.options.template or self.format.template, self.format.per)
         return names
+
+    @property
+    def file_name(self) -> str:
+        """What one file with all of it is called."""
+        name = self.sequence
+        return (
+            f"{self.stem()}{self.format.ending}" if self.format.single else f"{name}_{self.format.name}.zip"
+        )
+
+    def preview(self) -> list[str]:
+        """The names of the first files that the template names, without folders.
+
+        Raises OptionError when two of them would be one.
+        """
+        few = Order(replace(self.result, frames=self.result.frames[:2]), self.format, self.options)
+        names = [name.rpartition("/")[2] for name in few._listed()]
+        return [name for name in names if name.endswith(self.format.ending)][:2]
 
     def write(self, sink: Sink) -> Iterator[int]:
         """Make the files; yields how many frames are done, again and again."""
@@ -117,6 +137,11 @@ class Format:
     clip: Literal["", "beside", "needed"]
     names: Callable[[Order], Iterable[str]]
     write: Callable[[Order, Sink], Iterator[int]]
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one file, whatever is in the run."""
+        return not self.per
 
 
 def jpeg(image: np.ndarray) -> bytes:

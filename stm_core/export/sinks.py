@@ -15,7 +15,12 @@ from stm_core.media.written import Written
 
 
 class Sink(Protocol):
-    """Takes the files of one format, by the names that were planned."""
+    """Takes the files of one format, by the names that were planned.
+
+    warnings: what a film could not keep, such as the sound.
+    """
+
+    warnings: list[str]
 
     def add(self, name: str, data: bytes) -> None:
         """Take a file."""
@@ -29,6 +34,7 @@ class FolderSink:
 
     def __init__(self, results: Written, folder: str):
         self._results, self._folder = results, folder
+        self.warnings: list[str] = []
 
     def add(self, name: str, data: bytes) -> None:
         """As Sink.add.  Raises DiskError."""
@@ -56,6 +62,7 @@ class FileSink:
 
     def __init__(self, path: Path):
         self._path = path
+        self.warnings: list[str] = []
 
     def add(self, name: str, data: bytes) -> None:
         """As Sink.add."""
@@ -74,6 +81,7 @@ class ZipSink:
         # what is in it is compressed already, but for text, which says so itself
         self._pack = zipfile.ZipFile(self._whole.part, "w", zipfile.ZIP_STORED)
         self._film = path.with_name(f".{path.name}.film")
+        self.warnings: list[str] = []
 
     def add(self, name: str, data: bytes) -> None:
         """As Sink.add."""
@@ -98,9 +106,9 @@ class ZipSink:
 
 
 @contextmanager
-def one_file(path: Path, names: list[str]) -> Iterator[Sink]:
-    """A sink that makes one file of all: itself where there is one, else a ZIP."""
-    if len(names) == 1:
+def one_file(path: Path, single: bool) -> Iterator[Sink]:
+    """A sink that makes one file: itself where the format makes a single one, else a ZIP of all."""
+    if single:
         yield FileSink(path)
         return
     with ZipSink(path) as sink:

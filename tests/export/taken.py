@@ -78,7 +78,7 @@ def make_film(path: Path, labels: list[np.ndarray], times: list[float]) -> None:
 
 def exported(run: Path, name: str, out: Path, clip: Path | None = None, **options) -> list[Path]:
     """The files of one format, but for the report."""
-    for _ in export(read_result(run, clip), [FORMATS[name]], out, Options(**options)):
+    for _ in export(read_result(run, clip), [FORMATS[name]], out, Options(**options), []):
         pass
     return sorted(path for path in (out / name).rglob("*") if path.is_file())
 
