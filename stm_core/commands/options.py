@@ -74,6 +74,12 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         help="a pixel of the prompted frame; LABEL: 1 object (default), 0 background; OBJECT: counts from 1",
     )
     add(
+        "--prompts",
+        metavar="FILE",
+        help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
+        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]",
+    )
+    add(
         "--prompt-frame",
         type=whole_number(0),
         default=0,

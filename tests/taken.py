@@ -15,7 +15,7 @@ from stm_core.export.folder import export
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
 from stm_core.export.result import read_result
-from stm_core.masks.files import write_mask
+from stm_core.masks.files import read_labels, write_mask
 from stm_core.masks.outlines import fill
 from stm_core.media.write import VideoWriter
 
@@ -87,7 +87,16 @@ def exported(run: Path, name: str, out: Path, clip: Path | None = None, **option
 
 
 def truth(labels: list[np.ndarray], first: int = 0) -> dict[int, dict[int, np.ndarray]]:
-    return {t: {int(n): one == n for n in np.unique(one) if n} for t, one in enumerate(labels, first)}
+    return truth_of(enumerate(labels, first))
+
+
+def truth_of(masks) -> dict[int, dict[int, np.ndarray]]:
+    """The same of (frame, labels) pairs."""
+    return {t: {int(n): one == n for n in np.unique(one) if n} for t, one in masks}
+
+
+def read_palette(folder: Path) -> dict:
+    return truth_of((int(path.stem), read_labels(path)) for path in sorted(folder.glob("*.png")))
 
 
 def same(found: dict, expected: dict) -> None:
