@@ -18,7 +18,8 @@ from demo.guard.process import Guard
 from demo.work.run import Again, Job, Step
 from stm_core.engine.threads import WriteBehind
 from stm_core.errors import DiskError
-from stm_core.masks.files import encode_mask, overlay
+from stm_core.masks.files import encode_mask
+from stm_core.masks.overlay import overlay
 from stm_core.media.files import write_whole
 from stm_core.networks.weights import Model
 from stm_core.runs import clip as core

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from stm_core.errors import LimitError, PromptError
-from stm_core.masks import files as masks
+from stm_core.masks.palette import PALETTE
 
 LONGEST_NAME = 24
 
@@ -20,12 +20,12 @@ class Object:
     @property
     def color(self) -> str:
         """CSS colour: the one that its masks have in the palette PNGs."""
-        return "#{:02x}{:02x}{:02x}".format(*masks.PALETTE[self.id])
+        return "#{:02x}{:02x}{:02x}".format(*PALETTE[self.id])
 
     @property
     def bright(self) -> str:
         """The same hue for thin lines, which must stand out on a dark page too."""
-        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in masks.PALETTE[self.id]))
+        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in PALETTE[self.id]))
 
 
 def _unnamed(number: int) -> Object:
