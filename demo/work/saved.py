@@ -1,4 +1,4 @@
-"""The work on a clip as JSON, and back: what an “Everything” ZIP carries to go on another day."""
+"""The work on a clip as JSON, and back: part of the “Everything” ZIP, to go on another day."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from stm_core.masks.files import decode_mask
 
 
 def to_json(work: Work) -> dict:
-    """Objects, prompts (their masks lie beside it in the ZIP), figures of each frame, and the report."""
+    """Objects, prompts (their masks are files in the ZIP), numbers of each frame, and the report."""
     run = work.run or Run(work.clip.folder)
     return {
         "version": 1,
@@ -37,10 +37,10 @@ def to_json(work: Work) -> dict:
 
 
 def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits) -> None:
-    """Take up saved work (see to_json) on the open clip; what does not make sense is left out.
+    """Restore saved work (see `to_json`) on the open clip; what makes no sense is left out.
 
     kept: frames whose masks and prompts lie in the clip's folder.  Raises ValueError, TypeError,
-    AttributeError or KeyError when the whole makes no sense.
+    AttributeError or KeyError when nothing in it makes sense.
     """
     clip = work.clip
     inside = range(clip.start, clip.stop)
@@ -61,7 +61,7 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
 
 
 def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, str]) -> Run:
-    """An ended run with the masks that came with the clip; their folder becomes its own."""
+    """An ended run with the masks from the ZIP; it takes over their folder."""
     run = Run.new(work.clip.folder)
     run.state = "done"
     run.report = saved.get("report") if isinstance(saved.get("report"), dict) else None
@@ -77,12 +77,12 @@ def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, 
 
 
 def first_frame(saved: dict) -> int:
-    """Where saved work begins in its clip; 0 when that makes no sense."""
+    """The clip's first frame that saved work used; 0 when that makes no sense."""
     return saved["start"] if _is(saved.get("start"), 0, 10**6) else 0
 
 
 def clip_name(saved: dict) -> str:
-    """What the clip of saved work was called; "" when that makes no sense."""
+    """The name of the clip of saved work; "" when that makes no sense."""
     name = saved.get("name")
     return "".join(c for c in name[:60] if c.isprintable()) if isinstance(name, str) else ""
 
@@ -104,7 +104,7 @@ def _restore_marks(work: Work, index: int, saved: dict, most: int) -> None:
             and row[3] in known
         )
 
-    # more clicks than the host allows: the mask that came of them stays, they are not read again
+    # more clicks than this host allows: keep the mask that they gave, but not the clicks
     drawn = bool(saved.get("drawn", True)) or not 0 < len(clicks("clicks")) <= most
     work.marks[index] = Marks(
         clicks=() if drawn else clicks("clicks"),
