@@ -84,7 +84,7 @@ class Storage:
             if i < keys.shape[1]:
                 return keys, values, i
             i -= keys.shape[1]
-        raise IndexError(f"there is no slot {i} more than the blocks hold")
+        raise IndexError(f"slot {i} lies beyond the last block")
 
     def _next(self, block_frames: int) -> tuple[Tensor, Tensor, int]:
         """The first free slot, now in use."""

@@ -1,4 +1,4 @@
-"""Speed and memory of the engine on a clip made up on the fly, as a Markdown table and as JSON.
+"""Speed and memory of the engine on a generated clip, as a Markdown table and as JSON.
 
 Per-frame times are those of `FrameResult.seconds`: the whole step, from the uint8 frame to the uint8
 labels.  Several cases run one after the other in processes of their own, so that one case's peak memory is
@@ -100,8 +100,8 @@ def _measure_apart(case: Case) -> dict:
 
 
 def _start_deaf(process) -> None:
-    """Start a process that Ctrl-C does not reach, also while it loads: who started it ends it."""
-    if threading.current_thread() is not threading.main_thread():  # signals are not ours to set
+    """Start a process that ignores Ctrl-C, also while it loads; the caller ends it."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signals
         process.start()
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -112,11 +112,11 @@ def _start_deaf(process) -> None:
 
 
 def _tell(pipe, case: Case, folder: str) -> None:
-    """`measure` for the process that asked; folder: for its files, which remain when it is killed."""
+    """Send the row of `measure` to the parent.  folder: for temporary files, which the parent removes."""
     tempfile.tempdir = folder
     try:
         row = measure(case)
-    except Exception as error:  # whatever befell one case, the others go on
+    except Exception as error:  # an error of one case does not stop the others
         line, code = told(error)
         row = {**_describe(case), "error": line, **({"fault": True} if code == FAULT else {})}
     pipe.send(row)
@@ -125,7 +125,7 @@ def _tell(pipe, case: Case, folder: str) -> None:
 def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
     """One row: times in seconds, memory in bytes, `at` the median and p95 around the marked frames."""
     model = model_of(case)
-    expected = _expected(model, case)  # refuses a budget that is too small before anything runs
+    expected = _expected(model, case)  # raises for a budget that is too small, before anything runs
     height, width = case.size
     start_peaks()
     clip = moving_clip(height, width, case.frames, case.objects)

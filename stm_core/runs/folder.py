@@ -153,7 +153,7 @@ def run_to_folder(
     on_frame: Callable[[ClipFrame], None] | None = None,
     **options,
 ) -> dict:
-    """Run `segment_to_folder` to its end; the report comes back.  on_frame: called after each frame."""
+    """Run `segment_to_folder` to its end; returns the report.  on_frame: called after each frame."""
     steps = segment_to_folder(model, clip, prompts, out, **options)
     with closing(steps):
         while True:

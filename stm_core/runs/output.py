@@ -160,7 +160,7 @@ class OverlayFile:
         """Drop the file."""
         try:
             self._submit.close()
-        except Exception as error:  # it is dropped for a reason that is told elsewhere
+        except Exception as error:  # the reason for dropping it is reported elsewhere
             log.debug("dropped overlay: %s", error)
         if self._writer is not None:
             self._writer.abort()

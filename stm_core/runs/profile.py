@@ -1,4 +1,4 @@
-"""Where a frame's time goes: the parts of a step, their arithmetic, and this machine's best."""
+"""Where a frame's time goes: the parts of a step, their operations, and this machine's best speed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def arithmetic(network: Network, height: int, width: int, objects: int, stored: 
 
 
 def markdown(rows: list[dict]) -> str:
-    """The table; milliseconds, thousand million operations."""
+    """The table, in milliseconds and GFLOP."""
     lines = ["| part | ms | share | GFLOP | GFLOP/s |", "|" + " --- |" * 5]
     for row in rows:
         share = "" if row["share"] is None else f"{row['share']:.0%}"
@@ -131,7 +131,7 @@ def _now(model: Model) -> float:
 
 @torch.inference_mode()
 def _best(model: Model) -> dict:
-    """One large convolution of the model's number format, as fast as this machine does it: best of many."""
+    """One large convolution in the model's dtype: the best time of many."""
     layer = torch.nn.Conv2d(BEST_CHANNELS, BEST_CHANNELS, 3, padding=1)
     layer = layer.to(model.device, model.dtype, memory_format=torch.channels_last)
     x = torch.randn(1, BEST_CHANNELS, *BEST_SIZE, device=model.device, dtype=model.dtype)
