@@ -112,7 +112,7 @@ class Engine:
 
 @contextmanager
 def _worded() -> Iterator[None]:
-    """What ZeroGPU refuses (no quota left, no GPU free) is told to the visitor in its own words."""
+    """Show the visitor ZeroGPU's own text when it refuses (no quota left, no GPU free)."""
     try:
         yield
     except gr.Error as error:

@@ -86,7 +86,7 @@ class Runner:
         return self.engine.predict(plan.memory, *seen, len(plan.objects), plan.frames, len(marked))
 
     def steps(self, run: Run) -> Iterator[Step | Again | dict]:
-        """The engine's steps, computed in a thread of their own while the page is told of those before."""
+        """The engine's steps, computed in a thread while the page shows those before."""
         # a ZeroGPU worker is another process already, and its calls belong to this thread
         if self.engine.zero:
             return self._until_stop(run)
