@@ -174,7 +174,7 @@ def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_i
     ],
 )
 def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_path, saved):
-    bench, user = finished
+    bench, _user = finished
     archive = made(finished, "everything")
     evil = tmp_path / "evil.zip"
     with zipfile.ZipFile(archive) as old, zipfile.ZipFile(evil, "w") as new:

@@ -66,7 +66,7 @@ def test_an_empty_mask_can_be_written():
     lambda m: Image.fromarray(m * np.uint8(255)).convert("P"),
     lambda m: Image.fromarray(np.dstack([m * np.uint8(255)] * 3 + [np.full(SIZE, 255, np.uint8)])),
     lambda m: Image.fromarray(np.dstack([np.zeros((*SIZE, 3), np.uint8), m * np.uint8(255)])),
-    lambda m: Image.fromarray(m),
+    Image.fromarray,
     lambda m: Image.fromarray(m.astype(np.uint16) * 65535),
     lambda m: Image.fromarray(np.dstack([m * np.uint8(200), m * np.uint8(40), m * np.uint8(90)])),
 ])  # fmt: skip
