@@ -7,6 +7,8 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 
@@ -27,7 +29,7 @@ _told: set[str] = set()  # what the log said already
 class Answers:
     """Iterates over (dict, uint8 array or None).  StmError when the job refuses, hangs or crashes."""
 
-    def __init__(self, pipe, process, cpu_seconds: int, limits: Limits):
+    def __init__(self, pipe: Connection, process: BaseProcess, cpu_seconds: int, limits: Limits):
         self.pipe, self.process, self.cpu_seconds, self.limits = pipe, process, cpu_seconds, limits
         self.waited = 0.0  # seconds, for all messages so far
 

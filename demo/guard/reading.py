@@ -144,7 +144,7 @@ def plain(info: video.VideoInfo) -> dict:
     return {key: _plain(value) for key, value in values.items()}
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     if isinstance(value, (Path, Fraction)):
         return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
 """The objects of a clip as the visitor knows them: number, name, colour, and which one is selected."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from stm_core.errors import LimitError, PromptError
@@ -61,7 +61,7 @@ class Objects:
         self.selected = next(number for number in range(1, 256) if number not in self)
         self.by_id[self.selected] = _unnamed(self.selected)
 
-    def adopt(self, numbers: list[int], limit: int) -> None:
+    def adopt(self, numbers: Sequence[int], limit: int) -> None:
         """Take the objects of an imported mask: new ones are added, one of them is selected.  LimitError."""
         fresh = [number for number in numbers if number not in self]
         if len(self) + len(fresh) > limit:

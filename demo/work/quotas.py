@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,10 +165,9 @@ def caller_of(host: str | None, headers: Mapping[str, str]) -> str:
 
 def _files(path: Path) -> Iterator[os.stat_result]:
     """The stat of a file, or of all files in a folder; files that vanish meanwhile are left out."""
+    found: Iterable[Path] = [path]
     if path.is_dir():
         found = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    else:
-        found = iter([path])
     for one in found:
         with suppress(OSError):
             yield one.stat()

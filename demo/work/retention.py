@@ -48,7 +48,7 @@ def discard(folder: Path) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
 
-    def again():
+    def again() -> None:
         late = time.monotonic() + LAST_FRAME_SECONDS
         while folder.exists() and time.monotonic() < late:
             time.sleep(0.1)
@@ -84,7 +84,7 @@ def sweep_regularly(sweep: Callable[[], object], lifetime_minutes: float) -> thr
     """Call `sweep` every `period` in a thread of its own, until the returned event is set."""
     closed = threading.Event()
 
-    def rounds():
+    def rounds() -> None:
         while not closed.wait(period(lifetime_minutes)):
             try:
                 sweep()

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
@@ -57,7 +58,8 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
         work.show(run)
     work.pinned = tuple(n for n in work.marks if n in set(_list(saved, "pinned")))
     work.changed = set(work.marks) - set(work.pinned)
-    work.go(saved.get("frame") if _is(saved.get("frame"), 0, 10**6) else clip.start)
+    frame = saved.get("frame")
+    work.go(frame if _is(frame, 0, 10**6) else clip.start)
 
 
 def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, str]) -> Run:
@@ -120,5 +122,5 @@ def _list(saved: dict, key: str) -> list:
     return value if isinstance(value, list) else []
 
 
-def _is(value, low: int, high: int) -> bool:
+def _is(value: object, low: int, high: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -87,25 +88,25 @@ def markdown(rows: list[dict]) -> str:
 
 def _row(part: str, seconds: float, share: float | None, work: float | None) -> dict:
     gflop = None if work is None else work / 1e9
-    rate = None if work is None else gflop / seconds
+    rate = None if gflop is None else gflop / seconds
     return {"part": part, "seconds": seconds, "share": share, "gflop": gflop, "gflops": rate}
 
 
 @torch.no_grad()
-def _counted(call: Callable) -> tuple[object, float]:
+def _counted(call: Callable) -> tuple[Any, float]:
     with FlopCounterMode(display=False) as counter:
         result = call()
     return result, float(counter.get_total_flops())
 
 
 @contextmanager
-def _timed(model: Model, spent: dict[str, float]):
+def _timed(model: Model, spent: dict[str, float]) -> Iterator[None]:
     """Lets the network's calls add their time to `spent` while inside."""
 
     def timing(name: str) -> Callable:
         inner = getattr(model.network, name)
 
-        def call(*arguments, **options):
+        def call(*arguments: Any, **options: Any) -> Any:
             begin = _now(model)
             try:
                 return inner(*arguments, **options)
@@ -133,7 +134,7 @@ def _now(model: Model) -> float:
 def _best(model: Model) -> dict:
     """One large convolution in the model's dtype: the best time of many."""
     layer = torch.nn.Conv2d(BEST_CHANNELS, BEST_CHANNELS, 3, padding=1)
-    layer = layer.to(model.device, model.dtype, memory_format=torch.channels_last)
+    layer = layer.to(model.device, model.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(1, BEST_CHANNELS, *BEST_SIZE, device=model.device, dtype=model.dtype)
     x = x.contiguous(memory_format=torch.channels_last)
     times = []
