@@ -214,3 +214,10 @@ def copy(source: Path, target: Path, **options) -> tuple[VideoReader, VideoWrite
         for frame in reader:
             writer.write(frame, reader.times[-1])
     return reader, writer
+
+
+def write_list(folder: Path, text: str) -> Path:
+    """The list of a batch with this text."""
+    path = folder / "clips.txt"
+    path.write_text(text)
+    return path

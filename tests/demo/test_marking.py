@@ -16,9 +16,7 @@ def test_a_click_gives_the_mask_of_the_object(bench, user, clip):
 
 
 def test_each_object_has_its_own_clicks(bench, user, clip):
-    bench.click(user, 0, 8, 8)
-    bench.mark.order(user, {"kind": "add"})
-    bench.click(user, 0, 24, 24)
+    bench.mark_two(user)
     assert np.array_equal(user.work.labels(0), clip[1][0])
 
 
@@ -135,9 +133,7 @@ def test_an_answer_after_track_began_is_dropped_and_said(bench, user, monkeypatc
 
 
 def test_a_deleted_object_is_gone_from_results_and_corrections(bench, user):
-    bench.click(user, 0, 8, 8)
-    bench.mark.order(user, {"kind": "add"})
-    bench.click(user, 0, 24, 24)
+    bench.mark_two(user)
     bench.tracked(user)
     assert any((labels == 2).any() for labels in masks_of(user))
     view = bench.mark.order(user, {"kind": "delete", "object": 2})
