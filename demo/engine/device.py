@@ -36,7 +36,7 @@ MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured
 
 
 class Engine:
-    """One model for all visitors; holds nothing of any of them."""
+    """One model for all visitors; keeps no data of any visitor."""
 
     def __init__(self, model: Model, guard: Guard):
         self.model = model

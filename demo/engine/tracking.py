@@ -30,7 +30,7 @@ PREVIEW_QUALITY = 82
 
 
 class Tracker:
-    """Tracks one job after another with a model; holds nothing of them."""
+    """Tracks one job after another with a model; keeps nothing of them."""
 
     def __init__(self, model: Model, guard: Guard):
         self.model, self.guard = model, guard

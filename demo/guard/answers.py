@@ -1,5 +1,7 @@
-"""What a guarded process says, taken off its pipe.  It may have been taken over: every message has a limit of
-length and of time, and what is no answer ends the job with one sentence.
+"""Answers of a guarded process, read from its pipe.
+
+The process may be under an attacker's control: every message has a limit of length and of time, and anything
+that is not an answer ends the job with one sentence.
 """
 
 import json

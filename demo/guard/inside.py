@@ -91,7 +91,7 @@ def serve(pipe: Connection, job: Callable, arguments: dict, caps: tuple[int, flo
 
 
 def _pulse(pipe: Connection) -> Callable[[], None]:
-    """What a decoder calls at every frame, so that a long way to the wanted one is not taken for a hang."""
+    """What a decoder calls at every frame, so that a long seek is not mistaken for a hang."""
     last = time.monotonic()
 
     def tell() -> None:
