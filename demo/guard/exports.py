@@ -22,8 +22,7 @@ from stm_core.export.order import Options
 from stm_core.export.pngs import binary
 from stm_core.export.registry import formats_of
 from stm_core.export.result import Result
-from stm_core.masks import files as masks
-from stm_core.masks.files import read_labels
+from stm_core.masks.files import encode_mask, object_ids, read_labels
 from stm_core.media.files import Whole, write_whole
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.video import probe
@@ -61,7 +60,8 @@ def export(
     height, width = read_labels(found.masks / f"{frames[0]:05d}.png").shape
     found = replace(found, height=height, width=width)
     [format_] = formats_of([which])
-    done, warnings = 0, []
+    done = 0
+    warnings: list[str] = []
     for done in export_file(found, format_, Path(out), Options(**options), warnings):
         if done % 5 == 0:
             yield {"done": done, "total": len(frames)}
@@ -90,7 +90,7 @@ def archive(
                 pack.write(path, f"masks/{path.name}")
             if kind != "palette":
                 labels = read_labels(path)
-                for number in masks.object_ids(labels):
+                for number in object_ids(labels):
                     pack.writestr(f"binary/object_{number}/{path.name}", binary(labels, number))
             if count % 5 == 0:
                 yield {"done": count, "total": len(frames)}
@@ -152,7 +152,7 @@ def adopt_masks(folder: str, height: int, width: int) -> Iterator[dict]:
                 labels = None
             path.unlink()
             if labels is not None and int(path.stem) < 10**6:
-                write_whole(path, masks.encode_mask(labels))
+                write_whole(path, encode_mask(labels))
                 numbers.append(int(path.stem))
     yield kept
 

@@ -28,7 +28,7 @@ def ordered(
     return Order(Result(run / "masks", tuple(sorted(frames)), objects, name, 1, 1), which, options)
 
 
-def take(guard: Guard, order: Order, clip: str | Path, target: Path) -> Iterator[tuple[dict, None]]:
+def take(guard: Guard, order: Order, clip: str | Path, target: Path) -> Iterator[tuple[dict, object]]:
     """Make one file of a run behind the guard; yields its progress, at the end what could not be kept."""
     target.parent.mkdir(parents=True, exist_ok=True)
     result = order.result

@@ -16,7 +16,7 @@ from stm_core.export.order import Format, Order
 from stm_core.export.pngs import cut_out
 from stm_core.export.result import WITHOUT_CLOCK
 from stm_core.export.sinks import Sink
-from stm_core.masks.files import overlay
+from stm_core.masks.overlay import overlay
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.video import read_video
 

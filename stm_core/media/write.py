@@ -206,7 +206,7 @@ class VideoWriter:
             self._sound.finish(None if whole else end)
 
     def abort(self) -> None:
-        """Drop what was written; no file appears."""
+        """Drop what was written; there will be no file."""
         if self._sound:
             self._sound.close()
             self._sound = None

@@ -28,7 +28,7 @@ def clicks_of(text: str) -> list[Prompt]:
     """A prompt for each frame in a JSON list of [frame, x, y, label, object].  Raises PromptError."""
     try:
         rows = json.loads(text)
-        by_frame: dict[float, list] = {}
+        by_frame: dict[int, list] = {}  # what is no whole number is refused below
         for frame, *click in rows:
             by_frame.setdefault(frame, []).append(click)
     except (ValueError, TypeError, RecursionError) as error:

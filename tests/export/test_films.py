@@ -130,7 +130,7 @@ def test_the_inpainting_set_has_frames_masks_prompts_and_sizes(run, tmp_path):
 def test_the_readme_reads_the_set_back_with_pillow_and_numpy_alone(run, tmp_path):
     folder, labels, clip = run
     taken.exported(folder, "inpainting", tmp_path / "out" / "koi_export", clip, prompt="calm water")
-    [block] = [one for one in re.findall(r"```python\n(.*?)```", README, re.S) if "meta.json" in one]
+    [block] = [one for one in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "meta.json" in one]
     assert len([line for line in block.splitlines() if line]) <= 10
     assert set(re.findall(r"(?:import|from) (\w+)", block)) <= {
         "json",
