@@ -65,7 +65,7 @@ def _annotation(number: int, mask: np.ndarray) -> dict:
 FORMAT = Format(
     "coco",
     "COCO JSON with one compressed mask per object and frame, and the frames as JPEG",
-    *(".json", "{clip}_{frame}", ("frame",), "beside"),
+    *(".jpg", "{clip}_{frame}", ("frame",), "beside"),
     _names,
     _write,
 )

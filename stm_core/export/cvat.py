@@ -71,7 +71,7 @@ def _mask(label: str, mask: np.ndarray) -> dict[str, str]:
 FORMAT = Format(
     "cvat",
     "CVAT for images 1.1: one XML file with a mask per object and frame, and the frames",
-    *(".xml", "{clip}_{frame}", ("frame",), "beside"),
+    *(".jpg", "{clip}_{frame}", ("frame",), "beside"),
     _names,
     _write,
 )

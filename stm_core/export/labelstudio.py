@@ -73,7 +73,7 @@ def pack(mask: np.ndarray) -> bytes:
 FORMAT = Format(
     "labelstudio",
     "Label Studio JSON: a task per frame with a brush per object, and the frames",
-    *(".json", "{clip}_{frame}", ("frame",), "beside"),
+    *(".jpg", "{clip}_{frame}", ("frame",), "beside"),
     _names,
     _write,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -89,12 +89,18 @@ class Order:
                 f"{self.format.name} needs the clip's pictures, and the clip is not where the report says; "
                 "give it with --clip"
             )
-        return self._listed()
+        self._check()
+        return list(self.format.names(self))
 
-    def _listed(self) -> list[str]:
-        names = list(self.format.names(self))
-        check_different(names, self.options.template or self.format.template, self.format.per)
-        return names
+    def _check(self) -> None:
+        template = self.options.template or self.format.template
+        check_different(self._stems(), template, self.format.per)
+
+    def _stems(self) -> list[str]:
+        """The names that the template gives, one for each of its files."""
+        numbers = list(self.result.objects) if "object" in self.format.per else [None]
+        frames = list(self.result.frames) if "frame" in self.format.per else [None]
+        return [self.stem(number, frame) for frame in frames for number in numbers]
 
     @property
     def file_name(self) -> str:
@@ -105,13 +111,9 @@ class Order:
         )
 
     def preview(self) -> list[str]:
-        """The names of the first files that the template names, without folders.
-
-        Raises OptionError when two of them would be one.
-        """
-        few = Order(replace(self.result, frames=self.result.frames[:2]), self.format, self.options)
-        names = [name.rpartition("/")[2] for name in few._listed()]
-        return [name for name in names if name.endswith(self.format.ending)][:2]
+        """The first names that the template gives.  Raises OptionError when two would be one."""
+        self._check()
+        return [f"{stem}{self.format.ending}" for stem in self._stems()[:2]]
 
     def write(self, sink: Sink) -> Iterator[int]:
         """Make the files; yields how many frames are done, again and again."""
