@@ -25,6 +25,7 @@ PRESS_DOWNLOAD = """() => {
   const link = document.querySelector(found);
   if (link) link.click();
 }"""
+RECIPE = ("as_command", "as_python", "recipe_about")
 FILES = "COCO JSON, CVAT for images 1.1, a ZIP of mask pictures, or a black and white film"
 
 
@@ -32,6 +33,7 @@ class SharePanel(Panel):
     """Exports from the table of formats, and the ways in."""
 
     name, seen = "share", False  # there is no clip yet
+    live = ("sharing", "taking", *RECIPE)
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout; the card is a part, seen once a clip is open."""
@@ -50,7 +52,7 @@ class SharePanel(Panel):
                 max_length=120,
                 elem_id="template",
             )
-            names = gr.HTML("", elem_id="names", min_height=30)
+            names = gr.HTML("", elem_id="names", min_height=30, js_on_load=html.DISMISS)
             self.button = gr.Button("Export", elem_id="export")
             told = gr.HTML("", elem_id="export-told", js_on_load=html.DISMISS)
             file = gr.DownloadButton("Download", elem_id="exported", elem_classes="stm-hidden")
@@ -96,7 +98,7 @@ class SharePanel(Panel):
         work = visitor.work
         tracked = work is not None and work.tracked
         view: dict = {"sharing": Props(visible=work is not None), "taking": Props(visible=tracked)}
-        if change >= Change.RESULTS or not tracked:
+        if change >= Change.RESULTS:
             view |= recipe(work)
         if change == Change.CLIP:
             view |= {"bring": None, "names": "", "export_told": "", "exported": None}
@@ -181,15 +183,12 @@ def recipe(work: Work | None) -> dict:
     job = work.run.job if work is not None and work.tracked else None
     if job is None:
         about = "Once a run has ended, this says how to do it again with Python or in a terminal."
-        return {"as_command": "", "as_python": "", "recipe_about": html.faint(about)}
+        return dict(zip(RECIPE, ("", "", html.faint(about)), strict=True))
     plan, clip = job.plan, work.clip
     told = ["Both track the whole clip from the same marks."]
     if needs_masks(plan):
         told.append(
             "They read the marks from <code>prompts/</code>, which is in the ZIP of the full session."
         )
-    return {
-        "as_command": as_command(plan, clip.name),
-        "as_python": as_python(plan, clip.name),
-        "recipe_about": html.faint(" ".join(told)),
-    }
+    texts = as_command(plan, clip.name), as_python(plan, clip.name), html.faint(" ".join(told))
+    return dict(zip(RECIPE, texts, strict=True))
