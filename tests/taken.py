@@ -222,7 +222,5 @@ def read_film(path: Path, form: str) -> tuple[list[np.ndarray], list[Fraction], 
     """The pictures of a film in this pixel format, and when each is shown, in seconds."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        if "webm" in path.suffix:
-            stream.codec_context  # noqa: B018
         frames = list(container.decode(stream))
         return [frame.to_ndarray(format=form) for frame in frames], [f.pts * f.time_base for f in frames]

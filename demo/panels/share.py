@@ -185,10 +185,11 @@ def recipe(work: Work | None) -> dict:
         about = "Once a run has ended, this says how to do it again with Python or in a terminal."
         return dict(zip(RECIPE, ("", "", html.faint(about)), strict=True))
     plan, clip = job.plan, work.clip
+    path = f"assets/examples/{clip.example}.mp4" if clip.example else clip.name
     told = ["Both track the whole clip from the same marks."]
     if needs_masks(plan):
         told.append(
             "They read the marks from <code>prompts/</code>, which is in the ZIP of the full session."
         )
-    texts = as_command(plan, clip.name), as_python(plan, clip.name), html.faint(" ".join(told))
+    texts = as_command(plan, path), as_python(plan, path), html.faint(" ".join(told))
     return dict(zip(RECIPE, texts, strict=True))
