@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ from demo.panels.fix import FixPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
+from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
 from demo.work.visitor import Visitor
 
@@ -47,10 +49,12 @@ class Bench:
         self.engine = Engine(model or colour_model(), self.guard)
         self.host = Host(self.engine, self.guard, self.limits, root / "examples")
         self.runner = self.host.runner
-        self.clip, self.mark, self.memory, self.track, self.fix, self.result = self.host.panels = [
+        self.clip, self.mark, self.memory, self.track, self.fix, self.result = panels = [
             panel(self.host)
             for panel in (ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel)
         ]
+        self.share = SharePanel(self.host)
+        self.host.panels = [*panels, self.share]
 
     def arrive(self, caller: str = "") -> Visitor:
         return self.host.new_visitor(caller)
@@ -67,6 +71,20 @@ class Bench:
 
     def click(self, visitor: Visitor, frame: int, x: int, y: int, label: int = 1) -> dict:
         return self.mark.edit(visitor, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0)
+
+    def mark_two(self, visitor: Visitor) -> None:
+        """Mark the clip's first two objects on its first frame."""
+        self.click(visitor, 0, 8, 8)
+        self.mark.order(visitor, {"kind": "add"})
+        self.click(visitor, 0, 24, 24)
+
+    def begun(self, visitor: Visitor) -> Generator[dict, None, None]:
+        """A run of one object that has given its first view."""
+        self.click(visitor, 0, 8, 8)
+        self.track.get_ready(visitor)
+        run = self.track.track(visitor, *SETTINGS)
+        next(run)
+        return run
 
     def tracked(self, visitor: Visitor, direction: str = "", settings: tuple = SETTINGS) -> list[dict]:
         ready = self.track.get_ready(visitor)

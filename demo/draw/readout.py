@@ -94,7 +94,12 @@ def memory(points: Sequence[Point], total: int, held: Held, device: str) -> str:
 def _before(held: Held, device: str) -> list[tuple]:
     return [
         ("bank", "Bank", None, "keys and values of the frames held"),
-        ("frame", "One stored frame", held.frame_bytes, "positions × (key + objects × value) × bytes"),
+        (
+            "frame",
+            "One stored frame",
+            held.frame_bytes,
+            "at most positions × (key + objects × value) × bytes",
+        ),
         ("unbounded", "Unbounded STM", held.unbounded, "keeping every n-th frame, at the end of this clip"),
         ("read", "Read peak", None, "working memory of one look into the bank"),
         ("process", _process(device), None, "drawn as growth since the start"),

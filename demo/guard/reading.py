@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from stm_core.incoming.masks import read_masks
 from stm_core.masks import files as masks
 from stm_core.media import video
 from stm_core.media.decode import index_of
@@ -38,10 +39,7 @@ def inspect(path: str, folder: str, start: int, limits: dict) -> Iterator[dict]:
 
 
 def check(path: str, folder: str, start: int, stop: int, side: int) -> Iterator[dict]:
-    """Decode frames start ..
-
-    stop-1 once: how many there really are, when each is shown, and a small picture of each.
-    """
+    """Decode frames start to stop - 1 once: their real number, their times, and a small picture of each."""
     target = Path(folder) / "proxy"
     target.mkdir(parents=True, exist_ok=True)
     done = 0
@@ -77,6 +75,14 @@ def mask(path: str, height: int, width: int) -> Iterator[tuple[dict, np.ndarray]
     yield {}, masks.read_mask(Path(path), size=(height, width))
 
 
+def brought(
+    path: str, height: int, width: int, frames: int, limits: dict
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """Masks of another program for a clip of so many frames, as labels (H, W), in order."""
+    for index, labels in read_masks(Path(path), (height, width), frames, video.VideoLimits(**limits)):
+        yield {"index": index}, labels
+
+
 def _read(path: str, start: int, stop: int, *, reverse: bool = False) -> Iterator[tuple[int, np.ndarray]]:
     with read_again(path, start, stop, reverse=reverse) as reader:
         for count, frame in enumerate(reader):
@@ -84,7 +90,7 @@ def _read(path: str, start: int, stop: int, *, reverse: bool = False) -> Iterato
 
 
 def read_again(path: str, start: int, stop: int, *, reverse: bool = False) -> video.VideoReader:
-    """A reader of frames start .. stop - 1 of a clip that came in before: its limits were applied then."""
+    """A reader of frames start to stop - 1 of a clip that was accepted before: limits were applied then."""
     recall(Path(path))
     unlimited = video.VideoLimits(*[None] * 4)
     return video.read_video(Path(path), limits=unlimited, start=start, stop=stop, reverse=reverse)
@@ -144,10 +150,10 @@ def plain(info: video.VideoInfo) -> dict:
     return {key: _plain(value) for key, value in values.items()}
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     if isinstance(value, (Path, Fraction)):
         return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-JOBS = {job.__name__: job for job in (inspect, check, sharp, frames, mask)}
+JOBS = {job.__name__: job for job in (inspect, check, sharp, frames, mask, brought)}

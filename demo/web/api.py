@@ -20,16 +20,19 @@ from demo.panels.base import Host
 from demo.work.quotas import caller_of
 from demo.work.retention import discard
 from demo.work.run import Again, Job, Run
+from demo.work.taking import chosen, ordered, take
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors
+from stm_core.export.order import Options
+from stm_core.export.registry import FORMATS
 from stm_core.masks import files as masks
 from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.plan import plan_clip
 
 ANSWERED = ("overlay.mp4", "segment.zip")
-STILL_THERE = 0.5  # seconds between looks whether the client still waits
-UNDER_WAY = (None, None, None)  # where a call whose client went away is ended
+STILL_THERE = 0.5  # seconds between checks that the client is still connected
+UNDER_WAY = (None, None, None)  # an empty answer; Gradio ends the call here if its client is gone
 CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
 EXAMPLES = {  # of the API page
     "segment": {"video": CLIP, "clicks": [[0, 96, 128, 1, 1]]},
@@ -49,21 +52,24 @@ def add(host: Host) -> None:
             gr.Number(64, label="budget_mb"),
             gr.Number(5, label="every", precision=0),
             gr.Number(None, label="size", precision=0),
+            gr.JSON(label="formats"),
+            gr.Textbox("", label="template"),
         ]
         outputs = [gr.File(label="overlay"), gr.File(label="archive"), gr.JSON(label="report")]
         _endpoint(api.segment, inputs, outputs, "gpu")
         frame = gr.Number(0, label="frame", precision=0)
         inputs = [gr.File(label="video"), frame, gr.JSON(label="clicks")]
-        _endpoint(api.click, inputs, [gr.File(label="mask")], "upload")  # reads one first: no lane of clicks
+        _endpoint(api.click, inputs, [gr.File(label="mask")], "upload")  # slow: it opens a clip
 
 
 def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
-    """A button that nobody sees, and its docstring's words beside each value on the API page."""
+    """Connect an endpoint to a hidden button; its docstring becomes the text of the API page."""
     name = function.__name__
-    _, told, returned = docstring_of(function)
-    told.pop("request", None)  # Gradio's own
-    for part, text in zip(inputs, told.values(), strict=True):
-        describe(part, text.replace("{presets}", ", ".join(PRESETS)), EXAMPLES[name].get(part.label))
+    _, words, returned = docstring_of(function)
+    words.pop("request", None)  # filled in by Gradio, not by the caller
+    for part, text in zip(inputs, words.values(), strict=True):
+        told = text.replace("{presets}", ", ".join(PRESETS)).replace("{formats}", ", ".join(FORMATS))
+        describe(part, told, EXAMPLES[name].get(part.label))
     for part, text in zip(outputs, returned, strict=True):
         describe(part, text.split(": ", 1)[1])
     lanes = {"concurrency_id": lane, "concurrency_limit": 1}
@@ -85,6 +91,8 @@ class Api:
         budget_mb: float = 64,
         every: int = 5,
         size: int | None = None,
+        formats: list | None = None,
+        template: str = "",
         request: gr.Request | None = None,
     ) -> Iterator[tuple[str | None, str | None, dict | None]]:
         """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
@@ -94,9 +102,11 @@ class Api:
             mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
             clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
             preset: what the memory keeps, one of {presets}.
-            budget_mb: most megabytes of stored frames, where the preset has a limit.
+            budget_mb: most megabytes that stored frames may take, for presets with a limit.
             every: store one frame in this many.
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
+            formats: also export to these, list of names out of {formats}; files in exports/ of the archive.
+            template: names of exported files, such as {clip}_{object}_{frame}; empty = as usual.
 
         Returns:
             overlay: the clip with its masks drawn in, MP4 (H.264) with the clip's times and sound.
@@ -106,10 +116,11 @@ class Api:
         caller = _caller(request)
         with _spoken(), self._opened(caller, video, mask) as (source, info):
             memory = self.runner.memory(preset, budget_mb, every)
+            options, wanted = Options(template=template or "", opacity=OPACITY), chosen(formats)
             job = self._job(source, info, self._prompts(mask, clicks, info), memory, size)
             run = Run(job.folder)
             run.begin(job, self.runner.predict(job.plan))  # too many marked frames are refused here
-            began, told, report, done = time.perf_counter(), 0.0, {}, []
+            began, told, report, done, more = time.perf_counter(), 0.0, {}, [], []
             with closing(self.runner.steps(run)) as steps:
                 for step in steps:
                     if isinstance(step, Again):
@@ -126,7 +137,14 @@ class Api:
                 for found, _ in film:  # every tenth frame
                     notes += found.get("warnings", [])
                     yield UNDER_WAY
-            report = self._pack(source, done, report, notes, began)
+            objects = {number: f"object{number}" for number in sorted(job.plan.objects)}
+            for one in wanted:
+                order = ordered(source.parent, done, objects, Path(video).stem, one, options)
+                more.append(f"exports/{one.name}{one.ending if one.single else '.zip'}")
+                with closing(take(self.host.guard, order, source, source.parent / more[-1])) as steps:
+                    for _ in steps:
+                        yield UNDER_WAY
+            report = self._pack(source, done, report, notes, began, more)
             answer = self._handed_over(caller, *(source.parent / name for name in ANSWERED))
         yield *answer, report
 
@@ -165,8 +183,9 @@ class Api:
 
     @contextmanager
     def _opened(self, caller: str, video: str, mask: str | None = None) -> Iterator[tuple[Path, dict]]:
-        """The clip in a folder of its own, and its report; of the folder nothing stays behind, however the
-        call ends, and of the uploads nothing for long.
+        """The clip's path in a new folder, and what the probe says of the clip.
+
+        The folder is removed when the call ends, however it ends, and the uploads a few minutes later.
         """
         if not video:
             raise PromptError(
@@ -181,7 +200,7 @@ class Api:
                 self.host.quotas.used(caller, upload)
 
     def _handed_over(self, caller: str, *paths: Path) -> list[str]:
-        """Where finished files lie until they are fetched, apart from all else that the call made."""
+        """Move finished files to the folder from which the client fetches them; their new paths."""
         folder = self.host.quotas.new_answer(caller)
         return [str(path.replace(folder / path.name)) for path in paths]
 
@@ -245,7 +264,15 @@ class Api:
             opacity=OPACITY,
         )
 
-    def _pack(self, source: Path, done: list[int], report: dict, notes: list[str], began: float) -> dict:
+    def _pack(
+        self,
+        source: Path,
+        done: list[int],
+        report: dict,
+        notes: list[str],
+        began: float,
+        more: list[str],
+    ) -> dict:
         folder = source.parent
         overlay, archive = (folder / name for name in ANSWERED)
         spent = time.perf_counter() - began
@@ -255,13 +282,13 @@ class Api:
         with Whole(archive) as part, zipfile.ZipFile(part, "w") as pack:
             for index in done:
                 pack.write(folder / "masks" / f"{index:05d}.png", f"masks/{index:05d}.png")
-            for path in (overlay, folder / "report.json"):
-                pack.write(path, path.name)
+            for name in (overlay.name, "report.json", *more):
+                pack.write(folder / name, name)
         return report
 
 
 class _spoken:
-    """Turns a StmError into the error that Gradio passes on as its text."""
+    """Turns a StmError into a gr.Error, whose text Gradio sends to the client."""
 
     def __enter__(self):
         return self
@@ -276,7 +303,7 @@ def _caller(request: gr.Request | None) -> str:
 
 
 def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
-    """Clicks as lists of numbers; PromptError names the form that is expected."""
+    """Clicks as lists of numbers.  Raises PromptError, which names the expected form."""
     if isinstance(clicks, str):
         try:
             clicks = json.loads(clicks)

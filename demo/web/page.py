@@ -30,6 +30,7 @@ from demo.panels.fix import FixPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
+from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
 from demo.web import api
 from demo.web.events import Events
@@ -37,7 +38,15 @@ from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
 from demo.work.retention import discard, period, sweep_regularly, visitors_folder
 
-PANELS = [ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel]  # in the order of the work
+PANELS = [
+    ClipPanel,
+    MarkPanel,
+    MemoryPanel,
+    TrackPanel,
+    FixPanel,
+    ResultPanel,
+    SharePanel,
+]  # in the order of the work
 
 STYLE = Path(__file__).with_name("page.css")
 ROOM = 8  # small requests of one visitor that may wait
@@ -67,7 +76,7 @@ class Page(gr.Blocks):
             raise
 
     def close(self, verbose: bool = True) -> None:
-        """Stop serving.  Nobody can come back to work whose key this page knew."""
+        """Stop serving.  The keys of all visitors are forgotten, so their work cannot be reached again."""
         super().close(verbose)
         if hasattr(self, "closed"):
             self.closed.set()
@@ -107,7 +116,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
 
 
 def mount(host: Host) -> dict[str, Any]:
-    """Put every panel into a card in its column; all parts by name come back."""
+    """Put every panel into a card in its column; returns all parts by name."""
     gr.HTML(HEADER)
     parts = {"notice": gr.HTML("", elem_id="notice", js_on_load=html.DISMISS)}
     with gr.Row(equal_height=False, elem_classes="stm-columns"):
@@ -137,7 +146,7 @@ def style(panels: list) -> str:
 
 
 def launch_options(limits: Limits) -> dict:
-    """What `launch` must be told, decided once."""
+    """The options for `launch`."""
     limits.make_root()
     served = [visitors_folder(limits), answers_folder(limits)]
     for folder in served:

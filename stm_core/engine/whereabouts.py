@@ -106,7 +106,7 @@ class Whereabouts:
 
         They count its cells: their `size` is its shape.  Empty where that would save little.
         """
-        if count < 2 or self._anywhere(count):
+        if self._near is None or count < 2 or self._anywhere(count):
             return []
         own = [_around(near, window.size) for near in self._near[:count]]
         height, width = (max(sides) for sides in zip(*(one.shape for one in own), strict=True))

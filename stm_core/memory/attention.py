@@ -38,7 +38,7 @@ class Attention:
             return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))
         for count, frame in zip(self.trust or (), self._frames(scores), strict=False):
             if count != 1:  # a pass over the few frames concerned, not over all
-                frame += math.log(count)
+                frame.add_(math.log(count))
         return scores.softmax(-1)
 
     def _frames(self, scores: Tensor) -> list[Tensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stm_core.errors import OptionError
 
-PATHS = ("--mask", "--weights")  # options whose value is a path, relative to the list
+PATHS = ("--mask", "--weights", "--prompts")  # options whose value is a path, relative to the list
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Job:
 
     @property
     def command(self) -> list[str]:
-        """What runs it."""
+        """The command line that runs it."""
         return [sys.executable, "-m", "stm_core", "segment", *self.arguments, "--out", self.out]
 
 
@@ -73,7 +73,7 @@ def _words(line: str) -> list[str]:
 
 
 def _without_comment(line: str, escape: str) -> str:
-    """The line up to a # that begins a word and is in no quotes."""
+    """The line up to a # that begins a word outside quotes."""
     quote, escaped, between = "", False, True
     for n, letter in enumerate(line):
         if escaped:
@@ -104,8 +104,13 @@ def _relative_to(folder: Path, words: list[str]) -> list[str]:
 
 
 def _resolved(folder: Path, option: str, value: str) -> str:
-    """The value with its path resolved; weights may be the name `compact`, or have `paper:` before a path."""
+    """The value with its path resolved; weights may be the name `compact`, or have `paper:` before a path.
+
+    Prompts may be clicks.
+    """
     if option == "--weights" and value in ("compact", "paper:"):
+        return value
+    if option == "--prompts" and value.startswith("["):
         return value
     kind = "paper:" if option == "--weights" and value.startswith("paper:") else ""
     return f"{kind}{folder / value.removeprefix(kind)}"

@@ -10,8 +10,9 @@ from conftest import colour_model
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, OptionError, VideoError
+from stm_core.media.kinds import KINDS
 from stm_core.media.video import probe, read_frame, read_video
-from stm_core.media.write import LONGEST_SIDE, VideoWriter
+from stm_core.media.write import VideoWriter
 from stm_core.runs.folder import run_to_folder
 
 
@@ -70,35 +71,31 @@ def test_pictures_that_start_late_stay_late(tmp_path):
 def test_an_interrupted_file_leaves_the_one_before_it(tmp_path, failure):
     target = tmp_path / "out.mp4"
     target.write_bytes(b"before")
-    with pytest.raises(failure):
-        with VideoWriter(target, 128, 96, fps=10) as writer:
-            for n in range(5):
-                writer.write(clips.frame(n), n / 10)
-            raise failure
+    with pytest.raises(failure), VideoWriter(target, 128, 96, fps=10) as writer:
+        for n in range(5):
+            writer.write(clips.frame(n), n / 10)
+        raise failure
     assert target.read_bytes() == b"before" and list(tmp_path.iterdir()) == [target]
 
 
 def test_writing_badly_is_refused_in_words(tmp_path):
-    with pytest.raises(VideoError):
-        with VideoWriter(tmp_path / "none.mp4", 128, 96):
-            pass
+    with pytest.raises(VideoError), VideoWriter(tmp_path / "none.mp4", 128, 96):
+        pass
     with pytest.raises(OptionError, match="webm-alpha"):
         VideoWriter(tmp_path / "out.avi", 128, 96, kind="avi")
     for kind, side in (("mp4", 16385), ("webm-alpha", 65537)):
         with pytest.raises(LimitError, match=f"{side - 1:,}"):
             VideoWriter(tmp_path / "out", 16, side, kind=kind)
-    with pytest.raises(VideoError, match="float64"):
-        with VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
-            writer.write(clips.frame(0).astype(float), 0)
-    with pytest.raises(VideoError, match="0.5"):
-        with VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
-            writer.write(clips.frame(0), 1.0)
-            writer.write(clips.frame(1), 0.5)
+    with pytest.raises(VideoError, match="float64"), VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
+        writer.write(clips.frame(0).astype(float), 0)
+    with pytest.raises(VideoError, match="0.5"), VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
+        writer.write(clips.frame(0), 1.0)
+        writer.write(clips.frame(1), 0.5)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_longest_side_that_is_let_in_can_be_encoded(tmp_path):
-    side = LONGEST_SIDE["mp4"]
+    side = KINDS["mp4"].longest
     with VideoWriter(tmp_path / "out.mp4", side, 2) as writer:
         writer.write(np.zeros((2, side, 3), np.uint8))
     assert probe(tmp_path / "out.mp4").width == side

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_a_row_says_what_it_measured():
         Case(TINY, (48, 80), "fp32", MemoryConfig(preset="every-5"), frames=12, objects=2, device="cpu")
     )
     assert row["random_weights"] and row["frames"] == 12 and row["dtype"] == "fp32" and row["device"] == "cpu"
-    assert row["bank_bytes"] == row["predicted_bank_bytes"] > 0
+    assert 0 < row["bank_bytes"] <= row["predicted_bank_bytes"]
     assert 0 < row["seconds"]["median"] <= row["seconds"]["p95"]
     assert row["at"] == {"50": None, "1000": None} and row["command_fps"] is None
     assert row["process_peak_bytes"] > 50 * 2**20
@@ -88,7 +89,7 @@ def test_a_process_that_is_killed_or_breaks_costs_its_row_only(tmp_path, monkeyp
     assert "was killed" in module._measure_apart(case)["error"]
     ours, theirs = multiprocessing.Pipe(duplex=False)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "measure", lambda case: open("/nowhere/at/all"))
+    monkeypatch.setattr(module, "measure", lambda case: Path("/nowhere/at/all").stat())
     monkeypatch.setattr(tempfile, "tempdir", None)
     module._tell(theirs, case, str(tmp_path))
     assert "No such file" in ours.recv()["error"]

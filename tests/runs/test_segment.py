@@ -29,7 +29,8 @@ from stm_core.runs.made_up import moving_clip
 HEIGHT, WIDTH, FRAMES = 50, 82, 12
 KEYS = {
     "": "frames_in frames_out width height objects seconds fps device dtype weights memory process "
-    "warnings files seal",
+    "warnings clip files seal",
+    "clip": "name path",
     "seconds": "total per_frame_median per_frame_p95 first_preview",
     "weights": "name sha256",
     "memory": "preset budget_bytes frames_held bytes peak_bytes read_peak_bytes predicted_peak_bytes",
@@ -106,7 +107,7 @@ def test_files_and_report_are_as_promised(model, clip, tmp_path, first):
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert sorted(os.listdir(tmp_path)) == ["masks", "overlay.mp4", "report.json"]
     check_report(report)
-    assert report["memory"]["peak_bytes"] == report["memory"]["predicted_peak_bytes"]
+    assert 0 < report["memory"]["peak_bytes"] <= report["memory"]["predicted_peak_bytes"]
 
 
 def check_report(report: dict) -> None:
