@@ -37,7 +37,7 @@ def prediction(
     frames: int,
     budget: int | None,
     preset: str,
-    device: str,
+    machine: str,
     seen: tuple,
     most_seconds: float,
 ) -> str:
@@ -45,6 +45,7 @@ def prediction(
 
     found: Prediction of stm_core.
     rate: seconds a frame.
+    machine: what computes, in words.
     seen: (height, width) that the network sees.
     most_seconds: that a run may take here.
     """
@@ -56,7 +57,7 @@ def prediction(
         (
             "Time",
             f"about {clock(total)}{over}",
-            f"{frames} frames at {pace}, on this {device.upper()} at {seen[1]}×{seen[0]}",
+            f"{frames} frames at {pace}, on {machine} at {seen[1]}×{seen[0]}",
         ),
         (
             "Bank at most",

@@ -51,6 +51,11 @@ class Engine:
         """ "cpu" or "cuda": for the words beside the numbers."""
         return "cuda" if "cuda" in str(self.model.device) else "cpu"
 
+    @property
+    def words(self) -> str:
+        """What computes, for a sentence."""
+        return f"this {self.device.upper()} ({self.model.engine.name})"
+
     def _click(self, image: np.ndarray, clicks, mask: np.ndarray | None, size: int | None) -> np.ndarray:
         """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
         return segment_frame(self.model, image, list(clicks), mask=mask, size=size)

@@ -79,7 +79,7 @@ class MemoryPanel(Panel):
                 clip.frames,
                 memory.bound_bytes,
                 preset,
-                engine.device,
+                engine.words,
                 seen,
                 most_seconds,
             )

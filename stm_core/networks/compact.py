@@ -75,7 +75,8 @@ class CompactSTM(Network):
         x = x.contiguous(memory_format=torch.channels_last)
         maps = self.trunk(x, *self.lite(x))
         parts = [
-            share(f).split(split, dim=1) for share, split, f in zip(self.share, self.splits, maps, strict=True)
+            share(f).split(split, dim=1)
+            for share, split, f in zip(self.share, self.splits, maps, strict=True)
         ]
         return self.key(maps[2]), *(part[0] for part in parts), *(part[1] for part in parts)
 

@@ -1,7 +1,7 @@
 """OpenVINO, loaded so that it sends nothing, and graphs of it that take and give PyTorch's tensors.
 
-As it is imported by itself, OpenVINO tells its makers that it was, without asking. `openvino_telemetry`, which
-does so, is never loaded here: where it is missing, OpenVINO has a stand-in that does nothing.
+A plain import of OpenVINO tells its makers about it, without asking. `openvino_telemetry`, which does so, is
+never loaded here: where it is missing, OpenVINO has a stand-in that does nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # of the dimensions of a map: channels
 
 
 class CompiledGraph(nn.Module):
-    """A graph as a part of a network: takes maps (B, C, H, W) of any size and gives maps, or planes (B, H, W).  For any thread.
+    """A graph as a part of a network: takes maps (B, C, H, W) of any size, gives maps or planes (B, H, W).
+
+    Threads may share it.
 
     model: has the channels of maps last.
     dtype: of its maps, and of the arithmetic that is not int8.

@@ -86,5 +86,7 @@ def read_ranges(path: Path, sha256: str) -> Ranges | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WeightsError(f"{path} is not a file of ranges: {error!r}; make it again, or delete it") from error
+        raise WeightsError(
+            f"{path} is not a file of ranges: {error!r}; make it again, or delete it"
+        ) from error
     return ranges
