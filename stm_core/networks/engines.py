@@ -1,8 +1,11 @@
-"""Which engine computes a network's convolutions: PyTorch, or OpenVINO with int8."""
+"""Which engine computes a network's convolutions: PyTorch, or OpenVINO with int8.
+
+OpenVINO is chosen wherever it can be had, as it was never the slower one: the table in assets/README.md has
+the worst CPU for int8, which knows AVX2 and nothing newer.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,13 +50,13 @@ def choose_engine(
     if engine == "torch":
         return TORCH, {}
     ranges, obstacle = None, _obstacle(network, device)
+    if dtype == "fp16" or (dtype != "auto" and engine == "auto"):
+        obstacle = f"{dtype} was asked for"
     if obstacle is None:
         ranges = read_ranges(ranges_path(weights[0]), weights[1])
-        obstacle = None if ranges else "these weights have no ranges for int8 (assets/calibrate.py)"
-    if engine == "openvino" and (obstacle or dtype == "fp16"):
-        raise OptionError(f"engine is openvino, but {obstacle or 'it has no fp16'}; choose auto or torch")
-    if engine == "auto" and dtype != "auto":
-        obstacle = obstacle or f"{dtype} was asked for"
+        obstacle = _not_loaded() if ranges else "these weights have no ranges for int8 (assets/calibrate.py)"
+    if engine == "openvino" and obstacle:
+        raise OptionError(f"engine is openvino, but {obstacle}; choose auto or torch")
     if obstacle or not ranges:
         return Engine("torch", str(obstacle)), {}
     return Engine(OPENVINO, "it was asked for" if engine == "openvino" else "it is the faster one"), ranges
@@ -67,6 +70,16 @@ def _obstacle(network: Network, device: torch.device) -> str | None:
         return "the network is on a GPU"
     if platform.machine() not in X86:
         return f"int8 is for x86-64 CPUs, and this is {platform.machine() or 'unknown'}"
-    if importlib.util.find_spec("openvino") is None:
-        return "the package openvino is not installed (pip install openvino)"
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        return "int8 needs a CPU with AVX2"
+    return None
+
+
+def _not_loaded() -> str | None:
+    """Why OpenVINO cannot be loaded; None: it was."""
+    try:
+        import stm_core.networks.openvino_runtime  # noqa: F401
+    except (ImportError, OSError) as error:  # missing, too old, or without a library of the system
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return f"openvino cannot be loaded ({reason}); pip install openvino"
     return None

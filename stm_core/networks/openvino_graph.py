@@ -43,7 +43,8 @@ class _Builder:
         self.rounded: dict[fx.Node, ov.Node] = {}  # a map that enters two convolutions is rounded once
 
     def model(self, channels: Sequence[int], kind: ov.Type) -> ov.Model:
-        inputs, outputs = [], []
+        inputs: list[ov.Node] = []
+        outputs: list[ov.Node] = []
         for node in self.traced.graph.nodes:
             if node.op == "placeholder":
                 inputs.append(op.parameter([-1, -1, -1, channels[len(inputs)]], kind))
@@ -68,7 +69,7 @@ class _Builder:
             module, source = self.traced.get_submodule(node.target), node.args[0]
             if isinstance(module, nn.Identity):
                 return self.made[source]
-            return self._convolved(node.target.removeprefix("network."), module, source)
+            return self._convolved(str(node.target).removeprefix("network."), module, source)
         first, *others = (self.made[one] if isinstance(one, fx.Node) else one for one in node.args)
         return OPERATIONS[node.target](first, *others, **node.kwargs)
 

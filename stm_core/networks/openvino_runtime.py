@@ -21,7 +21,7 @@ CONVERTERS = "openvino.tools"  # of other file formats: not needed, and what wou
 def _hidden(name: str) -> Iterator[None]:
     """Inside, a module cannot be imported, unless it was before."""
     known = name in sys.modules
-    sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: an import of it fails
+    sys.modules.setdefault(name, None)  # None: an import of it fails
     try:
         yield
     finally:
@@ -29,7 +29,7 @@ def _hidden(name: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type]  # for good
+sys.modules.setdefault(TELEMETRY, None)  # for good
 with _hidden(CONVERTERS):
     import openvino as ov
     from openvino import opset15 as op

@@ -45,6 +45,7 @@ class Meter:
                 hook.remove()
 
     def _add(self, name: str, given: Tensor) -> None:
+        given = given.detach()
         self._seen[name].append((float(given.min()), float(given.max())))
 
     def ranges(self) -> dict[str, tuple[float, float]]:
