@@ -18,14 +18,14 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from stm_core.engine.clicks import segment_frame  # noqa: E402
-from stm_core.engine.prompts import Prompt  # noqa: E402
-from stm_core.engine.propagate import propagate  # noqa: E402
-from stm_core.memory.policy import MemoryConfig  # noqa: E402
-from stm_core.networks.ranges import Meter, ranges_path, write_ranges  # noqa: E402
-from stm_core.networks.weight_files import bundled_file, checksum, read_compact  # noqa: E402
-from stm_core.networks.weights import Model  # noqa: E402
-from stm_core.runs.evaluate import Sequence, find_sequences, read_truth  # noqa: E402
+from stm_core.engine.clicks import segment_frame
+from stm_core.engine.prompts import Prompt
+from stm_core.engine.propagate import propagate
+from stm_core.memory.policy import MemoryConfig
+from stm_core.networks.ranges import Meter, ranges_path, write_ranges
+from stm_core.networks.weight_files import bundled_file, checksum, read_compact
+from stm_core.networks.weights import Model
+from stm_core.runs.evaluate import Sequence, find_sequences, read_truth
 
 FRAMES, APART = 5, 4  # followed in each clip, and how far apart
 SIDE = 480  # short side of every other clip, enlarged
