@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stm_core.errors import OptionError
-from stm_core.networks.engines import OPENVINO, choose_engine
+from stm_core.networks.engines import OPENVINO, X86, choose_engine
 from stm_core.networks.interface import Network
 from stm_core.networks.ranges import ranges_path, read_ranges, write_ranges
 from stm_core.networks.weight_files import bundled_file
@@ -30,6 +30,7 @@ def network():
     return CompactSTM(TINY)
 
 
+@pytest.mark.skipif(platform.machine() not in X86, reason="OpenVINO is for x86-64 here")
 def test_auto_is_openvino_where_weights_have_ranges(network, weights):
     engine, ranges = choose_engine("auto", network, weights, CPU, "auto")
     assert (engine.name, ranges) == (OPENVINO, {"key": (0.0, 1.0)})

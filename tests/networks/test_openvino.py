@@ -1,6 +1,7 @@
 """The compact network in OpenVINO: the same numbers, or nearly so in int8, at every size, from any thread."""
 
 import copy
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from stm_core.networks.openvino_network import PRECISE, to_openvino
+from stm_core.networks.engines import X86
 from stm_core.networks.ranges import Meter
 from stm_core.networks.weights import TINY, CompactSTM
+
+if platform.machine() not in X86:
+    pytest.skip("OpenVINO is for x86-64 here", allow_module_level=True)
+from stm_core.networks.openvino_network import PRECISE, to_openvino
 
 ROOT = Path(__file__).parents[2]
 INT8_ERROR = 0.1  # length of the difference, as a share of the length; of random weights
@@ -109,9 +114,9 @@ print(seen + sent)
 
 
 def test_openvino_reaches_nothing_and_writes_nothing_at_home(tmp_path):
-    """As it is imported by itself, it writes an identity there and starts a process that sends it."""
+    """A plain import writes an identity there, under which it reports to its makers."""
     run = [sys.executable, "-c", WATCHED]
     kept = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    found = subprocess.run(run, env=kept, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(run, env=kept, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
     assert [path for path in tmp_path.rglob("*") if "intel" in str(path).lower()] == []
