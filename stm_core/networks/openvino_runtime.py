@@ -1,8 +1,8 @@
 """OpenVINO, loaded so that it sends nothing, and graphs of it that take and give PyTorch's tensors.
 
-A plain import of OpenVINO writes an identity into the home folder and reports under it to its makers, without
-asking. `openvino_telemetry`, which does so, is never loaded here: where it is missing, OpenVINO has a stand-in
-that does nothing.
+A plain import of OpenVINO writes an identity into the home folder, under which it reports to its makers,
+without asking. `openvino_telemetry`, which does so, is never loaded here: where it is missing, OpenVINO has a
+stand-in that does nothing.
 """
 
 from __future__ import annotations
