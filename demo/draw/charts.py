@@ -33,7 +33,7 @@ class Point:
 class Row:
     """One object over the clip.
 
-    color, bright: CSS colours of its mask and of thin lines.
+    color: of its mask, CSS.
     areas: pixels by frame.
     confidence: 0 to 1 by frame.
     doubts: frames that deserve a look.
@@ -41,7 +41,6 @@ class Row:
 
     name: str
     color: str
-    bright: str
     areas: Mapping[int, int]
     confidence: Mapping[int, float]
     doubts: Sequence[int]
@@ -159,11 +158,11 @@ def _row(start: int, stop: int, row: Row, marked: Sequence[int]) -> str:
     indices, width = sorted(row.areas), 1000 / max(stop - start - 1, 1)
     y = _scale(0, max([*row.areas.values(), 1]), 38, 3)
     curve = _path([(i, row.areas[i]) for i in indices], x, y)
-    fill = f'<path d="{curve}V38H{x(indices[0]):.1f}Z" fill="{row.bright}" opacity=".3"/>'
+    fill = f'<path class="stm-under" d="{curve}V38H{x(indices[0]):.1f}Z"/>'
     sure = {i: row.confidence.get(i, 1.0) for i in indices if row.areas[i]}
     band = "".join(
         f'<rect x="{x(i) - width / 2:.1f}" y="42" width="{width + 0.4:.1f}" height="8" '
-        f'fill="{row.color}" opacity="{_shade(value):.2f}"/>'
+        f'class="stm-sure" opacity="{_shade(value):.2f}"/>'
         for i, value in sure.items()
     )
     doubtful = spans(row.doubts)
@@ -175,11 +174,11 @@ def _row(start: int, stop: int, row: Row, marked: Sequence[int]) -> str:
     pins = "".join(f'<path class="stm-pin" d="M{x(i):.1f} 0V52"/>' for i in sorted(marked))
     mean = f"mean confidence {sum(sure.values()) / len(sure):.0%} · " if sure else ""
     return (
-        f'<div class="stm-row"><div class="stm-row-head"><i style="background:{row.color}"></i>'
+        f'<div class="stm-row" style="--object:{row.color}"><div class="stm-row-head"><i></i>'
         f"<b>{escape(row.name)}</b><span>{mean}{_to_check(doubtful)}</span></div>"
         f'<svg viewBox="0 0 1000 52" preserveAspectRatio="none" role="img" '
         f'aria-label="Area and confidence of {escape(row.name)} over the clip">{flags}{fill}'
-        f'<path class="stm-area" d="{curve}" stroke="{row.bright}"/>{band}{pins}'
+        f'<path class="stm-area" d="{curve}"/>{band}{pins}'
         f'<path class="stm-playhead" d="M0 0V52"/></svg></div>'
     )
 

@@ -77,7 +77,7 @@ class Runner:
             size=size,
         )
         seconds = rate * clip.frames
-        return Job(plan, clip.path, "", self.limits.preview_side, OPACITY, seconds)
+        return Job(plan, clip.path, "", self.limits.preview_side, OPACITY, work.objects.colours, seconds)
 
     def predict(self, plan: Plan) -> Prediction:
         """Bytes that a plan will take at most.  LimitError when its budget cannot hold all marked frames."""

@@ -18,6 +18,7 @@ from PIL import Image
 from demo.guard.reading import read_again
 from stm_core.errors import LimitError, VideoError
 from stm_core.masks import files as masks
+from stm_core.masks.palette import on_screen
 from stm_core.media.files import Whole, write_whole
 from stm_core.media.write import VideoWriter
 
@@ -35,13 +36,23 @@ KINDS = {
 }
 
 
-def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity: float) -> Iterator[dict]:
+def film(
+    clip: str,
+    folder: str,
+    out: str,
+    frames: list[int],
+    kind: str,
+    opacity: float = 0.5,
+    colours: dict[int, tuple[int, int, int]] | None = None,
+) -> Iterator[dict]:
     """`overlay`, `alpha` or `green` film of the frames that have masks; the source's times and sound.
 
     frames: sorted numbers; a hole between them stays without a mask.
+    opacity, colours: of the masks, and of objects that have not the usual one, in an overlay.
     """
     start, stop = frames[0], frames[-1] + 1
     chosen, writer = set(frames), None
+    table = on_screen(colours or {})
     with read_again(clip, start, stop) as reader:
         try:
             for count, frame in enumerate(reader):
@@ -58,7 +69,7 @@ def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity
                         offset=seconds if start else 0.0,
                     ).__enter__()
                 labels = _labels(folder, start + count, frame.shape[:2]) if start + count in chosen else None
-                writer.write(_mix(frame, labels, kind, opacity), seconds)
+                writer.write(_mix(frame, labels, kind, opacity, table), seconds)
                 if count % 10 == 0:
                     yield {"done": count, "total": stop - start}
         except BaseException as error:
@@ -82,14 +93,16 @@ def _labels(folder: str, index: int, shape: tuple[int, int]) -> np.ndarray:
     return labels
 
 
-def _mix(frame: np.ndarray, labels: np.ndarray | None, kind: str, opacity: float) -> np.ndarray:
+def _mix(
+    frame: np.ndarray, labels: np.ndarray | None, kind: str, opacity: float, colours: np.ndarray
+) -> np.ndarray:
     if labels is None:
         labels = np.zeros(frame.shape[:2], np.uint8)
     if kind == "alpha":
         return np.dstack([frame, np.where(labels > 0, 255, 0).astype(np.uint8)])
     if kind == "green":
         return np.where(labels[..., None] > 0, frame, np.array(GREEN, np.uint8))
-    return masks.overlay(frame, labels, alpha=opacity)
+    return masks.overlay(frame, labels, alpha=opacity, colours=colours)
 
 
 def archive(

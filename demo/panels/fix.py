@@ -54,7 +54,6 @@ def timeline(work: Work) -> str:
         charts.Row(
             one.name,
             one.color,
-            one.bright,
             {index: record.areas.get(one.id, 0) for index, record in records.items()},
             {index: record.confidence.get(one.id, 1.0) for index, record in records.items()},
             work.run.doubts(one.id),

@@ -22,6 +22,7 @@ from demo.work.work import Work
 from stm_core.errors import PromptError
 from stm_core.masks.files import decode_mask
 
+SAME = 0.002  # share of an object's pixels: nobody sees that fewer have changed
 AGAIN = 3  # times that a click is computed while its frame is changed under it
 # a click that the network answers within half a second or so on two cores never waits for a larger one
 QUICK_SIDE, QUICK_CLICKS = 480, 25
@@ -93,12 +94,14 @@ class MarkPanel(Panel):
             return View()
         index = work.go(known["clicks"][0][0])
         with visitor.at_work():
-            labels = self._ask(picture(self.host.guard, visitor, index), clicks, None, None)
+            image = picture(self.host.guard, visitor, index)
+            labels = self._ask(image, clicks, None, None)
             with visitor.changing(work):
                 _check_free(work)
                 if work.marks:
                     return View()
                 work.objects.restart(dict(enumerate(known["objects"], 1)))
+                work.objects.colour(image, labels)
                 work.go(index)
                 work.jump += 1
                 work.put(index, Marks(clicks=clicks, dots=clicks), labels)
@@ -120,19 +123,29 @@ class MarkPanel(Panel):
         """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
         work = _check_free(visitor.need_work())
         index = work.go(_whole(data.get("frame"), "frame"))
-        if data.get("kind") != "stroke":
-            self._click(visitor, index, data, size)
-            return self._marked(visitor)
-        with visitor.changing(work):
-            _check_free(work)
-            labels = work.labels(index)
-            if labels is None:
-                labels = np.zeros(work.clip.size, np.uint8)
-            painted = strokes.paint(labels, data, work.objects.selected)
-            work.draw(index, painted, self.host.limits.max_edits)
-        return self._marked(visitor)
+        if data.get("kind") == "stroke":
+            told = self._stroke(visitor, index, data)
+        else:
+            told = self._click(visitor, index, data, size)
+        return self._marked(visitor, html.notice(told, "info"))
 
-    def _click(self, visitor: Visitor, index: int, data: dict, size: int) -> None:
+    def _stroke(self, visitor: Visitor, index: int, data: dict) -> str:
+        """Paint; what comes back says why nothing changed."""
+        with visitor.at_work() as work:
+            image = picture(self.host.guard, visitor, index)
+            with visitor.changing(work):
+                _check_free(work)
+                labels = work.labels(index)
+                labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
+                painted = strokes.paint(labels, data, work.objects.selected)
+                if np.array_equal(labels, painted):
+                    return "This stroke changed nothing, so it is not counted as a mark."
+                work.objects.colour(image, painted)
+                work.draw(index, painted, self.host.limits.max_edits)
+        return ""
+
+    def _click(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
+        """Ask the network; what comes back says why nothing changed."""
         x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
         label, most = int(bool(data.get("label", 1))), self.host.limits.max_edits
         with visitor.at_work() as work:
@@ -147,8 +160,11 @@ class MarkPanel(Panel):
                 with visitor.changing(work):
                     _check_free(work)
                     if work.seen(index) == before:
+                        if told := _nothing_new(work, index, labels, (int(x), int(y), label, selected)):
+                            return told
+                        work.objects.colour(image, labels)
                         work.put(index, marks, labels)
-                        return
+                        return ""
         raise PromptError("this frame was changed again and again meanwhile; click once more")
 
     def _ask(self, image: np.ndarray, clicks: tuple, base: bytes | None, size: int | None) -> np.ndarray:
@@ -166,10 +182,12 @@ class MarkPanel(Panel):
         with visitor.at_work() as work:
             _check_free(work)
             index, (height, width) = work.frame, work.clip.size
+            image = picture(self.host.guard, visitor, index)
             labels = self.host.guard.pixels("mask", path=path, height=height, width=width)
             with visitor.changing(work):
                 _check_free(work)
                 work.import_labels(index, labels, self.host.limits)
+                work.objects.colour(image, labels)
         return self._marked(visitor, mask_file=None)
 
     @answers
@@ -217,6 +235,20 @@ def _check_free(work: Work) -> Work:
     return work
 
 
+def _nothing_new(work: Work, index: int, labels: np.ndarray, click: tuple[int, int, int, int]) -> str:
+    """What to tell when a click gave the mask that was there already; empty when it changed something."""
+    x, y, label, number = click
+    before, new = work.labels(index), labels == number
+    old = np.zeros_like(new) if before is None else before == number
+    if old[y, x] != new[y, x] or (old != new).sum() > SAME * max(old.sum(), new.sum()):
+        return ""
+    name = work.objects[number].name
+    if label and not new[y, x]:
+        return f"The network finds nothing of “{name}” there: click its middle, or paint it with the brush."
+    state = "is already part of" if label else "is not part of"
+    return f"This click changed nothing, so it is not counted: that place {state} “{name}”."
+
+
 def _whole(value: Any, name: str) -> int:
     return int(_number(value, name))
 
@@ -241,6 +273,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         return {"clip": None, "welcome": WELCOME, "answer": visitor.answer}
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
     colors = {one.id: one.color for one in work.objects}
+    names = [(one.id, one.name, one.color, one.in_files) for one in work.objects]
     step = work.current.last if live and work.running else None
     preview = step.preview if step else None
     return {
@@ -263,7 +296,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "masked": html.ranges(run.records) if run else [],
         "marks": html.data_url(marks.mask, "png") if marks and marks.mask else None,
         "dots": [[x, y, label, colors.get(n, "#888")] for x, y, label, n in marks.dots] if marks else [],
-        "objects": [{"id": one.id, "name": one.name, "color": one.color} for one in work.objects],
+        "objects": [dict(zip(("id", "name", "color", "palette"), one, strict=True)) for one in names],
         "selected": work.objects.selected,
         "prompted": sorted(work.marks),
         "pinned": list(work.pinned),

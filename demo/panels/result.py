@@ -132,7 +132,8 @@ class ResultPanel(Panel):
         if kind == "report":
             write_whole(target, json.dumps(run.report, indent=1).encode())
         elif kind in FILMS:
-            guard.call("film", cpu_seconds=3600, clip=work.clip.path, kind=kind, opacity=OPACITY, **common)
+            how = {"kind": kind, "opacity": OPACITY, "colours": work.objects.colours}
+            guard.call("film", cpu_seconds=3600, clip=work.clip.path, **how, **common)
         elif kind == "everything":
             self._everything(work, run, common)
         else:

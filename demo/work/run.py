@@ -31,6 +31,7 @@ class Job:
 
     preview_side: most pixels of a live picture's side.
     opacity: of the masks in live pictures.
+    colours: of the objects in live pictures, where they are not the usual ones.
     seconds: that the run is expected to take; a ZeroGPU Space grants this long.
     """
 
@@ -39,6 +40,7 @@ class Job:
     folder: str
     preview_side: int = 640
     opacity: float = 0.5
+    colours: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     seconds: float = 60.0
 
     def with_plan(self, plan: Plan) -> "Job":

@@ -10,6 +10,7 @@ from demo.work.marks import Marks
 from demo.work.run import Record, Run
 from demo.work.work import Work
 from stm_core.masks.files import decode_mask
+from stm_core.masks.palette import SCREEN
 
 
 def to_json(work: Work) -> dict:
@@ -20,7 +21,7 @@ def to_json(work: Work) -> dict:
         "name": work.clip.name,
         "start": work.clip.start,
         "frame": work.frame,
-        "objects": [{"id": one.id, "name": one.name} for one in work.objects],
+        "objects": [{"id": one.id, "name": one.name, "tint": one.tint} for one in work.objects],
         "marks": {
             str(n): {
                 "clicks": marks.clicks,
@@ -49,7 +50,8 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
     objects = [o for o in _list(saved, "objects") if isinstance(o, dict) and _is(o.get("id"), 1, 254)]
     names = {o["id"]: o.get("name", "") for o in objects[: limits.max_objects]}
     if names:
-        work.objects.restart(names)
+        tints = {o["id"]: o["tint"] for o in objects if _is(o.get("tint"), 0, len(SCREEN) - 1)}
+        work.objects.restart(names, tints)
     for index in [n for n in kept["prompts"] if n in inside]:
         _restore_marks(work, index, saved["marks"].get(str(index), {}), limits.max_edits)
     run = _restored_run(work, saved, [n for n in kept["masks"] if n in inside], names)

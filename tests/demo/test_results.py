@@ -117,8 +117,9 @@ def test_work_on_a_zip_of_frames_can_be_resumed_and_its_upload_stays_as_it_is(be
 
 
 def test_work_that_is_taken_up_has_no_more_clicks_on_a_frame_than_the_host_allows(bench, user, tmp_path):
-    for x in range(4, 12):
-        bench.click(user, 0, x, 8)
+    bench.click(user, 0, 8, 8)
+    for x in range(4, 11):
+        user.work.put(0, user.work.plan_click(0, x, 8, 1, 1, 200), user.work.labels(0))
     bench.tracked(user)
     archive, strict = made((bench, user), "everything"), Bench(tmp_path / "strict", max_edits=5)
     again = strict.opened(archive)

@@ -222,8 +222,8 @@ def test_marked_frames_that_the_budget_cannot_hold_are_refused_before_the_run(be
     bench.tracked(user)
     before = bench.memory.forecast(user, *SETTINGS)["prediction"]
     for frame in (1, 2, 3, 4):
-        x = 8 + 16 * (frame % 6)
-        bench.click(user, frame, x, 8)
+        stroke = {"kind": "stroke", "frame": frame, "points": [[60, 60]], "radius": 3}
+        bench.mark.edit(user, stroke, 0)
     assert "5 prompted frame(s)" in notice(bench.memory.forecast(user, *SETTINGS))
     [view] = bench.tracked(user)
     assert "5 prompted frame(s)" in notice(view) and "give a budget of at least" in notice(view)

@@ -16,6 +16,7 @@ from stm_core.masks.files import (
     read_mask,
     write_mask,
 )
+from stm_core.masks.palette import SCREEN, lighter, on_screen, standing_out
 
 SIZE = (120, 160)
 
@@ -39,6 +40,23 @@ def test_the_palette_is_that_of_davis():
         [0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [191, 0, 0], [0, 191, 0], [128, 64, 128]
     ]  # fmt: skip
     assert (PALETTE[22:] == np.arange(22, 256)[:, None]).all()
+
+
+def test_a_colour_is_clearly_seen_on_what_lies_under_it_and_no_two_objects_share_one():
+    bright = SCREEN.astype(int)
+    for under in (*bright, (0, 0, 0), (255, 255, 255), (128, 0, 0), (90, 140, 60)):
+        pixels, taken = np.full((50, 3), under, np.uint8), set()
+        assert np.abs(bright[standing_out(pixels)] - under).sum() > 150
+        for _ in SCREEN:
+            taken.add(standing_out(pixels, taken))
+        assert taken == set(range(len(SCREEN)))
+    assert standing_out(np.zeros((0, 3), np.uint8)) == 0
+
+
+def test_a_screen_has_the_colours_that_were_chosen_and_files_keep_theirs():
+    table = on_screen({2: (1, 2, 3)})
+    assert table[2].tolist() == [1, 2, 3] and (table[1] == OVERLAY_COLOURS[1]).all()
+    assert (OVERLAY_COLOURS[2] != [1, 2, 3]).any() and PALETTE[1].tolist() == [128, 0, 0]
 
 
 def test_colours_of_objects_on_pictures_all_differ():
@@ -261,12 +279,14 @@ def test_overlay_changes_objects_only_and_not_its_input():
     blend = frame[found > 0] * 0.5 + OVERLAY_COLOURS[found[found > 0]] * 0.5
     assert np.abs(out[found > 0] - blend).max() <= 1
     assert (overlay(frame, found, alpha=0, contour=False) == frame).all()
-    assert (overlay(frame, found, alpha=1)[found == 9] == OVERLAY_COLOURS[9]).all()
+    assert (overlay(frame, found, alpha=1, contour=False)[found == 9] == OVERLAY_COLOURS[9]).all()
     assert (overlay(frame, np.zeros(SIZE, np.uint8)) == frame).all()
 
 
 def test_contour_marks_the_rim_inside_the_object():
     frame = np.full((*SIZE, 3), 90, np.uint8)
     out = overlay(frame, labels(1), alpha=0.25)
-    assert (out[20, 20] == OVERLAY_COLOURS[1]).all() and (out[60, 25] != OVERLAY_COLOURS[1]).any()
+    rim = lighter(OVERLAY_COLOURS)[1]
+    assert (out[20, 20] == rim).all() and (out[60, 25] != rim).any()
+    assert (rim >= OVERLAY_COLOURS[1]).all() and (rim > OVERLAY_COLOURS[1]).any()
     assert (out[labels(1) == 0] == 90).all()

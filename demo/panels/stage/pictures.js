@@ -27,7 +27,10 @@ function maskOf(index) {
   if (has(state.masked, index)) return `${file(state.run, index, "png")}?${state.run_state}`;
   return null;
 }
-const lighter = (abgr) => (abgr | 0xff404040) >>> 0;   // so that dark colours stand out on dark pictures
+// Masks come in the colours of their files; on the stage objects have the colours that the server chose for them.
+const rgb = (css) => [1, 3, 5].map((at) => parseInt(css.slice(at, at + 2), 16));
+const abgr = ([red, green, blue]) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+const light = (color) => color.map((value) => Math.round(255 - 0.35 * (255 - value)));   // as in palette.py
 const layers = new Map();   // the last few: mask picture -> canvas with a transparent background, and a sharp outline
 function layer(image) {
   if (layers.has(image)) return layers.get(image);
@@ -37,14 +40,17 @@ function layer(image) {
   context.drawImage(image, 0, 0);
   const pixels = context.getImageData(0, 0, out.width, out.height), color = new Uint32Array(pixels.data.buffer);
   const width = out.width, source = color.slice(), black = 0xff000000;
-  for (let i = 0; i < color.length; i++) color[i] = source[i] === black ? 0 : source[i];
+  const shown = new Map((state.objects || []).map((one) => [abgr(rgb(one.palette)), rgb(one.color)]));
+  const fills = new Map([...shown].map(([key, value]) => [key, abgr(value)]));
+  const edges = new Map([...shown].map(([key, value]) => [key, abgr(light(value))]));
+  for (let i = 0; i < color.length; i++) color[i] = source[i] === black ? 0 : fills.get(source[i]) ?? source[i];
   context.putImageData(pixels, 0, 0);
   const edge = new OffscreenCanvas(width, out.height), edgeContext = edge.getContext("2d");
   const line = edgeContext.createImageData(width, out.height), outline = new Uint32Array(line.data.buffer);
   for (let i = 0; i < source.length; i++) {
     if (source[i] === black) continue;
     if (source[i - 1] !== source[i] || source[i + 1] !== source[i] || source[i - width] !== source[i] || source[i + width] !== source[i])
-      outline[i] = lighter(source[i]);
+      outline[i] = edges.get(source[i]) ?? source[i];
   }
   edgeContext.putImageData(line, 0, 0);
   layers.set(image, { fill: out, edge });

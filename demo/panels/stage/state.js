@@ -4,6 +4,8 @@ function update() {
   state = props.value || {};
   if (state.times) times = state.times;
   const fresh = state.clip !== before.clip;
+  const colors = (now) => JSON.stringify((now.objects || []).map(({ id, color }) => [id, color]));
+  if (colors(state) !== colors(before)) layers.clear();
   if (fresh) { pictures.clear(); times = state.times || []; play(false); look("overlay"); }
   screen_.dataset.empty = state.clip ? "" : "1";
   $(".stm-welcome").textContent = state.welcome || "";
