@@ -18,7 +18,12 @@ _told = itertools.count()  # the same sentence twice is two notices: shown and r
 def title(number: int, name: str, text: str) -> str:
     """The heading of a panel: its number, its name, and a few words on what it is for."""
     words = f"<span>{escape(name)}</span><small>{escape(text)}</small>"
-    return f'<h2 class="stm-title"><b>{number}</b>{words}</h2>'
+    return f'<h2 class="stm-title" id="{anchor(name)}"><b>{number}</b>{words}</h2>'
+
+
+def anchor(name: str) -> str:
+    """Where a link finds the panel with this title."""
+    return "at-" + name.lower().replace(" ", "-")
 
 
 def faint(text: str) -> str:
@@ -49,23 +54,29 @@ def table(rows: Iterable[tuple[str, str, str]]) -> str:
     return f'<table class="stm-table">{body}</table>'
 
 
-def bar(done: int, total: int, words: str) -> str:
-    """A progress bar with words below it."""
+def bar(done: int, total: int, words: str, link: str = "") -> str:
+    """A progress bar with words below it, and a link to the panel with this title."""
     share = 100 * done / max(total, 1)
+    go = f' <a href="#{anchor(link)}">See the {link.lower()} ↓</a>' if link else ""
     return (
         f'<div class="stm-progress" role="progressbar" aria-valuemin="0" aria-valuemax="{total}" '
         f'aria-valuenow="{done}" aria-label="Tracking"><i style="width:{share:.1f}%"></i></div>'
-        f'<p class="stm-count">{escape(words)}</p>'
+        f'<p class="stm-count">{escape(words)}{go}</p>'
     )
+
+
+def ready(seconds: float) -> str:
+    """What stands where the progress will be, before a run."""
+    return f'<p class="stm-count">A run takes about {clock(seconds)}.</p>'
 
 
 def progress(done: int, total: int, began: float) -> str:
     """The bar of a run: frames a second, and the time left.  began: time.perf_counter() at its start."""
     if not done:
-        return bar(0, total, "starting…")
+        return bar(0, total, "Starting…")
     speed = done / max(time.perf_counter() - began, 1e-6)
     left = clock((total - done) / speed)
-    return bar(done, total, f"frame {done} of {total} · {speed:.1f} frames/s · {left} left")
+    return bar(done, total, f"Frame {done} of {total} · {speed:.1f} frames/s · {left} left")
 
 
 def clock(seconds: float) -> str:
@@ -81,6 +92,26 @@ def size(number: float) -> str:
             value = number / scale
             return f"{value:.2f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
     return f"{number:.0f} B"
+
+
+def sizes(values: Sequence[float]) -> list[str]:
+    """Bytes in words, all in one unit so that they can be compared: MB, or kB when all are small."""
+    name, unit = ("MB", 2**20) if max(values) >= 2**19 else ("kB", 2**10)
+    return [
+        f"{value / unit:,.{0 if value >= 100 * unit else 1 if value >= 10 * unit else 2}f} {name}"
+        for value in values
+    ]
+
+
+def number(index: int) -> int:
+    """A frame's number as it stands on the page: there frames count from 1; in files and code from 0."""
+    return index + 1
+
+
+def numbers(indices: Iterable[int]) -> str:
+    """Frames by their numbers on the page; of many the first and the last."""
+    shown = [str(number(index)) for index in indices]
+    return ", ".join(shown) if len(shown) <= 9 else f"{', '.join(shown[:4])} … {', '.join(shown[-3:])}"
 
 
 def data_url(data: bytes, kind: str) -> str:

@@ -159,7 +159,7 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
             source = next((name for name in names if re.fullmatch(r"source\.[a-z0-9]{2,4}", name)), None)
             if not isinstance(session, dict) or source is None:
                 raise VideoError(
-                    "this ZIP holds no clip; upload the ZIP that “Everything” gave you, unchanged"
+                    "this ZIP holds no clip; upload the full session as you downloaded it, unchanged"
                 )
             resumed = f"resumed{Path(source).suffix}"  # the upload itself may be called as this clip is
             wanted = [source, *(name for name in names if MASK_NAME.fullmatch(name))]

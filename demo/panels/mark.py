@@ -29,8 +29,7 @@ QUICK_SIDE, QUICK_CLICKS = 480, 25
 STAGE = Path(__file__).with_name("stage")
 # one script, in this order
 SCRIPTS = ("shared.js", "pictures.js", "moving.js", "pointer.js", "tools.js", "state.js")
-WELCOME = "Upload a clip or pick an example, click the object, press Track."
-MASKS = [".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jpg", ".jpeg"]
+WELCOME = "Upload a clip or pick an example. Then click the object and press Track."
 
 
 class MarkPanel(Panel):
@@ -44,7 +43,7 @@ class MarkPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Mark", "click, or paint; on any frame"))
+        gr.HTML(html.title(number, "Mark", "click or paint the object on any frame"))
         stage = gr.HTML(
             {"clip": None, "welcome": WELCOME},
             html_template=(STAGE / "stage.html").read_text(),
@@ -52,11 +51,10 @@ class MarkPanel(Panel):
             js_on_load="\n".join((STAGE / name).read_text() for name in SCRIPTS),
             apply_default_css=False,
         )
-        with gr.Accordion("Mask file instead", open=False):
+        with gr.Accordion("Use a mask file instead", open=False, elem_id="own-mask"):
             mask_file = gr.File(
-                label="A mask for the frame that is shown: PNG in palette colours, or black and white",
+                label="A mask for the frame above: PNG in palette colours, or black and white",
                 height=84,
-                file_types=MASKS,
                 elem_id="mask",
             )
         return {"stage": stage, "mask_file": mask_file}
@@ -102,12 +100,11 @@ class MarkPanel(Panel):
                     return View()
                 work.objects.restart(dict(enumerate(known["objects"], 1)))
                 work.objects.colour(image, labels)
+                work.intro = known["sentence"]
                 work.go(index)
                 work.jump += 1
                 work.put(index, Marks(clicks=clicks, dots=clicks), labels)
-        return self._marked(
-            visitor, html.notice(f"{known['sentence']} It is marked already: press Track.", "info")
-        )
+        return self._marked(visitor)
 
     @answers
     def seek(self, visitor: Visitor, index: int) -> View:
@@ -165,7 +162,7 @@ class MarkPanel(Panel):
                         work.objects.colour(image, labels)
                         work.put(index, marks, labels)
                         return ""
-        raise PromptError("this frame was changed again and again meanwhile; click once more")
+        raise PromptError("this frame was changed while the mask was computed; click once more")
 
     def _ask(self, image: np.ndarray, clicks: tuple, base: bytes | None, size: int | None) -> np.ndarray:
         """The network's mask of a frame from clicks that refine `base`."""
@@ -229,9 +226,11 @@ class MarkPanel(Panel):
 def _check_free(work: Work) -> Work:
     """The work, if it may be marked now.  To be asked again once a mask is computed: a run may have begun."""
     if work.running:
-        raise PromptError("tracking is running; press Stop first, what is done will be kept")
+        raise PromptError("tracking is running; press Stop first, all masks so far are kept")
     if work.unread:
-        raise PromptError("the saved work of this clip is being taken up; wait a moment, or reload the page")
+        raise PromptError(
+            "the saved session of this clip is still being opened; wait a moment, or reload the page"
+        )
     return work
 
 
@@ -283,6 +282,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "width": clip.size[1],
         "start": clip.start,
         "stop": clip.stop,
+        "total": max(clip.stop, clip.info.get("frames") or 0),
         "fps": clip.fps,
         "times": None if preview else [round(t, 3) for t in clip.times],
         "frame": work.frame,
@@ -313,10 +313,14 @@ def _hint(work: Work) -> str:
     if work.running:
         return "Tracking… Stop keeps what is done."
     if not work.marks:
-        return "Click the object on this frame."
+        return "Click the object in the picture, on any frame."
     if fixes := work.fixes():
         word = "Frames" if len(fixes) > 1 else "Frame"
-        return f"{word} {', '.join(map(str, fixes))} corrected: choose a direction and press Continue."
+        return f"{word} {html.numbers(fixes)} corrected: press Continue."
+    if work.tracked and work.rest:
+        return "Not all frames have a mask yet: press Resume."
     if work.tracked:
-        return "Wrong somewhere? Go there, click or paint it right, then Continue."
-    return "Add clicks until the mask is right, then press Track."
+        return "Is a mask wrong? Go to that frame, click or paint it right, and press Continue."
+    if work.intro:
+        return f"{work.intro} The object is marked already: press Track."
+    return "Is the mask right? Press Track. If not, add clicks: on the object, or where it is not."

@@ -108,6 +108,7 @@ class Run:
     points: the memory over its frames.
     report: what the engine and the page say about it once it has ended.
     filmed: the player shows its film.
+    continues: it goes on from another run's masks.
     """
 
     folder: str
@@ -125,7 +126,7 @@ class Run:
     first_step: float = 0.0
     last_step: float = 0.0
     first_preview: float | None = None
-    _continues: bool = False
+    continues: bool = False
 
     @classmethod
     def new(cls, clip_folder: str | Path) -> "Run":
@@ -138,7 +139,7 @@ class Run:
             self._make_folder()
         else:
             self.copy(before)
-            self._continues = True
+            self.continues = True
         self.state = "running"
         self.again(job, forecast)
 
@@ -189,7 +190,7 @@ class Run:
 
     def add(self, step: Step) -> None:
         """Take one frame."""
-        if not self.fresh and not self._continues:
+        if not self.fresh and not self.continues:
             self.records = {}
         self.fresh.add(step.index)
         self.records[step.index] = Record(step.areas, step.confidence, step.prompted)
@@ -200,6 +201,16 @@ class Run:
         self.points.append(Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))
         if len(self.points) > 4 * MOST_POINTS:
             self.points = thin(self.points)
+
+    def rest(self) -> list[tuple[int, int]]:
+        """Where it goes on after it was stopped: (the last frame with a mask, direction of those without)."""
+        found = []
+        for direction in self.job.plan.directions:
+            way = self.job.plan.way(direction)
+            done = [index for index in way if index in self.fresh]
+            if done and len(done) < len(way):
+                found.append((max(done) if direction > 0 else min(done), direction))
+        return found
 
     def mask_path(self, index: int) -> Path:
         """Where its mask of a frame lies."""

@@ -1,4 +1,4 @@
-"""The work on a clip as JSON, and back: what an “Everything” ZIP carries to go on another day."""
+"""The work on a clip as JSON, and back: what the ZIP of a full session carries to go on another day."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -59,6 +59,10 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
         work.show(run)
     work.pinned = tuple(n for n in work.marks if n in set(_list(saved, "pinned")))
     work.changed = set(work.marks) - set(work.pinned)
+    work.corrected = sorted(work.changed)
+    if run.records:
+        ends = ((max(run.records), 1), (min(run.records), -1))
+        work.rest = [end for end in ends if end[0] + end[1] in inside]
     work.go(saved.get("frame") if _is(saved.get("frame"), 0, 10**6) else clip.start)
 
 

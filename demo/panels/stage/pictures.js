@@ -68,7 +68,7 @@ async function draw() {
   paint(canvas.getContext("2d"), photo, mask && layer(mask), width, height);
   canvas.dataset.shown = index;
   canvas.dataset.masked = mask ? "1" : "";
-  canvas.setAttribute("aria-label", `Frame ${index}` + (mask ? ", with its mask" : ""));
+  canvas.setAttribute("aria-label", `Frame ${index + 1}${mask ? ", with its mask" : ""}. Shift and arrow keys move a cursor, Enter marks there.`);
   showDots();
   document.dispatchEvent(new CustomEvent("stm-frame", { detail: index }));
 }
@@ -106,5 +106,12 @@ function showDots() {
     const cross = `M${x - bar} ${y}H${x + bar}` + (label ? `M${x} ${y - bar}V${y + bar}` : "");
     return `<circle cx="${x}" cy="${y}" r="${r}" fill="${label ? "#fff" : "#111"}" stroke="${color}" stroke-width="${2.5 * size}"/>` +
       `<path d="${cross}" stroke="${label ? "#111" : "#fff"}" stroke-width="${2 * size}"/>`;
-  }).join("");
+  }).join("") + cursorShape(size);
+}
+// Where a mark by keys would go.
+function cursorShape(size) {
+  if (!ui.cursor || document.activeElement !== canvas || ui.view !== "overlay") return "";
+  const [x, y] = ui.cursor.map((value) => value + 0.5), r = 14 * size;
+  const path = `M${x - r} ${y}H${x + r}M${x} ${y - r}V${y + r}`;
+  return `<path d="${path}" stroke="#000" stroke-width="${4 * size}"/><path class="stm-cursor" d="${path}" stroke="#fff" stroke-width="${2 * size}"/>`;
 }
