@@ -5,6 +5,7 @@ Plain values in, text out.
 
 import base64
 import itertools
+import re
 import time
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -46,6 +47,12 @@ def notice(text: str = "", kind: str = "error") -> str:
 def sentence(text: str) -> str:
     """A text with a capital letter and a full stop."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def from_zero(text: str) -> str:
+    """The text of an error or warning; where it names frames, it says that those numbers are the files'."""
+    named = re.search(r"\bframes? (before |after )?\d", text)
+    return f"{text} (Frame numbers count from 0 here.)" if named else text
 
 
 def table(rows: Iterable[tuple[str, str, str]]) -> str:

@@ -113,21 +113,14 @@ def _lead(large: str, unbounded: str, told: str) -> str:
 
 def _rows(last: Point | None, held: Held) -> str:
     config, count = held.memory, len(held.frames)
-    bank, one, unbounded, limit = sizes(
+    bank, one, unbounded = sizes(
         (
             last.bank if last else held.most * held.frame_bytes,
             held.frame_bytes,
             last.unbounded if last else held.unbounded,
-            config.budget_bytes,
         )
     )
     kept = "what the network remembers of the frames it keeps: their keys and values"
-    if config.bound_bytes is not None:
-        so_far = (
-            f"{count} of at most {config.capacity} frames" if last else f"at most {config.capacity} frames"
-        )
-        now = acting(held.most, held.frame_bytes, held.unbounded, config)
-        kept += f". Limits: {so_far}, {limit} with one lookup; {now}"
     frames = f"kept now: {numbers(held.frames)}" if last else "the memory of one kept frame"
     pins = f"; your marks, always kept: {numbers(held.pinned)}" if held.pinned else ""
     rows = [
@@ -135,6 +128,10 @@ def _rows(last: Point | None, held: Held) -> str:
         ("frame", "One kept frame", one, frames + pins, FORMULA),
         ("unbounded", "Without a limit", unbounded, "every n-th frame kept, as in the STM paper", ""),
     ]
+    if config.bound_bytes is not None:
+        now = acting(held.most, held.frame_bytes, held.unbounded, config)
+        used = f"{count} of {config.capacity} frames" if last else _frames(config.capacity)
+        rows.insert(1, ("none", "Limits", used, f"and {_megabytes(config)} with one lookup; {now}", ""))
     return _table(rows)
 
 

@@ -36,7 +36,7 @@ class MemoryPanel(Panel):
         narrow = {"min_width": 130}
         with gr.Row():
             budget = gr.Number(
-                64, label="Memory limit, MB", elem_id="budget", info="With one lookup.", **narrow
+                64, label="Memory limit, MB", elem_id="budget", info="Bank and a lookup.", **narrow
             )
             capacity = gr.Number(
                 MemoryConfig.capacity,

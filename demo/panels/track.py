@@ -219,7 +219,7 @@ class TrackPanel(Panel):
         work.frame = run.job.plan.first
         work.jump += 1
         notes = " ".join(map(html.sentence, (run.report or {}).get("warnings") or ()))
-        told = {"notice": html.notice(notes, "info")} if notes else {}
+        told = {"notice": html.notice(html.from_zero(notes), "info")} if notes else {}
         return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": _verdict(run)})
 
     def _numbers(self, run: Run, memory: bool = True) -> dict[str, str]:
@@ -243,8 +243,7 @@ def _verdict(run: Run) -> str:
     """The last line of the progress."""
     spent, total = time.perf_counter() - run.began, run.job.plan.frames
     what = "Done" if run.state == "done" else "Stopped, every mask so far is kept"
-    speed = run.done / max(spent, 1e-6)
-    words = f"{what}: {run.done} of {total} frames in {html.clock(spent)}, {speed:.1f} frames/s."
+    words = f"{what}: {run.done} of {total} frames in {html.clock(spent)}."
     return html.bar(run.done, total, words, link="Result" if run.done else "")
 
 

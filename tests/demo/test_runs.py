@@ -23,7 +23,7 @@ from stm_core.runs.folder import run_to_folder
 def test_tracking_gives_the_masks_of_the_command_bit_for_bit(bench, user, clip, tmp_path):
     bench.click(user, 0, 8, 8)
     *_, last = bench.tracked(user)
-    assert f"done: {FRAMES} of {FRAMES} frames" in last["progress"]
+    assert f"Done: {FRAMES} of {FRAMES} frames" in last["progress"]
     run_to_folder(bench.engine.model, clip[0], Prompt.from_clicks([(8, 8, 1, 1)]), tmp_path / "out")
     for index, labels in enumerate(masks_of(user)):
         ours = user.work.run.mask_path(index).read_bytes()
@@ -54,7 +54,7 @@ def test_the_page_shows_a_preview_and_what_the_memory_holds_while_it_runs(bench,
     live = [view for view in views if view.get("stage", {}).get("live")]
     assert live and live[0]["stage"]["live"].startswith("data:image/jpeg")
     readouts = [view["readout"] for view in views if "readout" in view]
-    assert " held of" in readouts[-1] and "<svg" in readouts[-1]
+    assert "stm-lead" in readouts[-1] and "<details" in readouts[-1] and "<svg" in readouts[-1]
     assert not user.work.running and user.work.run.report["frames_out"] == FRAMES
 
 
@@ -66,7 +66,7 @@ def test_stop_keeps_what_is_done(bench, user):
     next(run)
     bench.track.stop(user)
     *_, last = run
-    assert "stopped" in last["progress"] and 0 < len(user.work.run.records) < FRAMES
+    assert "Stopped" in last["progress"] and 0 < len(user.work.run.records) < FRAMES
     assert user.work.result(0) is not None and not user.work.running
     assert list(bench.result.make(user, "palette"))[-1]["file"].endswith(".zip")
 
@@ -136,7 +136,7 @@ def test_a_clip_opened_in_the_queue_is_not_tracked_by_itself(bench, user, clip):
     bench.click(user, 0, 8, 8)
     bench.track.get_ready(user)
     first, *_ = bench.clip.open_clip(user, str(clip[0]))
-    assert "was ended" in notice(first) and first["progress"] == ""
+    assert "was stopped" in notice(first) and first["progress"] == ""
     bench.click(user, 0, 8, 8)
     assert list(bench.track.track(user, *SETTINGS)) == [{}] and user.work.run is None
 
@@ -147,7 +147,7 @@ def test_a_correction_recomputes_only_what_follows_and_is_pinned(bench, user, cl
     before = [user.work.run.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
     stroke = {"kind": "stroke", "frame": 10, "points": [[5, 60]], "radius": 3}
     view = bench.mark.edit(user, stroke, 0)
-    assert view["fix"]["interactive"] and "Frame 10 corrected" in view["stage"]["hint"]
+    assert view["fix"]["interactive"] and "Frame 11 corrected" in view["stage"]["hint"]
     assert "press Track" in notice(bench.tracked(bench.opened(clip[0]), "forward")[0])
     *_, last = bench.tracked(user, "forward")
     after = [user.work.run.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
@@ -170,7 +170,7 @@ def test_a_run_without_marks_or_with_an_emptied_object_is_refused(bench, user):
     assert "nothing is marked" in notice(bench.tracked(user)[0]).lower()
     bench.click(user, 0, 8, 8)
     bench.mark.order(user, {"kind": "add"})
-    assert "has no pixels" in notice(bench.tracked(user)[0])
+    assert "is not marked" in notice(bench.tracked(user)[0])
 
 
 def test_a_second_track_during_a_run_is_refused_and_the_first_goes_on(bench, user):
@@ -229,7 +229,7 @@ def test_marked_frames_that_the_budget_cannot_hold_are_refused_before_the_run(be
     assert "5 prompted frame(s)" in notice(view) and "give a budget of at least" in notice(view)
     assert len(user.work.run.records) == FRAMES and user.work.run.report["run"]["frames_done"] == FRAMES
     monkeypatch.setattr(bench.runner, "memory", lambda *_: MemoryConfig(budget_bytes=30_000, every=24))
-    assert "7 frames ×" in bench.memory.forecast(user, *SETTINGS)["prediction"] != before
+    assert "at most 7 frames" in bench.memory.forecast(user, *SETTINGS)["prediction"] != before
 
 
 def test_a_stopped_run_has_recorded_every_mask_that_it_wrote(bench, user):
@@ -247,7 +247,7 @@ def test_the_views_of_a_run_speak_only_of_what_its_event_updates(bench, user):
     bench.click(user, 0, 8, 8)
     told = bench.tracked(user)
     bench.track.get_ready(user)
-    told += bench.track.track(user, "no such preset", 64, 5, 0, "")
+    told += bench.track.track(user, "no such preset", 64, 5, 0)
     live = [name for panel in bench.host.panels for name in panel.live]
     assert {name for view in told for name in view} <= {"notice", *EMPTIED, *live}
 
