@@ -13,6 +13,11 @@ from html import escape
 DISMISS = """element.addEventListener("click", (event) => {
   if (event.target.closest("button")) element.querySelector(".stm-notice")?.remove();
 });"""  # the script of a place for notices
+# The script of a place with links within the page: an address with a # would load a page with options anew.
+FOLLOW = """element.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-to]");
+  if (link) document.getElementById(link.dataset.to)?.scrollIntoView({ block: "start" });
+});"""
 _told = itertools.count()  # the same sentence twice is two notices: shown and read out again
 
 
@@ -64,7 +69,7 @@ def table(rows: Iterable[tuple[str, str, str]]) -> str:
 def bar(done: int, total: int, words: str, link: str = "") -> str:
     """A progress bar with words below it, and a link to the panel with this title."""
     share = 100 * done / max(total, 1)
-    go = f' <a href="#{anchor(link)}">See the {link.lower()} ↓</a>' if link else ""
+    go = f' <button type="button" data-to="{anchor(link)}">See the {link.lower()} ↓</button>' if link else ""
     return (
         f'<div class="stm-progress" role="progressbar" aria-valuemin="0" aria-valuemax="{total}" '
         f'aria-valuenow="{done}" aria-label="Tracking"><i style="width:{share:.1f}%"></i></div>'

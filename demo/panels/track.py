@@ -47,7 +47,7 @@ class TrackPanel(Panel):
                 fix = gr.Button("Continue", variant="primary", elem_id="fix", **off)
                 track = gr.Button("Track", variant="primary", elem_id="track", **off)
                 stop = gr.Button("Stop", variant="stop", elem_id="stop", **off)
-            progress = gr.HTML("", elem_id="progress", min_height=46)
+            progress = gr.HTML("", elem_id="progress", min_height=46, js_on_load=html.FOLLOW)
         shown = gr.HTML(
             readout.NO_READOUT, elem_id="readout", apply_default_css=False, js_on_load=readout.SCRIPT
         )

@@ -74,7 +74,6 @@ def test_the_whole_story_by_keys_alone(browser, site, network, tmp_path):
     visitor.tab_to("#track")
     visitor.keys("Enter")
     visitor.wait_text("#progress", "Done:")
-    visitor.page.keyboard.press("Shift+Tab")
     visitor.keys("ArrowRight", "ArrowRight")
     visitor.shown(2, True)
     visitor.keys("b", *["Shift+ArrowDown"] * 30, "Enter")

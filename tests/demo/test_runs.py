@@ -314,3 +314,48 @@ def test_closing_a_run_does_not_wait_for_the_frame_it_is_at(bench, user, monkeyp
     gate.set()
     wait_for(lambda: len(frames) > 3)
     assert frames[3] == "closed in time"
+
+
+def test_a_stopped_run_resumes_where_it_was_and_computes_only_what_is_missing(bench, user, clip):
+    x = 8 + 16 * (9 % 6)
+    bench.click(user, 9, x, 8)
+    bench.track.get_ready(user)
+    run = bench.track.track(user, *SETTINGS)
+    next(run)
+    next(run)
+    bench.track.stop(user)
+    *_, last = run
+    done = dict(user.work.run.records)
+    assert 0 < len(done) < FRAMES - 9 and user.work.rest == [(max(done), 1), (9, -1)]
+    assert last["fix"]["interactive"] and last["fix"]["variant"] == "primary"
+    assert str(max(done) + 2) in last["fix"]["value"]  # the next frame, as the page counts
+    before = {n: user.work.run.mask_path(n).read_bytes() for n in done}
+    bench.tracked(user, "forward")
+    assert user.work.rest == [(9, -1)] and len(user.work.run.fresh) == FRAMES - max(done)
+    bench.tracked(user, "forward")  # the rest lies before the mark, whatever the direction says
+    assert user.work.rest == [] and sorted(user.work.run.records) == list(range(FRAMES))
+    assert all(user.work.run.mask_path(n).read_bytes() == mask for n, mask in before.items())
+    assert all(np.array_equal(user.work.result(n) == 1, clip[1][n] == 1) for n in range(FRAMES))
+
+
+def test_a_correction_stays_usable_for_the_other_direction(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.tracked(user)
+    bench.mark.edit(user, {"kind": "stroke", "frame": 10, "points": [[60, 60]], "radius": 3}, 0)
+    *_, last = bench.tracked(user, "backward")
+    assert user.work.fixes() == [] and last["fix"]["interactive"] and last["fix"]["variant"] == "secondary"
+    *_, last = bench.tracked(user, "forward")
+    assert user.work.run.fresh == set(range(10, FRAMES))
+    bench.tracked(user)  # from scratch: all marks are in it
+    assert user.work.corrected == []
+
+
+@pytest.mark.parametrize(
+    "budget, capacity, limit",
+    [(64, 8, "8 frames acts"), (0.01, 99, "MB acts"), (64, 99, "neither limit")],
+)
+def test_the_forecast_names_the_limit_that_acts(bench, user, monkeypatch, budget, capacity, limit):
+    config = MemoryConfig(every=1, budget_bytes=int(budget * 2**20), capacity=capacity)
+    monkeypatch.setattr(bench.runner, "memory", lambda *_: config)
+    view = bench.memory.forecast(user, *SETTINGS)
+    assert limit in view["prediction"] and limit in view["readout"]
