@@ -107,7 +107,7 @@ def test_the_whole_story_by_touch_alone(browser, site, network, tmp_path):
     visitor.page.tap("#fix")
     visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    visitor.page.tap("#progress a")
+    visitor.page.tap("#progress button")
     visitor.wait("() => document.querySelector('.stm-result').getBoundingClientRect().top < innerHeight")
     with visitor.page.expect_download() as found:
         visitor.page.tap("#get-report")

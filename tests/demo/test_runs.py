@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
+import pytest
 from pages import FRAMES, SETTINGS, masks_of, notice, wait_for
 
 from demo.engine.device import Engine
