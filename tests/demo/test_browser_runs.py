@@ -109,6 +109,7 @@ def test_the_whole_story_by_touch_alone(browser, site, network, tmp_path):
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     visitor.page.tap("#progress button")
     visitor.wait("() => document.querySelector('.stm-result').getBoundingClientRect().top < innerHeight")
+    visitor.page.evaluate("document.querySelector('#get-report').scrollIntoView({ block: 'center' })")
     with visitor.page.expect_download() as found:
         visitor.page.tap("#get-report")
     assert found.value.suggested_filename == "report.json" and not visitor.errors
