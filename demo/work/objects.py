@@ -1,7 +1,7 @@
 """The objects of a clip as the visitor knows them: number, name, colour, and which one is selected."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -79,8 +79,8 @@ class Objects:
         """Choose the colours of objects that are seen for the first time: image uint8 (H, W, 3), labels
         (H, W).  A colour that was chosen stays.
         """
-        for one in self:
-            under = image[labels == one.id] if one.tint is None else ()
+        for one in [one for one in self if one.tint is None]:
+            under = image[labels == one.id]
             if len(under):
                 taken = {other.tint for other in self if other.tint is not None}
                 self.by_id[one.id] = replace(one, tint=standing_out(under, taken))
@@ -92,7 +92,7 @@ class Objects:
         self.selected = next(number for number in range(1, 256) if number not in self)
         self.by_id[self.selected] = _unnamed(self.selected)
 
-    def adopt(self, numbers: list[int], limit: int) -> None:
+    def adopt(self, numbers: Sequence[int], limit: int) -> None:
         """Take the objects of an imported mask: new ones are added, one of them is selected.  LimitError."""
         fresh = [number for number in numbers if number not in self]
         if len(self) + len(fresh) > limit:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from demo.limits import Limits
 from demo.work.clip import Clip
 from demo.work.marks import Marks
 from demo.work.objects import Objects
@@ -98,7 +99,7 @@ class Work:
         """A run has ended.  Without a frame of its own, what an earlier one made stays."""
         run.state, self.current = state, None
         if run.done:
-            if run.continues:
+            if run.continues and run.job:
                 ways = run.job.plan.directions
                 kept = [one for one in self.rest if one[1] not in ways or one[0] not in run.fresh]
                 self.rest = [*run.rest(), *kept]
@@ -173,7 +174,7 @@ class Work:
         self._remember(index)
         self._keep(index, marks)
 
-    def import_labels(self, index: int, labels: np.ndarray, limits) -> None:
+    def import_labels(self, index: int, labels: np.ndarray, limits: Limits) -> None:
         """Take an imported mask; its objects that are new here are added.  LimitError, MaskError."""
         found = object_ids(labels)
         if not found:
@@ -237,7 +238,7 @@ class Work:
         found = [prompt for index, marks in marked if (prompt := marks.prompt(index))]
         if not found:
             raise PromptError("nothing is marked yet; click or paint the object and press Track again")
-        present = {number for _, marks in marked for number in object_ids(decode_mask(marks.mask))}
+        present = {number for _, marks in marked for number in marks.objects}
         for one in self.objects:
             if one.id not in present and len(self.objects) > 1:
                 raise PromptError(f"“{one.name}” is not marked on any frame; mark it, or delete it")
@@ -247,10 +248,10 @@ class Work:
 
     def prompt_of_run(self, index: int) -> Prompt:
         """A frame's mask of the run as a prompt, with all objects that the run followed there."""
-        labels = self.result(index)
-        if labels is None:
+        run, labels = self.run, self.result(index)
+        if run is None or labels is None:
             raise PromptError("the masks of the last run are gone; press Track to make them again")
-        return Prompt.from_mask(labels, frame=index, objects=set(self.run.records[index].areas))
+        return Prompt.from_mask(labels, frame=index, objects=set(run.records[index].areas))
 
     def given(self) -> dict[int, bytes]:
         """The masks of all marked frames, PNG, by frame."""

@@ -6,5 +6,5 @@ folder    the same into a folder: masks, overlay and report; `output` writes the
 report    the numbers of a run, as `report.json` states them
 evaluate  scores on a DAVIS folder
 batch     many clips, each in a process of its own; `batch_list` reads the list, `batch_run` runs it
-bench     speed and memory on a clip from `made_up`; `profile` tells where a frame's time goes
+bench     speed and memory on a clip from `made_up`; `profile` shows where a frame's time goes
 """
