@@ -171,7 +171,7 @@ def _bench(args: argparse.Namespace) -> int:
         "device": args.device,
         "with_files": args.with_files,
     }
-    cases = combinations(args.weights, args.size, args.dtype, memories, **same)
+    cases = combinations(args.weights, args.size, args.dtype, args.engine, memories, **same)
     if args.profile:
         return _profile(cases, args.json)
     rows: list[dict] = []
@@ -258,7 +258,7 @@ def _train(args: argparse.Namespace) -> int:
 def _model(args: argparse.Namespace) -> Model:
     from stm_core.networks.weights import load_model
 
-    return load_model(args.weights, device=args.device, dtype=args.dtype)
+    return load_model(args.weights, device=args.device, dtype=args.dtype, engine=args.engine)
 
 
 def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> list[Prompt]:
