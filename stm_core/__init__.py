@@ -11,8 +11,10 @@ TYPE_CHECKING = False  # editors and type checkers take it for True; `typing` ta
 if TYPE_CHECKING:
     from stm_core.engine.clicks import segment_frame
     from stm_core.engine.forecast import Prediction, predict
+    from stm_core.engine.look import Look, gone_before, look
     from stm_core.engine.prompts import Prompt, Reference
     from stm_core.engine.propagate import FrameResult, MemoryReport, Propagator, propagate
+    from stm_core.engine.result import Held
     from stm_core.errors import (
         LimitError,
         MaskError,
@@ -35,7 +37,9 @@ __all__ = [
     "PRESETS",
     "ClipFrame",
     "FrameResult",
+    "Held",
     "LimitError",
+    "Look",
     "MaskError",
     "MemoryBank",
     "MemoryConfig",
@@ -56,7 +60,9 @@ __all__ = [
     "WeightsError",
     "encode_mask",
     "evaluate_masks",
+    "gone_before",
     "load_model",
+    "look",
     "object_ids",
     "overlay",
     "predict",
@@ -77,10 +83,12 @@ NAMES_OF = {
     "errors": "LimitError MaskError OptionError PromptError StmError VideoError WeightsError",
     "masks.files": "encode_mask object_ids overlay read_mask write_mask",
     "engine.forecast": "Prediction predict",
+    "engine.look": "Look gone_before look",
     "memory.bank": "MemoryBank",
     "masks.metrics": "evaluate_masks",
     "engine.prompts": "Prompt Reference",
     "engine.propagate": "FrameResult MemoryReport Propagator propagate",
+    "engine.result": "Held",
     "runs.clip": "ClipFrame segment_clip",
     "media.video": "VideoInfo VideoLimits VideoReader probe read_frame read_video",
     "media.write": "VideoWriter",
