@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stm_core.memory.policy import PRESETS, MemoryConfig
     from stm_core.networks.weights import Model, load_model, random_model
     from stm_core.runs.clip import ClipFrame, segment_clip
+    from stm_core.runs.look import LookedClip, look_clip
 
 __all__ = [
     "PRESETS",
@@ -40,6 +41,7 @@ __all__ = [
     "Held",
     "LimitError",
     "Look",
+    "LookedClip",
     "MaskError",
     "MemoryBank",
     "MemoryConfig",
@@ -63,6 +65,7 @@ __all__ = [
     "gone_before",
     "load_model",
     "look",
+    "look_clip",
     "object_ids",
     "overlay",
     "predict",
@@ -90,6 +93,7 @@ NAMES_OF = {
     "engine.propagate": "FrameResult MemoryReport Propagator propagate",
     "engine.result": "Held",
     "runs.clip": "ClipFrame segment_clip",
+    "runs.look": "LookedClip look_clip",
     "media.video": "VideoInfo VideoLimits VideoReader probe read_frame read_video",
     "media.write": "VideoWriter",
     "networks.weights": "Model load_model random_model",

@@ -16,6 +16,7 @@ from stm_core.commands.option_values import (
     list_of,
     megabytes,
     one_of,
+    pixel,
     whole_number,
 )
 from stm_core.errors import OptionError
@@ -61,6 +62,19 @@ class Parser(argparse.ArgumentParser):
 
 def add_segment(parser: argparse.ArgumentParser) -> None:
     """Options of `segment`."""
+    _add_clip(parser, "folder for masks, overlay and report")
+
+
+def add_look(parser: argparse.ArgumentParser) -> None:
+    """Options of `look`."""
+    add = parser.add_argument
+    add("--frame", type=whole_number(0), required=True, metavar="T", help="the frame of the pixel, from 0")
+    add("--at", type=pixel, required=True, metavar="X,Y", help="the pixel, on the upright frame")
+    _add_clip(parser, "folder for weights.npz, look.json and look.png")
+
+
+def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
+    """A clip, its prompts, where the results go (`out` says which), and how it is segmented."""
     add = parser.add_argument
     add("clip", metavar="CLIP", type=Path, help="video file, or folder of frames sorted by name")
     add("--mask", type=Path, metavar="FIRST.png", help="mask of the prompted frame")
@@ -78,7 +92,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="frame of the mask or clicks (default: 0)",
     )
-    add("--out", type=folder, required=True, metavar="DIR", help="folder for masks, overlay and report")
+    add("--out", type=folder, required=True, metavar="DIR", help=out)
     add_shared(parser)
     group = parser.add_argument_group(
         "limits of the input", "safe defaults against broken files; 0 lifts one"

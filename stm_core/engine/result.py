@@ -106,6 +106,11 @@ class FrameResult:
     _masks: Tensor = field(repr=False)  # (N, H', W') on the CPU, at the processed size
 
     @property
+    def masks(self) -> np.ndarray:
+        """Probabilities of the objects, float32 (N, H', W'), at the processed size."""
+        return self._masks.numpy()
+
+    @property
     def probs(self) -> np.ndarray:
         """Probabilities float32 (objects + 1, H, W), background first; they sum to 1."""
         masks = enlarge(self._masks, *self.labels.shape)
