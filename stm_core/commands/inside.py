@@ -11,7 +11,7 @@ from stm_core.faults import DONE
 
 def look(args: argparse.Namespace) -> int:
     """Show where a pixel of a frame looks in memory: DIR/weights.npz, DIR/look.json, DIR/look.png."""
-    from stm_core.runs.look import look_clip, write_look
+    from stm_core.runs.look import check_look, look_clip, write_look
     from stm_core.runs.look_picture import look_words, seen_words
 
     info, prompts, limits = opened(args)
