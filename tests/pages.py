@@ -15,6 +15,7 @@ from demo.limits import Limits
 from demo.panels.base import Host
 from demo.panels.clip import ClipPanel
 from demo.panels.fix import FixPanel
+from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
@@ -47,10 +48,9 @@ class Bench:
         self.engine = Engine(model or colour_model(), self.guard)
         self.host = Host(self.engine, self.guard, self.limits, root / "examples")
         self.runner = self.host.runner
-        self.clip, self.mark, self.memory, self.track, self.fix, self.result = self.host.panels = [
-            panel(self.host)
-            for panel in (ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel)
-        ]
+        panels = ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel, LookPanel
+        self.host.panels = [panel(self.host) for panel in panels]
+        self.clip, self.mark, self.memory, self.track, self.fix, self.result, self.look = self.host.panels
 
     def arrive(self, caller: str = "") -> Visitor:
         return self.host.new_visitor(caller)

@@ -27,6 +27,7 @@ from demo.limits import PROGRAM, Limits
 from demo.panels.base import Host
 from demo.panels.clip import ClipPanel
 from demo.panels.fix import FixPanel
+from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
@@ -37,7 +38,8 @@ from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
 from demo.work.retention import discard, period, sweep_regularly, visitors_folder
 
-PANELS = [ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel]  # in the order of the work
+# in the order of the work
+PANELS = [ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel, LookPanel]
 
 STYLE = Path(__file__).with_name("page.css")
 ROOM = 8  # small requests of one visitor that may wait

@@ -28,6 +28,6 @@ def look(args: argparse.Namespace) -> int:
     write_look(found, written)
     print(look_words(found.look))
     for seen in found.look.stored:
-        print(f"  {seen_words(found.look, seen)}")
+        print(f"  {seen_words(seen)}")
     print(f"weights.npz, look.json and look.png in {args.out}")
     return DONE

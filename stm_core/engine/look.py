@@ -46,7 +46,7 @@ class Frames(Protocol):
     def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no plain equality
 class Seen:
     """A stored frame, and how a pixel looked at it.
 
@@ -73,7 +73,7 @@ class Match:
     weight: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """Where pixel `at` (x, y) of a frame looked.
 
@@ -144,7 +144,7 @@ def look(
     bank = _bank(model, frames, held, masks, memory or MemoryConfig(), size)
     stride = model.network.stride
     column, row = (max(int(side) // stride, 0) for side in place(*at, *shape, size))
-    query = _key(model, image, Held(frame, "", (), (), _whole(shape, size)), None, size)
+    query = _key(model, image, Held(frame, "", False, (), (), _whole(shape, size)), None, size)
     attention = bank.look(query, row, column)
     cells = torch.stack([attention[one.t].float() for one in held])  # (S, h, w)
     shares = (cells.sum((1, 2)) / cells.sum()).tolist()
@@ -168,7 +168,7 @@ def gone_before(read: Iterable[tuple[int, Sequence[Held]]]) -> dict[int, int]:
     """Frames that memory held for good or for long and then dropped: {t: the frame at which it was gone}.
 
     read: (index, `MemoryReport.read`) of a run's frames, in its order, up to the one that is looked at.
-    The previous frame, which makes room each time, is not counted.
+    A previous frame that makes room for the next one is not counted.
     """
     gone: dict[int, int] = {}
     before: set[int] = set()
@@ -176,7 +176,7 @@ def gone_before(read: Iterable[tuple[int, Sequence[Held]]]) -> dict[int, int]:
         here = {one.t for one in held}
         gone = {t: at for t, at in gone.items() if t not in here}
         gone |= dict.fromkeys(sorted(before - here), index)
-        before = {one.t for one in held if one.kind != "previous"}
+        before = {one.t for one in held if one.stays}
     return gone
 
 

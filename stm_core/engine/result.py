@@ -21,6 +21,7 @@ class Held:
 
     t: index of the frame.
     kind: "prompted" (a person gave its mask, it stays), "previous" (the latest one) or "due" (any other).
+    stays: it is there for more than one read, until memory is full; so is every frame but most previous ones.
     objects: ids known when it was stored, in the order of their channels.
     present: which of these objects it shows.
     window: the part of it that is stored.
@@ -28,6 +29,7 @@ class Held:
 
     t: int
     kind: str
+    stays: bool
     objects: tuple[int, ...]
     present: tuple[bool, ...]
     window: Window
@@ -39,6 +41,7 @@ class Held:
             cls(
                 one.t,
                 "prompted" if one.pinned else "previous" if one.t == bank.latest else "due",
+                one.pinned or one.due or one.t != bank.latest,
                 tuple(objects[: len(one.present)]),
                 one.present,
                 windows[one.t],

@@ -32,7 +32,7 @@ WEIGHTS, WORDS, PICTURE = "weights.npz", "look.json", "look.png"
 NOTES, REPORT = ".look.notes", ".look.report.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LookedClip:
     """A look at a clip, and the frames that it is about.
 
@@ -97,12 +97,13 @@ class _Way:
         self.model = model
         self.images: dict[int, np.ndarray] = {}
         self.masks: dict[int, np.ndarray] = {}
+        self.labels = np.zeros((0, 0), np.uint8)  # of the last frame
         self.prompted: set[int] = set()
         self.read: dict[int, tuple[Held, ...]] = {}
 
     def add(self, image: np.ndarray, result: FrameResult) -> None:
         index, soft = result.index, not self.model.network.shared_keys  # whose keys depend on them
-        self.images[index] = image
+        self.images[index], self.labels = image, result.labels
         self.masks[index] = result.masks if soft and not result.prompted else result.labels
         self.read[index] = result.memory.read
         self.prompted |= {index} if result.prompted else set()
@@ -116,13 +117,13 @@ class _Way:
         step = 1 if frame >= first else -1
         way = range(first, frame + step, step)
         gone = gone_before((index, self.read[index]) for index in way if index in self.read)
-        labels = self.masks[frame]
+        masks = {**self.masks, frame: self.labels}
         for t in {one.t for one in self.read[frame]} - set(self.images):  # marked, and not on the way
             with closing(source.frames(t, t + 1)) as images:
                 self.images[t] = next(images)
-        found = look(self.model, self.images, self.read[frame], self.masks, frame, at, gone=gone, **settings)
+        found = look(self.model, self.images, self.read[frame], masks, frame, at, gone=gone, **settings)
         kept = {frame, *(one.t for one in found.stored)}
-        return LookedClip(found, {t: self.images[t] for t in sorted(kept)}, labels)
+        return LookedClip(found, {t: self.images[t] for t in sorted(kept)}, self.labels)
 
 
 def check_look(out: Path, clip: Path) -> Written:

@@ -15,27 +15,39 @@ from stm_core.masks.palette import OVERLAY_COLOURS
 ACROSS, TILE, GAP, LINE = 4, 240, 8, 18  # tiles in a row; pixels: of a tile's width, between, of a line
 BACK, INK, FAINT, BAR = (24, 26, 30), (240, 240, 240), (150, 155, 165), (45, 212, 191)
 MATCH = (90, 230, 255)
+LEAST = 5e-4  # share of the attention: less is as good as none
 
 
-def look_tile(look: Look, seen: Seen, image: np.ndarray) -> np.ndarray:
-    """The heat map of a stored frame over its picture, uint8 (H, W, 3); one scale for all frames."""
+def look_tile(look: Look, seen: Seen, image: np.ndarray, width: int = TILE) -> np.ndarray:
+    """The heat map of a stored frame over its picture, uint8 (h, width, 3); one scale for all frames."""
+    own = image.shape
     most = max(float(one.weights.max()) for one in look.stored)
-    return heat(image, seen.weights, most)
+    small = np.asarray(_scaled(image, width, max(1, round(width * own[0] / own[1]))))
+    rows, columns = (np.arange(new) * old // new for new, old in zip(small.shape[:2], own[:2], strict=True))
+    return heat(small, seen.weights[rows][:, columns], most)
 
 
-def look_words(look: Look) -> str:
-    """The look in words: what stands below the picture, for those who cannot see it."""
-    x, y = look.at
-    decided = "is not known" if look.object is None else f"is {_name(look.object)}"
-    votes = ", ".join(f"{vote:.0%} {_name(n)}" for n, vote in look.votes.items())
+def look_words(look: Look, names: Mapping[int, str] | None = None) -> str:
+    """The look in words: what stands below the picture, for those who cannot see it.
+
+    names: of the objects, by id.
+    """
+    (x, y), names = look.at, names or {}
+    decided = "is not known" if look.object is None else f"is {_name(look.object, names)}"
+    votes = ", ".join(f"{vote:.0%} {_name(n, names)}" for n, vote in look.votes.items())
     return f"Frame {look.frame}, pixel {x},{y}. Memory votes {votes}; what the decoder decided {decided}."
 
 
-def seen_words(look: Look, seen: Seen) -> str:
+def seen_words(seen: Seen) -> str:
     """What is said of one stored frame."""
-    if seen.share < 5e-4:
+    if not looked_at(seen):
         return f"frame {seen.t}, {seen.kind}: not looked at"
     return f"frame {seen.t}, {seen.kind}: {seen.share:.1%}"
+
+
+def looked_at(seen: Seen) -> bool:
+    """Whether a stored frame counted at all."""
+    return seen.share >= LEAST
 
 
 def look_picture(look: Look, images: Mapping[int, np.ndarray], labels: np.ndarray) -> np.ndarray:
@@ -62,10 +74,10 @@ def look_picture(look: Look, images: Mapping[int, np.ndarray], labels: np.ndarra
         row, column = divmod(n, ACROSS)
         left, upper = GAP + column * (TILE + GAP), top + 2 * LINE + row * (high + 2 * LINE + GAP) + GAP
         corners[seen.t] = left, upper
-        canvas.paste(_scaled(look_tile(look, seen, images[seen.t]), TILE, high), (left, upper))
+        canvas.paste(Image.fromarray(look_tile(look, seen, images[seen.t])), (left, upper))
         below = upper + high + 3
         draw.rectangle((left, below, left + round(TILE * seen.share), below + 5), BAR)
-        draw.text((left, below + 8), seen_words(look, seen), INK if seen.share >= 5e-4 else FAINT, _font())
+        draw.text((left, below + 8), seen_words(seen), INK if looked_at(seen) else FAINT, _font())
     for match in look.matches:
         there = _on((match.x, match.y), corners[match.t], TILE / width)
         draw.line((*here, *there), MATCH, 1)
@@ -74,8 +86,8 @@ def look_picture(look: Look, images: Mapping[int, np.ndarray], labels: np.ndarra
     return np.asarray(canvas)
 
 
-def _name(number: int) -> str:
-    return f"object {number}" if number else "background"
+def _name(number: int, names: Mapping[int, str]) -> str:
+    return names.get(number, f"object {number}") if number else "background"
 
 
 def _colour(number: int | None) -> tuple[int, ...]:
@@ -88,7 +100,7 @@ def _on(at: tuple[int, int], corner: tuple[int, int], zoom: float) -> tuple[floa
 
 
 def _scaled(image: np.ndarray, width: int, height: int) -> Image.Image:
-    return Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

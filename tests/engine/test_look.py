@@ -139,7 +139,7 @@ def test_frames_that_were_dropped_are_gone_since_the_frame_that_missed_them():
     whole = Window.whole((4, 6))
 
     def held(*kinds):
-        return tuple(Held(t, kind, (1,), (True,), whole) for t, kind in kinds)
+        return tuple(Held(t, kind, kind != "previous", (1,), (True,), whole) for t, kind in kinds)
 
     read = [
         (5, held((0, "prompted"), (4, "previous"))),

@@ -1,0 +1,150 @@
+"""Look inside: click a pixel of a tracked frame, and see where it looked in memory.
+
+Closed, the panel asks for nothing and is told nothing while a run goes.  It has its own picture, and its
+answers go to no other part.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from demo.draw import html
+from demo.engine.in_turn import InTurn
+from demo.panels.base import Change, Host, Panel, View, Wires, answers
+from demo.work.glance import glance_at, gone_at
+from demo.work.pictures import picture
+from demo.work.run import Run
+from demo.work.visitor import Visitor
+from demo.work.work import Work
+from stm_core.engine.look import Look
+from stm_core.errors import LimitError, StmError, for_visitors
+from stm_core.runs.look_picture import look_tile, look_words, looked_at, seen_words
+
+MOST_STORED = 64  # frames in memory that are looked at: each is encoded once
+MOST_TILES = 16  # of which so many are shown, those that count most
+TILE, QUALITY = 320, 80  # pixels of a tile's width; of its JPEG
+HERE = Path(__file__)
+NOTHING = {"clip": None}
+
+
+class LookPanel(Panel):
+    """Answers where a pixel looked."""
+
+    name, wide = "look", True
+
+    def __init__(self, host: Host):
+        super().__init__(host)
+        self.turn = InTurn()  # one at a time, in the order in which they came
+
+    def layout(self, number: int) -> dict[str, Any]:
+        """As Panel.layout."""
+        gr.HTML(html.title(number, "Look inside", "where in memory a pixel looked"))
+        inside = gr.HTML(
+            NOTHING,
+            html_template=HERE.with_suffix(".html").read_text(),
+            elem_id="inside",
+            js_on_load=HERE.with_suffix(".js").read_text(),
+            apply_default_css=False,
+        )
+        return {"inside": inside}
+
+    def wire(self, wires: Wires) -> None:
+        """As Panel.wire."""
+        every = {"lane": "own", "line": "inside", "trigger_mode": "always_last"}
+        wires.on(self.parts["inside"].peek, self.look, sent=True, **every)
+        for event in ("ran", "objects"):
+            wires.on(event, self.show)
+
+    def refresh(self, visitor: Visitor, change: Change) -> dict:
+        """As Panel.refresh."""
+        return {"inside": NOTHING} if change == Change.CLIP else {}
+
+    @answers
+    def show(self, visitor: Visitor) -> View:
+        """What can be looked at now: after a run, or when the panel was opened."""
+        return View(inside=inside_state(visitor.work) if visitor.work else NOTHING)
+
+    @answers
+    def look(self, visitor: Visitor, data: dict) -> View:
+        """Where a pixel looked; without a pixel, what can be looked at.  A refusal is told in the panel."""
+        work = visitor.work
+        if work is None or work.run is None or data.get("x") is None:
+            return self.show(visitor)
+        try:
+            index, x, y = (int(float(data.get(name))) for name in ("frame", "x", "y"))
+        except (TypeError, ValueError, OverflowError):
+            return self.show(visitor)
+        try:
+            with visitor.at_work():
+                found, images = self.answer(visitor, work.run, index, (x, y))
+            told = look_state(found, images, {one.id: one.name for one in work.objects})
+        except StmError as error:
+            told = {"frame": index, "at": [x, y], "note": html.sentence(for_visitors(error))}
+        return View(inside={**inside_state(work), "look": told})
+
+    def answer(
+        self, visitor: Visitor, run: Run, index: int, at: tuple[int, int]
+    ) -> tuple[Look, dict[int, np.ndarray]]:
+        """Where a pixel of a frame looked, and the frames that this is about, by index."""
+        glance = glance_at(run.glances, index)
+        if len(glance.read) > MOST_STORED:
+            raise LimitError(
+                f"memory held {len(glance.read)} frames at frame {index}, up to {MOST_STORED} can be looked "
+                "at here; look at an earlier frame, or track with a bounded memory"
+            )
+        kept = sorted({index, *(one.t for one in glance.read)} if glance.read else {index})
+        images = {t: picture(self.host.guard, visitor, t) for t in kept}
+        masks = {t: mask for t in kept if (mask := run.remembered(t)) is not None}
+        if (decided := run.labels(index)) is not None:
+            masks[index] = decided
+        with self.turn:
+            found = self.host.engine.look(images, masks, glance, index, at, gone_at(run.glances, index))
+        return found, images
+
+
+def inside_state(work: Work) -> dict:
+    """What the panel's picture is drawn from."""
+    clip, run = work.clip, work.run
+    return {
+        "clip": Path(clip.folder).as_posix(),
+        "height": clip.size[0],
+        "width": clip.size[1],
+        "proxies": [[clip.start, clip.start + work.proxies]],
+        "run": f"{Path(run.folder).name}/masks" if run else "",
+        "masked": html.ranges(run.records) if run else [],
+        "frame": work.frame,
+        "colors": {str(one.id): one.color for one in work.objects},
+    }
+
+
+def look_state(look: Look, images: dict[int, np.ndarray], names: dict[int, str]) -> dict:
+    """A look as the browser shows it: `look.json`, with words and a picture of each stored frame."""
+    strongest = sorted(look.stored, key=lambda one: one.share, reverse=True)[:MOST_TILES]
+    shown = {one.t for one in strongest}
+    rest = [one.t for one in look.stored if one.t not in shown]
+    notes = [f"Frame {t} was dropped at frame {at}." for t, at in look.gone.items()]
+    if rest:
+        notes.append(f"Also in memory, and counting less: frames {', '.join(map(str, rest))}.")
+    tiles = [
+        {
+            "t": one.t,
+            "kind": one.kind,
+            "share": one.share,
+            "words": seen_words(one).capitalize(),
+            "seen": looked_at(one),
+            "src": html.data_url(_jpeg(look_tile(look, one, images[one.t], TILE)), "jpeg"),
+        }
+        for one in look.stored
+        if one.t in shown
+    ]
+    return {**look.as_dict(), "words": look_words(look, names), "tiles": tiles, "notes": notes}
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
