@@ -3,7 +3,7 @@
 const $ = (selector) => element.querySelector(selector);
 const fold = $("details"), screen_ = $(".stm-look-screen"), canvas = $("canvas"), slider = $(".stm-slider");
 const STEP = 8;   // pixels of an arrow key: half of what the network tells apart
-let state = {}, frame = 0, at = null, playing = false, drawn = 0, asked = null, hovered = 0;
+let state = {}, frame = 0, at = null, playing = false, drawn = 0, asked = 0, hovered = 0;
 
 const number = (index) => String(index).padStart(5, "0");
 const address = (path) => `${window.gradio_config?.root ?? ""}/gradio_api/file=${state.clip}/${path}`;
@@ -19,6 +19,7 @@ function load(source) {
 }
 async function draw() {
   const turn = ++drawn, { width, height } = state;
+  if (!state.clip) return;
   const photo = within(state.proxies, frame) ? load(address(`proxy/${number(frame)}.jpg`)) : null;
   const mask = within(state.masked, frame) ? load(address(`${state.run}/${number(frame)}.png`)) : null;
   const found = await Promise.all([photo, mask]);
@@ -42,9 +43,8 @@ function where() {
 }
 function ask() {
   if (!at) return;
-  asked = [frame, ...at].join();
   $(".stm-busy").hidden = false;
-  trigger("peek", { frame, x: at[0], y: at[1] });
+  trigger("peek", { number: ++asked, frame, x: at[0], y: at[1] });
 }
 function go(index) {
   frame = Math.min(Math.max(index, first()), last());
@@ -91,7 +91,7 @@ element.addEventListener("click", (event) => {
   if (what === "play") play(!playing);
   if (what === "prev" || what === "next") { play(false); go(frame + (what === "next" ? 1 : -1)); }
 });
-fold.addEventListener("toggle", () => { if (fold.open) trigger("peek", {}); else play(false); });
+fold.addEventListener("toggle", () => { if (fold.open) { draw(); trigger("peek", {}); } else play(false); });
 new ResizeObserver(() => lines()).observe($(".stm-look-all"));
 
 // what came back
@@ -138,9 +138,9 @@ function update() {
   if (state.clip !== before.clip) at = null;
   screen_.style.setProperty("--ratio", `${state.width} / ${state.height}`);
   if (!look) { frame = Math.min(Math.max(frame || state.frame, first()), last()); where(); if (fold.open) draw(); }
-  if (!look || [look.frame, ...look.at].join() === asked) $(".stm-busy").hidden = true;
+  if (!look || look.number === asked) $(".stm-busy").hidden = true;
   show(look);
-  if (!playing || !look || look.frame !== frame) return;
+  if (!playing || look?.number !== asked) return;
   if (frame >= last()) play(false); else setTimeout(() => { if (playing) go(frame + 1); }, 60);
 }
 watch("value", update);

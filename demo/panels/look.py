@@ -84,6 +84,8 @@ class LookPanel(Panel):
             told = look_state(found, images, {one.id: one.name for one in work.objects})
         except StmError as error:
             told = {"frame": index, "at": [x, y], "note": html.sentence(for_visitors(error))}
+        number = data.get("number")  # the browser's own, to tell two equal answers apart
+        told["number"] = number if isinstance(number, int) else None
         return View(inside={**inside_state(work), "look": told})
 
     def answer(
