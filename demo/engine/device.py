@@ -20,6 +20,7 @@ except ImportError:
 
 import torch
 
+from demo.engine.in_turn import InTurn
 from demo.engine.tracking import Tracker
 from demo.guard.process import Guard
 from demo.work.glance import Glance
@@ -42,6 +43,7 @@ class Engine:
         self.model = model
         self.rates: dict[tuple, float] = {}
         self.measuring = Lock()  # two at once would measure each other
+        self.looking = InTurn()  # one look at a time, in the order in which they came
         self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
         self.track, self.click, self.look = Tracker(model, guard).run, self._click, self._look
         if self.zero:

@@ -5,6 +5,7 @@ answers go to no other part.
 """
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,16 @@ import numpy as np
 from PIL import Image
 
 from demo.draw import html
-from demo.engine.in_turn import InTurn
-from demo.panels.base import Change, Host, Panel, View, Wires, answers
-from demo.work.glance import glance_at, gone_at
+from demo.engine.looking import look_at
+from demo.panels.base import Change, Panel, View, Wires, answers
 from demo.work.pictures import picture
-from demo.work.run import Run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.engine.look import Look
-from stm_core.errors import LimitError, StmError, for_visitors
+from stm_core.errors import StmError, for_visitors
 from stm_core.runs.look_picture import look_tile, look_words, looked_at, seen_words
 
-MOST_STORED = 64  # frames in memory that are looked at: each is encoded once
-MOST_TILES = 16  # of which so many are shown, those that count most
+MOST_TILES = 16  # stored frames that are shown, those that count most
 TILE, QUALITY = 320, 80  # pixels of a tile's width; of its JPEG
 HERE = Path(__file__)
 NOTHING = {"clip": None}
@@ -35,10 +33,6 @@ class LookPanel(Panel):
     """Answers where a pixel looked."""
 
     name, wide = "look", True
-
-    def __init__(self, host: Host):
-        super().__init__(host)
-        self.turn = InTurn()  # one at a time, in the order in which they came
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
@@ -80,32 +74,14 @@ class LookPanel(Panel):
             return self.show(visitor)
         try:
             with visitor.at_work():
-                found, images = self.answer(visitor, work.run, index, (x, y))
+                read = partial(picture, self.host.guard, visitor)
+                found, images = look_at(self.host.engine, work.run, index, (x, y), read)
             told = look_state(found, images, {one.id: one.name for one in work.objects})
         except StmError as error:
             told = {"frame": index, "at": [x, y], "note": html.sentence(for_visitors(error))}
         number = data.get("number")  # the browser's own, to tell two equal answers apart
         told["number"] = number if isinstance(number, int) else None
         return View(inside={**inside_state(work), "look": told})
-
-    def answer(
-        self, visitor: Visitor, run: Run, index: int, at: tuple[int, int]
-    ) -> tuple[Look, dict[int, np.ndarray]]:
-        """Where a pixel of a frame looked, and the frames that this is about, by index."""
-        glance = glance_at(run.glances, index)
-        if len(glance.read) > MOST_STORED:
-            raise LimitError(
-                f"memory held {len(glance.read)} frames at frame {index}, up to {MOST_STORED} can be looked "
-                "at here; look at an earlier frame, or track with a bounded memory"
-            )
-        kept = sorted({index, *(one.t for one in glance.read)} if glance.read else {index})
-        images = {t: picture(self.host.guard, visitor, t) for t in kept}
-        masks = {t: mask for t in kept if (mask := run.remembered(t)) is not None}
-        if (decided := run.labels(index)) is not None:
-            masks[index] = decided
-        with self.turn:
-            found = self.host.engine.look(images, masks, glance, index, at, gone_at(run.glances, index))
-        return found, images
 
 
 def inside_state(work: Work) -> dict:

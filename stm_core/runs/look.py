@@ -134,13 +134,21 @@ def check_look(out: Path, clip: Path) -> Written:
     return written
 
 
+def look_files(found: Look, picture: np.ndarray) -> dict[str, bytes]:
+    """The files of a look, by name: `look.json`, `look.png` (uint8 (H, W, 3) is given), and `weights.npz`.
+
+    The last one holds a float32 (H, W) array for each stored frame, named `t00005`.
+    """
+    weights, drawn = io.BytesIO(), io.BytesIO()
+    np.savez_compressed(weights, **{f"t{one.t:05d}": one.weights for one in found.stored})
+    Image.fromarray(picture).save(drawn, "PNG")
+    return {WEIGHTS: weights.getvalue(), WORDS: as_json(found.as_dict()), PICTURE: drawn.getvalue()}
+
+
 def write_look(found: LookedClip, written: Written) -> None:
-    """Write `weights.npz` (one float32 (H, W) array a stored frame, as `t00005`), `look.json`, `look.png`."""
-    weights, picture = io.BytesIO(), io.BytesIO()
-    np.savez_compressed(weights, **{f"t{one.t:05d}": one.weights for one in found.look.stored})
-    Image.fromarray(found.picture).save(picture, "PNG")
+    """Write the files of a look."""
+    files = look_files(found.look, found.picture)
     written.begin(lambda name: True)
-    written.write(WEIGHTS, weights.getvalue())
-    written.write(WORDS, as_json(found.look.as_dict()))
-    written.write(PICTURE, picture.getvalue())
+    for name, data in files.items():
+        written.write(name, data)
     written.report({})

@@ -1,10 +1,14 @@
 """Look inside: what the page shows of a pixel is what the command says, and closed it costs nothing."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from conftest import colour_model
 from pages import SETTINGS, Bench, notice
 
+from demo.engine.looking import look_at
+from demo.work.pictures import picture
 from stm_core import MemoryConfig, Prompt, look_clip
 
 CLICKS = [(8, 8, 1, 1)]
@@ -17,7 +21,8 @@ def test_the_page_shows_what_the_command_says(tmp_path, clip, shared, frame):
     user = bench.opened(clip[0])
     bench.click(user, 6, 8, 8)
     bench.tracked(user, settings=("bounded", 64, 2, 0))
-    found, images = bench.look.answer(user, user.work.run, frame, (50, 40))
+    read = partial(picture, bench.guard, user)
+    found, images = look_at(bench.engine, user.work.run, frame, (50, 40), read)
     memory, prompt = MemoryConfig(every=2), Prompt.from_clicks(CLICKS, frame=6)
     expected = look_clip(bench.engine.model, clip[0], prompt, frame, (50, 40), memory=memory)
     assert found.votes == pytest.approx(expected.look.votes, abs=1e-3)  # on disk in half precision
