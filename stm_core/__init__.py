@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from stm_core.memory.policy import PRESETS, MemoryConfig
     from stm_core.networks.weights import Model, load_model, random_model
     from stm_core.runs.clip import ClipFrame, segment_clip
+    from stm_core.runs.compare import Comparison, compare
     from stm_core.runs.look import LookedClip, look_clip
 
 __all__ = [
     "PRESETS",
     "ClipFrame",
+    "Comparison",
     "FrameResult",
     "Held",
     "LimitError",
@@ -60,6 +62,7 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "WeightsError",
+    "compare",
     "encode_mask",
     "evaluate_masks",
     "gone_before",
@@ -93,6 +96,7 @@ NAMES_OF = {
     "engine.propagate": "FrameResult MemoryReport Propagator propagate",
     "engine.result": "Held",
     "runs.clip": "ClipFrame segment_clip",
+    "runs.compare": "Comparison compare",
     "runs.look": "LookedClip look_clip",
     "media.video": "VideoInfo VideoLimits VideoReader probe read_frame read_video",
     "media.write": "VideoWriter",

@@ -28,8 +28,7 @@ async function draw() {
   canvas.height = height;
   const context = canvas.getContext("2d");
   context.drawImage(found[0], 0, 0, width, height);
-  context.globalCompositeOperation = "screen";   // black, the background, changes nothing
-  context.globalAlpha = 0.6;
+  context.globalCompositeOperation = "lighter";   // black, the background, changes nothing
   if (found[1]) context.drawImage(found[1], 0, 0, width, height);
   canvas.dataset.shown = frame;
   lines();
@@ -99,7 +98,7 @@ const make = (tag, name, text = "") => Object.assign(document.createElement(tag)
 function tile({ t, share, words, seen, src }) {
   const item = make("li", seen ? "" : "stm-look-unseen"), image = make("img", ""), bar = make("i", "");
   item.dataset.frame = t;
-  Object.assign(image, { src, alt: `Where the pixel looked: ${words}` });
+  Object.assign(image, { src, alt: `Where the pixel looked: ${words}`, onload: lines });
   bar.style.width = `${Math.max(100 * share, 0.5)}%`;
   item.append(image, bar, make("span", "", words));
   return item;
@@ -136,7 +135,7 @@ function update() {
   $(".stm-look-all").hidden = !able;
   if (!able) { at = null; play(false); return; }
   if (state.clip !== before.clip) at = null;
-  screen_.style.setProperty("--ratio", `${state.width} / ${state.height}`);
+  $(".stm-look-all").style.setProperty("--ratio", `${state.width} / ${state.height}`);
   if (!look) { frame = Math.min(Math.max(frame || state.frame, first()), last()); where(); if (fold.open) draw(); }
   if (!look || look.number === asked) $(".stm-busy").hidden = true;
   show(look);

@@ -1,4 +1,4 @@
-"""The commands `segment`, `look`, `evaluate`, `bench`, `batch` and `train`.
+"""The commands `segment`, `look`, `compare`, `evaluate`, `bench`, `batch` and `train`.
 
 Only this file and `inside.py` print results.  torch loads when a command needs it.
 
@@ -80,6 +80,7 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
 
     command("segment", _segment, options.add_segment)
     command("look", inside.look, options.add_look)
+    command("compare", inside.compare, options.add_compare)
     command("evaluate", _evaluate, options.add_evaluate)
     command("bench", _bench, options.add_bench)
     command("batch", _batch, options.add_batch)

@@ -31,3 +31,28 @@ def look(args: argparse.Namespace) -> int:
         print(f"  {seen_words(seen)}")
     print(f"weights.npz, look.json and look.png in {args.out}")
     return DONE
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Compare memory strategies on one clip: DIR/compare.json, DIR/compare.md, DIR/compare.mp4."""
+    from stm_core.runs.compare import check_compare, chosen, read_truth, write_compare
+    from stm_core.runs.compare import compare as run_all
+
+    info, prompts, limits = opened(args)
+    written = check_compare(args.out, args.clip)
+    names = chosen(args.presets, args.truth is not None)
+    truth = read_truth(args.truth, (info.height, info.width), limits) if args.truth else None
+    network, memory = model(args), options.memory_config(args, args.memory)
+    with progress(len(names) * info.frames) as bar:
+        found = run_all(
+            *(network, info, prompts, args.presets),
+            truth=truth,
+            memory=memory,
+            size=args.size,
+            limits=limits,
+            on_frame=bar.update,
+        )
+    write_compare(found, written, limits)
+    print(found.markdown)
+    print(f"compare.json, compare.md and compare.mp4 in {args.out}")
+    return DONE

@@ -73,6 +73,25 @@ def add_look(parser: argparse.ArgumentParser) -> None:
     _add_clip(parser, "folder for weights.npz, look.json and look.png")
 
 
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Options of `compare`."""
+    add, names = parser.add_argument, ",".join(PRESETS)
+    add(
+        "--presets",
+        type=list_of(one_of(PRESETS)),
+        default=list(PRESETS),
+        metavar="A,B",
+        help=f"one to five of {', '.join(PRESETS)}, separated by commas (default: {names})",
+    )
+    add(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="folder of true masks, PNGs named by frame (00000.png); without it: agreement with every-5",
+    )
+    _add_clip(parser, "folder for compare.json, compare.md and compare.mp4")
+
+
 def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
     """A clip, its prompts, where the results go (`out` says which), and how it is segmented."""
     add = parser.add_argument

@@ -19,7 +19,7 @@ from stm_core import faults
 from stm_core.commands import cli, option_values, options
 from stm_core.errors import PromptError
 from stm_core.masks.files import write_mask
-from stm_core.media.video import VideoLimits
+from stm_core.media.video import VideoLimits, read_video
 from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import PRESETS
 from stm_core.runs.made_up import moving_clip
@@ -104,6 +104,28 @@ def test_a_look_before_the_prompt_is_one_into_the_backward_run(run, tmp_path):
     assert stored[-1]["t"] == 5 and all(one["t"] > 2 for one in stored)
 
 
+def test_compare_writes_a_table_and_a_film_side_by_side(run, files, tmp_path):
+    (tmp_path / "truth").mkdir()
+    for t, (_, labels) in enumerate(moving_clip(HEIGHT, WIDTH, FRAMES)):
+        write_mask(tmp_path / "truth" / f"{t:05d}.png", labels)
+    words = ("clip.mp4", "--mask", "mask.png", "--presets", "first,previous", "--out", tmp_path / "out")
+    for _ in range(2):
+        code, out, err = run("compare", *words, "--truth", tmp_path / "truth")
+        assert (code, err) == (0, "")
+    table = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [row["name"] for row in table["runs"]] == ["first", "previous"]
+    assert all(0 <= row[name] <= 1 for row in table["runs"] for name in ("J", "F", "agreement"))
+    assert all(row["bank_bytes"] > 0 and row["read_peak_bytes"] > 0 for row in table["runs"])
+    assert (tmp_path / "out" / "compare.md").read_text().count("\n") == 4
+    with read_video(tmp_path / "out" / "compare.mp4") as film:
+        assert len(list(film)) == FRAMES and film.info.width == 2 * WIDTH
+    code, _, _ = run("compare", *words)  # without truth
+    table = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert (code, table["reference"]) == (0, "every-5")
+    assert [row["name"] for row in table["runs"]] == ["first", "previous", "every-5"]
+    assert table["runs"][0]["J"] is None and table["runs"][-1]["agreement"] == 1
+
+
 def test_clicks_before_and_after_the_clip_and_on_a_later_frame(run, tmp_path):
     code, _, err = run(
         "segment", "--click", "30,20", "10,5,0", "clip.mp4", "--out", tmp_path, "--prompt-frame", 3
@@ -149,6 +171,9 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         (["look", *CLIP_AND_MASK[1:], "--frame", "2", "--at", "64,3", "--out", "o"], "64x48"),
         (["look", *CLIP_AND_MASK[1:], "--frame", "0", "--at", "3,3", "--out", "o"], "frame 0"),
         (["look", *CLIP_AND_MASK[1:], "--frame", "2", "--at", "3", "--out", "o"], "X,Y"),
+        (["compare", *CLIP_AND_MASK[1:], "--presets", "first,all", "--out", "o"], "every-5"),
+        (["compare", *CLIP_AND_MASK[1:], "--presets", "first,first", "--out", "o"], "once"),
+        (["compare", *CLIP_AND_MASK[1:], "--truth", "nowhere", "--out", "o"], "nowhere"),
         (["evaluate", ".", "--year", "2017", "--set", "val", "--out", "o"], "DAVIS"),
         (["evaluate", ".", "--year", "2018", "--set", "val", "--out", "o"], "2018"),
         (["evaluate", ".", "--sequences", ","], "--sequences"),
@@ -219,7 +244,7 @@ def test_files_of_somebody_else_are_refused_before_the_network_loads(run, files,
 
 
 def test_help_of_every_command_exits_0(capsys):
-    for words in ([], ["segment"], ["look"], ["evaluate"], ["bench"], ["batch"], ["train"]):
+    for words in ([], ["segment"], ["look"], ["compare"], ["evaluate"], ["bench"], ["batch"], ["train"]):
         assert cli.main([*words, "--help"]) == 0
     assert "--memory" in capsys.readouterr().out
 
