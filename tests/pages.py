@@ -14,6 +14,7 @@ from demo.guard.process import Guard
 from demo.limits import Limits
 from demo.panels.base import Host
 from demo.panels.clip import ClipPanel
+from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
 from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
@@ -48,9 +49,10 @@ class Bench:
         self.engine = Engine(model or colour_model(), self.guard)
         self.host = Host(self.engine, self.guard, self.limits, root / "examples")
         self.runner = self.host.runner
-        panels = ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel, LookPanel
+        panels = ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel, LookPanel, ComparePanel
         self.host.panels = [panel(self.host) for panel in panels]
-        self.clip, self.mark, self.memory, self.track, self.fix, self.result, self.look = self.host.panels
+        self.clip, self.mark, self.memory, self.track, self.fix, self.result, *more = self.host.panels
+        self.look, self.compare = more
 
     def arrive(self, caller: str = "") -> Visitor:
         return self.host.new_visitor(caller)

@@ -129,7 +129,9 @@ function lines() {
 }
 function update() {
   const before = state;
-  state = props.value || {};
+  state = { ...props.value };
+  // what can be looked at was told anew, and may have been overtaken by an answer
+  if (!state.look && state.clip === before.clip && state.run === before.run) state.look = before.look;
   const able = !!state.clip && (state.masked || []).length > 0, look = state.look;
   $(".stm-look-none").hidden = able;
   $(".stm-look-all").hidden = !able;
@@ -139,7 +141,7 @@ function update() {
   if (!look) { frame = Math.min(Math.max(frame || state.frame, first()), last()); where(); if (fold.open) draw(); }
   if (!look || look.number === asked) $(".stm-busy").hidden = true;
   show(look);
-  if (!playing || look?.number !== asked) return;
+  if (!playing || look === before.look || look?.number !== asked) return;
   if (frame >= last()) play(false); else setTimeout(() => { if (playing) go(frame + 1); }, 60);
 }
 watch("value", update);

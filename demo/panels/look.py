@@ -55,7 +55,7 @@ class LookPanel(Panel):
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""
-        return {"inside": NOTHING} if change == Change.CLIP else {}
+        return self.show(visitor) if change == Change.CLIP else {}
 
     @answers
     def show(self, visitor: Visitor) -> View:

@@ -26,6 +26,7 @@ from demo.guard.process import Guard
 from demo.limits import PROGRAM, Limits
 from demo.panels.base import Host
 from demo.panels.clip import ClipPanel
+from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
 from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
@@ -39,7 +40,7 @@ from demo.work.quotas import answers_folder
 from demo.work.retention import discard, period, sweep_regularly, visitors_folder
 
 # in the order of the work
-PANELS = [ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel, LookPanel]
+PANELS = [ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel, LookPanel, ComparePanel]
 
 STYLE = Path(__file__).with_name("page.css")
 ROOM = 8  # small requests of one visitor that may wait

@@ -16,12 +16,15 @@ class Glance:
     first: the frame that its run began with.
     read: the frames in memory then.
     memory, size: of its run.
+    bank, read_peak: bytes stored after it, and most that its read took.
     """
 
     first: int
     read: tuple[Held, ...]
     memory: MemoryConfig
     size: int | None
+    bank: int = 0
+    read_peak: int = 0
 
 
 def glance_at(glances: Mapping[int, Glance], index: int) -> Glance:

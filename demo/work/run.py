@@ -201,7 +201,9 @@ class Run:
         self.fresh.add(step.index)
         self.records[step.index] = Record(step.areas, step.confidence, step.prompted)
         plan = self.job.plan
-        self.glances[step.index] = Glance(plan.first, step.read, plan.memory, plan.size)
+        self.glances[step.index] = Glance(
+            plan.first, step.read, plan.memory, plan.size, step.bank, step.read_peak
+        )
         self.last, self.last_step = step, time.perf_counter()
         self.first_step = self.first_step or self.last_step
         if step.preview is not None and self.first_preview is None:

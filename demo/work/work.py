@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from demo.work.clip import Clip
+from demo.work.compared import Compared
 from demo.work.marks import Marks
 from demo.work.objects import Objects
 from demo.work.run import Run
@@ -37,6 +38,7 @@ class Work:
     proxies: how many small pictures are on disk, from the first frame on.
     jump: grows when the browser must go to `frame`.
     unread: saved work that came with the clip and was not taken up yet.
+    compared: the last comparison of memories.
     """
 
     clip: Clip
@@ -52,6 +54,7 @@ class Work:
     proxies: int = 0
     jump: int = 0
     unread: dict | None = None
+    compared: Compared | None = None
 
     @classmethod
     def begin(cls, clip: Clip) -> "Work":
