@@ -174,7 +174,7 @@ class Api:
         raise PromptError(f"frame {index} could not be decoded; choose another")
 
     @contextmanager
-    def opened(self, caller: str, video: str, mask: str | None = None) -> Iterator[tuple[Path, dict]]:
+    def opened(self, caller: str, video: str, *others: str | None) -> Iterator[tuple[Path, dict]]:
         """The clip in a folder of its own, and its report; of the folder nothing stays behind, however the
         call ends, and of the uploads nothing for long.
         """
@@ -187,7 +187,7 @@ class Api:
             yield self.host.opener.whole(visitor, video)
         finally:
             discard(Path(visitor.folder))
-            for upload in (video, mask):
+            for upload in (video, *others):
                 self.host.quotas.used(caller, upload)
 
     def handed_over(self, caller: str, *paths: Path) -> list[str]:

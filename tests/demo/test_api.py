@@ -19,8 +19,10 @@ from PIL import Image
 from demo.web.api import UNDER_WAY, Api
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
-from stm_core.masks.files import decode_mask
+from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.media.video import read_video
 from stm_core.memory.policy import MemoryConfig
+from stm_core.runs.compare import compare
 from stm_core.runs.folder import run_to_folder
 from stm_core.runs.look import look_clip
 
@@ -95,6 +97,30 @@ def test_a_look_at_nothing_is_refused_in_a_sentence(client, clip, sent, said):
     with pytest.raises(AppError) as refused:
         client.predict(video=handle_file(clip[0]), **asked, api_name="/look")
     assert said in str(refused.value)
+
+
+def test_compare_gives_the_table_and_the_film(client, clip, page, tmp_path):
+    with zipfile.ZipFile(tmp_path / "truth.zip", "w") as pack:
+        for n, labels in enumerate(clip[1]):
+            pack.writestr(f"{n:05d}.png", encode_mask(np.where(labels == 1, 1, 0).astype(np.uint8)))
+    table, film = client.predict(
+        video=handle_file(clip[0]),
+        presets=["first", "previous"],
+        clicks=[[0, 8, 8, 1, 1]],
+        truth=handle_file(tmp_path / "truth.zip"),
+        api_name="/compare",
+    )
+    prompt, truth = (
+        Prompt.from_clicks([(8, 8, 1, 1)]),
+        dict(enumerate((m == 1).astype("u1") for m in clip[1])),
+    )
+    expected = compare(page.model, clip[0], prompt, ["first", "previous"], truth=truth).table
+    timed = {"seconds_per_frame": 0}
+    assert [{**row, **timed} for row in table["runs"]] == [{**row, **timed} for row in expected["runs"]]
+    with read_video(film) as reader:
+        assert len(list(reader)) == FRAMES and reader.info.width == 2 * 96
+    with pytest.raises(AppError, match="once"):
+        client.predict(video=handle_file(clip[0]), presets=["first"] * 2, api_name="/compare")
 
 
 def test_segment_from_a_mask_with_options(client, clip, page, tmp_path):
@@ -241,7 +267,7 @@ def test_bad_files_and_clips_that_are_too_long_are_refused(client, tmp_path):
 
 def test_only_the_endpoints_of_the_contract_are_public_and_they_are_described(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/segment", "/click", "/look"}
+    assert set(endpoints) == {"/segment", "/click", "/look", "/compare"}
     parameters = {p["parameter_name"]: p for p in endpoints["/segment"]["parameters"]}
     assert list(parameters) == ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
     defaults = {name: p["parameter_default"] for name, p in parameters.items() if p["parameter_has_default"]}
