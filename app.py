@@ -1,6 +1,6 @@
 """The page: `python app.py` opens it on http://127.0.0.1:7860.
 
-`--help` tells host, port, weights, limits, share, auth.
+`--help` lists the options: host, port, weights, limits, share, auth.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main() -> int:
     try:
         arguments, auth = read_options()
         limits = made_from(Limits, arguments)
-        # In this order: ZeroGPU's library before torch, and Gradio, slow to load, after what may be wrong.
+        # The order matters: ZeroGPU's library before torch, and Gradio last, because it loads slowly.
         import demo.engine.device  # noqa: F401
         from stm_core.networks.weights import load_model
 
@@ -46,9 +46,9 @@ def main() -> int:
 
 
 def read_options() -> tuple[argparse.Namespace, tuple[str, str] | None]:
-    """(options, (user, password) or None).  Neither argv nor the environment tells the password any more.
+    """(options, (user, password) or None).  The password is removed from argv and from the environment.
 
-    OptionError repeats nothing that may be part of it.
+    Errors never repeat any part of it.
     """
     from demo.guard.sandbox import wipe
     from stm_core.errors import OptionError
@@ -59,7 +59,7 @@ def read_options() -> tuple[argparse.Namespace, tuple[str, str] | None]:
         secret = arguments.auth is not None or any(word.startswith("--a") for word in rest)
         parser.error(f"unrecognized arguments{'' if secret else ': ' + ' '.join(rest)}")
     auth, arguments.auth = arguments.auth or auth, None
-    del sys.argv[1:]  # which multiprocessing hands to every process that it starts
+    del sys.argv[1:]  # multiprocessing passes it on to every process that it starts
     if not auth:
         return arguments, None
     user, _, password = auth.partition(":")
@@ -106,6 +106,6 @@ if __name__ == "__main__":
     take_interrupts("app.py")
     try:
         code = main()
-    except KeyboardInterrupt:  # while it was loading: the server ends by itself
+    except KeyboardInterrupt:  # while loading; the server itself handles Ctrl-C later
         code = interrupted("app.py")
     sys.exit(code)

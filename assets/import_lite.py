@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from stm_core.networks.efficientnet import DEVIATION, FROZEN, JOINED, MEAN, STAGES  # noqa: E402
+from stm_core.networks.efficientnet import DEVIATION, FROZEN, JOINED, MEAN, STAGES
 
 EPSILON = 1e-3  # of its batch norms
 SPREAD = 8.0  # of those features, as published

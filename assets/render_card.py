@@ -16,11 +16,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from stm_core import MemoryConfig, load_model  # noqa: E402
-from stm_core.commands.choose import new_folders, played  # noqa: E402
-from stm_core.masks.files import overlay, read_labels, write_mask  # noqa: E402
-from stm_core.memory.policy import PRESETS, TUNED, Trust  # noqa: E402
-from stm_core.runs.evaluate import Sequence, evaluate, find_sequences  # noqa: E402
+from stm_core import MemoryConfig, load_model
+from stm_core.commands.choose import new_folders, played
+from stm_core.masks.files import read_labels, write_mask
+from stm_core.masks.overlay import overlay
+from stm_core.memory.policy import PRESETS, TUNED, Trust
+from stm_core.runs.evaluate import Sequence, evaluate, find_sequences
 
 SIZES = (320, 400, 480)
 CURVES = {"track_iou": (31, 119, 180), "click_iou": (214, 90, 20)}

@@ -22,7 +22,7 @@ from scenes import SCENES
 from scenes.paint import HEIGHT, RATE, WIDTH, X, Y
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # so that it runs from any folder
-from stm_core.masks.files import PALETTE  # noqa: E402
+from stm_core.masks.palette import PALETTE
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 QUALITY = "26"  # x264's constant rate factor: 150 to 380 KB a clip

@@ -63,7 +63,7 @@ def sent(event: gr.EventData, entry: str | None = None):
 
 
 def docstring_of(function: Callable) -> tuple[str, dict[str, str], list[str]]:
-    """(sentence, words for each parameter, words for each value that comes back) as Gradio's API page reads a
+    """(sentence, words for each parameter, words for each returned value) as Gradio's API page reads a
     docstring.
     """
     return get_function_description(function)

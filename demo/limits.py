@@ -11,6 +11,7 @@ import stat
 import tempfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from stm_core.errors import OptionError
 
@@ -18,7 +19,7 @@ PREFIX = "STM_LIVE_"
 PROGRAM = Path(__file__).resolve().parent.parent
 
 
-def _limit(default, why: str):
+def _limit(default: Any, why: str) -> Any:
     return field(default=default, metadata={"help": why})
 
 
@@ -71,7 +72,7 @@ class Limits:
         "", "folder of the visitors' files (default: stm_live in the system's temporary folder)"
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for limit in fields(self):
             value = getattr(self, limit.name)
             if limit.type in (int, float) and not value > 0:

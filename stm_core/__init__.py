@@ -24,8 +24,9 @@ if TYPE_CHECKING:
         VideoError,
         WeightsError,
     )
-    from stm_core.masks.files import encode_mask, object_ids, overlay, read_mask, write_mask
+    from stm_core.masks.files import encode_mask, object_ids, read_mask, write_mask
     from stm_core.masks.metrics import evaluate_masks
+    from stm_core.masks.overlay import overlay
     from stm_core.media.video import VideoInfo, VideoLimits, VideoReader, probe, read_frame, read_video
     from stm_core.media.write import VideoWriter
     from stm_core.memory.bank import MemoryBank
@@ -87,7 +88,8 @@ NAMES_OF = {
     "engine.clicks": "segment_frame",
     "memory.policy": "PRESETS MemoryConfig",
     "errors": "LimitError MaskError OptionError PromptError StmError VideoError WeightsError",
-    "masks.files": "encode_mask object_ids overlay read_mask write_mask",
+    "masks.files": "encode_mask object_ids read_mask write_mask",
+    "masks.overlay": "overlay",
     "engine.forecast": "Prediction predict",
     "engine.look": "Look gone_before look",
     "memory.bank": "MemoryBank",

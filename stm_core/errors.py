@@ -1,8 +1,8 @@
-"""The errors that a caller may see: each carries one sentence saying what, got, expected, and what to do."""
+"""The errors for callers. Each has one sentence: what is wrong, got, expected, and what to do."""
 
 
 class StmError(Exception):
-    """A mistake or limit that the caller can do something about; its text is fit to be shown to a visitor."""
+    """A mistake or limit that the caller can do something about; its text may be shown to a visitor."""
 
 
 class VideoError(StmError):
@@ -37,7 +37,7 @@ def for_visitors(error: Exception) -> str:
     """The text of an error for somebody who must not see paths of the server."""
     if isinstance(error, DiskError):
         return (
-            "the server could not store a file, its disk is full or failing; what is done is kept, "
+            "the server could not store a file, because its disk is full or failing; finished work is kept, "
             "try again later"
         )
     return str(error)

@@ -1,4 +1,4 @@
-"""How a command ends that went wrong: the caller's mistake (2) or a fault of ours (70), each in one line."""
+"""How a failed command ends: exit code 2 for the caller's mistake, 70 for a fault of ours, and one line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def memory_told() -> Iterator[None]:
-    """Memory that runs out inside is a LimitError in the words that all of the project uses."""
+    """Turn running out of memory inside the block into a LimitError with the text OUT_OF_MEMORY."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -49,7 +49,7 @@ def told(error: BaseException) -> tuple[str, int]:
     if out_of_memory(error):
         return OUT_OF_MEMORY, MISTAKE
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "there is no space left where the output goes; make room, or send it elsewhere", MISTAKE
+        return "the disk that the output goes to is full; free some space, or choose another place", MISTAKE
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}; check the path", MISTAKE
     lines = str(error).strip().splitlines() or ["no message"]
@@ -60,7 +60,7 @@ def told(error: BaseException) -> tuple[str, int]:
 
 
 def tell(program: str, error: Exception) -> int:
-    """Print that line on stderr; the exit code comes back.  STM_DEBUG=1: with the traceback of a fault."""
+    """Print that line on stderr and return the exit code.  STM_DEBUG=1 adds the traceback of a fault."""
     line, code = told(error)
     if code == FAULT and os.environ.get("STM_DEBUG"):
         traceback.print_exception(error)

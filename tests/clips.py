@@ -207,8 +207,17 @@ def read(path: Path, **options) -> tuple[list[int], VideoReader]:
 
 def copy(source: Path, target: Path, **options) -> tuple[VideoReader, VideoWriter]:
     """Decode and write again."""
-    with read_video(source) as reader:
-        with VideoWriter(target, reader.info.width, reader.info.height, source=source, **options) as writer:
-            for frame in reader:
-                writer.write(frame, reader.times[-1])
+    with (
+        read_video(source) as reader,
+        VideoWriter(target, reader.info.width, reader.info.height, source=source, **options) as writer,
+    ):
+        for frame in reader:
+            writer.write(frame, reader.times[-1])
     return reader, writer
+
+
+def write_list(folder: Path, text: str) -> Path:
+    """The list of a batch with this text."""
+    path = folder / "clips.txt"
+    path.write_text(text)
+    return path

@@ -11,14 +11,14 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch loads, also in processes that tests start
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from PIL import Image  # noqa: E402
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
 
-from stm_core.networks.interface import Network, QueryFeatures  # noqa: E402
-from stm_core.networks.weights import Model, random_model  # noqa: E402
+from stm_core.networks.interface import Network, QueryFeatures
+from stm_core.networks.weights import Model, random_model
 
 TRAINING_SIZE = 64
 COLOURS = np.array([(96, 96, 96), (230, 30, 30), (30, 200, 40), (40, 60, 240), (240, 220, 20)], np.uint8)

@@ -22,6 +22,7 @@ import time
 import urllib.request
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -320,18 +321,16 @@ def run(args: argparse.Namespace, folder: Path) -> int:
     return 0 if good else 1
 
 
-def main() -> int:
-    """Read the options and run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--visitors", type=int, default=8)
-    parser.add_argument("--minutes", type=float, default=3)
+def main(measure: Callable[[argparse.Namespace, Path], int], told: str, **defaults: float) -> int:
+    """Read the options, numbers with these defaults, and measure in a folder that is removed afterwards."""
+    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
     parser.add_argument("--weights", default="compact")
     parser.add_argument("--device", default="auto")
     with tempfile.TemporaryDirectory() as folder:
-        return run(parser.parse_args(), Path(folder))
+        return measure(parser.parse_args(), Path(folder))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run, __doc__, visitors=8, minutes=3.0))

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import av
@@ -69,6 +70,20 @@ class Bench:
 
     def click(self, visitor: Visitor, frame: int, x: int, y: int, label: int = 1) -> dict:
         return self.mark.edit(visitor, {"kind": "click", "frame": frame, "x": x, "y": y, "label": label}, 0)
+
+    def mark_two(self, visitor: Visitor) -> None:
+        """Mark the clip's first two objects on its first frame."""
+        self.click(visitor, 0, 8, 8)
+        self.mark.order(visitor, {"kind": "add"})
+        self.click(visitor, 0, 24, 24)
+
+    def begun(self, visitor: Visitor) -> Generator[dict, None, None]:
+        """A run of one object that has given its first view."""
+        self.click(visitor, 0, 8, 8)
+        self.track.get_ready(visitor)
+        run = self.track.track(visitor, *SETTINGS)
+        next(run)
+        return run
 
     def tracked(self, visitor: Visitor, direction: str = "", settings: tuple = SETTINGS) -> list[dict]:
         ready = self.track.get_ready(visitor)

@@ -205,7 +205,7 @@ def open_files() -> set[str]:
     links = set()
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the one that listed them is closed again
-            links.add(os.readlink(f"/proc/self/fd/{number}"))
+            links.add(str(Path(f"/proc/self/fd/{number}").readlink()))
     return links
 
 

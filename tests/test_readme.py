@@ -33,7 +33,7 @@ HARDWARE = {
 
 def code(language: str) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.M | re.S)
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def test_spaces_block_has_only_documented_fields_with_valid_values():
@@ -50,7 +50,7 @@ def test_spaces_block_has_only_documented_fields_with_valid_values():
 def test_the_spaces_gradio_is_one_that_requirements_allow():
     version = tuple(int(part) for part in yaml.safe_load(BLOCK)["sdk_version"].split("."))
     low, high = re.search(
-        r"^gradio>=([\d.]+),<([\d.]+)", (ROOT / "requirements.txt").read_text(), re.M
+        r"^gradio>=([\d.]+),<([\d.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE
     ).groups()
     assert tuple(map(int, low.split("."))) <= version < tuple(map(int, high.split(".")))
 

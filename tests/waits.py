@@ -15,7 +15,6 @@ import platform
 import signal
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ import av
 import numpy as np
 import psutil
 from gradio_client import Client, handle_file
-from load import Server
+from load import Server, main
 from PIL import Image
 from tab import Tab
 
@@ -180,17 +179,5 @@ def run(args: argparse.Namespace, folder: Path) -> int:
     return 1 if any(max(waits) - usual > LIMIT for _, waits, _ in rows) else 0
 
 
-def main() -> int:
-    """Read the options and run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=int, default=900)
-    parser.add_argument("--weights", default="compact")
-    parser.add_argument("--device", default="auto")
-    with tempfile.TemporaryDirectory() as folder:
-        return run(parser.parse_args(), Path(folder))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run, __doc__, frames=900))

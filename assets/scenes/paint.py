@@ -6,6 +6,8 @@ pixels.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -87,7 +89,7 @@ def along_spine(spine: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.nda
     best = np.full(x.shape, np.inf, np.float32)
     share, offset = np.zeros_like(x), np.zeros_like(x)
     pieces = len(spine) - 1
-    for i, (start, end) in enumerate(zip(spine[:-1], spine[1:], strict=True)):
+    for i, (start, end) in enumerate(itertools.pairwise(spine)):
         step = end - start
         length = float(np.hypot(*step))
         place = ((x - start[0]) * step[0] + (y - start[1]) * step[1]) / length**2

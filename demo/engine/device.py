@@ -6,7 +6,7 @@ decoder, masks go to the clip's folder.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from threading import Lock
 
@@ -24,22 +24,24 @@ from demo.engine.in_turn import InTurn
 from demo.engine.tracking import Tracker
 from demo.guard.process import Guard
 from demo.work.glance import Glance
+from demo.work.run import Again, Job, Step
 from stm_core.engine.clicks import segment_frame
 from stm_core.engine.forecast import Prediction, predict
 from stm_core.engine.geometry import processed_size
 from stm_core.engine.look import Look, look
-from stm_core.engine.prompts import Prompt
+from stm_core.engine.prompts import Click, Prompt
 from stm_core.engine.propagate import propagate
 from stm_core.errors import LimitError
 from stm_core.memory.policy import MemoryConfig
+from stm_core.networks.weights import Model
 
 MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured beside others' runs
 
 
 class Engine:
-    """One model for all visitors; holds nothing of any of them."""
+    """One model for all visitors; keeps no data of any visitor."""
 
-    def __init__(self, model, guard: Guard):
+    def __init__(self, model: Model, guard: Guard):
         self.model = model
         self.rates: dict[tuple, float] = {}
         self.measuring = Lock()  # two at once would measure each other
@@ -56,7 +58,9 @@ class Engine:
         """ "cpu" or "cuda": for the words beside the numbers."""
         return "cuda" if "cuda" in str(self.model.device) else "cpu"
 
-    def _click(self, image: np.ndarray, clicks, mask: np.ndarray | None, size: int | None) -> np.ndarray:
+    def _click(
+        self, image: np.ndarray, clicks: Iterable[Click], mask: np.ndarray | None, size: int | None
+    ) -> np.ndarray:
         """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
         return segment_frame(self.model, image, list(clicks), mask=mask, size=size)
 
@@ -134,7 +138,7 @@ class Engine:
 
 @contextmanager
 def _worded() -> Iterator[None]:
-    """What ZeroGPU refuses (no quota left, no GPU free) is told to the visitor in its own words."""
+    """Show the visitor ZeroGPU's own text when it refuses (no quota left, no GPU free)."""
     try:
         yield
     except gr.Error as error:
@@ -142,7 +146,7 @@ def _worded() -> Iterator[None]:
 
 
 def _streamed(track: Callable) -> Callable:
-    def worded(job):
+    def worded(job: Job) -> Generator[Step | Again | dict | None, None, None]:
         with _worded():
             yield from track(job)
 

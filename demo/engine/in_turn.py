@@ -1,4 +1,4 @@
-"""A lock that serves first who came first; with Python's own, one visitor's clicks could pass another's."""
+"""A first come, first served lock; with Python's own, one visitor's clicks could pass another's."""
 
 import threading
 from types import TracebackType

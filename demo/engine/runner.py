@@ -1,7 +1,7 @@
 """A run from the visitor's choices to its steps: what page and web API share around the engine."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ class Runner:
         known = work.given()  # only now: measuring took a while, in which marks may have changed
         prompts = work.prompts()
         first = prompts[0].frame
-        directions = (1, -1) if first > clip.start else (1,)
+        directions: tuple[int, ...] = (1, -1) if first > clip.start else (1,)
         if direction:
             fixes = work.fixes()
             if direction not in DIRECTIONS or not fixes:
@@ -85,15 +85,16 @@ class Runner:
         marked = {prompt.frame for prompt in plan.prompts}
         return self.engine.predict(plan.memory, *seen, len(plan.objects), plan.frames, len(marked))
 
-    def steps(self, run: Run) -> Iterator[Step | Again | dict]:
-        """The engine's steps, computed in a thread of their own while the page is told of those before."""
+    def steps(self, run: Run) -> Generator[Step | Again | dict, None, None]:
+        """The engine's steps, computed in a thread while the page shows those before."""
         # a ZeroGPU worker is another process already, and its calls belong to this thread
         if self.engine.zero:
             return self._until_stop(run)
         # Gradio closes the run of a closed tab where it serves everybody: that must not wait for a frame
         return read_ahead(self._until_stop(run), AHEAD, patient=False)
 
-    def _until_stop(self, run: Run) -> Iterator[Step | Again | dict]:
+    def _until_stop(self, run: Run) -> Generator[Step | Again | dict, None, None]:
+        assert run.job is not None, "a run has a job once it began"
         end = time.monotonic() + 60 * self.limits.run_minutes
         with closing(self.engine.track(run.job)) as steps:
             for step in steps:
@@ -109,6 +110,7 @@ class Runner:
 
     def learn(self, run: Run, objects: int) -> None:
         """Remember the pace of a run for later forecasts."""
+        assert run.job is not None, "a run has a job once it began"
         plan = run.job.plan
         seen = self.engine.seen(plan.height, plan.width, plan.size)
         self.engine.rates[(*seen, objects)] = run.pace

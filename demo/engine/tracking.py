@@ -5,7 +5,7 @@ The loop is the core's (`stm_core.runs.clip.run`); its frames come from the guar
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from demo.guard.process import Guard
 from demo.work.run import SOFT, Again, Job, Step
 from stm_core.engine.threads import WriteBehind
 from stm_core.errors import DiskError
-from stm_core.masks.files import encode_mask, overlay
+from stm_core.masks.files import encode_mask
+from stm_core.masks.overlay import overlay
 from stm_core.media.files import write_whole
 from stm_core.networks.weights import Model
 from stm_core.runs import clip as core
@@ -29,12 +30,12 @@ PREVIEW_QUALITY = 82
 
 
 class Tracker:
-    """Tracks one job after another with a model; holds nothing of them."""
+    """Tracks one job after another with a model; keeps nothing of them."""
 
     def __init__(self, model: Model, guard: Guard):
         self.model, self.guard = model, guard
 
-    def run(self, job: Job) -> Iterator[Step | Again | dict | None]:
+    def run(self, job: Job) -> Generator[Step | Again | dict | None, None, None]:
         """Every frame of a job as a Step, its mask already on disk; last comes the report, a dict.
 
         None is a sign of life: the run can be ended there as after a frame.
@@ -80,7 +81,7 @@ class _Guarded:
         self._guard, self._job = guard, job
         self.warnings: list[str] = []
 
-    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Iterator[np.ndarray]:
+    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Generator[np.ndarray, None, None]:
         return self._guard.frames(Path(self._job.clip), start, stop, reverse=reverse)
 
     def seconds(self, index: int) -> float:

@@ -1,5 +1,7 @@
-"""What a guarded process says, taken off its pipe.  It may have been taken over: every message has a limit of
-length and of time, and what is no answer ends the job with one sentence.
+"""Answers of a guarded process, read from its pipe.
+
+The process may be under an attacker's control: every message has a limit of length and of time, and anything
+that is not an answer ends the job with one sentence.
 """
 
 import json
@@ -7,6 +9,8 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import numpy as np
 
@@ -27,7 +31,7 @@ _told: set[str] = set()  # what the log said already
 class Answers:
     """Iterates over (dict, uint8 array or None).  StmError when the job refuses, hangs or crashes."""
 
-    def __init__(self, pipe, process, cpu_seconds: int, limits: Limits):
+    def __init__(self, pipe: Connection, process: BaseProcess, cpu_seconds: int, limits: Limits):
         self.pipe, self.process, self.cpu_seconds, self.limits = pipe, process, cpu_seconds, limits
         self.waited = 0.0  # seconds, for all messages so far
 

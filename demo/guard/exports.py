@@ -17,7 +17,8 @@ from PIL import Image
 
 from demo.guard.reading import read_again
 from stm_core.errors import LimitError, VideoError
-from stm_core.masks import files as masks
+from stm_core.masks.files import encode_mask, object_ids
+from stm_core.masks.overlay import overlay
 from stm_core.media.files import Whole, write_whole
 from stm_core.media.write import VideoWriter
 from stm_core.runs.compare_film import film_size, side_by_side
@@ -109,7 +110,7 @@ def _mix(frame: np.ndarray, labels: np.ndarray | None, kind: str, opacity: float
         return np.dstack([frame, np.where(labels > 0, 255, 0).astype(np.uint8)])
     if kind == "green":
         return np.where(labels[..., None] > 0, frame, np.array(GREEN, np.uint8))
-    return masks.overlay(frame, labels, alpha=opacity)
+    return overlay(frame, labels, alpha=opacity)
 
 
 def archive(
@@ -141,7 +142,7 @@ def archive(
 
 def _binary(path: Path) -> Iterator[tuple[int, bytes]]:
     labels = np.array(Image.open(path))
-    for number in masks.object_ids(labels):
+    for number in object_ids(labels):
         buffer = io.BytesIO()
         Image.fromarray(np.where(labels == number, 255, 0).astype(np.uint8)).save(
             buffer, format="PNG", compress_level=1
@@ -200,7 +201,7 @@ def adopt_masks(folder: str, height: int, width: int) -> Iterator[dict]:
                 labels = None
             path.unlink()
             if labels is not None and int(path.stem) < 10**6:
-                write_whole(path, masks.encode_mask(labels))
+                write_whole(path, encode_mask(labels))
                 numbers.append(int(path.stem))
     yield kept
 

@@ -13,6 +13,7 @@ import os
 import pkgutil
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import av
@@ -27,7 +28,7 @@ from stm_core.media.decode import Decoder
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 PULSE = 0.25  # seconds between the signs of life of a job that decodes and has nothing to answer yet
@@ -49,7 +50,7 @@ def load() -> None:
                 importlib.import_module(name)
 
 
-def serve(pipe, job: Callable, arguments: dict, caps: tuple[int, float]) -> None:
+def serve(pipe: Connection, job: Callable, arguments: dict, caps: tuple[int, float]) -> None:
     """Run a job, a generator of answers, with `caps`: (CPU seconds, MB)."""
     load()
     _limit(*caps)
@@ -65,7 +66,7 @@ def serve(pipe, job: Callable, arguments: dict, caps: tuple[int, float]) -> None
                 header = {**header, "shape": list(pixels.shape)}
             wire.send(pipe, json.dumps(header).encode())
             if pixels is not None:
-                wire.send(pipe, memoryview(np.ascontiguousarray(pixels)).cast("B"))
+                wire.send(pipe, np.ascontiguousarray(pixels).data.cast("B"))
         wire.send(pipe, b'{"end": true}')
     except errors.StmError as error:
         _refuse(pipe, type(error).__name__, errors.for_visitors(error))
@@ -89,8 +90,8 @@ def serve(pipe, job: Callable, arguments: dict, caps: tuple[int, float]) -> None
         _refuse(pipe, "VideoError", f"this file could not be read ({type(error).__name__}); {ADVICE}")
 
 
-def _pulse(pipe) -> Callable[[], None]:
-    """What a decoder calls at every frame, so that a long way to the wanted one is not taken for a hang."""
+def _pulse(pipe: Connection) -> Callable[[], None]:
+    """What a decoder calls at every frame, so that a long seek is not mistaken for a hang."""
     last = time.monotonic()
 
     def tell() -> None:
@@ -102,7 +103,7 @@ def _pulse(pipe) -> Callable[[], None]:
     return tell
 
 
-def _refuse(pipe, kind: str, text: str) -> None:
+def _refuse(pipe: Connection, kind: str, text: str) -> None:
     with contextlib.suppress(OSError):
         wire.send(pipe, json.dumps({"error": kind, "text": text}).encode())
 

@@ -13,8 +13,9 @@ import functools
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,26 +39,26 @@ class Guard:
 
     def __init__(self, limits: Limits):
         self.limits, self.home = limits, os.getpid()
-        self.context = multiprocessing.get_context(METHOD)
+        self.context: Any = multiprocessing.get_context(METHOD)
         if METHOD == "forkserver":
             self.context.set_forkserver_preload(["demo.guard.nursery"])
             _start_fork_server()
 
-    def call(self, job: str, *, cpu_seconds: float | None = None, **arguments) -> dict:
+    def call(self, job: str, *, cpu_seconds: float | None = None, **arguments: Any) -> dict:
         """The last answer of a job.  StmError when the job refuses, hangs, crashes or runs out of memory."""
         last = {}
         for answer, _ in self.stream(job, cpu_seconds=cpu_seconds, **arguments):
             last = answer  # of an endless row of answers no more than one is held
         return last
 
-    def pixels(self, job: str, **arguments) -> np.ndarray:
+    def pixels(self, job: str, **arguments: Any) -> np.ndarray:
         """The one array that a job answers with.  StmError as `call`."""
-        [found] = [pixels for _, pixels in self.stream(job, **arguments)]
+        [found] = [pixels for _, pixels in self.stream(job, **arguments) if pixels is not None]
         return found
 
     def stream(
-        self, job: str, *, cpu_seconds: float | None = None, **arguments
-    ) -> Iterator[tuple[dict, np.ndarray | None]]:
+        self, job: str, *, cpu_seconds: float | None = None, **arguments: Any
+    ) -> Generator[tuple[dict, np.ndarray | None], None, None]:
         """A job's answers as they come: (dict, uint8 array or None).
 
         Closing the generator ends the process.
@@ -84,14 +85,17 @@ class Guard:
             process.join()
             process.close()
 
-    def frames(self, path: Path, start: int, stop: int, *, reverse: bool = False, **arguments):
+    def frames(
+        self, path: Path, start: int, stop: int, *, reverse: bool = False, **arguments: Any
+    ) -> Generator[np.ndarray, None, None]:
         """Upright RGB frames start to stop - 1 of a clip (or back from there), uint8 (H, W, 3)."""
         job = self.stream(
             "frames", cpu_seconds=3600, path=str(path), start=start, stop=stop, reverse=reverse, **arguments
         )
         with contextlib.closing(job):
             for _, pixels in job:
-                yield pixels
+                if pixels is not None:
+                    yield pixels
 
 
 @functools.cache
@@ -119,7 +123,7 @@ def _little_environment() -> Iterator[None]:
             os.environ.update(known)
 
 
-def _away_from_home():
+def _away_from_home() -> Any:
     """Where processes come from in a ZeroGPU worker: forked from the server as a daemon, it may have no
     children at first, and the fork server is not its own.
     """

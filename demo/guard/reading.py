@@ -44,10 +44,7 @@ def inspect(path: str, folder: str, start: int, limits: dict) -> Iterator[dict]:
 
 
 def check(path: str, folder: str, start: int, stop: int, side: int) -> Iterator[dict]:
-    """Decode frames start ..
-
-    stop-1 once: how many there really are, when each is shown, and a small picture of each.
-    """
+    """Decode frames start to stop - 1 once: their real number, their times, and a small picture of each."""
     target = Path(folder) / "proxy"
     target.mkdir(parents=True, exist_ok=True)
     done = 0
@@ -129,7 +126,7 @@ def _read(path: str, start: int, stop: int, *, reverse: bool = False) -> Iterato
 
 
 def read_again(path: str, start: int, stop: int, *, reverse: bool = False) -> video.VideoReader:
-    """A reader of frames start .. stop - 1 of a clip that came in before: its limits were applied then."""
+    """A reader of frames start to stop - 1 of a clip that was accepted before: limits were applied then."""
     recall(Path(path))
     unlimited = video.VideoLimits(*[None] * 4)
     return video.read_video(Path(path), limits=unlimited, start=start, stop=stop, reverse=reverse)
@@ -189,7 +186,7 @@ def plain(info: video.VideoInfo) -> dict:
     return {key: _plain(value) for key, value in values.items()}
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     if isinstance(value, (Path, Fraction)):
         return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

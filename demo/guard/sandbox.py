@@ -15,6 +15,7 @@ import struct
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from demo.guard.syscalls import ALIKE, ARCHITECTURES, ON_ONESELF, REFUSED
 
@@ -74,14 +75,14 @@ def wipe(name: str) -> str | None:
     return text
 
 
-def _call(libc, number: int, *arguments) -> int:
+def _call(libc: ctypes.CDLL, number: int, *arguments: Any) -> int:
     """A system call by its number; -1 where it fails."""
     wide = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
     libc.syscall.restype = ctypes.c_long
     return libc.syscall(ctypes.c_long(number), *wide)
 
 
-def _bound_files(libc, reads: Iterable[Path], writes: Iterable[Path]) -> bool:
+def _bound_files(libc: ctypes.CDLL, reads: Iterable[Path], writes: Iterable[Path]) -> bool:
     create, add, restrict = (
         ALIKE[f"landlock_{name}"] for name in ("create_ruleset", "add_rule", "restrict_self")
     )
@@ -102,7 +103,7 @@ def _bound_files(libc, reads: Iterable[Path], writes: Iterable[Path]) -> bool:
         os.close(rules)
 
 
-def _allow(libc, add: int, rules: int, path: Path, rights: int) -> None:
+def _allow(libc: ctypes.CDLL, add: int, rules: int, path: Path, rights: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -114,7 +115,7 @@ def _allow(libc, add: int, rules: int, path: Path, rights: int) -> None:
         os.close(place)
 
 
-def _refuse_calls(libc) -> bool:
+def _refuse_calls(libc: ctypes.CDLL) -> bool:
     column = platform.machine()
     if column not in ARCHITECTURES or sys.maxsize < 2**32:
         return False

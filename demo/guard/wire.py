@@ -4,11 +4,12 @@ import os
 import select
 import struct
 import time
+from multiprocessing.connection import Connection
 
 HEAD = struct.Struct("!Q")  # the length of what follows, in bytes
 
 
-def send(pipe, data) -> None:
+def send(pipe: Connection, data: bytes | memoryview) -> None:
     """Write a message whole.  data: bytes, or a memoryview of bytes."""
     if os.name != "posix":
         pipe.send_bytes(data)
@@ -19,7 +20,7 @@ def send(pipe, data) -> None:
             left = left[os.write(pipe.fileno(), left) :]
 
 
-def receive(pipe, most: int, seconds: float) -> bytes | bytearray:
+def receive(pipe: Connection, most: int, seconds: float) -> bytes | bytearray:
     """The next message.
 
     ValueError when it announces more than `most` bytes, TimeoutError when it is not whole after `seconds`,

@@ -29,8 +29,8 @@ from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.plan import plan_clip
 
 ANSWERED = ("overlay.mp4", "segment.zip")
-STILL_THERE = 0.5  # seconds between looks whether the client still waits
-UNDER_WAY = (None, None, None)  # where a call whose client went away is ended
+STILL_THERE = 0.5  # seconds between checks that the client is still connected
+UNDER_WAY = (None, None, None)  # an empty answer; Gradio ends the call here if its client is gone
 CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
 EXAMPLE = {"video": CLIP, "clicks": [[0, 96, 128, 1, 1]]}  # of the API page
 
@@ -45,9 +45,8 @@ def add(host: Host) -> None:
         endpoint(api.segment, inputs, outputs, "gpu", EXAMPLE)
         frame = gr.Number(0, label="frame", precision=0)
         inputs = [gr.File(label="video"), frame, gr.JSON(label="clicks")]
-        # it reads a file first: no lane of clicks
         example = {"video": CLIP, "clicks": [[96, 128, 1, 1]]}
-        endpoint(api.click, inputs, [gr.File(label="mask")], "upload", example)
+        endpoint(api.click, inputs, [gr.File(label="mask")], "upload", example)  # slow: it opens a clip
 
 
 def prompting() -> list[gr.components.Component]:
@@ -65,10 +64,10 @@ def sizing() -> list[gr.components.Component]:
 
 
 def endpoint(function, inputs: list, outputs: list, lane: str, example: dict[str, object]) -> None:
-    """A button that nobody sees, and its docstring's words beside each value on the API page."""
+    """Connect an endpoint to a hidden button; its docstring becomes the text of the API page."""
     name = function.__name__
     _, told, returned = docstring_of(function)
-    told.pop("request", None)  # Gradio's own
+    told.pop("request", None)  # filled in by Gradio, not by the caller
     for part, text in zip(inputs, told.values(), strict=True):
         describe(part, text.replace("{presets}", ", ".join(PRESETS)), example.get(part.label))
     for part, text in zip(outputs, returned, strict=True):
@@ -101,7 +100,7 @@ class Api:
             mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
             clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
             preset: what the memory keeps, one of {presets}.
-            budget_mb: most megabytes of stored frames, where the preset has a limit.
+            budget_mb: most megabytes that stored frames may take, for presets with a limit.
             every: store one frame in this many.
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
 
@@ -175,8 +174,10 @@ class Api:
 
     @contextmanager
     def opened(self, caller: str, video: str, *others: str | None) -> Iterator[tuple[Path, dict]]:
-        """The clip in a folder of its own, and its report; of the folder nothing stays behind, however the
-        call ends, and of the uploads nothing for long.
+        """The clip's path in a new folder, and what the probe says of the clip.
+
+        others: paths of the call's other uploads.
+        The folder is removed when the call ends, however it ends, and the uploads a few minutes later.
         """
         if not video:
             raise PromptError(
@@ -191,7 +192,7 @@ class Api:
                 self.host.quotas.used(caller, upload)
 
     def handed_over(self, caller: str, *paths: Path) -> list[str]:
-        """Where finished files lie until they are fetched, apart from all else that the call made."""
+        """Move finished files to the folder from which the client fetches them; their new paths."""
         folder = self.host.quotas.new_answer(caller)
         return [str(path.replace(folder / path.name)) for path in paths]
 
@@ -273,7 +274,7 @@ class Api:
 
 
 class spoken:
-    """Turns a StmError into the error that Gradio passes on as its text."""
+    """Turns a StmError into a gr.Error, whose text Gradio sends to the client."""
 
     def __enter__(self):
         return self
@@ -289,7 +290,7 @@ def caller_from(request: gr.Request | None) -> str:
 
 
 def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
-    """Clicks as lists of numbers; PromptError names the form that is expected."""
+    """Clicks as lists of numbers.  Raises PromptError, which names the expected form."""
     if isinstance(clicks, str):
         try:
             clicks = json.loads(clicks)

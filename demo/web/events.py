@@ -17,20 +17,20 @@ from demo.web.visits import Visits
 from demo.work.quotas import caller_of
 from demo.work.visitor import Visitor
 
-ARRIVAL_SECONDS = 5  # a visitor's first click may be quicker than the page's own first request
+ARRIVAL_SECONDS = 5  # a visitor's first click may come before the page's load event
 LIGHT = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 LANES = {
     "": LIGHT,
-    # each visitor has lines of his own (demo.web.own_lines): no one's slow file holds another's click
+    # each visitor has queues of their own (demo.web.own_lines): a slow file delays nobody else's clicks
     "own": {**LIGHT, "concurrency_id": "own", "concurrency_limit": None},
-    "media": {**LIGHT, "concurrency_id": "media", "concurrency_limit": 4},  # each a process that reads a clip
+    "media": {**LIGHT, "concurrency_id": "media", "concurrency_limit": 4},  # each in a process of its own
     "aside": {**LIGHT, "concurrency_id": "aside", "concurrency_limit": 2},  # not short: a calibration
     "gpu": {**LIGHT, "concurrency_id": "gpu", "concurrency_limit": 1},
 }
 
 
 class Events:
-    """Connects the panels' events; keeps who is here."""
+    """Connects the panels' events to their handlers; knows the visitors."""
 
     def __init__(self, host: Host, page: gr.Blocks, key: gr.Textbox, parts: dict[str, Any]):
         self.host, self.page, self.key, self.parts = host, page, key, parts
@@ -38,8 +38,8 @@ class Events:
         self.live = [parts[name] for name in dict.fromkeys(live) if name in parts]
         self.visits, self.lines = Visits(), OwnLines(host.limits.visitor_waiting)
         self.left: list[str] = []  # the last tabs that were closed
-        self._sources: dict[str, list[Callable]] = defaultdict(list)  # word -> events that lead to it
-        self._waiting: dict[str, list[Callable]] = defaultdict(list)  # word -> what is done after them
+        self._sources: dict[str, list[Callable]] = defaultdict(list)  # word -> events that announce it
+        self._waiting: dict[str, list[Callable]] = defaultdict(list)  # word -> handlers for them
 
     def connect(self) -> None:
         """All events of the page."""
@@ -71,13 +71,13 @@ class Events:
     ) -> Any:
         """Call a handler with the visitor, what was `given` or `sent`, and the values of `inputs`.
 
-        event: a part's event, or the word that other events lead to.
+        event: a part's event, or a word that other events announce (see leads_to).
         inputs: parts, or their names.
-        lane: requests in one lane share its limit; in the lane "own" each visitor has lines of his own, and
-        line says which.
-        leads_to: words, with spaces between them, that events can wait for.
-        live: the event updates only what changes while a run goes.
-        first: the page may be new, and its key on the way.
+        lane: requests in one lane share its limit.
+        line: in the lane "own", which of the visitor's own queues.
+        leads_to: words that this event announces, separated by spaces.
+        live: the event updates only what changes during a run.
+        first: the page may be so new that it has no key yet.
         sent: the handler gets what the browser sent with the event: all of it, or the entry of this name.
         """
         if isinstance(event, str):
@@ -140,11 +140,13 @@ class Events:
         }
         return shown or {self.parts["notice"]: gr.skip()}  # Gradio takes no empty answer
 
-    # who is it --------------------------------------------------------------------------------------------
+    # who sent it --------------------------------------------------------------------------------------------
 
     def _known(self, key: str | None, request: gr.Request, first: bool = False) -> Visitor:
-        """The visitor whose key it is.  first: the page may be new and its key on the way; then it is the
-        page's visitor as long as no clip is open, for what a page is called is no secret.
+        """The visitor with this key.  Raises gr.Error when there is none any more.
+
+        first: the page may be so new that it has no key yet.  Then its session hash says who it is, but only
+        until a clip is open, because that hash is no secret.
         """
         visitor = self.visits.find(key)
         if first and not key:
@@ -152,7 +154,7 @@ class Events:
             visitor = arrived if arrived and arrived.work is None else None
         if visitor is None or not Path(visitor.folder).is_dir():
             raise gr.Error(
-                "This page's files are no longer on the server: it was started anew, or you were away for "
+                "This page's files are no longer on the server: it was restarted, or you were away for "
                 "too long; reload the page.",
                 print_exception=False,
             )
@@ -160,8 +162,10 @@ class Events:
         return visitor
 
     def _arrive(self, key: str | None, request: gr.Request) -> str:
-        """A page was opened, or loaded again: so does Gradio itself when a run's connection was lost.
-        key: of the visit before, which goes on.  The key of the visit that the page shows comes back.
+        """A page was loaded; returns the key of the visit that it shows.
+
+        Gradio itself loads a page again when the connection of a run was lost.
+        key: of an earlier visit, which then goes on.
         """
         self.visits.forget_the_gone()
         visitor = self.visits.find(key)
@@ -174,14 +178,14 @@ class Events:
         return key
 
     def _left(self, request: gr.Request) -> None:
-        """The tab was closed, or only lost its connection: nobody can tell which."""
+        """A tab was closed, or lost its connection; both look the same."""
         visitor = self.visits.on(request.session_hash)
         if visitor is not None:
             visitor.leave()
             self.left[:] = [*self.left, request.session_hash][-100:]
 
 
-# A tab keeps the key of its visit; only a page that is loaded again hands it over, not a copy of the tab.
+# A tab keeps the key of its visit. Only a reloaded page sends it; a copy of the tab does not.
 # Where the browser forbids storage, a visit ends with the page.
 _WHICH_VISIT = """() => {
   try {

@@ -1,8 +1,8 @@
-"""A fair queue: whose request is next, whose may wait, whose upload is received.
+"""A fair queue: which request is next, which may wait, and which upload is accepted.
 
-Gradio's queue is first come, first served, and as long for one caller as for all: one could fill it, and the
-others would be refused.  `FairQueue` stands before it (`demo.gradio_fixes.QueueHooks`), `Uploads` before its
-upload.  Within one visitor's requests the order is `demo.web.own_lines`' business.
+Gradio's queue is first come, first served, and has one length for all callers together: one caller could
+fill it, and the others would be refused.  `FairQueue` is called before it (`demo.gradio_fixes.QueueHooks`),
+`Uploads` before Gradio's upload.  The order of one visitor's own requests is kept in `demo.web.own_lines`.
 """
 
 import json
@@ -31,7 +31,7 @@ class FairQueue:
         hooks.before_next(self._choose)
 
     async def _admit(self, push: Callable, body, request) -> tuple:
-        """Let a request wait, or refuse it in one sentence."""
+        """Put a request into the queue, or refuse it with one sentence."""
         public = self.hooks.is_public(body)
         caller = caller_of(request.client and request.client.host, request.headers)
         try:
@@ -49,21 +49,23 @@ class FairQueue:
         return answer
 
     def _choose(self, choose: Callable):
-        """The next request: everybody's first before anybody's second, of these who waited longest since
-        their last one; and no lane full of one caller's.
+        """The next request.
+
+        The first request of every caller comes before the second of any.  Of the first ones, that comes
+        first whose caller has waited longest since the last turn.  No caller may fill a lane.
         """
         running = Counter((event.concurrency_id, _caller(event)) for event in self.hooks.running())
         held = []
         for name, lane in self.hooks.lanes():
             if not lane.queue or lane.concurrency_limit in (None, lane.current_concurrency):
-                continue  # one without a limit holds nobody up: each visitor has a line there (`own_lines`)
+                continue  # without a limit nobody waits for anybody else (`own_lines`)
             most = min(self.limits.caller_running, max(1, lane.concurrency_limit - 1))
             ahead, ranks = Counter(), {}
             for event in lane.queue:
                 key = name, _caller(event)
                 ranks[event] = running[key] + ahead[key], self._served.get(key, 0)
                 ahead[key] += 1
-            fair = sorted(lane.queue, key=ranks.__getitem__)  # stable: one caller's stay in their order
+            fair = sorted(lane.queue, key=ranks.__getitem__)  # stable: each caller's own order stays
             lane.queue[:] = [event for event in fair if running[name, _caller(event)] < most]
             held.append((lane, [event for event in fair if running[name, _caller(event)] >= most]))
         try:
@@ -84,7 +86,7 @@ class FairQueue:
             del self._served[old]
 
     def paths(self) -> set[str]:
-        """The files that waiting and running requests speak of."""
+        """The files that waiting and running requests refer to."""
         events = [*self.hooks.waiting(), *self.hooks.running()]
         return {path for event in events if event.data for path in _paths(event.data.data)}
 
@@ -96,7 +98,7 @@ class FairQueue:
         ):
             if count >= most:
                 raise LimitError(
-                    f"{count} requests from {whose} wait for their turn, the most here; wait for an answer, "
+                    f"{count} requests from {whose} are waiting, which is the limit; wait for an answer, "
                     "then try again"
                 )
 
@@ -117,12 +119,12 @@ class Uploads:
             return await _refuse(send, 411, "This upload does not say how long it is; send Content-Length.")
         with quotas.receiving(caller, int(headers["content-length"])):
             if not await run_sync(quotas.receives, caller):
-                text = "The files from your address take all the space that they may; try again later."
+                text = "The files from your address have reached the space limit; try again later."
                 return await _refuse(send, 413, text)
             await self.app(scope, receive, self._noting(quotas, caller, send))
 
     def _noting(self, quotas: Quotas, caller: str, send):
-        """`send` that notes the files of a good answer before its last part goes out."""
+        """A `send` that counts the uploaded files before the last part of a good answer is sent."""
         good, body = False, b""
 
         async def noting(message) -> None:

@@ -1,7 +1,7 @@
-"""A line for each visitor: the requests of one are done one after the other, and nobody waits behind another.
+"""A queue for each visitor: one visitor's requests run one after the other, and no visitor waits for another.
 
-Gradio's own lanes are shared: a request that stalls in one holds all that come after it, whoever sent them.
-What may wait in Gradio's queue, and who is next there, is `demo.web.fair_queue`.
+Gradio's lanes are shared: a request that stalls in one delays all requests behind it, whoever sent them.
+`demo.web.fair_queue` decides what may wait in Gradio's own queue, and which request is next there.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter, to_thread
 
-THREADS = 64  # that work on the lines, apart from Gradio's own
+THREADS = 64  # for these requests, apart from Gradio's own
 
 
 class Full(Exception):
-    """So many requests of this visitor wait already that no further one is taken."""
+    """As many requests of this visitor are waiting as are allowed."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class _Line:
 
 
 class OwnLines:
-    """One line for each visitor and kind of request, `longest` requests at most.  For one event loop."""
+    """A queue of at most `longest` requests for each visitor and kind of request.  For one event loop."""
 
     def __init__(self, longest: int):
         self.longest = longest
@@ -32,7 +32,7 @@ class OwnLines:
         self._threads: CapacityLimiter | None = None
 
     async def run(self, who: str, kind: str, function: Callable, *values):
-        """What the function answers, once this visitor's requests before it are done.  Full."""
+        """The result of the function, which runs after this visitor's earlier requests.  Raises Full."""
         self._threads = self._threads or CapacityLimiter(THREADS)
         line = self._lines.setdefault((who, kind), _Line())
         if line.length >= self.longest:

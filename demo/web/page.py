@@ -70,7 +70,7 @@ class Page(gr.Blocks):
             raise
 
     def close(self, verbose: bool = True) -> None:
-        """Stop serving.  Nobody can come back to work whose key this page knew."""
+        """Stop serving.  The keys of all visitors are forgotten, so their work cannot be reached again."""
         super().close(verbose)
         if hasattr(self, "closed"):
             self.closed.set()
@@ -111,7 +111,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
 
 
 def mount(host: Host) -> dict[str, Any]:
-    """Put every panel into a card in its column; all parts by name come back."""
+    """Put every panel into a card in its column; returns all parts by name."""
     gr.HTML(HEADER)
     parts = {"notice": gr.HTML("", elem_id="notice", js_on_load=html.DISMISS)}
     with gr.Row(equal_height=False, elem_classes="stm-columns"):
@@ -141,7 +141,7 @@ def style(panels: list) -> str:
 
 
 def launch_options(limits: Limits) -> dict:
-    """What `launch` must be told, decided once."""
+    """The options for `launch`."""
     limits.make_root()
     served = [visitors_folder(limits), answers_folder(limits)]
     for folder in served:

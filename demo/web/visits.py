@@ -1,8 +1,8 @@
-"""Who is here: every visitor, found by a key that only this visitor's browser has.
+"""All visitors of the server, found by a key that only the visitor's browser has.
 
-The key is made here, goes to the browser in the answer to its arrival, and comes back with every event.  It
-is no part of the Visitor, so that no address, saved work or log can hold it; here only its hash is kept.
-What a page is called in Gradio's own addresses (its session hash) opens nothing.
+The key is made here, sent to the browser when the page loads, and sent back with every event.  It is not
+part of `Visitor`, so it cannot get into an address, saved work or a log; only its hash is kept here.
+Gradio's session hash, which is part of addresses, gives no access.
 """
 
 import hashlib
@@ -22,26 +22,26 @@ class Visits:
         self._came = threading.Condition()
 
     def begin(self, visitor: Visitor) -> str:
-        """A visitor is known from now on; the key comes back, 256 random bits."""
+        """Add a visitor and return the key, 256 random bits."""
         key = secrets.token_urlsafe(32)
         with self._came:
             self._by_key[_hash(key)] = visitor
         return key
 
     def find(self, key: str | None) -> Visitor | None:
-        """The visitor whose key this is.  The look-up is by hash, so that its time tells nothing of a key."""
+        """The visitor with this key, or None.  It is found by hash, so its time reveals nothing of a key."""
         with self._came:
             return self._by_key.get(_hash(key)) if key else None
 
     def show(self, page: str, visitor: Visitor) -> None:
-        """A page shows a visitor's work from now on, and the page that showed it before does not."""
+        """Let a page show a visitor's work; the page that showed it before no longer does."""
         with self._came:
             self._by_page = {name: one for name, one in self._by_page.items() if one is not visitor}
             self._by_page[page] = visitor
             self._came.notify_all()
 
     def on(self, page: str, patience: float = 0) -> Visitor | None:
-        """The visitor of a page; waits so many seconds for one to come."""
+        """The visitor of a page, or None; waits up to `patience` seconds for one."""
         with self._came:
             self._came.wait_for(lambda: page in self._by_page, patience)
             return self._by_page.get(page)
@@ -55,7 +55,7 @@ class Visits:
             self._by_page = {page: one for page, one in self._by_page.items() if id(one) in kept}
 
     def end(self) -> list[Visitor]:
-        """The server closes: all visitors, none of whom can be found any more."""
+        """Forget all visitors, because the server closes; returns them."""
         with self._came:
             found = list(self._by_key.values())
             self._by_key, self._by_page = {}, {}

@@ -99,6 +99,7 @@ def answers_to(run: Run | None, plan: Plan) -> bool:
 
 def tried(name: str, run: Run) -> Tried:
     """A run as the table takes it."""
+    assert run.job is not None, "a run that began has a job"
     plan, glances = run.job.plan, run.glances
     seconds = ((run.report or {}).get("seconds") or {}).get("per_frame_median") or run.pace
     return Tried(

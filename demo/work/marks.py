@@ -56,13 +56,22 @@ class Marks:
         """Objects that the frame had before these marks."""
         return {*self.tracked, *(object_ids(decode_mask(self.base)) if self.base else ())}
 
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Objects that have pixels in the mask that these marks gave."""
+        return object_ids(decode_mask(self._computed()))
+
+    def _computed(self) -> bytes:
+        assert self.mask is not None, "marks are kept once their mask is computed"
+        return self.mask
+
     def prompt(self, index: int) -> Prompt | None:
         """The marks as the engine takes them: clicks where there are only clicks, else the mask.  None when
         they say nothing.
         """
         if self.base is None:
             return Prompt.from_clicks(self.clicks, frame=index)
-        labels = decode_mask(self.mask)
+        labels = decode_mask(self._computed())
         spoken_of = {*object_ids(labels), *self.before}  # an object that was erased is not in this frame
         return Prompt.from_mask(labels, frame=index, objects=spoken_of) if spoken_of else None
 

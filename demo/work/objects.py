@@ -1,11 +1,11 @@
 """The objects of a clip as the visitor knows them: number, name, colour, and which one is selected."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from stm_core.errors import LimitError, PromptError
-from stm_core.masks import files as masks
+from stm_core.masks.palette import PALETTE
 
 LONGEST_NAME = 24
 
@@ -20,12 +20,12 @@ class Object:
     @property
     def color(self) -> str:
         """CSS colour: the one that its masks have in the palette PNGs."""
-        return "#{:02x}{:02x}{:02x}".format(*masks.PALETTE[self.id])
+        return "#{:02x}{:02x}{:02x}".format(*PALETTE[self.id])
 
     @property
     def bright(self) -> str:
         """The same hue for thin lines, which must stand out on a dark page too."""
-        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in masks.PALETTE[self.id]))
+        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in PALETTE[self.id]))
 
 
 def _unnamed(number: int) -> Object:
@@ -61,7 +61,7 @@ class Objects:
         self.selected = next(number for number in range(1, 256) if number not in self)
         self.by_id[self.selected] = _unnamed(self.selected)
 
-    def adopt(self, numbers: list[int], limit: int) -> None:
+    def adopt(self, numbers: Sequence[int], limit: int) -> None:
         """Take the objects of an imported mask: new ones are added, one of them is selected.  LimitError."""
         fresh = [number for number in numbers if number not in self]
         if len(self) + len(fresh) > limit:

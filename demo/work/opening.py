@@ -33,8 +33,7 @@ class Opener:
         """
         folder = self._folder(visitor)
         source = adopt(path, folder)
-        most = {"max_frames": self.limits.max_frames, "max_seconds": self.limits.max_seconds}
-        return source, self._inspect(source, 0, **most)
+        return source, self._inspect(source, 0, self.limits.max_frames, self.limits.max_seconds)
 
     def part(
         self, visitor: Visitor, path: str, name: str, start: int, example: str

@@ -31,7 +31,7 @@ def picture(guard: Guard, visitor: Visitor, index: int) -> np.ndarray:
 
 
 def about(path: Path) -> dict:
-    """What is told of an example beside its film: title, sentence, objects (names), clicks
+    """What the page says about an example beside its film: title, sentence, objects (names), clicks
     [frame, x, y, label, object]; empty when nothing is.
     """
     beside = path.with_suffix(".json")

@@ -1,6 +1,6 @@
-"""What one caller may take of the server's disk, and when an API call's files go.
+"""How much of the server's disk one caller may use, and when the files of an API call are removed.
 
-A caller is a network address: a login tells nobody apart here, because all visitors share one.
+A caller is a network address. The login does not tell visitors apart, because all of them share one.
 """
 
 import ipaddress
@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,20 +18,20 @@ from demo.limits import Limits
 from stm_core.errors import LimitError
 
 MB = 2**20
-SPARE = 2  # largest uploads beyond the quota that are still received, so that the refusal can be in words
+SPARE = 2  # largest uploads over the quota that are still received, so that a sentence can refuse them
 
 
 @dataclass
 class _Held:
-    """One entry of a caller's account.  size: bytes of a copy that is not ours to look at, else None."""
+    """A file or folder that counts for a caller.  size: bytes of a copy that Gradio keeps, else None."""
 
     until: float = float("inf")
     size: int | None = None
-    upload: bool = False  # to be removed when its time is over
+    upload: bool = False  # remove it after `until`
 
 
 class Quotas:
-    """An account of files for each caller, and the folder of finished answers."""
+    """Which files count for which caller, and the folder of finished answers."""
 
     def __init__(self, limits: Limits):
         self.limits, self.answers = limits, answers_folder(limits)
@@ -49,14 +49,14 @@ class Quotas:
         self._note(caller, path, _Held(until, upload=True))
 
     def used(self, caller: str, path: str | Path | None) -> None:
-        """An API call that read this upload has ended: it stays a few minutes for another call."""
+        """Keep this upload a few more minutes for another call: the API call that read it has ended."""
         with self._lock:
             entry = self._held.get(caller, {}).get(Path(path)) if path else None
             if entry is not None:
                 entry.until = time.time() + 60 * self.limits.answer_minutes
 
     def copied(self, caller: str, path: str | Path) -> None:
-        """Count the copy that Gradio makes of a file it hands over, which lives as long as other files."""
+        """Count the copy that Gradio makes of a file it sends, which is kept as long as other files."""
         until, size = time.time() + 60 * self.limits.lifetime_minutes, Path(path).stat().st_size
         self._note(caller, f"copy of {path}", _Held(until, size))
 
@@ -81,7 +81,7 @@ class Quotas:
                     del self._coming[caller]
 
     def receives(self, caller: str) -> bool:
-        """Whether uploads of a caller are received, those under way counted."""
+        """Whether a caller may upload more.  Uploads that are under way count."""
         return self.disk(caller) <= (self.limits.caller_mb + SPARE * self.limits.upload_mb) * MB
 
     def disk(self, caller: str) -> int:
@@ -96,17 +96,18 @@ class Quotas:
         return total + sum(sizes.values())
 
     def check(self, caller: str) -> None:
-        """LimitError when a caller's files take all that one caller may have."""
+        """Raise LimitError when a caller's files have reached the quota."""
         used, most = self.disk(caller) // MB, self.limits.caller_mb
         if used >= most:
             raise LimitError(
                 f"the files from your address take {used} MB on this server, {most} are allowed; try again "
-                f"when older ones are gone: an answer's after {self.limits.answer_minutes} minutes, a page's "
-                f"after {self.limits.lifetime_minutes} without use"
+                f"when older files are removed: those of an API call after "
+                f"{self.limits.answer_minutes} minutes, those of a page after "
+                f"{self.limits.lifetime_minutes} minutes without use"
             )
 
     def drop(self, caller: str, paths: Collection[str]) -> None:
-        """Remove uploads of a request that was refused, as far as they are this caller's alone."""
+        """Remove the uploads of a refused request, except those that another caller uses too."""
         for path in map(Path, paths):
             with self._lock:
                 entry = self._held.get(caller, {}).get(path)
@@ -118,7 +119,7 @@ class Quotas:
                 _remove(path)
 
     def sweep(self, in_use: Collection[str] = (), now: float | None = None) -> None:
-        """Remove answers and uploads whose time is over, but no upload that a waiting request speaks of."""
+        """Remove answers and uploads whose time is over, but no upload that a waiting request needs."""
         now = now or time.time()
         for folder in self.answers.glob("*"):
             with suppress(OSError):
@@ -151,8 +152,8 @@ def answers_folder(limits: Limits) -> Path:
 def caller_of(host: str | None, headers: Mapping[str, str]) -> str:
     """The address that a request comes from.
 
-    On a Space every request comes from a proxy of the host's, which appends the address that it saw; what
-    stands before it in the list is the client's own word.  Elsewhere the server has looked at that already.
+    On a Space every request comes through the host's proxy, which appends the address that it saw to the
+    header; earlier entries were written by the client.  Elsewhere the web server has read the header already.
     """
     if os.environ.get("SPACE_ID"):
         for word in reversed(headers.get("x-forwarded-for", "").split(",")):
@@ -163,11 +164,10 @@ def caller_of(host: str | None, headers: Mapping[str, str]) -> str:
 
 
 def _files(path: Path) -> Iterator[os.stat_result]:
-    """The facts of a file, or of all files in a folder; files may vanish meanwhile."""
+    """The stat of a file, or of all files in a folder; files that vanish meanwhile are left out."""
+    found: Iterable[Path] = [path]
     if path.is_dir():
         found = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    else:
-        found = iter([path])
     for one in found:
         with suppress(OSError):
             yield one.stat()

@@ -1,4 +1,4 @@
-"""Where visitors' files lie, how they come, and when they go: also when nobody comes any more."""
+"""Visitors' files: where they lie, how an upload gets there, and when they are removed."""
 
 import logging
 import shutil
@@ -15,20 +15,22 @@ log = logging.getLogger(__name__)
 
 
 def visitors_folder(limits: Limits) -> Path:
-    """Where the visitors' folders lie.  All in it is served by address and removed in time, so that it holds
-    nothing else: the host may have given a cache folder with other things in it.
+    """The folder of the visitors' folders.
+
+    It is a folder of its own, because everything in it can be fetched by address and is removed in time; the
+    cache folder that the host gave may hold other things.
     """
     return limits.root / "stm_visitors"
 
 
 def check_room(visitors: Path, least_mb: int) -> None:
-    """LimitError when less than `least_mb` of the disk is free: a full one fails everybody's work."""
+    """Raise LimitError when less than `least_mb` MB are free: a full disk stops everybody's work."""
     if shutil.disk_usage(visitors).free < least_mb * 2**20:
         raise LimitError("the server's disk is nearly full; try again in a few minutes")
 
 
 def adopt(path: str, folder: Path) -> Path:
-    """The upload as a file of ours: its name is ours too, only the suffix says what it claimed to be."""
+    """The upload, linked or copied into `folder` under a name of ours; only its suffix is kept."""
     source = Path(path)
     suffix = source.suffix.lower()
     target = folder / f"source{suffix if suffix[1:].isalnum() and len(suffix) < 6 else ''}"
@@ -40,12 +42,13 @@ def adopt(path: str, folder: Path) -> Path:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder into which a run that was just ended may still write its last frame: now, or soon, in a
-    thread of its own.
+    """Remove a folder: now, or within LAST_FRAME_SECONDS in a thread.
+
+    A run that was just ended may still write its last frame there.
     """
     shutil.rmtree(folder, ignore_errors=True)
 
-    def again():
+    def again() -> None:
         late = time.monotonic() + LAST_FRAME_SECONDS
         while folder.exists() and time.monotonic() < late:
             time.sleep(0.1)
@@ -56,7 +59,7 @@ def discard(folder: Path) -> None:
 
 
 def sweep(visitors: Path, oldest: float) -> int:
-    """Remove visitors' folders that nobody has used since `oldest`; how many."""
+    """Remove visitors' folders that nobody has used since `oldest`; returns how many."""
     gone = 0
     for folder in visitors.glob("*"):
         if folder.is_dir() and _last_use(folder) < oldest:
@@ -73,15 +76,15 @@ def _last_use(folder: Path) -> float:
 
 
 def period(lifetime_minutes: float) -> int:
-    """Seconds between two rounds: by so much a file may outlive its time."""
+    """Seconds between two sweeps: a file may stay this much longer than its lifetime."""
     return int(min(600, max(1, 30 * lifetime_minutes)))
 
 
 def sweep_regularly(sweep: Callable[[], object], lifetime_minutes: float) -> threading.Event:
-    """Call `sweep` every `period` in a thread of its own, until the event that comes back is set."""
+    """Call `sweep` every `period` in a thread of its own, until the returned event is set."""
     closed = threading.Event()
 
-    def rounds():
+    def rounds() -> None:
         while not closed.wait(period(lifetime_minutes)):
             try:
                 sweep()

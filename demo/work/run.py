@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import numpy as np
 
 from demo.draw.charts import MOST_POINTS, Point, thin
 from demo.draw.html import ranges
+from demo.work.clip import Clip
 from demo.work.glance import Glance
+from demo.work.objects import Object
 from stm_core.engine.forecast import Prediction
 from stm_core.engine.result import Held
 from stm_core.masks.files import decode_mask, encode_mask
@@ -200,6 +203,7 @@ class Run:
             self.records, self.glances = {}, {}
         self.fresh.add(step.index)
         self.records[step.index] = Record(step.areas, step.confidence, step.prompted)
+        assert self.job is not None, "a run that began has a job"
         plan = self.job.plan
         self.glances[step.index] = Glance(
             plan.first, step.read, plan.memory, plan.size, step.bank, step.read_peak
@@ -241,13 +245,14 @@ class Run:
         """Frames where an object deserves a look: low confidence, a sudden change of area, or the frame that
         it vanishes on.
         """
-        found, before = [], None
+        found: list[int] = []
+        before: tuple[int, int] | None = None  # index and area of the frame before
         for index in sorted(self.records):
             record = self.records[index]
             area, sure = record.areas.get(number, 0), record.confidence.get(number, 1.0)
-            adjacent = before is not None and before[0] == index - 1
-            vanished = adjacent and before[1] > 0 and area == 0
-            jumped = adjacent and min(area, before[1]) > 0 and not 1 / JUMP < area / before[1] < JUMP
+            earlier = before[1] if before is not None and before[0] == index - 1 else 0
+            vanished = earlier > 0 and area == 0
+            jumped = min(area, earlier) > 0 and not 1 / JUMP < area / earlier < JUMP
             if not record.prompted and ((area and sure < DOUBT) or vanished or jumped):
                 found.append(index)
             before = index, area
@@ -268,8 +273,9 @@ class Run:
 
     # its end ----------------------------------------------------------------------------------------------
 
-    def summary(self, clip, objects, marked) -> dict:
+    def summary(self, clip: Clip, objects: Iterable[Object], marked: Iterable[int]) -> dict:
         """What the page adds to the engine's report: the clip, the objects, and the marked frames."""
+        assert self.job is not None, "a run that began has a job"
         plan = self.job.plan
         return {
             "clip": {

@@ -1,7 +1,8 @@
-"""The work on a clip as JSON, and back: what an “Everything” ZIP carries to go on another day."""
+"""The work on a clip as JSON, and back: part of the “Everything” ZIP, to go on another day."""
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from stm_core.masks.files import decode_mask
 
 
 def to_json(work: Work) -> dict:
-    """Objects, prompts (their masks lie beside it in the ZIP), figures of each frame, and the report."""
+    """Objects, prompts (their masks are files in the ZIP), numbers of each frame, and the report."""
     run = work.run or Run(work.clip.folder)
     return {
         "version": 1,
@@ -37,10 +38,10 @@ def to_json(work: Work) -> dict:
 
 
 def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits) -> None:
-    """Take up saved work (see to_json) on the open clip; what does not make sense is left out.
+    """Restore saved work (see `to_json`) on the open clip; what makes no sense is left out.
 
     kept: frames whose masks and prompts lie in the clip's folder.  Raises ValueError, TypeError,
-    AttributeError or KeyError when the whole makes no sense.
+    AttributeError or KeyError when nothing in it makes sense.
     """
     clip = work.clip
     inside = range(clip.start, clip.stop)
@@ -57,11 +58,12 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
         work.show(run)
     work.pinned = tuple(n for n in work.marks if n in set(_list(saved, "pinned")))
     work.changed = set(work.marks) - set(work.pinned)
-    work.go(saved.get("frame") if _is(saved.get("frame"), 0, 10**6) else clip.start)
+    frame = saved.get("frame")
+    work.go(frame if _is(frame, 0, 10**6) else clip.start)
 
 
 def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, str]) -> Run:
-    """An ended run with the masks that came with the clip; their folder becomes its own."""
+    """An ended run with the masks from the ZIP; it takes over their folder."""
     run = Run.new(work.clip.folder)
     run.state = "done"
     run.report = saved.get("report") if isinstance(saved.get("report"), dict) else None
@@ -77,12 +79,12 @@ def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, 
 
 
 def first_frame(saved: dict) -> int:
-    """Where saved work begins in its clip; 0 when that makes no sense."""
+    """The clip's first frame that saved work used; 0 when that makes no sense."""
     return saved["start"] if _is(saved.get("start"), 0, 10**6) else 0
 
 
 def clip_name(saved: dict) -> str:
-    """What the clip of saved work was called; "" when that makes no sense."""
+    """The name of the clip of saved work; "" when that makes no sense."""
     name = saved.get("name")
     return "".join(c for c in name[:60] if c.isprintable()) if isinstance(name, str) else ""
 
@@ -104,7 +106,7 @@ def _restore_marks(work: Work, index: int, saved: dict, most: int) -> None:
             and row[3] in known
         )
 
-    # more clicks than the host allows: the mask that came of them stays, they are not read again
+    # more clicks than this host allows: keep the mask that they gave, but not the clicks
     drawn = bool(saved.get("drawn", True)) or not 0 < len(clicks("clicks")) <= most
     work.marks[index] = Marks(
         clicks=() if drawn else clicks("clicks"),
@@ -120,5 +122,5 @@ def _list(saved: dict, key: str) -> list:
     return value if isinstance(value, list) else []
 
 
-def _is(value, low: int, high: int) -> bool:
+def _is(value: object, low: int, high: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

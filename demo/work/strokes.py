@@ -10,11 +10,11 @@ MOST_RADIUS = 2000.0
 
 
 def paint(labels: np.ndarray, data: dict, number: int) -> np.ndarray:
-    """Labels (H, W) uint8 with one stroke of object `number` added, or erased (`data["erase"]`: only that
-    object).
+    """Labels uint8 (H, W) with one stroke of object `number` added or erased.
 
-    data: points [[x, y], ...] and radius in pixels of the clip; what lies outside the picture is cut off.
-    Raises PromptError when it is no stroke.
+    data: points [[x, y], ...] and radius, in pixels of the clip; erase: remove this object only.  What lies
+    outside the picture is cut off.
+    Raises PromptError when data is not a stroke.
     """
     points, radius = _stroke(data)
     height, width = labels.shape
@@ -39,5 +39,5 @@ def _stroke(data: dict) -> tuple[np.ndarray, float]:
     if points.ndim != 2 or points.shape[1] != 2 or not 1 <= len(points) <= MOST_POINTS:
         raise PromptError(f"a brush stroke has 1 to {MOST_POINTS} points; paint it in shorter strokes")
     if not (np.isfinite(points).all() and np.abs(points).max() < 1e6 and 0 < radius <= MOST_RADIUS):
-        raise PromptError("the brush stroke lies outside every picture; paint it again")
+        raise PromptError("the brush stroke lies far outside the picture; paint it again")
     return points, radius

@@ -18,7 +18,7 @@ from stm_core.errors import PromptError
 
 
 class Overtaken(Exception):
-    """Another clip was opened meanwhile: what was being done for the one before is no news."""
+    """Another clip was opened meanwhile, so nobody needs the result for the one before."""
 
 
 @dataclass(eq=False)
@@ -27,8 +27,8 @@ class Visitor:
 
     caller: the address that the visitor came from.
     work: on the clip that is open.
-    coming: folder of the clip that is being read and opened last.
-    answer: grows with every answer to the stage.
+    coming: folder of the clip that was chosen last and is being opened.
+    answer: number of the last answer about the marked frame, so that the page drops older ones.
     """
 
     folder: str
@@ -46,12 +46,12 @@ class Visitor:
         return cls(str(folder), caller)
 
     def touch(self) -> None:
-        """Note that the visitor is here: `sweep` goes by the time of the folder."""
+        """Mark the folder as used now: `sweep` goes by its time."""
         with suppress(OSError):
             os.utime(self.folder)
 
     def leave(self) -> None:
-        """Nobody watches the page any more: its run ends, what it made stays."""
+        """The page was left: end its run, and keep the finished frames."""
         if self.work is not None and self.work.current is not None:
             self.work.current.end()
 
@@ -71,7 +71,7 @@ class Visitor:
         return folder
 
     def take(self, work: Work | None) -> None:
-        """Open another clip, or none: work on the one before ends, its files go."""
+        """Open another clip, or none; end the work on the one before and remove its files."""
         with self.alone():
             self.leave()
             old, self.work = self.work, work
@@ -81,14 +81,15 @@ class Visitor:
     # two events at once -----------------------------------------------------------------------------------
 
     def alone(self) -> threading.RLock:
-        """The lock to change this visitor's work under; its holder may take it again.  Never hold it while a
-        file of the visitor's is read: that may stall.
+        """The lock for changes to this visitor's work; its holder may take it again.
+
+        Never hold it while reading a file of the visitor's, which may stall.
         """
         return self._lock
 
     @contextmanager
     def at_work(self) -> Iterator[Work]:
-        """Work on the open clip.  Overtaken if another one is open afterwards, however the work went."""
+        """The work on the open clip.  Raises Overtaken if another is open at the end, also for an error."""
         work = self.need_work()
         try:
             yield work
@@ -101,7 +102,7 @@ class Visitor:
 
     @contextmanager
     def changing(self, work: Work) -> Iterator[None]:
-        """A change of this work, while nobody else changes it.  Overtaken if another clip is open by now."""
+        """Hold the lock to change this work.  Raises Overtaken if another clip is open by now."""
         with self.alone():
             if self.work is not work:
                 raise Overtaken

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from demo.limits import Limits
 from demo.work.clip import Clip
 from demo.work.compared import Compared
 from demo.work.marks import Marks
@@ -164,7 +165,7 @@ class Work:
         self._remember(index)
         self._keep(index, marks)
 
-    def import_labels(self, index: int, labels: np.ndarray, limits) -> None:
+    def import_labels(self, index: int, labels: np.ndarray, limits: Limits) -> None:
         """Take an imported mask; its objects that are new here are added.  LimitError, MaskError."""
         found = object_ids(labels)
         if not found:
@@ -227,7 +228,7 @@ class Work:
         found = [prompt for index, marks in marked if (prompt := marks.prompt(index))]
         if not found:
             raise PromptError("nothing is marked yet; click the object (or draw on it) and press Track again")
-        present = {number for _, marks in marked for number in object_ids(decode_mask(marks.mask))}
+        present = {number for _, marks in marked for number in marks.objects}
         for one in self.objects:
             if one.id not in present and len(self.objects) > 1:
                 raise PromptError(f"“{one.name}” has no pixels on any frame; mark it, or delete it")

@@ -26,7 +26,7 @@ PROGRAM = "stm_core"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code comes back.  STM_DEBUG=1: with the traceback of a fault of ours."""
+    """Run one command and return the exit code.  STM_DEBUG=1 adds the traceback of a fault of ours."""
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     code = _run(argv)
@@ -176,7 +176,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _failed(rows: list[dict], what: str) -> int:
-    """Says what failed, with the first error; the exit code tells whether one of them is a fault of ours."""
+    """Print what failed and the first error; returns the exit code, which shows a fault of ours."""
     faults = [row for row in rows if row.get("fault")]
     first = (faults or rows)[0]
     name = f"{first['name']}: " if "name" in first else ""

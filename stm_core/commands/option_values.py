@@ -1,4 +1,4 @@
-"""How the words of a command line become values.  A wrong word is told in one sentence."""
+"""Values from the words of a command line.  A wrong word gives an error of one sentence."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    """The options that all running commands share; they come back by name."""
+    """Add the options that all running commands share; returns them by name."""
     options = add_flags(parser.add_argument_group("network and memory"), Shared)
     kept = " · ".join(f"{name}: {preset.keeps}" for name, preset in PRESETS.items())
     options["memory"].help = f"{kept} (default: {MemoryConfig.preset})"

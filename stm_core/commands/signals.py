@@ -41,6 +41,6 @@ def take_interrupts(program: str, kill: bool = False) -> None:
 
 
 def interrupted(program: str) -> int:
-    """Say on stderr that the program was interrupted; the exit code comes back."""
+    """Say on stderr that the program was interrupted; returns the exit code."""
     os.write(sys.stderr.fileno(), f"{program}: interrupted\n".encode())
     return 130

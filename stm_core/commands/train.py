@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train as asked; the exit code comes back.  An interrupted run is saved before it ends."""
+    """Train as asked and return the exit code.  An interrupted run is saved before it ends."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     asked = made_from(Sources, args)
     device = _device(asked.device)

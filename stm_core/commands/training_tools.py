@@ -18,7 +18,7 @@ NAME = "training_tools"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one tool; the exit code comes back, as of the commands."""
+    """Run one tool and return the exit code, as for the commands."""
     try:
         args = _parser().parse_args(argv)
         args.run(args)

@@ -1,4 +1,4 @@
-"""Answers to clicks, kept for the next click: whoever adds one does not wait for those before again."""
+"""A cache of answers to clicks: adding a click does not compute the earlier ones again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _kept: WeakKeyDictionary[Network, OrderedDict[Key, Tensor]] = WeakKeyDictionary(
 
 
 def digest(image: np.ndarray) -> bytes:
-    """What tells a frame, uint8 (H, W, 3), from every other one."""
+    """A hash of a frame, uint8 (H, W, 3), and its shape."""
     return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() + str(image.shape).encode()
 
 
@@ -30,7 +30,7 @@ def key_of(frame: bytes, size: int | None, points: Tensor) -> Key:
 
 
 def recall(network: Network, key: Key) -> Tensor | None:
-    """The logits that were kept for it, or None."""
+    """The logits kept under this key, or None."""
     with _lock:
         answers = _kept.get(network, OrderedDict())
         if key in answers:
@@ -39,7 +39,7 @@ def recall(network: Network, key: Key) -> Tensor | None:
 
 
 def keep(network: Network, key: Key, logits: Tensor) -> None:
-    """Keeps logits, which must not change any more; those that were not asked for longest give way."""
+    """Keep logits, which must not be changed later; the least recently used ones are dropped."""
     with _lock:
         answers = _kept.setdefault(network, OrderedDict())
         answers[key] = logits

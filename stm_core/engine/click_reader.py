@@ -1,8 +1,8 @@
-"""What a network answers to clicks on one frame: all of it is read coarsely, then the piece around each
-object more closely.
+"""A network's answer to clicks on one frame: the whole frame is read coarsely, then a piece around each
+object at a finer scale.
 
-Legend: n objects, P clicks of each at most (x, y in pixels of the frame and a label, -1 fills up); H' W' the
-frame's processed size.
+Legend: n objects, P clicks of each at most (x, y in pixels of the frame and a label; -1 is padding); H' W'
+the frame's processed size.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class ClickReader:
     def answer(self, points: Tensor, fresh: Tensor, logits: Tensor) -> Tensor:
         """Logits (n, H', W') after clicks (n, P, 3), from those before.
 
-        fresh: bool (n,), objects that were clicked since.  What was not found yet is looked for in all of the
-        frame, the rest around where it was found.
+        fresh: bool (n,), objects that were clicked since.  Objects without a mask are searched in the whole
+        frame, the others around their mask.
         """
         logits, close = logits.clone(), self.network.close_side is not None
         found = (logits > 0).flatten(1).any(1)
@@ -61,7 +61,7 @@ class ClickReader:
         return enlarge(unpad(logits, *seen), *self.processed)
 
     def _closer(self, n: int, points: Tensor, logits: Tensor) -> Tensor:
-        """Logits (H', W') of object n after a read of the piece around it; points (P, 3) without fillers."""
+        """Logits (H', W') of object n after a read of the piece around it; points (P, 3) without padding."""
         masks = logits.sigmoid()
         places = placed(points, self.image.shape[:2], self.processed, padded=False)
         close = self._close_up(piece_around(masks[n], places[:, 0], places[:, 1]))
@@ -75,7 +75,7 @@ class ClickReader:
         return close.pasted(read[0], logits[n])
 
     def _close_up(self, piece: Piece) -> CloseUp:
-        """What the network sees of a piece; of the same piece as last time it is known."""
+        """What the network sees of a piece; it is kept while the piece stays the same."""
         if self._close is None or self._close.piece != piece:
             window = window_of(piece, self.processed, self.image.shape[:2])
             frame = pixels_of(self.image, window, self.network.close_side, self.device)

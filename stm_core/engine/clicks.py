@@ -1,7 +1,7 @@
-"""Clicks are memory too: a network reads its own memory of the clicked frame with the same frame's query.
+"""Masks from clicks: a network remembers the clicked frame and reads that memory with the same frame.
 
-The value encoder sees the current mask and two maps, of positive and of negative clicks; what that memory
-says to the frame it came from is the mask.
+The value encoder sees the current mask and two maps, one of positive and one of negative clicks. What the
+frame then reads from this memory is decoded into the mask.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from stm_core.networks.interface import LOGIT_LIMIT, Network, aggregate, stronge
 from stm_core.networks.weights import Model, check_model
 
 ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
-GROUPS = 4  # so many clicks as one likes cost at most ONE_BY_ONE + GROUPS reads
-CERTAIN = 1e-3  # a mask that was given may lack so much of an object
-DOUBT = 0.4  # and have so much that is not: taken for sure, the network would hold on to it
-KEPT_LOGIT = 3.0  # of a mask that was given and not clicked: strong, but a sure click wins
+GROUPS = 4  # any number of clicks costs at most ONE_BY_ONE + GROUPS reads
+CERTAIN = 1e-3  # least probability of an object outside the mask that was given for it
+DOUBT = 0.4  # how far its probability inside is below 1: if it were 1, the network would not correct it
+KEPT_LOGIT = 3.0  # of objects that were given and not clicked: strong, but a sure click wins
 
 
 @memory_told()
@@ -39,7 +39,7 @@ def segment_frame(
     mask: np.ndarray | None = None,
     size: int | None = None,
 ) -> np.ndarray:
-    """Labels uint8 (H, W) of one frame from clicks, the mask of objects that were not clicked included.
+    """Labels uint8 (H, W) of one frame from clicks; objects that were given and not clicked stay.
 
     image: uint8 (H, W, 3) RGB.  clicks: (x, y, label, object), pixels of the image, label 1 object, 0
     background. mask: labels to correct, as this function returned them; without it the clicks are taken one
@@ -101,7 +101,7 @@ def click_logits(
 
 
 def _known(network: Network, keys: list[Key]) -> tuple[int, Tensor | None]:
-    """How many turns an earlier answer spares, and its logits."""
+    """How many turns were answered before, and the logits after them."""
     for count in range(len(keys), 0, -1):
         if (logits := recall(network, keys[count - 1])) is not None:
             return count, logits
@@ -117,14 +117,14 @@ def _turns(clicks: int) -> list[slice]:
 
 
 def _points(clicks: Sequence[Click], needs_positive: bool) -> Tensor:
-    """Clicks of each object as (n, most clicks, 3): x, y, label; label -1 fills up."""
+    """Clicks of each object as (n, most clicks, 3): x, y, label; rows with label -1 are padding."""
     by_object = {
         i: [click for click in clicks if click[3] == i] for i in sorted({click[3] for click in clicks})
     }
     for i, own in by_object.items():
         if needs_positive and not any(label == 1 for _, _, label, _ in own):
             raise PromptError(f"object {i} has background clicks only; click on the object first")
-        if needs_positive:  # background alone says nothing; the rest stays in its order
+        if needs_positive:  # a background click alone gives no mask; the others keep their order
             own.insert(0, own.pop(next(k for k, click in enumerate(own) if click[2] == 1)))
     most = max(map(len, by_object.values()))
     points = torch.full((len(by_object), most, 3), -1.0)

@@ -1,7 +1,7 @@
-"""A closer look: the piece of a frame around what was found and clicked, read again at a scale of its own.
+"""A closer look: the piece of a frame around mask and clicks, read again at a scale of its own.
 
-A frame is first seen as a whole, no larger than the network's `click_side`, so a small object is a few cells
-of it.  Its piece fills what the network sees.
+The whole frame is seen no larger than the network's `click_side`, where a small object covers only a few
+cells.  The piece around the object is scaled to fill what the network sees.
 
 Legend: H' W' the frame's processed size; h w what the network sees of a piece, multiples of its stride.
 """
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from stm_core.networks.interface import STRIDE, QueryFeatures
 
-ROOM = 1.4  # of a piece, over the box of the mask and the clicks
-LEAST_ROOM = 24  # pixels more than that box, at least: small boxes need context too
-LEAST_SIDE = 64  # pixels of a piece
-SNAP = 16  # pixels: a box that hardly changes keeps its piece, and the mask does not jump
+ROOM = 1.4  # side of a piece over the side of the box around mask and clicks
+LEAST_ROOM = 24  # pixels more than that box at least: small boxes need context too
+LEAST_SIDE = 64  # pixels of a piece, at least
+SNAP = 16  # pixels; edges are rounded to it, so that a small change of the box keeps the piece
 SEAM = 8  # pixels over which a piece fades into what lies around it
-ENLARGED = 2.0  # at most, the frame's own pixels: more shows nothing new
+ENLARGED = 2.0  # the frame's own pixels at most: more shows nothing new
 
 Window = tuple[int, int, int, int]  # top, bottom, left, right, pixels of the frame itself
 
@@ -103,8 +103,9 @@ def window_of(piece: Piece, processed: tuple[int, int], own: tuple[int, int]) ->
 
 
 def pixels_of(image: np.ndarray, window: Window, side: int, device: torch.device) -> Tensor:
-    """That window of a frame uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1]: as many pixels as a square of
-    `side`, but its own ones enlarged no more than ENLARGED.
+    """That window of a frame uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1].
+
+    It is scaled to about as many pixels as a square of `side` has, but ENLARGED times at most.
     """
     top, bottom, left, right = window
     cut = np.require(image[top:bottom, left:right], requirements=("C", "W"))
@@ -115,7 +116,7 @@ def pixels_of(image: np.ndarray, window: Window, side: int, device: torch.device
 
 
 def _fade(begin: int, end: int, length: int, device: torch.device) -> Tensor:
-    """How much a piece counts along one side, (end - begin,): less near its ends that are not the frame's."""
+    """Weight of a piece along one side, (end - begin,): lower near its ends, except at the frame's edge."""
     places = torch.arange(1, end - begin + 1, device=device)
     before = places if begin > 0 else torch.full_like(places, SEAM + 1)
     after = places.flip(0) if end < length else torch.full_like(places, SEAM + 1)

@@ -49,7 +49,7 @@ def predict(
     pinned: prompted frames, the first one included.
     size: short side at which it is processed; None: as it is.
     With one prompted frame the numbers are exact. With more they are bounds, as it is not known where those
-    frames lie. Objects are assumed to stay; a frame that alone knows one that left is kept in addition.
+    frames lie. Objects are assumed to stay in view: the only frame with one that left is kept in addition.
     Raises LimitError when the budget cannot hold the prompted frames and the previous one, OptionError.
     """
     check_size(size)

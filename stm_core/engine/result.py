@@ -133,8 +133,7 @@ def labels_at(shape: tuple[int, int], masks: Tensor, channels: Tensor, objects: 
 def pixels_of(channels: Tensor, probs: Tensor, objects: Sequence[int]) -> tuple[list[int], dict[int, float]]:
     """Pixels of each object at the processed size, and its mean probability over them by id."""
     channels, most = channels.flatten().int(), len(objects) + 1
-    counts = torch.bincount(channels, minlength=most)
-    sums = torch.bincount(channels, weights=probs.flatten(), minlength=most)
-    counts, sums = counts.tolist()[1:], sums.tolist()[1:]
+    counts = torch.bincount(channels, minlength=most).tolist()[1:]
+    sums = torch.bincount(channels, weights=probs.flatten(), minlength=most).tolist()[1:]
     means = [total / count if count else 0.0 for count, total in zip(counts, sums, strict=True)]
     return counts, dict(zip(objects, means, strict=True))

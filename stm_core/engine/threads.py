@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ _TICK = 0.1  # seconds between checks for a stop while a queue is full
 _END = object()
 
 
-def read_ahead(items: Iterable[T], depth: int = DEPTH, *, patient: bool = True) -> Iterator[T]:
+def read_ahead(items: Iterable[T], depth: int = DEPTH, *, patient: bool = True) -> Generator[T, None, None]:
     """Yield the items in order while a thread prepares up to `depth` of them.
 
     patient: closing waits for the item that is being prepared.
@@ -79,7 +79,8 @@ class WriteBehind:
     """
 
     def __init__(self, work: Callable[..., Any], depth: int = DEPTH):
-        self._work, self._error = work, None
+        self._work = work
+        self._error: BaseException | None = None
         self._waiting: queue.Queue = queue.Queue(depth)
         self._thread = threading.Thread(target=self._consume, name="write-behind", daemon=True)
         self._thread.start()

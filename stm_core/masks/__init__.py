@@ -1,6 +1,7 @@
 """Masks as arrays, files and colours, and their scores. It knows no clip and no network, and needs no torch.
 
-files    reads and writes masks, and draws them over a frame
+files    reads and writes masks
+overlay  draws them over a frame
 foreign  ids from pictures that other programs made: black and white, grey, palette, colours, soft edges
 palette  which ids there are, and their colours
 metrics  J and F, as DAVIS scores masks

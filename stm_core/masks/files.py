@@ -1,4 +1,4 @@
-"""Masks as files and as colours: palette PNGs with the DAVIS colours, and overlays.
+"""Masks as files: palette PNGs with the DAVIS colours.
 
 Labels are always uint8 (H, W): 0 is background, 1 to 254 are object ids. 255 is no id, because data sets
 use it for "ignore".
@@ -6,7 +6,6 @@ use it for "ignore".
 
 import io
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,23 +14,10 @@ from PIL import Image, ImageOps
 
 from stm_core.errors import LimitError, MaskError, VideoError
 from stm_core.masks.foreign import labels_of_image
-from stm_core.masks.palette import OVERLAY_COLOURS, PALETTE
+from stm_core.masks.palette import PALETTE
 from stm_core.media.files import write_whole
 from stm_core.media.limits import SAFE_LIMITS, VideoLimits
 from stm_core.media.still import PICTURE_ERRORS, open_picture
-
-__all__ = [
-    "OVERLAY_COLOURS",
-    "PALETTE",
-    "check_labels",
-    "decode_mask",
-    "encode_mask",
-    "object_ids",
-    "overlay",
-    "read_labels",
-    "read_mask",
-    "write_mask",
-]
 
 MASK_FORMATS = ("PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG")
 
@@ -152,66 +138,3 @@ def write_mask(path: str | os.PathLike, labels: np.ndarray) -> None:
         write_whole(Path(path), data)
     except VideoError as error:
         raise MaskError(str(error)) from error
-
-
-def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: bool = True) -> np.ndarray:
-    """The frame with each object tinted in its colour: uint8 (H, W, 3), a new array.
-
-    alpha: share of the colour, from 0 to 1.
-    contour: draw the outline in the full colour, about 1/300 of the short side wide.
-    Raises MaskError if the sizes differ.
-    """
-    check_labels(labels)
-    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != (*labels.shape, 3):
-        got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise MaskError(
-            f"the frame is {got}, the labels are {labels.shape}; expected uint8 (H, W, 3) of that size"
-        )
-    if not 0 <= alpha <= 1:
-        raise MaskError(f"alpha is {alpha}; give a share between 0 and 1")
-    out = frame.copy()
-    where = _bounds(labels)
-    if where is None:
-        return out
-    part, region = labels[where], out[where]
-    row = part.astype(np.uint16) << 8  # one table look-up per channel: label and value in, value out
-    for channel, table in enumerate(_blend_tables(round(alpha * 256))):
-        region[..., channel] = table.take(row | region[..., channel])
-    if contour:
-        edge = _outline(labels, max(1, round(min(labels.shape) / 300)))[where]
-        region[edge] = OVERLAY_COLOURS[part[edge]]
-    return out
-
-
-@lru_cache(maxsize=4)
-def _blend_tables(share: int) -> list[np.ndarray]:
-    """Three tables uint8 (256 * 256), for R, G and B.
-
-    Entry label * 256 + value is the value blended with share/256 of the label's colour.
-    """
-    values, colours = np.arange(256), OVERLAY_COLOURS.astype(int)
-    blended = (values[None, :, None] * (256 - share) + colours[:, None, :] * share + 128) // 256
-    blended[0] = values[:, None]
-    return [np.ascontiguousarray(blended[..., channel], np.uint8).ravel() for channel in range(3)]
-
-
-def _bounds(labels: np.ndarray) -> tuple[slice, slice] | None:
-    rows = np.flatnonzero(labels.any(axis=1))
-    if not len(rows):
-        return None
-    columns = np.flatnonzero(labels[rows[0] : rows[-1] + 1].any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _outline(labels: np.ndarray, width: int) -> np.ndarray:
-    """bool (H, W): object pixels within `width` of another label. The border of the frame is no outline."""
-    differs = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        for step in range(1, width + 1):
-            near = [slice(None), slice(None)]
-            far = [slice(None), slice(None)]
-            near[axis], far[axis] = slice(None, -step), slice(step, None)
-            changed = labels[tuple(near)] != labels[tuple(far)]
-            differs[tuple(near)] |= changed
-            differs[tuple(far)] |= changed
-    return differs & (labels != 0)

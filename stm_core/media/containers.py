@@ -35,7 +35,7 @@ AUDIO_CODECS = (
     "pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_alaw pcm_mulaw pcm_bluray"
 ).split()
 STILL_NAMES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-POINTERS = (  # how a text begins that names other files or addresses
+POINTERS = (  # how texts begin that name other files or addresses
     (rb"#EXTM3U|\[playlist\]|\[Reference\]", "a playlist"),
     (rb"ffconcat", "a concat script"),
     (rb"v=0", "a session description (SDP)"),
@@ -43,7 +43,7 @@ POINTERS = (  # how a text begins that names other files or addresses
     (rb"RTSPtext|http", "an address"),
 )
 HEIC = rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1|avi[fs])"
-HINTS = (  # how a file begins that people take for a clip
+HINTS = (  # how files begin that people mistake for clips
     (HEIC, "a single HEIC or AVIF picture"),
     (rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)", "MP4 or MOV without its index: its end is missing"),
     (rb"\x89PNG", "a single PNG picture"),
@@ -62,9 +62,9 @@ TS_PACKETS = (188, 192, 204)  # bytes: broadcast, camcorder (.m2ts), with error 
 
 
 def kind_of_pictures(path: Path, limits: VideoLimits) -> str | None:
-    """What a clip of pictures is ("folder", "zip" or "webp"), None for a file that is FFmpeg's to open.
+    """The kind of a clip of pictures ("folder", "zip" or "webp"); None for a file that FFmpeg opens.
 
-    Raises VideoError when there is no such file or it can be no clip, LimitError when it is too large.
+    Raises VideoError when the file is missing or cannot be a clip, LimitError when it is too large.
     """
     try:
         if path.is_dir():
@@ -132,7 +132,7 @@ def file_url(path: Path) -> str:
 def cut_short(path: Path, kind: str) -> bool:
     """True if the container's own lengths reach past the end of the file: the end of the clip is missing."""
     if not path.exists():
-        return False  # it went away while it was read: nothing is known, and all that was asked for has come
+        return False  # it was removed while it was read; all frames that were asked for have been decoded
     size, head = path.stat().st_size, _head(path)
     with path.open("rb") as file:
         if kind in ("mp4", "mov"):
@@ -162,7 +162,7 @@ def _kind(format_name: str, head: bytes) -> str:
 
 
 def _stated_size(head: bytes) -> tuple[int, int]:
-    """(width, height) that a GIF or APNG says; FFmpeg would refuse a huge one without saying why."""
+    """(width, height) in the head of a GIF or APNG; FFmpeg refuses huge ones without saying why."""
     if head[:4] == b"GIF8" and len(head) > 9:
         return struct.unpack("<HH", head[6:10])
     if head[:4] == b"\x89PNG" and b"acTL" in head:
@@ -180,7 +180,7 @@ def _refuse_unopened(path: Path, head: bytes) -> None:
             )
     if re.match(HEIC, head, re.DOTALL):
         raise _no_clip(path, head)
-    if _names_other_files(path):  # asked of every file: what FFmpeg takes for MP4 may begin with anything
+    if _names_other_files(path):  # every file is checked: what FFmpeg takes for MP4 may begin with anything
         raise VideoError(
             f"{path.name!r} is a reference movie: its pictures lie in another file, which is never opened; "
             "export it as a self-contained movie"
@@ -188,7 +188,7 @@ def _refuse_unopened(path: Path, head: bytes) -> None:
 
 
 def _no_clip(path: Path, head: bytes) -> VideoError:
-    """Why FFmpeg could not open a file, as far as its first bytes tell."""
+    """The error for a file that FFmpeg could not open, with the reason if its first bytes show it."""
     if not path.exists():
         return VideoError(f"{path.name!r} is no longer there; give it again")
     hints = (what for beginning, what in HINTS if re.match(beginning, head, re.DOTALL))

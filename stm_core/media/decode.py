@@ -21,7 +21,7 @@ MOST_REORDERED = 16  # frames between a picture's place in the file and when it 
 
 @dataclass
 class FrameIndex:
-    """Time stamp in ticks of every frame decoded so far from the start, and which can be sought to."""
+    """Time stamps (ticks) of the frames decoded so far from the start, and which are key frames."""
 
     ticks: list[int] = field(default_factory=list)
     keys: list[bool] = field(default_factory=list)
@@ -63,7 +63,7 @@ def index_of(path: Path) -> FrameIndex:
 class Decoder:
     """One open file.  `frames(start)` yields (number, tick, av frame); use as a context manager.
 
-    passed: called at every frame that is decoded, also at those that nobody is given.
+    passed: called for every decoded frame, also for frames that are not yielded.
     """
 
     passed: Callable[[], None] = staticmethod(lambda: None)
@@ -71,9 +71,9 @@ class Decoder:
     def __init__(self, path: Path, limits: VideoLimits):
         self.path, self.limits = path, limits
         self.damaged = 0  # packets that could not be decoded
-        self.container, self.kind = open_container(path, limits)  # first: it says so when the file is gone
+        self.container, self.kind = open_container(path, limits)  # first: it has a message for a missing file
         self.index = index_of(path)
-        self._fresh = True  # nothing was read yet: decoding from the start needs no new opening
+        self._fresh = True  # nothing was read yet: the start can be decoded without opening the file again
         try:
             self._choose_stream()
         except BaseException:
@@ -91,7 +91,7 @@ class Decoder:
         if context is None or context.name not in VIDEO_CODECS:
             name = context.name if context is not None else "an unknown codec"
             raise VideoError(
-                f"{self.path.name!r} is coded with {name}, which is not read here; convert it to MP4 (H.264)"
+                f"{self.path.name!r} is coded with {name}, which is not supported; convert it to MP4 (H.264)"
             )
         if not stream.time_base:
             raise VideoError(f"{self.path.name!r} has no clock in its video track; convert it to MP4 (H.264)")
@@ -119,7 +119,7 @@ class Decoder:
         begun = False
         if key > 0:
             for item in self._from_keyframe(key):
-                if not self.index.seekable:  # damage that was not known: go on with what the start gives
+                if not self.index.seekable:  # new damage: decode from the start instead
                     self.damaged = 0
                     break
                 if item[0] >= start:
@@ -165,9 +165,9 @@ class Decoder:
 
     def _noted(self, n: int, tick: int, frame: av.VideoFrame) -> tuple[int, int, av.VideoFrame]:
         self.limits.check_frames(n + 1, self.path.name)
-        if frame.is_corrupt:  # what is missing is made up from whatever was decoded before
+        if frame.is_corrupt:  # missing parts come from frames decoded before
             self.index.seekable = False
-        # a time that was made up (see `_decode`) may be another frame's, and is nothing to seek to
+        # a time that was made up (see `_decode`) may be another frame's: do not seek to it
         self.index.note(n, tick, bool(frame.key_frame) and tick == self._tick(frame))
         self.limits.check_seconds(float((tick - self.index.ticks[0]) * self.stream.time_base), self.path.name)
         return n, tick, frame
@@ -186,7 +186,7 @@ class Decoder:
     def _packets(self, begin: int | None = None) -> Iterator[av.Packet | None]:
         """Packets of the video track, from the one with time stamp `begin` on.
 
-        The last is None, also where reading breaks off: it empties the decoder.
+        The last one is None, also after a read error: it flushes the decoder.
         """
         try:
             for packet in self.container.demux(self.stream):
@@ -198,7 +198,7 @@ class Decoder:
         yield None
 
     def _decode(self, begin: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
-        """(tick, frame) from where the file stands; damaged packets are counted and passed over."""
+        """(tick, frame) from the file's current position on; damaged packets are counted and skipped."""
         last, step = None, 1
         context = self.context or self.stream.codec_context
         for packet in self._packets(begin):

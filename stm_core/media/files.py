@@ -119,7 +119,7 @@ def set_aside(path: Path) -> Path:
 
 
 def _merge(before: Path, folder: Path) -> None:
-    """Remove a folder. Files that only it has are somebody else's and move into the other folder."""
+    """Remove a folder. Files that only it has are not ours and move into the other folder."""
     for file in before.iterdir() if before.exists() else ():
         if not (folder / file.name).exists():
             file.rename(folder / file.name)

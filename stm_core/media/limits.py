@@ -63,7 +63,7 @@ NO_LIMITS = VideoLimits(None, None, None, None)
 
 
 def decoder_pixels(limits: VideoLimits) -> int:
-    """Where a decoder itself gives up; so wide that our own check comes first and can say what is wrong.
+    """The decoder's own limit, in pixels: higher than ours, so that our check comes first and can say why.
 
     At most what FFmpeg's option holds, a 32-bit int.
     """

@@ -18,7 +18,7 @@ DAMAGED = "the sound is damaged; parts of it were left out"
 
 
 class SoundTrack:
-    """Feeds packets of the source's first audio track to an output as far as the pictures have got."""
+    """Writes the source's first audio track into an output, up to the time of the pictures."""
 
     def __init__(self, source, out, muxer: str, offset: float, warnings: list[str]):
         self._source, self._out, self._warnings = source, out, warnings
@@ -47,7 +47,7 @@ class SoundTrack:
         track = source.streams.audio[0]
         try:
             if track.codec_context is None or track.codec_context.name not in AUDIO_CODECS:
-                raise ValueError(f"codec {info.audio} is not read here")
+                raise ValueError(f"codec {info.audio} is not supported")
             return cls(source, out, muxer, offset, warnings)
         except (av.error.FFmpegError, ValueError) as error:
             warnings.append(f"the sound could not be kept: {error}")
@@ -55,7 +55,7 @@ class SoundTrack:
             return None
 
     def mux_until(self, seconds: float) -> None:
-        """Write all sound that begins before `seconds` of the output's clock; what cannot be is left out."""
+        """Write all sound that begins before `seconds` of the output's clock; what is damaged is left out."""
         while True:
             try:
                 if self._waiting is None:
@@ -74,7 +74,7 @@ class SoundTrack:
         self.close()
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._packets.close()
         self._source.close()
 
@@ -91,7 +91,7 @@ class SoundTrack:
                     continue
                 if before is not None and before.pts <= packet.pts:
                     yield before
-                elif before is not None:  # one wrong leap ahead would hold up all that comes after it
+                elif before is not None:  # a wrong time far ahead would block all later packets
                     self._warn_of_damage()
                 before = packet
         except (av.error.FFmpegError, ValueError):

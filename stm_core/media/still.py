@@ -1,4 +1,4 @@
-"""One picture from a stranger: opened by a decoder that may look at it, turned upright, as RGB."""
+"""One untrusted picture: opened with an allowed decoder, turned upright, as RGB."""
 
 import struct
 import warnings
@@ -10,7 +10,7 @@ from stm_core.errors import LimitError, VideoError
 from stm_core.media.limits import VideoLimits
 from stm_core.media.upright import over_background
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # the decoders that may look at a stranger's picture
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # the decoders allowed for untrusted pictures
 PICTURE_ERRORS = (
     OSError,
     ValueError,
@@ -47,7 +47,7 @@ def open_picture(data, name: str, limits: VideoLimits, formats: tuple[str, ...] 
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """(width, height) of what `to_rgb` gives: EXIF orientations 5 to 8 lie on their side."""
+    """(width, height) of what `to_rgb` gives: EXIF orientations 5 to 8 swap the two."""
     try:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     except PICTURE_ERRORS:

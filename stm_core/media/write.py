@@ -1,4 +1,4 @@
-"""Write a clip: H.264 MP4 that every browser plays, or VP9 WebM with alpha; times and sound of the source.
+"""Write a clip with the times and sound of its source: H.264 MP4 for all browsers, or VP9 WebM with alpha.
 
 The file appears under its name only when it is finished; until then it has a temporary name beside it.
 """
@@ -210,7 +210,7 @@ class VideoWriter:
             self._sound.finish(None if whole else end)
 
     def abort(self) -> None:
-        """Drop what was written; no file appears."""
+        """Drop what was written; there will be no file."""
         if self._sound:
             self._sound.close()
             self._sound = None

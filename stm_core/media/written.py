@@ -47,11 +47,11 @@ class Written:
         return list(self._known)
 
     def owns(self, name: str) -> bool:
-        """Whether the file is as a run of ours left it."""
+        """Whether the file has not changed since a run of ours wrote it."""
         return name in self._known and digest_of(self.folder / name) in self._known[name]
 
     def check(self, names: Iterable[str]) -> None:
-        """Raises OptionError when one of these files is there and not ours.  Changes nothing."""
+        """Raises OptionError when one of these files exists and is not ours.  Changes nothing."""
         if self._report is not None:
             check_sealed(self._report)
         for name in names:
@@ -59,7 +59,7 @@ class Written:
                 raise not_ours(self.folder / name)
 
     def begin(self, clear: Callable[[str], bool]) -> None:
-        """Begin to write: the report of an earlier run goes, and its files that `clear` names.
+        """Begin to write: remove the report of an earlier run, and its files for which `clear(name)` is true.
 
         Raises DiskError.
         """
@@ -67,7 +67,7 @@ class Written:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._known = {name: [digest_of(self.folder / name)] for name in self.names if self.owns(name)}
             lines = [_line(name, digest) for name, (digest,) in self._known.items()]
-            write_whole(self._notes, "".join(lines).encode())  # from here on a killed run finds its own here
+            write_whole(self._notes, "".join(lines).encode())  # the next run's, if this is killed
             if self._report is not None:
                 self._report.unlink(missing_ok=True)
             self.begun = True
@@ -142,19 +142,19 @@ class Written:
 
 
 def check_sealed(path: Path) -> None:
-    """Raises OptionError when there is a file that is no JSON of ours, or was changed since."""
+    """Raises OptionError when the file exists and is not JSON of ours, or was changed since."""
     if os.path.lexists(path) and not (path.is_file() and is_sealed(_read(path))):
         raise not_ours(path)
 
 
 def check_absent(path: Path) -> None:
-    """Raises OptionError when there is a file already."""
+    """Raises OptionError when the file exists already."""
     if os.path.lexists(path):
         raise OptionError(f"{path} exists and would be replaced; choose another name, or remove it first")
 
 
 def not_ours(path: Path) -> OptionError:
-    """The error for a file that must stay."""
+    """The error for a file that must not be replaced."""
     return OptionError(
         f"{path} would be replaced, but it is not as an earlier run left it; choose another place for the "
         "results, or move it away"
@@ -186,7 +186,7 @@ def as_json(content: dict | list) -> bytes:
 
 
 def digest_of(path: Path) -> str:
-    """A short checksum of a file's content; "" for what is no file that can be read."""
+    """A short checksum of a file's content; "" when it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:SHORT]

@@ -48,7 +48,7 @@ class Attention:
         if self.margin is None:
             return scores
         best = scores.detach().amax(-1, keepdim=True)
-        return F.threshold_(scores.sub_(best), -self.margin, float("-inf"))
+        return F.threshold_(scores.sub_(best), -self.margin, float("-inf"))  # type: ignore[attr-defined]
 
     def _log_trust(self, scores: Tensor) -> Tensor:
         """(M,) the logarithm of how many times each stored position counts."""

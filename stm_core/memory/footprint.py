@@ -76,11 +76,10 @@ class Layout:
         fitting, needed = _fitting(self, config, max(config.capacity, least), least)
         if fitting >= least:
             return fitting
-        needed /= 2**20
         raise LimitError(
             f"the memory budget is {config.budget_bytes / 2**20:.4g} MB, but {pinned} prompted frame(s), the "
-            f"previous one and reading them take {needed:.4g} MB with {self.objects} object(s) at this size; "
-            f"give a budget of at least {int(needed) + 1} MB or a smaller size"
+            f"previous one and reading them take {needed / 2**20:.4g} MB with {self.objects} object(s) at "
+            f"this size; give a budget of at least {needed // 2**20 + 1} MB or a smaller size"
         )
 
 

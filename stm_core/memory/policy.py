@@ -206,7 +206,7 @@ class MemoryConfig:
     top_k: int | None = None
     trust: Trust | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.preset, str) or self.preset not in PRESETS:
             raise OptionError(f"memory preset is {self.preset!r}; choose one of {', '.join(PRESETS)}")
         for name, least in (("every", 1), ("budget_bytes", 1), ("capacity", 2), ("top_k", 1)):

@@ -7,6 +7,7 @@ one matrix. Adding a frame copies only that frame. Removing one moves the last f
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ class Storage:
     """Keys (B, S, P, Ck) and values (B, S, P, N, Cv) of frames of one layout, as `readout.read` takes."""
 
     def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device):
-        self.layout, self._make = layout, {"dtype": dtype, "device": device}
+        self.layout = layout
+        self._make: dict[str, Any] = {"dtype": dtype, "device": device}
         self._blocks: list[tuple[Tensor, Tensor]] = []
         self._used = 0
 
@@ -84,7 +86,7 @@ class Storage:
             if i < keys.shape[1]:
                 return keys, values, i
             i -= keys.shape[1]
-        raise IndexError(f"there is no slot {i} more than the blocks hold")
+        raise IndexError(f"slot {i} lies beyond the last block")
 
     def _next(self, block_frames: int) -> tuple[Tensor, Tensor, int]:
         """The first free slot, now in use."""

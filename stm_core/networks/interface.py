@@ -6,6 +6,7 @@ Ck key channels, Cv value channels. A network has no state: what grows with a cl
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,7 +99,7 @@ def fold_batch_norms(module: nn.Module) -> None:
     """Merge each batch norm into the convolution registered right before it; `forward` must use them so."""
     for parent in list(module.modules()):
         children = list(parent.named_children())
-        for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+        for (name, conv), (norm_name, norm) in itertools.pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
                 setattr(parent, norm_name, nn.Identity())

@@ -47,7 +47,7 @@ def checksum(path: Path) -> str:
     if not os.path.isfile(path):  # also False where reading the folder is not allowed
         raise WeightsError(f"there is no weights file {path}; check the path")
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         told = f"the weights file {path} cannot be read: {error.strerror}"
@@ -74,7 +74,7 @@ def read_compact(path: Path) -> CompactSTM:
     try:
         with safe_open(path, framework="pt") as file:
             config = json.loads((file.metadata() or {}).get("config", "{}"))
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}; get the file again") from error
     if not isinstance(config, dict):

@@ -8,5 +8,5 @@ look      where a pixel of a clip looks; `look_picture` draws it
 compare   a clip under several memories; `compare_table` scores them, `compare_film` shows them side by side
 evaluate  scores on a DAVIS folder
 batch     many clips, each in a process of its own; `batch_list` reads the list, `batch_run` runs it
-bench     speed and memory on a clip from `made_up`; `profile` tells where a frame's time goes
+bench     speed and memory on a clip from `made_up`; `profile` shows where a frame's time goes
 """

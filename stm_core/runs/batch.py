@@ -1,7 +1,7 @@
 """Many clips: one process a clip, several at a time, on this machine or on a Ray cluster.
 
-A clip that fails, or crashes its process, costs nobody else anything.  `summary.json` is written after
-every clip; a second run does what is missing, and what has changed in the list or the options.
+A clip that fails, or crashes its process, does not affect the others.  `summary.json` is written after
+every clip; a second run does only what is missing, or has changed in the list or the options.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run_batch(
     workers = workers or max(1, (os.cpu_count() or 1) // CORES_PER_CLIP)
     engine = run_local(todo, workers) if ray_address is None else run_on_ray(todo, ray_address, workers)
     _make(out)
-    _summarise(out, jobs, results)  # what is done again is not done, also when this run is cut off
+    _summarise(out, jobs, results)  # if this run is interrupted, clips to be run again do not count as done
     bar = tqdm(
         total=len(jobs), initial=len(done), unit=" clips", file=sys.stderr, disable=not sys.stderr.isatty()
     )

@@ -24,7 +24,7 @@ class Job:
 
     @property
     def command(self) -> list[str]:
-        """What runs it."""
+        """The command line that runs it."""
         return [sys.executable, "-m", "stm_core", "segment", *self.arguments, "--out", self.out]
 
 
@@ -73,7 +73,7 @@ def _words(line: str) -> list[str]:
 
 
 def _without_comment(line: str, escape: str) -> str:
-    """The line up to a # that begins a word and is in no quotes."""
+    """The line up to a # that begins a word outside quotes."""
     quote, escaped, between = "", False, True
     for n, letter in enumerate(line):
         if escaped:

@@ -41,14 +41,14 @@ def run_local(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict]]:
                 for future in finished:
                     try:
                         outcome = future.result()
-                    except Exception as error:  # whatever befell one clip, the others go on
+                    except Exception as error:  # an error of one clip does not stop the others
                         outcome = _failed(error)
                     yield running.pop(future), outcome
         finally:
             for future in running:
                 future.cancel()
             ending = True
-            for child in children:  # when this command is told to end, so are they
+            for child in children:  # they end with this command
                 if child.poll() is None:
                     child.terminate()
 
@@ -62,7 +62,7 @@ def run_job(
 ) -> dict:
     """Run one clip in a process of its own: status, seconds, frames, error; fault, if the error is ours.
 
-    folder: where relative paths begin.  on_start: told of the process.  error: what it said last, or None.
+    folder: working folder of the process.  on_start: called with the process.  error: its last line, or None.
     """
     begin = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path()}
@@ -90,16 +90,14 @@ def run_job(
     seconds = round(time.perf_counter() - begin, 3)
     if child.returncode != 0:
         said = [line for line in stderr.splitlines() if line.strip()]
-        told = said and child.returncode > 0  # else it was killed, and what it said is of before
+        told = said and child.returncode > 0  # a killed process said nothing about its end
         why = said[-1].removeprefix("stm_core: ") if told else _code(child.returncode)
         outcome = _failed(why, seconds, "interrupted" if child.returncode in INTERRUPTED else "failed")
         return outcome | {"fault": True} if child.returncode == FAULT else outcome
     try:
         frames = json.loads((Path(out) / "report.json").read_text())["frames_out"]
     except (OSError, ValueError, KeyError, TypeError):
-        return _failed(
-            "its process left no report.json that can be read; look at its line of the list", seconds
-        )
+        return _failed("its process left no readable report.json; check its line in the list", seconds)
     return {"status": "done", "seconds": seconds, "frames": frames, "error": None}
 
 
@@ -109,13 +107,13 @@ def _code(code: int) -> str:
 
 
 def _failed(error: object, seconds: float = 0.0, status: str = "failed") -> dict:
-    """The outcome of a clip that gave nothing, with the first line of what is known about it."""
+    """The outcome of a clip that failed, with the first line of its error."""
     lines = str(error).splitlines() or [type(error).__name__]
     return {"status": status, "seconds": seconds, "frames": 0, "error": lines[0]}
 
 
 def _python_path() -> str:
-    """This package must be found by the child, wherever it is started."""
+    """The PYTHONPATH with which a child finds this package, in any working folder."""
     here = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
 

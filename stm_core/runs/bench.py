@@ -1,4 +1,4 @@
-"""Speed and memory of the engine on a clip made up on the fly, as a Markdown table and as JSON.
+"""Speed and memory of the engine on a generated clip, as a Markdown table and as JSON.
 
 Per-frame times are those of `FrameResult.seconds`: the whole step, from the uint8 frame to the uint8
 labels.  Several cases run one after the other in processes of their own, so that one case's peak memory is
@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +59,7 @@ def combinations(
     sizes: Sequence[tuple[int, int]],
     dtypes: Sequence[str],
     memories: Sequence[MemoryConfig],
-    **same,
+    **same: Any,
 ) -> list[Case]:
     """Every network at every size and dtype with every memory."""
     return [Case(w, s, d, m, **same) for w, s, d, m in product(weights, sizes, dtypes, memories)]
@@ -99,9 +101,9 @@ def _measure_apart(case: Case) -> dict:
     return {**_describe(case), "error": "its process was killed, as happens when memory runs out"}
 
 
-def _start_deaf(process) -> None:
-    """Start a process that Ctrl-C does not reach, also while it loads: who started it ends it."""
-    if threading.current_thread() is not threading.main_thread():  # signals are not ours to set
+def _start_deaf(process: BaseProcess) -> None:
+    """Start a process that ignores Ctrl-C, also while it loads; the caller ends it."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signals
         process.start()
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -111,12 +113,12 @@ def _start_deaf(process) -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def _tell(pipe, case: Case, folder: str) -> None:
-    """`measure` for the process that asked; folder: for its files, which remain when it is killed."""
+def _tell(pipe: Connection, case: Case, folder: str) -> None:
+    """Send the row of `measure` to the parent.  folder: for temporary files, which the parent removes."""
     tempfile.tempdir = folder
     try:
         row = measure(case)
-    except Exception as error:  # whatever befell one case, the others go on
+    except Exception as error:  # an error of one case does not stop the others
         line, code = told(error)
         row = {**_describe(case), "error": line, **({"fault": True} if code == FAULT else {})}
     pipe.send(row)
@@ -125,7 +127,7 @@ def _tell(pipe, case: Case, folder: str) -> None:
 def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
     """One row: times in seconds, memory in bytes, `at` the median and p95 around the marked frames."""
     model = model_of(case)
-    expected = _expected(model, case)  # refuses a budget that is too small before anything runs
+    expected = _expected(model, case)  # raises for a budget that is too small, before anything runs
     height, width = case.size
     start_peaks()
     clip = moving_clip(height, width, case.frames, case.objects)
@@ -152,7 +154,7 @@ def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
         "fps": len(steady) / sum(steady),
         "seconds": {"median": median, "p95": p95},
         "at": {str(mark): around(seconds, mark) for mark in MARKS},
-        "frames_held": len(memory.frames),
+        "frames_held": len(memory.frames) if memory else 0,
         "bank_bytes": bank,
         "predicted_bank_bytes": expected.bank_bytes,
         "read_peak_bytes": read_peak,
@@ -210,14 +212,13 @@ def _command_fps(model: Model, case: Case) -> float:
     height, width = case.size
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        first = None
+        _, first = next(moving_clip(height, width, 1, case.objects))
         with VideoWriter(path, width, height, fps=30) as writer:
-            for t, (image, labels) in enumerate(moving_clip(height, width, case.frames, case.objects)):
-                first = labels if first is None else first
+            for t, (image, _) in enumerate(moving_clip(height, width, case.frames, case.objects)):
                 writer.write(image, t / 30)
         begin = time.perf_counter()
-        out, options = Path(folder) / "out", {"memory": case.memory, "limits": NO_LIMITS}
-        report = run_to_folder(model, path, Prompt.from_mask(first), out, **options)
+        out, prompt = Path(folder) / "out", Prompt.from_mask(first)
+        report = run_to_folder(model, path, prompt, out, memory=case.memory, limits=NO_LIMITS)
         return report["frames_out"] / (time.perf_counter() - begin)
 
 

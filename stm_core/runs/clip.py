@@ -33,7 +33,7 @@ SMALLEST = 128  # short side in pixels below which a retry is pointless
 class Source(Protocol):
     """Where the frames of a clip come from.
 
-    warnings: what was odd about it so far.
+    warnings: what was wrong with it so far.
     """
 
     warnings: list[str]
@@ -63,7 +63,7 @@ class ClipFrame:
 
 @dataclass(frozen=True)
 class Again:
-    """The GPU ran out of memory, and every frame comes again.
+    """The GPU ran out of memory, so all frames come again.
 
     plan: the smaller plan.
     why: a sentence for people.
@@ -112,7 +112,7 @@ def segment_clip(
 
     path: video file, folder or zip of pictures.
     size: short side in pixels that the network sees; None: as it is.
-    warnings: a list that receives what was odd about the file, such as a missing end.
+    warnings: a list that receives what is wrong with the file, such as a missing end.
     An object is followed from its first prompt on; the frames before the earliest prompt show those objects
     that were prompted there.
     Raises VideoError, LimitError, MaskError, PromptError; before any frame is computed where it can.
@@ -133,7 +133,7 @@ def run(
     """Every frame of a plan once, with its mask, as `follow` yields them.
 
     When the GPU runs out of memory an Again comes, and then all frames of a smaller plan.
-    notes: receives what a user should know; emptied when all begins again.
+    notes: receives what a user should know; reset when the run begins again.
     Raises LimitError if even a small picture does not fit, and what `follow` raises.
     """
     before = list(notes)
@@ -166,8 +166,9 @@ def follow(
 ) -> Generator[ClipFrame | None, None, None]:
     """Every frame of a plan once, with its mask: direction after direction.
 
-    None comes whenever a marked frame off the way was read for the memory: a caller may stop there too.
-    notes: receives what a user should know.  Closing the generator lets go of the clip and of the memory.
+    None comes after each marked frame outside a direction that is read for the memory, so that a caller can
+    stop there too.
+    notes: receives what a user should know.  Closing the generator frees the clip and the memory.
     Raises PromptError (the clip ends before its first frame), and what `propagate` and the source raise.
     """
     known, done = dict(plan.known), set()
@@ -210,7 +211,7 @@ def _one_way(
         yield None
     under_way: deque[tuple[int, np.ndarray]] = deque()
 
-    def images() -> Generator[np.ndarray, None, None]:  # in the thread that reads ahead
+    def images() -> Generator[np.ndarray, None, None]:  # runs in the thread that reads ahead
         with closing(source.frames(way.start, way.stop, reverse=direction < 0)) as frames:
             for n, image in enumerate(frames):
                 under_way.append((plan.first + direction * n, image))
@@ -247,7 +248,7 @@ def _reference(source: Source, index: int, mask: bytes, only: set[int] | None) -
 
 
 def _missed(plan: Plan, direction: int, last: int) -> list[str]:
-    """What a way that ended at frame `last` did not reach: a file may be shorter than it says."""
+    """Notes on what was not reached when a direction ended at frame `last`: a file may lack its end."""
     if direction < 0:
         told = f"the frames before {last} could not be read again; this run gave them no mask"
         return [told] if last > plan.start else []

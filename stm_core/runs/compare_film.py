@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from stm_core.masks.difference import RUN_COLOURS, difference
-from stm_core.masks.files import overlay
+from stm_core.masks.overlay import overlay
 from stm_core.media.video import VideoInfo, VideoLimits, read_video
 from stm_core.media.write import VideoWriter
 

@@ -116,7 +116,7 @@ def evaluate(
 ) -> dict:
     """Write `out/masks/SEQ/*.png`, `out/scores.json` and, with the files' names, `out/report.json`.
 
-    The scores come back.  `fps` counts reading, computing and writing the masks, not the scoring.
+    Returns the scores.  `fps` counts reading, computing and writing the masks, not the scoring.
     on_frame: called after each frame.  Raises StmError, as `check_out` does before a frame is read.
     """
     written = check_out(out, sequences)
@@ -148,7 +148,7 @@ def _evaluate(
     frames, seconds = 0, 0.0
     for sequence in sequences:
         first = _prompt(sequence, year)
-        if not scores:  # those of an earlier run are not of these masks
+        if not scores:  # scores of an earlier run do not belong to these masks
             written.begin(lambda name: name == SCORES)
         begin = time.perf_counter()
         frames += _segment(model, sequence, first, written, **options)
@@ -169,7 +169,7 @@ def _segment(
     size: int | None,
     on_frame: Callable[[], None] | None,
 ) -> int:
-    """Write the masks of one sequence; the number of frames comes back."""
+    """Write the masks of one sequence; returns the number of frames."""
     masks = MaskFolder(written, f"{MASKS}/{sequence.name}")
     prompt = Prompt.from_mask(first)
     steps = segment_clip(model, sequence.folder, prompt, memory=memory, size=size, limits=NO_LIMITS)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stm_core.engine.prompts import Prompt
 from stm_core.media.video import VideoInfo, VideoLimits, probe
@@ -151,9 +151,9 @@ def run_to_folder(
     out: Path | str,
     *,
     on_frame: Callable[[ClipFrame], None] | None = None,
-    **options,
+    **options: Any,
 ) -> dict:
-    """Run `segment_to_folder` to its end; the report comes back.  on_frame: called after each frame."""
+    """Run `segment_to_folder` to its end; returns the report.  on_frame: called after each frame."""
     steps = segment_to_folder(model, clip, prompts, out, **options)
     with closing(steps):
         while True:

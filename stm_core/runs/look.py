@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -26,7 +27,7 @@ from stm_core.networks.weights import Model, check_model
 from stm_core.runs.clip import FileSource, Source, follow
 from stm_core.runs.look_picture import look_picture
 from stm_core.runs.output import check_folder
-from stm_core.runs.plan import check_budget, plan_clip
+from stm_core.runs.plan import Plan, check_budget, plan_clip
 
 WEIGHTS, WORDS, PICTURE = "weights.npz", "look.json", "look.png"
 NOTES, REPORT = ".look.notes", ".look.report.json"
@@ -86,7 +87,7 @@ def look_clip(
             if on_frame is not None:
                 on_frame()
             if step.result.index == frame:
-                return way.looked(plan.first, frame, at, source, memory=plan.memory, size=size)
+                return way.looked(plan, frame, at, source)
     raise VideoError(f"frame {frame} was not reached: the clip ends before it; choose an earlier one")
 
 
@@ -111,9 +112,8 @@ class _Way:
         self.images = {t: one for t, one in self.images.items() if t in kept}
         self.masks = {t: one for t, one in self.masks.items() if t in kept}
 
-    def looked(
-        self, first: int, frame: int, at: tuple[float, float], source: Source, **settings: object
-    ) -> LookedClip:
+    def looked(self, plan: Plan, frame: int, at: tuple[float, float], source: Source) -> LookedClip:
+        first = plan.first
         step = 1 if frame >= first else -1
         way = range(first, frame + step, step)
         gone = gone_before((index, self.read[index]) for index in way if index in self.read)
@@ -121,7 +121,12 @@ class _Way:
         for t in {one.t for one in self.read[frame]} - set(self.images):  # marked, and not on the way
             with closing(source.frames(t, t + 1)) as images:
                 self.images[t] = next(images)
-        found = look(self.model, self.images, self.read[frame], masks, frame, at, gone=gone, **settings)
+        found = look(
+            *(self.model, self.images, self.read[frame], masks, frame, at),
+            memory=plan.memory,
+            size=plan.size,
+            gone=gone,
+        )
         kept = {frame, *(one.t for one in found.stored)}
         return LookedClip(found, {t: self.images[t] for t in sorted(kept)}, self.labels)
 
@@ -140,7 +145,8 @@ def look_files(found: Look, picture: np.ndarray) -> dict[str, bytes]:
     The last one holds a float32 (H, W) array for each stored frame, named `t00005`.
     """
     weights, drawn = io.BytesIO(), io.BytesIO()
-    np.savez_compressed(weights, **{f"t{one.t:05d}": one.weights for one in found.stored})
+    arrays: dict[str, Any] = {f"t{one.t:05d}": one.weights for one in found.stored}
+    np.savez_compressed(weights, **arrays)
     Image.fromarray(picture).save(drawn, "PNG")
     return {WEIGHTS: weights.getvalue(), WORDS: as_json(found.as_dict()), PICTURE: drawn.getvalue()}
 

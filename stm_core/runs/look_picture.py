@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from stm_core.engine.look import Look, Seen
-from stm_core.masks.files import overlay
 from stm_core.masks.heat import heat
+from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import OVERLAY_COLOURS
 
 ACROSS, TILE, GAP, LINE = 4, 240, 8, 18  # tiles in a row; pixels: of a tile's width, between, of a line

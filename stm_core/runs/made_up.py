@@ -1,4 +1,4 @@
-"""A clip made up on the fly, with exact masks: for measuring, where what it shows does not matter."""
+"""A generated clip with exact masks, for measurements in which its content does not matter."""
 
 from collections.abc import Iterator
 

@@ -19,7 +19,8 @@ import numpy as np
 from stm_core.engine.prompts import Prompt
 from stm_core.engine.threads import WriteBehind, read_ahead
 from stm_core.errors import MaskError, OptionError
-from stm_core.masks.files import encode_mask, overlay, read_labels
+from stm_core.masks.files import encode_mask, read_labels
+from stm_core.masks.overlay import overlay
 from stm_core.media.files import disk_error, write_whole
 from stm_core.media.video import VideoInfo, VideoLimits, read_video
 from stm_core.media.write import VideoWriter
@@ -159,7 +160,7 @@ class OverlayFile:
         """Drop the file."""
         try:
             self._submit.close()
-        except Exception as error:  # it is dropped for a reason that is told elsewhere
+        except Exception as error:  # the reason for dropping it is reported elsewhere
             log.debug("dropped overlay: %s", error)
         if self._writer is not None:
             self._writer.abort()

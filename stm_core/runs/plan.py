@@ -22,7 +22,7 @@ class Plan:
     height, width: of the clip's frames.
     prompts: by frame.
     directions: 1 (forward to the end) and -1 (backward to the start), in this order.
-    known: masks (PNG) of marked frames; those that are not on the way are pinned in memory.
+    known: masks (PNG) of marked frames; those outside a direction's frames are pinned in memory.
     size: short side that the network sees, in pixels (None: as it is).
     """
 

@@ -1,11 +1,12 @@
-"""Where a frame's time goes: the parts of a step, their arithmetic, and this machine's best."""
+"""Where a frame's time goes: the parts of a step, their operations, and this machine's best speed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -75,7 +76,7 @@ def arithmetic(network: Network, height: int, width: int, objects: int, stored: 
 
 
 def markdown(rows: list[dict]) -> str:
-    """The table; milliseconds, thousand million operations."""
+    """The table, in milliseconds and GFLOP."""
     lines = ["| part | ms | share | GFLOP | GFLOP/s |", "|" + " --- |" * 5]
     for row in rows:
         share = "" if row["share"] is None else f"{row['share']:.0%}"
@@ -87,25 +88,25 @@ def markdown(rows: list[dict]) -> str:
 
 def _row(part: str, seconds: float, share: float | None, work: float | None) -> dict:
     gflop = None if work is None else work / 1e9
-    rate = None if work is None else gflop / seconds
+    rate = None if gflop is None else gflop / seconds
     return {"part": part, "seconds": seconds, "share": share, "gflop": gflop, "gflops": rate}
 
 
 @torch.no_grad()
-def _counted(call: Callable) -> tuple[object, float]:
+def _counted(call: Callable) -> tuple[Any, float]:
     with FlopCounterMode(display=False) as counter:
         result = call()
     return result, float(counter.get_total_flops())
 
 
 @contextmanager
-def _timed(model: Model, spent: dict[str, float]):
+def _timed(model: Model, spent: dict[str, float]) -> Iterator[None]:
     """Lets the network's calls add their time to `spent` while inside."""
 
     def timing(name: str) -> Callable:
         inner = getattr(model.network, name)
 
-        def call(*arguments, **options):
+        def call(*arguments: Any, **options: Any) -> Any:
             begin = _now(model)
             try:
                 return inner(*arguments, **options)
@@ -131,9 +132,9 @@ def _now(model: Model) -> float:
 
 @torch.inference_mode()
 def _best(model: Model) -> dict:
-    """One large convolution of the model's number format, as fast as this machine does it: best of many."""
+    """One large convolution in the model's dtype: the best time of many."""
     layer = torch.nn.Conv2d(BEST_CHANNELS, BEST_CHANNELS, 3, padding=1)
-    layer = layer.to(model.device, model.dtype, memory_format=torch.channels_last)
+    layer = layer.to(model.device, model.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(1, BEST_CHANNELS, *BEST_SIZE, device=model.device, dtype=model.dtype)
     x = x.contiguous(memory_format=torch.channels_last)
     times = []

@@ -109,7 +109,7 @@ class Report:
         }
 
     def _predicted_bytes(self, size: int | None) -> int:
-        """What the bank was expected to take at its fullest, on the longer way from the first result."""
+        """The predicted size of the bank at its fullest, for the longer direction from the first frame."""
         height, width = self.shape
         expected = predict(
             self.model.network,

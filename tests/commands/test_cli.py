@@ -82,7 +82,7 @@ def test_every_preset_runs(run, tmp_path, preset):
 def test_look_writes_weights_that_sum_to_one_and_the_picture(run, tmp_path):
     words = ("clip.mp4", "--mask", "mask.png", "--frame", 6, "--at", "20,20", "--out", tmp_path / "out")
     for _ in range(2):  # a second look takes the place of the first
-        code, out, err = run("look", *words, "--every", 2)
+        code, _, err = run("look", *words, "--every", 2)
         assert (code, err) == (0, "")
     found = json.loads((tmp_path / "out" / "look.json").read_text())
     weights = np.load(tmp_path / "out" / "weights.npz")
@@ -110,7 +110,7 @@ def test_compare_writes_a_table_and_a_film_side_by_side(run, files, tmp_path):
         write_mask(tmp_path / "truth" / f"{t:05d}.png", labels)
     words = ("clip.mp4", "--mask", "mask.png", "--presets", "first,previous", "--out", tmp_path / "out")
     for _ in range(2):
-        code, out, err = run("compare", *words, "--truth", tmp_path / "truth")
+        code, _, err = run("compare", *words, "--truth", tmp_path / "truth")
         assert (code, err) == (0, "")
     table = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert [row["name"] for row in table["runs"]] == ["first", "previous"]

@@ -112,10 +112,7 @@ def test_a_lost_connection_ends_the_run_and_keeps_the_work_for_the_visitor_who_c
     events, tab = Events(bench.host, None, None, {}), SimpleNamespace(session_hash="tab")
     key = events.visits.begin(user)
     events.visits.show("tab", user)
-    bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
-    next(run)
+    run = bench.begun(user)
     next(run)
     before = set(threading.enumerate())
     going = user.work.current

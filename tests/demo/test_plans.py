@@ -38,9 +38,7 @@ def test_a_clip_opened_while_a_run_is_planned_is_not_tracked(bench, user, clip, 
 
 
 def test_marks_that_change_while_a_run_is_planned_are_those_that_it_takes(bench, user, monkeypatch):
-    bench.click(user, 0, 8, 8)
-    bench.mark.order(user, {"kind": "add"})
-    bench.click(user, 0, 24, 24)
+    bench.mark_two(user)
 
     def rate(*_):
         bench.click(user, 12, 8 + 16 * (13 % 6), 24)

@@ -23,9 +23,7 @@ from stm_core.masks.files import decode_mask
 def finished(tmp_path_factory, clip):
     bench = Bench(tmp_path_factory.mktemp("finished"))
     user = bench.opened(clip[0])
-    bench.click(user, 0, 8, 8)
-    bench.mark.order(user, {"kind": "add"})
-    bench.click(user, 0, 24, 24)
+    bench.mark_two(user)
     bench.tracked(user)
     return bench, user
 
@@ -174,7 +172,7 @@ def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_i
     ],
 )
 def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_path, saved):
-    bench, user = finished
+    bench, _user = finished
     archive = made(finished, "everything")
     evil = tmp_path / "evil.zip"
     with zipfile.ZipFile(archive) as old, zipfile.ZipFile(evil, "w") as new:
@@ -228,9 +226,7 @@ def test_the_zip_of_everything_has_the_latest_marks(bench, user):
 
 
 def test_a_film_that_a_deleted_object_overtook_is_not_shown(bench, user, monkeypatch):
-    bench.click(user, 0, 8, 8)
-    bench.mark.order(user, {"kind": "add"})
-    bench.click(user, 0, 24, 24)
+    bench.mark_two(user)
     bench.tracked(user)
     make = bench.result.file
 

@@ -59,10 +59,7 @@ def test_the_page_shows_a_preview_and_what_the_memory_holds_while_it_runs(bench,
 
 
 def test_stop_keeps_what_is_done(bench, user):
-    bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
-    next(run)
+    run = bench.begun(user)
     next(run)
     bench.track.stop(user)
     *_, last = run
@@ -174,10 +171,7 @@ def test_a_run_without_marks_or_with_an_emptied_object_is_refused(bench, user):
 
 
 def test_a_second_track_during_a_run_is_refused_and_the_first_goes_on(bench, user):
-    bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
-    next(run)
+    run = bench.begun(user)
     assert "being tracked already" in notice(bench.track.get_ready(user))
     assert list(bench.track.track(user, *SETTINGS)) == [{}]
     assert "press Stop first" in notice(bench.click(user, 0, 20, 20))
@@ -206,10 +200,7 @@ def test_cancelling_a_run_frees_its_memory_bank(bench, user, monkeypatch):
         "clear",
         lambda bank, clear=memory.MemoryBank.clear: (banks.append(bank), clear(bank))[1],
     )
-    bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
-    next(run)
+    run = bench.begun(user)
     next(run)
     run.close()
     assert banks and not user.work.running
@@ -233,10 +224,7 @@ def test_marked_frames_that_the_budget_cannot_hold_are_refused_before_the_run(be
 
 
 def test_a_stopped_run_has_recorded_every_mask_that_it_wrote(bench, user):
-    bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
-    next(run)
+    run = bench.begun(user)
     bench.track.stop(user)
     list(run)
     written = {int(path.stem) for path in (Path(user.work.run.folder) / "masks").glob("*.png")}

@@ -30,7 +30,7 @@ def test_a_piece_holds_mask_and_clicks_with_room_around_them(span, click):
     ):
         assert 0 <= begin <= low < high <= end <= length
         assert (begin == 0 or begin <= low - 12) and (end == length or end >= high + 12)
-        assert end - begin >= (64 if 0 < begin and end < length else 32)  # a small one has context
+        assert end - begin >= (64 if begin > 0 and end < length else 32)  # a small one has context
 
 
 def test_a_mask_that_changes_by_a_pixel_keeps_its_piece():

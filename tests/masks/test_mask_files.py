@@ -8,14 +8,12 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from stm_core.errors import MaskError
 from stm_core.masks.files import (
-    OVERLAY_COLOURS,
-    PALETTE,
     encode_mask,
     object_ids,
-    overlay,
     read_mask,
     write_mask,
 )
+from stm_core.masks.palette import OVERLAY_COLOURS, PALETTE
 
 SIZE = (120, 160)
 
@@ -68,7 +66,7 @@ def test_an_empty_mask_can_be_written():
     lambda m: Image.fromarray(m * np.uint8(255)).convert("P"),
     lambda m: Image.fromarray(np.dstack([m * np.uint8(255)] * 3 + [np.full(SIZE, 255, np.uint8)])),
     lambda m: Image.fromarray(np.dstack([np.zeros((*SIZE, 3), np.uint8), m * np.uint8(255)])),
-    lambda m: Image.fromarray(m),
+    Image.fromarray,
     lambda m: Image.fromarray(m.astype(np.uint16) * 65535),
     lambda m: Image.fromarray(np.dstack([m * np.uint8(200), m * np.uint8(40), m * np.uint8(90)])),
 ])  # fmt: skip
@@ -251,22 +249,3 @@ def test_files_that_are_no_masks_are_refused(tmp_path):
             read_mask(tmp_path / name)
     with pytest.raises(MaskError, match="9000x9000"):
         read_mask(saved(tmp_path, Image.new("1", (9000, 9000))))
-
-
-def test_overlay_changes_objects_only_and_not_its_input():
-    frame = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
-    before, found = frame.copy(), labels(1, 9)
-    out = overlay(frame, found, alpha=0.5, contour=False)
-    assert (frame == before).all() and (out[found == 0] == frame[found == 0]).all()
-    blend = frame[found > 0] * 0.5 + OVERLAY_COLOURS[found[found > 0]] * 0.5
-    assert np.abs(out[found > 0] - blend).max() <= 1
-    assert (overlay(frame, found, alpha=0, contour=False) == frame).all()
-    assert (overlay(frame, found, alpha=1)[found == 9] == OVERLAY_COLOURS[9]).all()
-    assert (overlay(frame, np.zeros(SIZE, np.uint8)) == frame).all()
-
-
-def test_contour_marks_the_rim_inside_the_object():
-    frame = np.full((*SIZE, 3), 90, np.uint8)
-    out = overlay(frame, labels(1), alpha=0.25)
-    assert (out[20, 20] == OVERLAY_COLOURS[1]).all() and (out[60, 25] != OVERLAY_COLOURS[1]).any()
-    assert (out[labels(1) == 0] == 90).all()

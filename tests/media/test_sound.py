@@ -20,7 +20,7 @@ def sound_of(path):
         stream = clip.streams.audio[0]
         packets = [bytes(p) for p in clip.demux(stream) if p.size]
         clip.seek(0)
-        frames = [f for f in clip.decode(stream)]
+        frames = list(clip.decode(stream))
         end = frames[-1].time + frames[-1].samples / frames[-1].sample_rate
         zero = zero_of(clip)
         return stream.codec_context.name, frames[0].time - zero, end - zero, packets
@@ -55,10 +55,12 @@ def test_sound_is_copied_or_encoded_again(tmp_path, kind, audio, kept):
 
 def test_sound_of_a_part_is_shifted_and_cut(tmp_path):
     source = clips.write(tmp_path / "in.mp4", frames=40, audio="aac")
-    with read_video(source, start=10, stop=20) as reader:
-        with VideoWriter(tmp_path / "part.mp4", 128, 96, source=source, offset=1.0) as writer:
-            for frame in reader:
-                writer.write(frame, reader.times[-1])
+    with (
+        read_video(source, start=10, stop=20) as reader,
+        VideoWriter(tmp_path / "part.mp4", 128, 96, source=source, offset=1.0) as writer,
+    ):
+        for frame in reader:
+            writer.write(frame, reader.times[-1])
     _, start, end, _ = sound_of(tmp_path / "part.mp4")
     assert start == pytest.approx(0, abs=0.05) and end == pytest.approx(1.0, abs=0.1)
     assert clips.read(tmp_path / "part.mp4")[1].times == pytest.approx(clips.times_of(10), abs=0.001)

@@ -70,30 +70,26 @@ def test_pictures_that_start_late_stay_late(tmp_path):
 def test_an_interrupted_file_leaves_the_one_before_it(tmp_path, failure):
     target = tmp_path / "out.mp4"
     target.write_bytes(b"before")
-    with pytest.raises(failure):
-        with VideoWriter(target, 128, 96, fps=10) as writer:
-            for n in range(5):
-                writer.write(clips.frame(n), n / 10)
-            raise failure
+    with pytest.raises(failure), VideoWriter(target, 128, 96, fps=10) as writer:
+        for n in range(5):
+            writer.write(clips.frame(n), n / 10)
+        raise failure
     assert target.read_bytes() == b"before" and list(tmp_path.iterdir()) == [target]
 
 
 def test_writing_badly_is_refused_in_words(tmp_path):
-    with pytest.raises(VideoError):
-        with VideoWriter(tmp_path / "none.mp4", 128, 96):
-            pass
+    with pytest.raises(VideoError), VideoWriter(tmp_path / "none.mp4", 128, 96):
+        pass
     with pytest.raises(OptionError, match="webm-alpha"):
         VideoWriter(tmp_path / "out.avi", 128, 96, kind="avi")
     for kind, side in (("mp4", 16385), ("webm-alpha", 65537)):
         with pytest.raises(LimitError, match=f"{side - 1:,}"):
             VideoWriter(tmp_path / "out", 16, side, kind=kind)
-    with pytest.raises(VideoError, match="float64"):
-        with VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
-            writer.write(clips.frame(0).astype(float), 0)
-    with pytest.raises(VideoError, match="0.5"):
-        with VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
-            writer.write(clips.frame(0), 1.0)
-            writer.write(clips.frame(1), 0.5)
+    with pytest.raises(VideoError, match="float64"), VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
+        writer.write(clips.frame(0).astype(float), 0)
+    with pytest.raises(VideoError, match="0.5"), VideoWriter(tmp_path / "out.mp4", 128, 96) as writer:
+        writer.write(clips.frame(0), 1.0)
+        writer.write(clips.frame(1), 0.5)
     assert list(tmp_path.iterdir()) == []
 
 

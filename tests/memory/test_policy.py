@@ -30,7 +30,8 @@ def test_only_the_policy_knows_presets_by_name():
 
 
 def test_the_readme_says_what_the_table_says():
-    rows = re.findall(r"^\| `([^`|]+)`[^|]*\|([^|]*)\|([^|]*)\|$", (ROOT / "README.md").read_text(), re.M)
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| `([^`|]+)`[^|]*\|([^|]*)\|([^|]*)\|$", readme, re.MULTILINE)
     said = {name: (keeps.strip(), stands_for.strip()) for name, keeps, stands_for in rows}
     assert MemoryConfig.preset in said
     assert all(words == (PRESETS[name].keeps, PRESETS[name].stands_for) for name, words in said.items())

@@ -5,15 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from clips import write_list
 
 from stm_core.errors import OptionError
 from stm_core.runs import batch, batch_run
-
-
-def write_list(folder: Path, text: str) -> Path:
-    path = folder / "clips.txt"
-    path.write_text(text)
-    return path
 
 
 @pytest.fixture

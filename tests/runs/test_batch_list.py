@@ -3,15 +3,10 @@
 from pathlib import Path
 
 import pytest
+from clips import write_list
 
 from stm_core.errors import OptionError
 from stm_core.runs import batch_list
-
-
-def write_list(folder: Path, text: str) -> Path:
-    path = folder / "clips.txt"
-    path.write_text(text)
-    return path
 
 
 def test_lines_become_jobs_with_paths_from_the_list(tmp_path):

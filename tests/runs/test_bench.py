@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_process_that_is_killed_or_breaks_costs_its_row_only(tmp_path, monkeyp
     assert "was killed" in module._measure_apart(case)["error"]
     ours, theirs = multiprocessing.Pipe(duplex=False)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "measure", lambda case: open("/nowhere/at/all"))
+    monkeypatch.setattr(module, "measure", lambda case: Path("/nowhere/at/all").stat())
     monkeypatch.setattr(tempfile, "tempdir", None)
     module._tell(theirs, case, str(tmp_path))
     assert "No such file" in ours.recv()["error"]

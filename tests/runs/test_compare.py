@@ -28,7 +28,7 @@ def test_scores_are_those_of_davis():
     masks = wrong(TRUTH, 3, 8)  # the last frame does not count
     expected = evaluate_masks(masks.values(), TRUTH.values(), drop_ends=True)
     found = score(tried("first", masks), TRUTH)
-    assert (found.J, found.F) == (expected["J"]["mean"], expected["F"]["mean"])
+    assert (expected["J"]["mean"], expected["F"]["mean"]) == (found.J, found.F)
     assert found.by_frame == {t: 0.5 if t == 3 else 1.0 for t in range(1, 8)}
 
 

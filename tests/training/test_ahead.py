@@ -22,8 +22,8 @@ def davis(tmp_path):
     """A clip that a network that knows colours follows without an error; in its second half it is grey."""
     pictures, truths = new_folders(tmp_path / "davis", "square")
     for t, (image, labels) in enumerate(squares(FRAMES)):
-        image = image if t < FRAMES // 2 else np.full_like(image, 96)
-        Image.fromarray(image).save(pictures / f"{t:05d}.png")
+        shown = image if t < FRAMES // 2 else np.full_like(image, 96)
+        Image.fromarray(shown).save(pictures / f"{t:05d}.png")
         write_mask(truths / f"{t:05d}.png", labels)
     return tmp_path / "davis"
 

@@ -24,7 +24,7 @@ def test_compression_rounds_blocks_as_a_coarse_jpeg_does():
     frames[:, :, :, :8, :8] = 0.5
     shown = compress(Dice(generator()), frames)
     changed = (shown - frames).abs().flatten(1).amax(1) > 1e-3
-    assert 1 <= changed.sum() < 20 and 0 <= shown.min() and shown.max() <= 1
+    assert 1 <= changed.sum() < 20 and shown.min() >= 0 and shown.max() <= 1
     blocks = F.avg_pool2d((shown - frames).flatten(0, 1), 8)
     assert blocks.abs().max() <= 0.16 / 8 / 2 + 1e-4  # means are rounded to 0.16 / 8 at most
     assert (shown[:, :, :, :8, :8].std((-1, -2)) < 1e-4).all()  # what is flat stays flat
@@ -41,6 +41,6 @@ def test_light_and_colour_differ_between_clips_and_hardly_within_one():
     frames = torch.rand(12, 1, 3, 16, 16, generator=generator(8)).repeat(1, 3, 1, 1, 1)
     shown = photometry(Dice(generator(9)), frames)
     contrast = shown.std((1, 2, 3, 4)) / frames.std((1, 2, 3, 4))
-    assert 0 <= shown.min() and shown.max() <= 1 and contrast.max() > 1.3 * contrast.min()
+    assert shown.min() >= 0 and shown.max() <= 1 and contrast.max() > 1.3 * contrast.min()
     apart = (shown.mean((3, 4)) - shown.mean((1, 3, 4))[:, None]).abs().mean()
     assert apart < 0.8 * (shown.mean((1, 3, 4)) - shown.mean((0, 1, 3, 4))).abs().mean()

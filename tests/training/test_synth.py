@@ -47,7 +47,7 @@ def test_batches_are_frames_in_range_with_known_labels(maker):
             4,
             3,
         )
-        assert 0 <= batch.frames.min() and batch.frames.max() <= 1
+        assert batch.frames.min() >= 0 and batch.frames.max() <= 1
         assert set(batch.labels.unique().tolist()) <= {0, 1, 2, IGNORE}
 
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stm_core.errors import WeightsError
-from stm_core.media.files import Whole, WholeFolder, set_aside, write_whole
-from stm_core.media.written import Written, as_json, not_ours
+from stm_core.media.files import Whole, WholeFolder, set_aside
+from stm_core.media.written import Written, not_ours
 from stm_core.networks.compact import CompactConfig
 from stm_core.networks.efficientnet import FROZEN
 from stm_core.networks.weight_files import bundled_file, checksum
@@ -112,11 +112,6 @@ def starting_tensors(path: Path | None) -> dict[str, Tensor]:
         return given
     bundled = _tensors(bundled_file()[0])
     return given | {name: tensor for name, tensor in bundled.items() if name.startswith(FROZEN)}
-
-
-def write_registry(path: Path, weights: Path, sha256: str) -> None:
-    """Writes the registry entry that `load_model("compact")` checks: file name and SHA-256."""
-    write_whole(path, as_json({"file": weights.name, "sha256": sha256}), lasting=True)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from stm_core.training.fit.export import write_weights
 
 
 def mean(shares: dict[Path, float], out: Path) -> str:
-    """Writes the mean of compact weight files; the SHA-256 of the new file comes back.
+    """Write the mean of compact weight files; returns the SHA-256 of the new file.
 
     shares: how much each file counts, any positive numbers.  Raises OptionError when there are fewer than two
     files, and WeightsError when they are not of one kind.
