@@ -172,7 +172,7 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         (["look", *CLIP_AND_MASK[1:], "--frame", "0", "--at", "3,3", "--out", "o"], "frame 0"),
         (["look", *CLIP_AND_MASK[1:], "--frame", "2", "--at", "3", "--out", "o"], "X,Y"),
         (["compare", *CLIP_AND_MASK[1:], "--presets", "first,all", "--out", "o"], "every-5"),
-        (["compare", *CLIP_AND_MASK[1:], "--presets", "first,first", "--out", "o"], "once"),
+        (["compare", *CLIP_AND_MASK[1:], "--presets", "first,first", "--out", "o"], "first, first"),
         (["compare", *CLIP_AND_MASK[1:], "--truth", "nowhere", "--out", "o"], "nowhere"),
         (["evaluate", ".", "--year", "2017", "--set", "val", "--out", "o"], "DAVIS"),
         (["evaluate", ".", "--year", "2018", "--set", "val", "--out", "o"], "2018"),

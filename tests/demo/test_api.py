@@ -119,7 +119,7 @@ def test_compare_gives_the_table_and_the_film(client, clip, page, tmp_path):
     assert [{**row, **timed} for row in table["runs"]] == [{**row, **timed} for row in expected["runs"]]
     with read_video(film) as reader:
         assert len(list(reader)) == FRAMES and reader.info.width == 2 * 96
-    with pytest.raises(AppError, match="once"):
+    with pytest.raises(AppError, match="first, first"):
         client.predict(video=handle_file(clip[0]), presets=["first"] * 2, api_name="/compare")
 
 

@@ -71,7 +71,7 @@ def test_every_preset_runs_from_the_same_prompt(colour, tmp_path):
     assert all(row["J"] == row["agreement"] == 1 for row in rows.values())
     assert rows["first"]["bank_bytes"] < rows["first+previous"]["bank_bytes"] < rows["every-5"]["bank_bytes"]
     assert rows["every-5"]["paper_J"] and rows["bounded"]["paper_J"] is None
-    with pytest.raises(OptionError, match="once"):
+    with pytest.raises(OptionError, match="first, first"):
         compare(colour, tmp_path / "clip.mp4", Prompt.from_mask(truth[0]), ["first", "first"])
 
 
