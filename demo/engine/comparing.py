@@ -1,6 +1,6 @@
 """Runs to be compared, one after the other: what page and web API share around the runner."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 
 import numpy as np
@@ -11,7 +11,7 @@ from demo.work.run import Again, Run
 from stm_core.runs.compare_table import compare_table
 
 
-def try_out(runner: Runner, run: Run) -> Iterator[Run]:
+def try_out(runner: Runner, run: Run) -> Generator[Run, None, None]:
     """Take a run that has begun to its end; it comes back after each frame.
 
     It is "stopped" if somebody asked it to end, and "failed" after an error, which is raised.

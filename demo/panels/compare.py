@@ -6,6 +6,7 @@ All runs of a comparison wait for one turn.  Nothing is shown of them elsewhere 
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from demo.work.compared import CASES, TABLE_5, Case, Compared, MaskFiles, answer
 from demo.work.run import Job, Run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
+from stm_core.engine.forecast import Prediction
 from stm_core.errors import StmError
 from stm_core.masks.difference import RUN_COLOURS
 from stm_core.runs.compare_table import REFERENCE
@@ -98,7 +100,8 @@ class ComparePanel(Panel):
         work.prompts()  # nothing is marked: said before anybody waits
         work.current = new_run(work.clip.folder)
         told = html.bar(0, 1, "waiting for its turn…")
-        return View(compared=compared_state(work, told), compare_stop=Props(interactive=True))
+        stop = Props(interactive=True)
+        return View(Change.MARKS, compared=compared_state(work, told), compare_stop=stop)
 
     @answers
     def stop(self, visitor: Visitor) -> View:
@@ -134,65 +137,75 @@ class ComparePanel(Panel):
         """Run what was chosen, one after the other, and show it side by side."""
         work = visitor.work
         waiting = work.current if work else None
-        if work is None or waiting is None or waiting.state != "waiting":  # stopped before its turn
-            yield View(compare_stop=Props(interactive=False))
+        if work is None or waiting is None or waiting.state != "waiting" or not waiting.trial:
+            yield self._idle(work)  # it was stopped before its turn
             return
         try:
             cases = chosen(names)
             if self._truth(work) is None and REFERENCE not in names:  # it is what the others agree with
                 cases.append(CASES[REFERENCE])
-            jobs = {case.name: self._job(work, case, preset, budget_mb, every, size) for case in cases}
-            yield from self._run(visitor, work, waiting, jobs)
+            runs = {case.name: self._planned(work, case, preset, budget_mb, every, size) for case in cases}
+            yield from self._run(visitor, work, runs)
         except StmError:
-            yield View(Change.MARKS, compare_stop=Props(interactive=False), compared=compared_state(work))
+            yield self._idle(work)
             raise
         finally:
             waiting.end()
-            if work.current is not None and not work.current.under_way:
+            if work.current is not None and work.current.trial:  # the page may have been closed
+                work.current.state = "stopped" if work.current.under_way else work.current.state
                 work.current = None
 
-    def _job(self, work: Work, case: Case, preset: str, budget_mb: float, every: float, size: int) -> Job:
+    def _idle(self, work: Work | None) -> View:
+        """Nothing is being compared."""
+        if work is None:
+            return View(compare_stop=Props(interactive=False))
+        if work.current is not None and work.current.trial:
+            work.current.end()
+            work.current = None
+        return View(Change.MARKS, compare_stop=Props(interactive=False), compared=compared_state(work))
+
+    def _planned(
+        self, work: Work, case: Case, preset: str, budget_mb: float, every: float, size: int
+    ) -> tuple[Job, Prediction]:
+        """What a case computes, and what that takes at most: all are refused before one runs."""
         runner = self.host.runner
         memory = runner.memory(case.preset or preset, case.budget_mb or budget_mb, every)
-        return runner.plan(work, memory, runner.side(*work.clip.size, case.size or size), "")
+        job = runner.plan(work, memory, runner.side(*work.clip.size, case.size or size), "")
+        return job, runner.predict(job.plan)
 
-    def _run(self, visitor: Visitor, work: Work, waiting: Run, jobs: dict[str, Job]) -> Iterator[View]:
-        runner, found, before = self.host.runner, Compared(), work.compared or Compared()
+    def _run(
+        self, visitor: Visitor, work: Work, planned: dict[str, tuple[Job, Prediction]]
+    ) -> Iterator[View]:
+        found, before = Compared(), work.compared or Compared()
         work.compared = found
-        for name, job in jobs.items():
-            if found.stop or visitor.work is not work:
-                break
+        for name, (job, forecast) in planned.items():
             old = [run for run in (*before.runs.values(), work.run) if answers_to(run, job.plan)]
             if old:
                 found.runs[name] = self._kept(work, old[0])
                 continue
             run = new_run(work.clip.folder)
-            forecast = runner.predict(job.plan)
             with visitor.alone():
                 run.begin(replace(job, folder=run.folder), forecast)
                 work.current = found.runs[name] = run
             yield View(Change.MARKS, compared=compared_state(work, _told(name, run)))
-            told = time.perf_counter()
-            for _ in try_out(runner, run):
-                if visitor.work is not work:
-                    return
-                if time.perf_counter() - told > TELL_EVERY:
-                    told = time.perf_counter()
-                    yield View(compared=compared_state(work, _told(name, run)))
-            if run.stop:
+            with closing(try_out(self.host.runner, run)) as steps:
+                told = time.perf_counter()
+                for _ in steps:
+                    if visitor.work is not work:
+                        return
+                    if time.perf_counter() - told > TELL_EVERY:
+                        told = time.perf_counter()
+                        yield View(compared=compared_state(work, _told(name, run)))
+            if found.stop or run.stop:
                 break
-        work.current = None
         if visitor.work is not work:
             return
         found.runs = {name: run for name, run in found.runs.items() if run.records}
-        kept = {run.folder for run in found.runs.values()}
-        for folder in Path(work.clip.folder).glob("tried-*"):
-            if str(folder) not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+        _discard_others(work, found)
         if found.runs:
-            yield View(Change.MARKS, compared=compared_state(work, html.bar(1, 1, "scoring…")))
+            yield View(compared=compared_state(work, html.bar(1, 1, "scoring…")))
             found.table = tabulate(found, self._truth(work))
-        yield View(compare_stop=Props(interactive=False), compared=compared_state(work))
+        yield self._idle(work)
 
     def _kept(self, work: Work, run: Run) -> Run:
         """A run that need not run again; that of the page is copied, for its folder may go."""
@@ -227,6 +240,14 @@ class ComparePanel(Panel):
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return read["frames"]
+
+
+def _discard_others(work: Work, found: Compared) -> None:
+    """Remove the runs of earlier comparisons that this one does not show."""
+    kept = {run.folder for run in found.runs.values()}
+    for folder in Path(work.clip.folder).glob("tried-*"):
+        if str(folder) not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _told(name: str, run: Run) -> str:

@@ -142,10 +142,11 @@ class Inside:
             for name, job in jobs.items():
                 run = found.runs[name] = new_run(source.parent)
                 run.begin(replace(job, folder=run.folder), self.runner.predict(job.plan))
-                for _ in try_out(self.runner, run):
-                    if time.perf_counter() - told > STILL_THERE:
-                        yield None, None
-                        told = time.perf_counter()
+                with closing(try_out(self.runner, run)) as steps:
+                    for _ in steps:
+                        if time.perf_counter() - told > STILL_THERE:
+                            yield None, None
+                            told = time.perf_counter()
             yield None, None
             table = tabulate(found, true)
             with closing(self._film(source, found)) as film:

@@ -83,7 +83,7 @@ class MaskFiles(Mapping[int, np.ndarray]):
 
 def new_run(clip_folder: str | Path) -> Run:
     """A run beside that of the page, whose folder stays when another one is shown."""
-    return Run(str(Path(clip_folder) / f"tried-{secrets.token_hex(6)}"))
+    return Run(str(Path(clip_folder) / f"tried-{secrets.token_hex(6)}"), trial=True)
 
 
 def answers_to(run: Run | None, plan: Plan) -> bool:

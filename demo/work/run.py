@@ -108,6 +108,7 @@ class Run:
 
     state: "waiting" for its turn, "running", and then "done", "stopped" or "failed".
     stop: somebody asked it to end.
+    trial: it is compared with others, and not shown on the stage.
     job, forecast: what it computes, and what that takes at most; None before it begins.
     records: what is known of each frame; a run that continues another begins with what that one found.
     glances: what memory held at each of them.
@@ -120,6 +121,7 @@ class Run:
     folder: str
     state: str = "waiting"
     stop: bool = False
+    trial: bool = False
     job: Job | None = None
     forecast: Prediction | None = None
     records: dict[int, Record] = field(default_factory=dict)

@@ -75,6 +75,7 @@ def test_two_memories_are_compared_with_the_truth_and_the_table_read(browser, si
     visitor.wait("() => document.querySelector('.stm-compare-tiles').dataset.shown === '12'")
     label = page.get_attribute(".stm-compare-tiles figure:last-child canvas", "aria-label")
     assert "0.0 %" in label
+    page.set_viewport_size(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert not visitor.errors
     visitor.close()

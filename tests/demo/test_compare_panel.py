@@ -85,6 +85,28 @@ def test_stop_keeps_what_is_done(bench, marked):
     assert not marked.work.busy
 
 
+def test_track_and_compare_do_not_take_each_others_turn(bench, marked):
+    bench.compare.get_ready(marked)
+    assert list(bench.track.track(marked, *SETTINGS, "")) == [{}] and marked.work.busy
+    bench.compare.stop(marked)
+    *_, last = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
+    assert not marked.work.busy and last["track"]["interactive"] and marked.work.compared is None
+    bench.track.get_ready(marked)
+    assert notice(bench.compare.get_ready(marked))
+    list(bench.compare.compare(marked, ["first", "every-5"], *SETTINGS))
+    assert marked.work.current.state == "waiting"
+    list(bench.track.track(marked, *SETTINGS, ""))
+    assert marked.work.run.done == FRAMES
+
+
+def test_a_page_that_was_closed_ends_the_run_and_keeps_nothing_waiting(bench, marked):
+    bench.compare.get_ready(marked)
+    views = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
+    next(views)
+    views.close()
+    assert not marked.work.busy and all(not one.under_way for one in marked.work.compared.runs.values())
+
+
 def test_sizes_and_budgets_are_compared_with_what_is_chosen_for_a_run(bench, marked):
     compared(bench, marked, "size 240", "budget 4 MB", "every-5")
     plans = {name: run.job.plan for name, run in marked.work.compared.runs.items()}

@@ -1,5 +1,6 @@
 """Look inside: what the page shows of a pixel is what the command says, and closed it costs nothing."""
 
+import pickle
 from functools import partial
 
 import numpy as np
@@ -23,6 +24,7 @@ def test_the_page_shows_what_the_command_says(tmp_path, clip, shared, frame):
     bench.tracked(user, settings=("bounded", 64, 2, 0))
     read = partial(picture, bench.guard, user)
     found, images = look_at(bench.engine, user.work.run, frame, (50, 40), read)
+    assert pickle.loads(pickle.dumps((found, user.work.run.glances))) is not None  # as ZeroGPU needs it
     memory, prompt = MemoryConfig(every=2), Prompt.from_clicks(CLICKS, frame=6)
     expected = look_clip(bench.engine.model, clip[0], prompt, frame, (50, 40), memory=memory)
     assert found.votes == pytest.approx(expected.look.votes, abs=1e-3)  # on disk in half precision
