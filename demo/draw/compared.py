@@ -5,7 +5,7 @@ from html import escape
 
 from demo.draw.html import faint, size
 
-WIDTH, HIGH, LEFT, GAP = 640, 110, 58, 30  # drawing units; of one of the two plots
+WIDTH, HIGH, LEFT, GAP = 440, 100, 58, 30  # drawing units; of one of the two plots
 
 
 def chart(table: dict, colors: Sequence[str]) -> str:

@@ -52,12 +52,12 @@ class ComparePanel(Panel):
             )
             with gr.Row():
                 start = gr.Button("Compare", variant="primary", elem_id="compare", min_width=90)
-                self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=120)
+                self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=190)
                 halt = gr.Button(
                     "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=90
                 )
             truth = gr.File(
-                label="True masks, if there are any: a ZIP, or all PNGs of a folder, named by frame",
+                label="True masks: a ZIP, or PNGs named by frame",
                 file_count="multiple",
                 file_types=[".zip", ".png"],
                 height=84,
