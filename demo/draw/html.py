@@ -83,6 +83,11 @@ def size(number: float) -> str:
     return f"{number:.0f} B"
 
 
+def number(index: int) -> int:
+    """A frame's number as it stands on the page."""
+    return index
+
+
 def data_url(data: bytes, kind: str) -> str:
     """Picture bytes as an address that needs no further request."""
     return f"data:image/{kind};base64," + base64.b64encode(data).decode()
