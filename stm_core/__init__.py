@@ -11,8 +11,10 @@ TYPE_CHECKING = False  # editors and type checkers take it for True; `typing` ta
 if TYPE_CHECKING:
     from stm_core.engine.clicks import segment_frame
     from stm_core.engine.forecast import Prediction, predict
+    from stm_core.engine.look import Look, gone_before, look
     from stm_core.engine.prompts import Prompt, Reference
     from stm_core.engine.propagate import FrameResult, MemoryReport, Propagator, propagate
+    from stm_core.engine.result import Held
     from stm_core.errors import (
         LimitError,
         MaskError,
@@ -31,12 +33,18 @@ if TYPE_CHECKING:
     from stm_core.memory.policy import PRESETS, MemoryConfig
     from stm_core.networks.weights import Model, load_model, random_model
     from stm_core.runs.clip import ClipFrame, segment_clip
+    from stm_core.runs.compare import Comparison, compare
+    from stm_core.runs.look import LookedClip, look_clip
 
 __all__ = [
     "PRESETS",
     "ClipFrame",
+    "Comparison",
     "FrameResult",
+    "Held",
     "LimitError",
+    "Look",
+    "LookedClip",
     "MaskError",
     "MemoryBank",
     "MemoryConfig",
@@ -55,9 +63,13 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "WeightsError",
+    "compare",
     "encode_mask",
     "evaluate_masks",
+    "gone_before",
     "load_model",
+    "look",
+    "look_clip",
     "object_ids",
     "overlay",
     "predict",
@@ -79,11 +91,15 @@ NAMES_OF = {
     "masks.files": "encode_mask object_ids read_mask write_mask",
     "masks.overlay": "overlay",
     "engine.forecast": "Prediction predict",
+    "engine.look": "Look gone_before look",
     "memory.bank": "MemoryBank",
     "masks.metrics": "evaluate_masks",
     "engine.prompts": "Prompt Reference",
     "engine.propagate": "FrameResult MemoryReport Propagator propagate",
+    "engine.result": "Held",
     "runs.clip": "ClipFrame segment_clip",
+    "runs.compare": "Comparison compare",
+    "runs.look": "LookedClip look_clip",
     "media.video": "VideoInfo VideoLimits VideoReader probe read_frame read_video",
     "media.write": "VideoWriter",
     "networks.weights": "Model load_model random_model",

@@ -26,13 +26,15 @@ from demo.guard.process import Guard
 from demo.limits import PROGRAM, Limits
 from demo.panels.base import Host
 from demo.panels.clip import ClipPanel
+from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
+from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
 from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
-from demo.web import api
+from demo.web import api, inside
 from demo.web.events import Events
 from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
@@ -46,6 +48,8 @@ PANELS = [
     FixPanel,
     ResultPanel,
     SharePanel,
+    LookPanel,
+    ComparePanel,
 ]  # in the order of the work
 
 STYLE = Path(__file__).with_name("page.css")
@@ -108,6 +112,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
         page.host, page.wires = host, Events(host, page, key, mount(host))
         page.wires.connect()
         api.add(host)
+        inside.add(host)
     # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
     # max_size counts clicks and forecasts too; runs that wait are counted by the panel Track
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from demo.limits import Limits
 from demo.work.clip import Clip
+from demo.work.compared import Compared
 from demo.work.marks import Marks
 from demo.work.objects import Objects
 from demo.work.run import Run
@@ -40,6 +41,7 @@ class Work:
     proxies: how many small pictures are on disk, from the first frame on.
     jump: grows when the browser must go to `frame`.
     unread: saved work that came with the clip and was not taken up yet.
+    compared: the last comparison of memories.
     intro: what an example that is marked already says of itself.
     """
 
@@ -58,6 +60,7 @@ class Work:
     proxies: int = 0
     jump: int = 0
     unread: dict | None = None
+    compared: Compared | None = None
     intro: str = ""
 
     @classmethod
