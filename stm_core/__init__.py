@@ -9,6 +9,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # editors and type checkers take it for True; `typing` takes its time to load
 if TYPE_CHECKING:
+    from stm_core.engine.click_choices import click_choices
     from stm_core.engine.clicks import segment_frame
     from stm_core.engine.forecast import Prediction, predict
     from stm_core.engine.prompts import Prompt, Reference
@@ -55,6 +56,7 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "WeightsError",
+    "click_choices",
     "encode_mask",
     "evaluate_masks",
     "load_model",
@@ -73,6 +75,7 @@ __all__ = [
 ]
 
 NAMES_OF = {
+    "engine.click_choices": "click_choices",
     "engine.clicks": "segment_frame",
     "memory.policy": "PRESETS MemoryConfig",
     "errors": "LimitError MaskError OptionError PromptError StmError VideoError WeightsError",
