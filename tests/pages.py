@@ -19,10 +19,11 @@ from demo.panels.fix import FixPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
+from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
 from demo.work.visitor import Visitor
 
-SETTINGS = ("bounded", 64, 5, 0)  # preset, budget in MB, every, size (0: as it is)
+SETTINGS = ("bounded", 64, 5, 0, 8)  # preset, budget in MB, every, size (0: as it is), most frames
 FRAMES, HEIGHT, WIDTH = 24, 64, 96
 
 
@@ -48,10 +49,12 @@ class Bench:
         self.engine = Engine(model or colour_model(), self.guard)
         self.host = Host(self.engine, self.guard, self.limits, root / "examples")
         self.runner = self.host.runner
-        self.clip, self.mark, self.memory, self.track, self.fix, self.result = self.host.panels = [
+        self.clip, self.mark, self.memory, self.track, self.fix, self.result = panels = [
             panel(self.host)
             for panel in (ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel)
         ]
+        self.share = SharePanel(self.host)
+        self.host.panels = [*panels, self.share]
 
     def arrive(self, caller: str = "") -> Visitor:
         return self.host.new_visitor(caller)

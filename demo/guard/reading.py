@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from stm_core.incoming.masks import read_masks
 from stm_core.masks import files as masks
 from stm_core.media import video
 from stm_core.media.decode import index_of
@@ -72,6 +73,14 @@ def frames(path: str, start: int, stop: int, reverse: bool) -> Iterator[tuple[di
 def mask(path: str, height: int, width: int) -> Iterator[tuple[dict, np.ndarray]]:
     """An uploaded mask as labels (H, W); MaskError when it is no mask of this clip."""
     yield {}, masks.read_mask(Path(path), size=(height, width))
+
+
+def brought(
+    path: str, height: int, width: int, frames: int, limits: dict
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """Masks of another program for a clip of so many frames, as labels (H, W), in order."""
+    for index, labels in read_masks(Path(path), (height, width), frames, video.VideoLimits(**limits)):
+        yield {"index": index}, labels
 
 
 def _read(path: str, start: int, stop: int, *, reverse: bool = False) -> Iterator[tuple[int, np.ndarray]]:
@@ -147,4 +156,4 @@ def _plain(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-JOBS = {job.__name__: job for job in (inspect, check, sharp, frames, mask)}
+JOBS = {job.__name__: job for job in (inspect, check, sharp, frames, mask, brought)}

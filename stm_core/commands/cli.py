@@ -1,4 +1,4 @@
-"""The commands `segment`, `evaluate`, `bench`, `batch` and `train`.
+"""The commands `segment`, `evaluate`, `bench`, `batch`, `export` and `train`.
 
 Only this file prints results.  torch loads when a command needs it.
 
@@ -86,6 +86,7 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
     command("evaluate", _evaluate, options.add_evaluate)
     command("bench", _bench, options.add_bench)
     command("batch", _batch, options.add_batch)
+    command("export", _export, options.add_export)
     train = command("train", _train)
     if with_training:
         from stm_core.commands import train as training_cli
@@ -96,9 +97,10 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
 
 def _segment(args: argparse.Namespace) -> int:
     """Segment a clip from one mask or from clicks: DIR/masks/*.png, DIR/overlay.mp4, DIR/report.json."""
-    if bool(args.mask) == bool(args.click):
+    if [bool(args.mask), bool(args.click), bool(args.prompts)].count(True) != 1:
         raise OptionError(
-            "one of --mask FIRST.png and --click X,Y is needed, and not both; see `segment --help`"
+            "one of --mask FIRST.png, --click X,Y and --prompts FILE is needed, and no two; "
+            "see `segment --help`"
         )
     from stm_core.media.video import probe
     from stm_core.runs.folder import run_to_folder
@@ -108,7 +110,7 @@ def _segment(args: argparse.Namespace) -> int:
     limits = options.video_limits(args)
     info = probe(args.clip, limits=limits)
     height, width = info.height, info.width
-    prompts = check_prompts(height, width, info.frames, _prompt(args, (height, width)))
+    prompts = check_prompts(height, width, info.frames, _prompts(args, (height, width), info.frames))
     check_folder(args.out, args.clip)
     check_mask(args.out, args.mask, args.prompt_frame)
     check_results(written_in(args.out), prompts)  # before the model loads
@@ -169,7 +171,7 @@ def _bench(args: argparse.Namespace) -> int:
         "device": args.device,
         "with_files": args.with_files,
     }
-    cases = combinations(args.weights, args.size, args.dtype, memories, **same)
+    cases = combinations(args.weights, args.size, args.dtype, args.engine, memories, **same)
     if args.profile:
         return _profile(cases, args.json)
     rows: list[dict] = []
@@ -224,6 +226,28 @@ def _batch(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _export(args: argparse.Namespace) -> int:
+    """Write a finished run in formats that other programs read: DIR/FORMAT/..."""
+    from stm_core.export.folder import export
+    from stm_core.export.registry import formats_of
+    from stm_core.export.result import read_result
+    from stm_core.runs.output import check_folder
+
+    formats, chosen = formats_of(args.format), options.export_options(args)
+    result = read_result(args.folder, args.clip)
+    check_folder(args.out, result.clip.path if result.clip else args.folder)
+    if result.clip is None and any(one.clip == "beside" for one in formats):
+        print("warning: the clip is not where the report says; its pictures are left out", file=sys.stderr)
+    warnings: list[str] = []
+    with _progress(None) as bar:
+        for _ in export(result, formats, args.out, chosen, warnings):
+            bar.update()
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{len(result.frames)} frames as {', '.join(one.name for one in formats)} in {args.out}")
+    return DONE
+
+
 def _train(args: argparse.Namespace) -> int:
     """Train the compact network."""
     from stm_core.commands import train as training_cli
@@ -234,19 +258,22 @@ def _train(args: argparse.Namespace) -> int:
 def _model(args: argparse.Namespace) -> Model:
     from stm_core.networks.weights import load_model
 
-    return load_model(args.weights, device=args.device, dtype=args.dtype)
+    return load_model(args.weights, device=args.device, dtype=args.dtype, engine=args.engine)
 
 
-def _prompt(args: argparse.Namespace, size: tuple[int, int]) -> Prompt:
-    """The prompt that the options describe.  size: (H, W) of the clip's frames."""
+def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> list[Prompt]:
+    """The prompts that the options describe.  size: (H, W) of the clip's frames."""
     clicks = [option_values.click(text) for text in args.click]
     from stm_core.engine.prompts import Prompt
     from stm_core.masks.files import read_mask
+    from stm_core.runs.given import read_prompts
 
     if clicks:
-        return Prompt.from_clicks(clicks, frame=args.prompt_frame)
-    labels = read_mask(args.mask, size=size, limits=options.video_limits(args))
-    return Prompt.from_mask(labels, frame=args.prompt_frame)
+        return [Prompt.from_clicks(clicks, frame=args.prompt_frame)]
+    limits = options.video_limits(args)
+    if args.prompts:
+        return read_prompts(args.prompts, size, frames, limits)
+    return [Prompt.from_mask(read_mask(args.mask, size=size, limits=limits), frame=args.prompt_frame)]
 
 
 def _progress(total: int | None) -> tqdm:

@@ -19,6 +19,8 @@ from stm_core.commands.option_values import (
     whole_number,
 )
 from stm_core.errors import OptionError
+from stm_core.export.order import Options
+from stm_core.export.registry import FORMATS
 from stm_core.masks.palette import MAX_OBJECTS
 from stm_core.media.limits import VideoLimits
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -46,6 +48,10 @@ class Shared:
     size: int | None = _option("short side that the network sees, in pixels", least=16, metavar="SHORT_SIDE")
     device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = _option("number format of the network", "auto")
+    engine: Literal["auto", "torch", "openvino"] = _option(
+        "what computes: PyTorch, or OpenVINO in int8; auto: the faster one here, torch for a given dtype",
+        "auto",
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,6 +76,12 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         metavar="X,Y[,LABEL[,OBJECT]]",
         default=[],
         help="a pixel of the prompted frame; LABEL: 1 object (default), 0 background; OBJECT: counts from 1",
+    )
+    add(
+        "--prompts",
+        metavar="FILE",
+        help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
+        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]",
     )
     add(
         "--prompt-frame",
@@ -143,6 +155,27 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     add_shared(parser)
 
 
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Options of `export`."""
+    add = parser.add_argument
+    add(
+        "folder",
+        metavar="RUN_DIR",
+        type=Path,
+        help="folder that `segment` wrote, or an unpacked ZIP of the page",
+    )
+    add(
+        "--format",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help=" · ".join(f"{one.name}: {one.sentence}" for one in FORMATS.values()),
+    )
+    add("--out", type=folder, required=True, metavar="DIR", help="folder of the exports, one folder a format")
+    add("--clip", type=Path, metavar="CLIP", help="the clip (default: where the report says it is)")
+    add_flags(parser, Options)
+
+
 def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     """Add the options that all running commands share; returns them by name."""
     options = add_flags(parser.add_argument_group("network and memory"), Shared)
@@ -158,7 +191,7 @@ def _add_compared(parser: argparse.ArgumentParser) -> None:
     size = options["size"]
     size.type, size.default, size.metavar = frame_size, (480, 854), "HxW"
     size.help = "size of the clip (default: 480x854)"
-    for name in ("weights", "memory", "size", "dtype"):
+    for name in ("weights", "memory", "size", "dtype", "engine"):
         option = options[name]
         read = cast(Callable, option.type)
         option.type, option.default, option.help = list_of(read), [option.default], f"{option.help}{SEVERAL}"
@@ -174,6 +207,11 @@ def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
 def video_limits(args: argparse.Namespace) -> VideoLimits:
     """The limits that the options ask for."""
     return made_from(VideoLimits, args)
+
+
+def export_options(args: argparse.Namespace) -> Options:
+    """How to export, as the options say."""
+    return made_from(Options, args)
 
 
 def shared_words(args: argparse.Namespace) -> list[str]:
