@@ -23,6 +23,7 @@ import torch
 from demo.engine.tracking import Tracker
 from demo.guard.process import Guard
 from demo.work.run import Again, Job, Step
+from stm_core.engine.click_choices import click_choices
 from stm_core.engine.clicks import segment_frame
 from stm_core.engine.forecast import Prediction, predict
 from stm_core.engine.geometry import processed_size
@@ -43,10 +44,12 @@ class Engine:
         self.rates: dict[tuple, float] = {}
         self.measuring = Lock()  # two at once would measure each other
         self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
-        self.track, self.click = Tracker(model, guard).run, self._click
+        self.track, self.click, self.choices = Tracker(model, guard).run, self._click, self._choices
         if self.zero:
             lent = spaces.GPU(duration=lambda job: min(int(job.seconds * 1.5) + 20, 300))(self.track)
-            self.track, self.click = _streamed(lent), _worded()(spaces.GPU(duration=10)(self._click))
+            self.track = _streamed(lent)
+            self.click = _worded()(spaces.GPU(duration=10)(self._click))
+            self.choices = _worded()(spaces.GPU(duration=10)(self._choices))
 
     @property
     def device(self) -> str:
@@ -63,6 +66,10 @@ class Engine:
     ) -> np.ndarray:
         """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
         return segment_frame(self.model, image, list(clicks), mask=mask, size=size)
+
+    def _choices(self, image: np.ndarray, click: Click, size: int | None) -> list[np.ndarray]:
+        """Masks bool (H, W) that a first click may mean, the smallest first."""
+        return click_choices(self.model, image, click, size=size)
 
     def predict(
         self, memory: MemoryConfig, height: int, width: int, objects: int, frames: int, pinned: int

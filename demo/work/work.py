@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from demo.limits import Limits
+from demo.work.choices import Choices
 from demo.work.clip import Clip
 from demo.work.marks import Marks
 from demo.work.objects import Objects
@@ -41,6 +42,7 @@ class Work:
     jump: grows when the browser must go to `frame`.
     unread: saved work that came with the clip and was not taken up yet.
     intro: what an example that is marked already says of itself.
+    choices: other masks that the last first click may mean.
     """
 
     clip: Clip
@@ -59,6 +61,7 @@ class Work:
     jump: int = 0
     unread: dict | None = None
     intro: str = ""
+    choices: Choices | None = None
 
     @classmethod
     def begin(cls, clip: Clip) -> "Work":
