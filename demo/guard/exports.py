@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demo.guard.reading import recall
+from demo.guard.reading import read_again, recall
 from stm_core.errors import LimitError, VideoError
 from stm_core.export.folder import export_file
 from stm_core.export.order import Options
@@ -26,6 +26,8 @@ from stm_core.masks.files import encode_mask, object_ids, read_labels
 from stm_core.media.files import Whole, write_whole
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.video import probe
+from stm_core.media.write import VideoWriter
+from stm_core.runs.compare_film import film_size, side_by_side
 
 SESSION = "session.json"
 MASK_NAME = re.compile(r"(masks|prompts)/\d{5}\.png")
@@ -66,6 +68,25 @@ def export(
         if done % 5 == 0:
             yield {"done": done, "total": len(frames)}
     yield {"done": done, "total": len(frames), "warnings": warnings}
+
+
+def compared(clip: str, out: str, extra: dict[str, str], frames: list[int]) -> Iterator[dict]:
+    """A film of several runs side by side, and of where their masks differ.
+
+    extra: name of a run -> the folder of its masks.  frames: sorted numbers that some run has a mask for.
+    """
+    start, stop, names = frames[0], frames[-1] + 1, list(extra)
+    with read_again(clip, start, stop) as reader:
+        size = film_size(reader.info.width, reader.info.height, len(names) + 1)
+        source = None if reader.info.container in ("zip", "folder", "webp") else Path(clip)
+        with VideoWriter(Path(out), *size, source=source, fps=reader.info.fps) as writer:
+            for count, frame in enumerate(reader):
+                paths = {name: Path(extra[name]) / f"{start + count:05d}.png" for name in names}
+                known = {name: np.array(Image.open(path)) for name, path in paths.items() if path.exists()}
+                writer.write(side_by_side(frame, known, names), reader.times[count])
+                if count % 10 == 0:
+                    yield {"done": count, "total": stop - start}
+    yield {"done": stop - start, "total": stop - start, "warnings": list(writer.warnings)}
 
 
 def film(
@@ -177,4 +198,4 @@ def _take(pack: zipfile.ZipFile, item: zipfile.ZipInfo, most: int) -> bytes:
     return data
 
 
-JOBS = {job.__name__: job for job in (export, film, archive, unpack_session, adopt_masks)}
+JOBS = {job.__name__: job for job in (export, film, compared, archive, unpack_session, adopt_masks)}

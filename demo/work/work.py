@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from demo.limits import Limits
+from demo.work.choices import Choices
 from demo.work.clip import Clip
+from demo.work.compared import Compared
 from demo.work.marks import Marks
 from demo.work.objects import Objects
 from demo.work.run import Run
@@ -40,7 +42,9 @@ class Work:
     proxies: how many small pictures are on disk, from the first frame on.
     jump: grows when the browser must go to `frame`.
     unread: saved work that came with the clip and was not taken up yet.
+    compared: the last comparison of memories.
     intro: what an example that is marked already says of itself.
+    choices: other masks that the last first click may mean.
     """
 
     clip: Clip
@@ -58,7 +62,9 @@ class Work:
     proxies: int = 0
     jump: int = 0
     unread: dict | None = None
+    compared: Compared | None = None
     intro: str = ""
+    choices: Choices | None = None
 
     @classmethod
     def begin(cls, clip: Clip) -> "Work":

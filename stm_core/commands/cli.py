@@ -1,6 +1,6 @@
-"""The commands `segment`, `evaluate`, `bench`, `batch`, `export` and `train`.
+"""The commands `segment`, `look`, `compare`, `evaluate`, `bench`, `batch`, `export` and `train`.
 
-Only this file prints results.  torch loads when a command needs it.
+Only this file and `inside.py` print results.  torch loads when a command needs it.
 
 Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept;
 70 a fault of ours, in one line that helps to report it.
@@ -14,17 +14,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from stm_core.commands import option_values, options
+from stm_core.commands import inside, option_values, options
+from stm_core.commands.given import model as _model
+from stm_core.commands.given import opened
+from stm_core.commands.given import progress as _progress
 from stm_core.errors import OptionError
 from stm_core.faults import DONE, FAULT, INTERRUPTED, MISTAKE, tell
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
-
-    from stm_core.engine.prompts import Prompt
-    from stm_core.networks.weights import Model
 
 PROGRAM = "stm_core"
 
@@ -83,6 +79,8 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
         return child
 
     command("segment", _segment, options.add_segment)
+    command("look", inside.look, options.add_look)
+    command("compare", inside.compare, options.add_compare)
     command("evaluate", _evaluate, options.add_evaluate)
     command("bench", _bench, options.add_bench)
     command("batch", _batch, options.add_batch)
@@ -97,20 +95,10 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
 
 def _segment(args: argparse.Namespace) -> int:
     """Segment a clip from one mask or from clicks: DIR/masks/*.png, DIR/overlay.mp4, DIR/report.json."""
-    if [bool(args.mask), bool(args.click), bool(args.prompts)].count(True) != 1:
-        raise OptionError(
-            "one of --mask FIRST.png, --click X,Y and --prompts FILE is needed, and no two; "
-            "see `segment --help`"
-        )
-    from stm_core.media.video import probe
     from stm_core.runs.folder import run_to_folder
     from stm_core.runs.output import check_folder, check_mask, check_results, written_in
-    from stm_core.runs.plan import check_prompts
 
-    limits = options.video_limits(args)
-    info = probe(args.clip, limits=limits)
-    height, width = info.height, info.width
-    prompts = check_prompts(height, width, info.frames, _prompts(args, (height, width), info.frames))
+    info, prompts, limits = opened(args)
     check_folder(args.out, args.clip)
     check_mask(args.out, args.mask, args.prompt_frame)
     check_results(written_in(args.out), prompts)  # before the model loads
@@ -253,32 +241,3 @@ def _train(args: argparse.Namespace) -> int:
     from stm_core.commands import train as training_cli
 
     return training_cli.run(args) or DONE
-
-
-def _model(args: argparse.Namespace) -> Model:
-    from stm_core.networks.weights import load_model
-
-    return load_model(args.weights, device=args.device, dtype=args.dtype, engine=args.engine)
-
-
-def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> list[Prompt]:
-    """The prompts that the options describe.  size: (H, W) of the clip's frames."""
-    clicks = [option_values.click(text) for text in args.click]
-    from stm_core.engine.prompts import Prompt
-    from stm_core.masks.files import read_mask
-    from stm_core.runs.given import read_prompts
-
-    if clicks:
-        return [Prompt.from_clicks(clicks, frame=args.prompt_frame)]
-    limits = options.video_limits(args)
-    if args.prompts:
-        return read_prompts(args.prompts, size, frames, limits)
-    return [Prompt.from_mask(read_mask(args.mask, size=size, limits=limits), frame=args.prompt_frame)]
-
-
-def _progress(total: int | None) -> tqdm:
-    """A progress bar on stderr; silent when stderr is no terminal."""
-    from tqdm import tqdm
-
-    quiet = not sys.stderr.isatty()
-    return tqdm(total=total or None, unit=" frames", file=sys.stderr, disable=quiet, leave=False)

@@ -16,6 +16,7 @@ from stm_core.commands.option_values import (
     list_of,
     megabytes,
     one_of,
+    pixel,
     whole_number,
 )
 from stm_core.errors import OptionError
@@ -67,6 +68,38 @@ class Parser(argparse.ArgumentParser):
 
 def add_segment(parser: argparse.ArgumentParser) -> None:
     """Options of `segment`."""
+    _add_clip(parser, "folder for masks, overlay and report")
+
+
+def add_look(parser: argparse.ArgumentParser) -> None:
+    """Options of `look`."""
+    add = parser.add_argument
+    add("--frame", type=whole_number(0), required=True, metavar="T", help="the frame of the pixel, from 0")
+    add("--at", type=pixel, required=True, metavar="X,Y", help="the pixel, on the upright frame")
+    _add_clip(parser, "folder for weights.npz, look.json and look.png")
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Options of `compare`."""
+    add, names = parser.add_argument, ",".join(PRESETS)
+    add(
+        "--presets",
+        type=list_of(one_of(PRESETS)),
+        default=list(PRESETS),
+        metavar="A,B",
+        help=f"one to five of {', '.join(PRESETS)}, separated by commas (default: {names})",
+    )
+    add(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="folder of true masks, PNGs named by frame (00000.png); without it: agreement with every-5",
+    )
+    _add_clip(parser, "folder for compare.json, compare.md and compare.mp4")
+
+
+def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
+    """A clip, its prompts, where the results go (`out` says which), and how it is segmented."""
     add = parser.add_argument
     add("clip", metavar="CLIP", type=Path, help="video file, or folder of frames sorted by name")
     add("--mask", type=Path, metavar="FIRST.png", help="mask of the prompted frame")
@@ -90,7 +123,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="frame of the mask or clicks (default: 0)",
     )
-    add("--out", type=folder, required=True, metavar="DIR", help="folder for masks, overlay and report")
+    add("--out", type=folder, required=True, metavar="DIR", help=out)
     add_shared(parser)
     group = parser.add_argument_group(
         "limits of the input", "safe defaults against broken files; 0 lifts one"

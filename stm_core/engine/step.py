@@ -24,7 +24,7 @@ from stm_core.engine.geometry import (
     to_network,
 )
 from stm_core.engine.prompts import Prompt, Reference, as_given, check_inside, listed
-from stm_core.engine.result import FrameResult, MemoryReport, confidence_of, labels_at, pixels_of
+from stm_core.engine.result import FrameResult, Held, MemoryReport, confidence_of, labels_at, pixels_of
 from stm_core.engine.whereabouts import CELL, Whereabouts, cells_of
 from stm_core.errors import MaskError, PromptError, StmError, VideoError
 from stm_core.memory.bank import MemoryBank
@@ -107,7 +107,7 @@ class Propagator:
         shown = one_hot(channels, len(masks))
         pixels, sums, cells = self._counted(shown, best)
         labels = labels_at(self._shape, masks, channels, self.objects, seen.area, self._processed)
-        usage = self.bank.usage
+        usage, read = self.bank.usage, Held.of(self.bank, self.objects)
         kept = shown if self._trust.firm and not prompts else masks
         spoken = {i for one in prompts for i in one.objects}
         self._remember(index, seen, kept, pixels, spoken)
@@ -117,7 +117,7 @@ class Propagator:
             labels=as_given(labels, prompts),
             objects=self.objects,
             confidence=confidence_of(pixels, sums, self.objects),
-            memory=MemoryReport.of(self.bank, index, usage),
+            memory=MemoryReport.of(self.bank, index, usage, read),
             seconds=time.perf_counter() - begin,
             prompted=bool(prompts),
             _masks=masks.cpu(),

@@ -45,7 +45,7 @@ class MemoryBank:
     def clear(self) -> None:
         """Forget everything and free the storage; frames of another size may follow, and other objects."""
         self._frames: list[Stored] = []  # in the order in which they were stored
-        self._windows: dict[int, Window] = {}  # by frame
+        self.windows: dict[int, Window] = {}  # which part of each frame held is stored
         self._storage: Storage | None = None
         self._origin: int | None = None
         self._last: int | None = None
@@ -92,7 +92,7 @@ class MemoryBank:
         if not all(present):  # `readout.read` asks for zeros there
             value = value * value.new_tensor(present).view(-1, 1, 1, 1)
         self._store(frame, key, value, layout)
-        self._windows[t] = window
+        self.windows[t] = window
 
     def read(self, query_key: Tensor) -> Tensor:
         """Values (N, Cv, h, w) that the stored frames give for a frame with key (1, Ck, h, w).
@@ -121,7 +121,7 @@ class MemoryBank:
         """
         options = self._read_options()
         found = readout.where(self._storage.keys, query_key[:, :, row, column].unsqueeze(1), **options)
-        windows = [self._windows[frame.t] for frame in self._frames]
+        windows = [self.windows[frame.t] for frame in self._frames]
         maps = [
             window.spread(one.unflatten(0, window.shape), 0)
             for window, one in zip(windows, found, strict=True)
@@ -150,6 +150,16 @@ class MemoryBank:
     def pinned(self) -> list[int]:
         """Indices of the prompted frames that stay for good, sorted."""
         return sorted(frame.t for frame in self._frames if frame.pinned)
+
+    @property
+    def stored(self) -> list[Stored]:
+        """The frames held, by index; they are the bank's own and change with it."""
+        return sorted(self._frames, key=lambda frame: frame.t)
+
+    @property
+    def latest(self) -> int | None:
+        """Index of the frame that was stored last, None before the first."""
+        return self._last
 
     @property
     def known(self) -> tuple[bool, ...]:
@@ -228,7 +238,7 @@ class MemoryBank:
 
     def _drop(self, frame: Stored) -> None:
         self._storage.remove(self._frames.index(frame))
-        del self._windows[frame.t]
+        del self.windows[frame.t]
         self._frames.remove(frame)
 
     def _present(self, frame: Stored) -> tuple[bool, ...]:

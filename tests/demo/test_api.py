@@ -19,9 +19,12 @@ from PIL import Image
 from demo.web.api import UNDER_WAY, Api
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
-from stm_core.masks.files import decode_mask
+from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.media.video import read_video
 from stm_core.memory.policy import MemoryConfig
+from stm_core.runs.compare import compare
 from stm_core.runs.folder import run_to_folder
+from stm_core.runs.look import look_clip
 
 FACTS = {"frames": FRAMES, "height": 64, "width": 96}
 
@@ -66,6 +69,59 @@ def test_segment_from_clicks_gives_what_the_command_gives(client, clip, page, tm
         and set(report["memory"]) == set(expected["memory"])
     )
     assert report["frames_in"] == report["frames_out"] == FRAMES and report["objects"] == 2
+
+
+@pytest.mark.parametrize("frame", [20, 2])
+def test_look_gives_what_the_command_gives(client, clip, page, frame):
+    found, picture, weights = client.predict(
+        video=handle_file(clip[0]), frame=frame, at=[50, 40], clicks=[[5, 8, 8, 1, 1]], api_name="/look"
+    )
+    expected = look_clip(page.model, clip[0], Prompt.from_clicks([(8, 8, 1, 1)], frame=5), frame, (50, 40))
+    assert found == expected.look.as_dict()
+    assert np.array_equal(np.asarray(Image.open(picture)), expected.picture)
+    with np.load(weights) as arrays:
+        assert sorted(arrays) == [f"t{one.t:05d}" for one in expected.look.stored]
+        assert all(np.allclose(arrays[f"t{one.t:05d}"], one.weights) for one in expected.look.stored)
+
+
+@pytest.mark.parametrize(
+    "sent, said",
+    [
+        ({"at": [1]}, "[x, y]"),
+        ({"at": [500, 1]}, "96x64"),
+        ({"frame": 99}, "0 to 23"),
+        ({"frame": 0}, "frame 0"),
+    ],
+)
+def test_a_look_at_nothing_is_refused_in_a_sentence(client, clip, sent, said):
+    asked = {"frame": 3, "at": [1, 1], "clicks": [[0, 8, 8, 1, 1]], **sent}
+    with pytest.raises(AppError) as refused:
+        client.predict(video=handle_file(clip[0]), **asked, api_name="/look")
+    assert said in str(refused.value)
+
+
+def test_compare_gives_the_table_and_the_film(client, clip, page, tmp_path):
+    with zipfile.ZipFile(tmp_path / "truth.zip", "w") as pack:
+        for n, labels in enumerate(clip[1]):
+            pack.writestr(f"{n:05d}.png", encode_mask(np.where(labels == 1, 1, 0).astype(np.uint8)))
+    table, film = client.predict(
+        video=handle_file(clip[0]),
+        presets=["first", "previous"],
+        clicks=[[0, 8, 8, 1, 1]],
+        truth=handle_file(tmp_path / "truth.zip"),
+        api_name="/compare",
+    )
+    prompt, truth = (
+        Prompt.from_clicks([(8, 8, 1, 1)]),
+        dict(enumerate((m == 1).astype("u1") for m in clip[1])),
+    )
+    expected = compare(page.model, clip[0], prompt, ["first", "previous"], truth=truth).table
+    timed = {"seconds_per_frame": 0}
+    assert [{**row, **timed} for row in table["runs"]] == [{**row, **timed} for row in expected["runs"]]
+    with read_video(film) as reader:
+        assert len(list(reader)) == FRAMES and reader.info.width == 2 * 96
+    with pytest.raises(AppError, match="first, first"):
+        client.predict(video=handle_file(clip[0]), presets=["first"] * 2, api_name="/compare")
 
 
 def test_segment_from_a_mask_with_options(client, clip, page, tmp_path):
@@ -186,7 +242,7 @@ def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip,
         api.click(str(clip[0]), 2, [[8, 8, 1, 1]] * 4)
     with pytest.raises(gr.Error, match=words):
         next(api.segment(str(clip[0]), clicks=[[2, 8, 8, 1, 1]] * 4))
-    prompts = api._prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
+    prompts = api.prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
     assert [len(prompt.clicks) for prompt in prompts] == [3, 3]
 
 
@@ -229,9 +285,9 @@ def test_bad_files_and_clips_that_are_too_long_are_refused(client, tmp_path):
             client.predict(video=handle_file(tmp_path / name), **values, api_name="/segment")
 
 
-def test_only_the_two_endpoints_are_public_and_they_are_described(client):
+def test_only_the_endpoints_of_the_contract_are_public_and_they_are_described(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/segment", "/click"}
+    assert set(endpoints) == {"/segment", "/click", "/look", "/compare"}
     parameters = {p["parameter_name"]: p for p in endpoints["/segment"]["parameters"]}
     promised = ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
     assert list(parameters) == [*promised, "formats", "template"]
