@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stm_core.engine.geometry import Area, enlarge
 from stm_core.memory.bank import MemoryBank
+from stm_core.memory.policy import Kind
 from stm_core.memory.window import Window
 from stm_core.networks.interface import strongest
 
@@ -20,7 +21,7 @@ class Held:
     """A frame that was in memory while another one was read.
 
     t: index of the frame.
-    kind: "prompted" (a person gave its mask, it stays), "previous" (the latest one) or "due" (any other).
+    kind: why it was in memory.
     stays: it is there for more than one read, until memory is full; so is every frame but most previous ones.
     objects: ids known when it was stored, in the order of their channels.
     present: which of these objects it shows.
@@ -28,7 +29,7 @@ class Held:
     """
 
     t: int
-    kind: str
+    kind: Kind
     stays: bool
     objects: tuple[int, ...]
     present: tuple[bool, ...]
@@ -40,7 +41,7 @@ class Held:
         return tuple(
             cls(
                 one.t,
-                "prompted" if one.pinned else "previous" if one.t == bank.latest else "due",
+                one.kind(bank.latest),
                 one.pinned or one.due or one.t != bank.latest,
                 tuple(objects[: len(one.present)]),
                 one.present,
