@@ -28,6 +28,7 @@ from demo.panels.base import Host
 from demo.panels.clip import ClipPanel
 from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
+from demo.panels.learn import LearnPanel
 from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
@@ -40,7 +41,17 @@ from demo.work.quotas import answers_folder
 from demo.work.retention import discard, period, sweep_regularly, visitors_folder
 
 # in the order of the work
-PANELS = [ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel, LookPanel, ComparePanel]
+PANELS = [
+    ClipPanel,
+    MarkPanel,
+    MemoryPanel,
+    TrackPanel,
+    FixPanel,
+    ResultPanel,
+    LearnPanel,
+    LookPanel,
+    ComparePanel,
+]
 
 STYLE = Path(__file__).with_name("page.css")
 ROOM = 8  # small requests of one visitor that may wait

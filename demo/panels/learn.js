@@ -1,0 +1,126 @@
+// Learn: one step at a time.  Setting a step up is what a visitor would click: the example's card, then Track.
+// The server chooses the memory ('choose') and says how far the page is ('peek'); it is asked only meanwhile.
+const $ = (selector) => element.querySelector(selector), all = (selector) => [...element.querySelectorAll(selector)];
+const fold = $(".stm-learn-fold"), body = $(".stm-learn-body"), back = $(".stm-learn-return"), steps = all("[data-step]");
+const page = (selector) => document.querySelector(selector);
+const kept = "stm_lesson";   // the step, for when the page is loaded again
+let at = 0, asked = 0, pending = "", seen = "", refusal = "", away = false;
+
+const step = () => steps[at], part = (selector) => step().querySelector(selector);
+const ask = (event) => trigger(event, { step: at, number: ++asked });
+function say(words) {
+  part(".stm-learn-state").textContent = words;
+  returning();
+}
+function go(number, focus = true) {
+  at = Math.min(Math.max(number, 0), steps.length - 1);
+  pending = "";
+  steps.forEach((one, n) => { one.hidden = n !== at; });
+  $("[data-learn=back]").disabled = at === 0;
+  $("[data-learn=next]").disabled = at === steps.length - 1;
+  $(".stm-learn-where").textContent = `${at + 1} of ${steps.length}`;
+  try { sessionStorage.setItem(kept, at); } catch {}
+  returning();
+  if (!focus) return;
+  const heading = part("h3");
+  heading.focus({ preventScroll: true });
+  if (heading.getBoundingClientRect().top < 0) heading.scrollIntoView({ block: "start" });
+}
+
+// setting up
+const card = () => page(`[data-example="${step().dataset.example}"]:not([data-step])`);
+const button = () => page("#track");
+function set() {
+  if (!card()) return say("This page does not have that example.");
+  pending = "chosen";
+  refusal = refused();
+  say("Setting up…");
+  ask("choose");
+}
+function ready() {
+  pending = "";
+  part(".stm-learn-see").hidden = false;
+  if (step().dataset.frame) document.dispatchEvent(new CustomEvent("stm-go", { detail: Number(step().dataset.frame) - 1 }));
+  say("Ready.");
+}
+function track() {
+  if (button().disabled) return;   // it will be enabled, and then the server is asked again
+  pending = "tracked";
+  say("Tracking…");
+  button().click();
+}
+function advance(state) {
+  if (!pending || state.number !== asked || state.step !== at) return;
+  if (pending === "chosen" && !(state.open && state.marked)) {
+    pending = "opened";
+    say("Opening the example…");
+    card().click();
+    see("picture");
+    return;
+  }
+  if (pending === "opened" && !(state.open && state.marked)) return;
+  if (!step().dataset.track || state.tracked) return ready();
+  if (pending !== "tracked") return track();
+  if (state.busy) return;
+  pending = "";
+  say("Stopped. Press the button to set this step up again.");
+}
+// What the page tells: Track can be pressed, or not any more; a notice, or a refusal.
+const refused = () => page("#notice .stm-error")?.outerHTML ?? "";
+function watched() {
+  const before = seen;
+  seen = `${button()?.disabled} ${page("#notice .stm-notice")?.outerHTML}`;
+  if (!pending || seen === before) return;
+  if (!refused() || refused() === refusal) return ask("peek");
+  pending = "";
+  say("That did not work; the page says why. Try again.");
+}
+
+// other panels
+const places = { picture: "#stage", timeline: "#timeline", chart: "#readout", look: "#inside", compare: "#compare-fold" };
+function see(place) {
+  const there = page(places[place]);
+  if (!there) return;
+  if (place === "look") there.querySelector("details").open = true;
+  if (place === "compare") there.querySelector(".label-wrap:not(.open)")?.click();
+  (there.closest(".stm-card") && ["look", "compare"].includes(place) ? there.closest(".stm-card") : there).scrollIntoView({ block: "start" });
+  const frame = Number(step().dataset.frame) - 1, slider = place === "look" && there.querySelector(".stm-slider");
+  if (slider && frame > 0 && Number(slider.max) >= frame) { slider.value = frame; slider.dispatchEvent(new Event("input")); }
+}
+function returning() {
+  back.hidden = !(fold.open && away);
+  const told = part(".stm-learn-state").textContent;
+  back.textContent = `Lesson, step ${at + 1}${told ? `: ${told}` : ""} – go back to it`;
+}
+const actions = {
+  back: () => go(at - 1),
+  next: () => go(at + 1),
+  set,
+  answer: () => {
+    const answer = part(".stm-learn-answer"), shown = answer.hidden;
+    answer.hidden = !shown;
+    part("[data-learn=answer]").setAttribute("aria-expanded", String(shown));
+    part("[data-learn=answer]").textContent = shown ? "Hide the answer" : "Show the answer";
+  },
+  return: () => { step().scrollIntoView({ block: "start" }); part("h3").focus({ preventScroll: true }); },
+};
+element.addEventListener("click", (event) => {
+  const pressed = event.target.closest("button");
+  if (!pressed) return;
+  if (pressed.dataset.see) see(pressed.dataset.see);
+  else actions[pressed.dataset.learn]?.();
+});
+new IntersectionObserver(([seen]) => { away = !seen.isIntersecting; returning(); }).observe(body);
+fold.addEventListener("toggle", returning);
+const observer = new MutationObserver(() => {
+  if (!element.isConnected) return observer.disconnect();
+  watched();
+});
+for (const place of [".stm-actions", "#notice"]) {
+  const there = page(place);
+  if (there) observer.observe(there, { attributes: true, childList: true, subtree: true, attributeFilter: ["disabled"] });
+}
+watch("value", () => advance(props.value || {}));
+let begin = 0;
+try { begin = Number(sessionStorage.getItem(kept)) || 0; } catch {}
+go(begin, false);
