@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from demo.draw.html import faint, size
+from demo.draw.html import faint, number, size
 
 WIDTH, HIGH, LEFT, GAP = 440, 100, 58, 30  # drawing units; of one of the two plots
 
@@ -23,8 +23,8 @@ def chart(table: dict, colors: Sequence[str]) -> str:
         _grid(under, [(0, "0"), (0.5, "50 %"), (1, "100 %")]),
         f'<text class="stm-panel" x="{LEFT}" y="10">bytes stored</text>',
         f'<text class="stm-panel" x="{LEFT}" y="{HIGH + GAP - 6}">{escape(words)}</text>',
-        f'<text x="{LEFT}" y="{floor + 14}">frame {frames[0]}</text>',
-        f'<text x="{WIDTH - 8}" y="{floor + 14}" text-anchor="end">{frames[-1]}</text>',
+        f'<text x="{LEFT}" y="{floor + 14}">frame {number(frames[0])}</text>',
+        f'<text x="{WIDTH - 8}" y="{floor + 14}" text-anchor="end">{number(frames[-1])}</text>',
     ]
     for n, (row, color) in enumerate(zip(rows, colors, strict=False)):
         over, dash = row["over_time"], f"{9 - n} {2 * n}" if n else "none"  # told apart without colours too
@@ -70,7 +70,8 @@ def table(found: dict, colors: Sequence[str], paper: bool) -> str:
 
 
 def _go(first: int, last: int) -> str:
-    return f'<button type="button" data-go="{first}">{first if first == last else f"{first}–{last}"}</button>'
+    words = str(number(first)) if first == last else f"{number(first)}–{number(last)}"
+    return f'<button type="button" data-go="{first}">{words}</button>'
 
 
 def _share(value: float | None) -> str:

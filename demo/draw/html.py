@@ -26,6 +26,11 @@ def faint(text: str) -> str:
     return f'<p class="stm-faint">{text}</p>'
 
 
+def names(found: Sequence[str]) -> str:
+    """The names of the first files that will be made."""
+    return faint(f"Files: {', '.join(f'<code>{escape(name)}</code>' for name in found)} …")
+
+
 def notice(text: str = "", kind: str = "error") -> str:
     """The line that says what went wrong and what to try ("error"), or what is new ("info")."""
     if not text:
@@ -81,6 +86,11 @@ def size(number: float) -> str:
             value = number / scale
             return f"{value:.2f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
     return f"{number:.0f} B"
+
+
+def number(index: int) -> int:
+    """A frame's number as it stands on the page."""
+    return index
 
 
 def data_url(data: bytes, kind: str) -> str:

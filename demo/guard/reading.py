@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from stm_core.errors import LimitError, MaskError
+from stm_core.incoming.masks import read_masks
 from stm_core.masks import files as masks
 from stm_core.media import video
 from stm_core.media.decode import index_of
@@ -119,6 +120,14 @@ def _numbered(source: Path) -> Iterator[tuple[int, Path | Image.Image]]:
         raise MaskError("this ZIP of masks is damaged; pack it again") from error
 
 
+def brought(
+    path: str, height: int, width: int, frames: int, limits: dict
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """Masks of another program for a clip of so many frames, as labels (H, W), in order."""
+    for index, labels in read_masks(Path(path), (height, width), frames, video.VideoLimits(**limits)):
+        yield {"index": index}, labels
+
+
 def _read(path: str, start: int, stop: int, *, reverse: bool = False) -> Iterator[tuple[int, np.ndarray]]:
     with read_again(path, start, stop, reverse=reverse) as reader:
         for count, frame in enumerate(reader):
@@ -192,4 +201,4 @@ def _plain(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-JOBS = {job.__name__: job for job in (inspect, check, sharp, frames, mask, truth)}
+JOBS = {job.__name__: job for job in (inspect, check, sharp, frames, mask, truth, brought)}

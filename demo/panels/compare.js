@@ -1,7 +1,7 @@
 // Compare: the masks of several runs under one scrubber, and where they differ.
 // The server sends one state (see compared_state in compare.py); all pictures are asked for by address.
 const $ = (selector) => element.querySelector(selector);
-const slider = $(".stm-slider"), tiles = $(".stm-compare-tiles");
+const slider = $(".stm-inside-slider"), tiles = $(".stm-compare-tiles");
 let state = {}, frame = 0, drawn = 0, made = "";
 
 const number = (index) => String(index).padStart(5, "0");
@@ -68,13 +68,13 @@ async function draw() {
     const context = canvas.getContext("2d"), run = state.runs[n];
     if (!run) {
       const share = masks.every(Boolean) ? difference(context, picture, masks, width, height) : null;
-      canvas.setAttribute("aria-label", share === null ? "Not every run has this frame" : `Frame ${index}: the runs differ on ${(100 * share).toFixed(1)} % of the pixels`);
+      canvas.setAttribute("aria-label", share === null ? "Not every run has this frame" : `Frame ${index + state.first}: the runs differ on ${(100 * share).toFixed(1)} % of the pixels`);
       return;
     }
     context.drawImage(picture, 0, 0, width, height);
     context.globalCompositeOperation = "lighter";   // black, the background, changes nothing
     if (masks[n]) context.drawImage(masks[n], 0, 0, width, height);
-    canvas.setAttribute("aria-label", `Frame ${index} by ${run.name}${masks[n] ? ", with its mask" : ", which has no mask here"}`);
+    canvas.setAttribute("aria-label", `Frame ${index + state.first} by ${run.name}${masks[n] ? ", with its mask" : ", which has no mask here"}`);
   });
   tiles.dataset.shown = index;
 }
@@ -83,7 +83,8 @@ function go(index) {
   slider.min = first();
   slider.max = last();
   slider.value = frame;
-  $(".stm-where").textContent = `${frame} of ${last()}`;
+  $(".stm-inside-where").textContent = `${frame + state.first} of ${last() + state.first}`;
+  slider.setAttribute("aria-valuetext", `frame ${frame + state.first}`);
   draw();
 }
 slider.addEventListener("input", () => go(Number(slider.value)));

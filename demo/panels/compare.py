@@ -119,7 +119,8 @@ class ComparePanel(Panel):
         work = visitor.need_work()
         with visitor.at_work():
             frames = self._read_truth(work, [str(path) for path in paths or ()])
-        told = f"{len(frames)} true masks were read, frames {frames[0]} to {frames[-1]}."
+        first, last = html.number(frames[0]), html.number(frames[-1])
+        told = f"{len(frames)} true masks were read, frames {first} to {last}."
         if work.compared is not None and work.compared.runs and not work.busy:
             work.compared.table = tabulate(work.compared, self._truth(work))
         return View(notice=html.notice(told, "info"), truth=None, compared=compared_state(work))
@@ -129,12 +130,9 @@ class ComparePanel(Panel):
         self,
         visitor: Visitor,
         names: list[str],
-        preset: str,
-        budget_mb: float,
-        every: float,
-        size: int,
+        *settings: Any,
     ) -> Iterator[View]:
-        """Run what was chosen, one after the other, and show it side by side."""
+        """Run what was chosen, one after the other, and show it side by side.  settings: see SETTINGS."""
         work = visitor.work
         waiting = work.current if work else None
         if work is None or waiting is None or waiting.state != "waiting" or not waiting.trial:
@@ -144,7 +142,7 @@ class ComparePanel(Panel):
             cases = chosen(names)
             if self._truth(work) is None and REFERENCE not in names:  # it is what the others agree with
                 cases.append(CASES[REFERENCE])
-            runs = {case.name: self._planned(work, case, preset, budget_mb, every, size) for case in cases}
+            runs = {case.name: self._planned(work, case, settings) for case in cases}
             yield from self._run(visitor, work, runs)
         except StmError:
             yield self._idle(work)
@@ -164,13 +162,13 @@ class ComparePanel(Panel):
             work.current = None
         return View(Change.MARKS, compare_stop=Props(interactive=False), compared=compared_state(work))
 
-    def _planned(
-        self, work: Work, case: Case, preset: str, budget_mb: float, every: float, size: int
-    ) -> tuple[Job, Prediction]:
+    def _planned(self, work: Work, case: Case, settings: tuple) -> tuple[Job, Prediction]:
         """What a case computes, and what that takes at most: all are refused before one runs."""
-        runner = self.host.runner
-        memory = runner.memory(case.preset or preset, case.budget_mb or budget_mb, every)
-        job = runner.plan(work, memory, runner.side(*work.clip.size, case.size or size), "")
+        runner, given = self.host.runner, dict(zip(SETTINGS, settings, strict=True))
+        size = case.size or given.pop("size")
+        given |= {"preset": case.preset or given["preset"], "budget": case.budget_mb or given["budget"]}
+        memory = runner.memory(*(given[name] for name in SETTINGS if name != "size"))
+        job = runner.plan(work, memory, runner.side(*work.clip.size, size), "")
         return job, runner.predict(job.plan)
 
     def _run(
@@ -274,6 +272,7 @@ def compared_state(work: Work, progress: str = "") -> dict:
         "height": clip.size[0],
         "width": clip.size[1],
         "proxies": [[clip.start, clip.start + work.proxies]],
+        "first": html.number(0),
         "runs": runs,
         "progress": progress,
         "chart": draw.chart(made, COLORS) if made else "",

@@ -1,7 +1,7 @@
 // Look inside: a picture of its own, a pixel of it, and the frames that this pixel looked at.
 // The server sends one state (see inside_state and look_state in look.py); 'peek' asks it, without a pixel for the state alone.
 const $ = (selector) => element.querySelector(selector);
-const fold = $("details"), screen_ = $(".stm-look-screen"), canvas = $("canvas"), slider = $(".stm-slider");
+const fold = $("details"), screen_ = $(".stm-look-screen"), canvas = $("canvas"), slider = $(".stm-inside-slider");
 const STEP = 8;   // pixels of an arrow key: half of what the network tells apart
 let state = {}, frame = 0, at = null, playing = false, drawn = 0, asked = 0, hovered = 0;
 
@@ -37,12 +37,13 @@ function where() {
   slider.min = first();
   slider.max = last();
   slider.value = frame;
-  $(".stm-where").textContent = `${frame} of ${last()}`;
-  canvas.setAttribute("aria-label", `Frame ${frame}` + (at ? `, pixel ${at[0]},${at[1]}` : ""));
+  $(".stm-inside-where").textContent = `${frame + state.first} of ${last() + state.first}`;
+  slider.setAttribute("aria-valuetext", `frame ${frame + state.first}`);
+  canvas.setAttribute("aria-label", `Frame ${frame + state.first}` + (at ? `, pixel ${at[0]},${at[1]}` : ""));
 }
 function ask() {
   if (!at) return;
-  $(".stm-busy").hidden = false;
+  $(".stm-inside-busy").hidden = false;
   trigger("peek", { number: ++asked, frame, x: at[0], y: at[1] });
 }
 function go(index) {
@@ -139,7 +140,7 @@ function update() {
   if (state.clip !== before.clip) at = null;
   $(".stm-look-all").style.setProperty("--ratio", `${state.width} / ${state.height}`);
   if (!look) { frame = Math.min(Math.max(frame || state.frame, first()), last()); where(); if (fold.open) draw(); }
-  if (!look || look.number === asked) $(".stm-busy").hidden = true;
+  if (!look || look.number === asked) $(".stm-inside-busy").hidden = true;
   show(look);
   if (!playing || look === before.look || look?.number !== asked) return;
   if (frame >= last()) play(false); else setTimeout(() => { if (playing) go(frame + 1); }, 60);

@@ -95,6 +95,7 @@ def inside_state(work: Work) -> dict:
         "run": f"{Path(run.folder).name}/masks" if run else "",
         "masked": html.ranges(run.records) if run else [],
         "frame": work.frame,
+        "first": html.number(0),
         "colors": {str(one.id): one.color for one in work.objects},
     }
 
@@ -104,22 +105,23 @@ def look_state(look: Look, images: dict[int, np.ndarray], names: dict[int, str])
     strongest = sorted(look.stored, key=lambda one: one.share, reverse=True)[:MOST_TILES]
     shown = {one.t for one in strongest}
     rest = [one.t for one in look.stored if one.t not in shown]
-    notes = [f"Frame {t} was dropped at frame {at}." for t, at in look.gone.items()]
+    first, number = html.number(0), html.number
+    notes = [f"Frame {number(t)} was dropped at frame {number(at)}." for t, at in look.gone.items()]
     if rest:
-        notes.append(f"Also in memory, and counting less: frames {', '.join(map(str, rest))}.")
+        notes.append(f"Also in memory, and counting less: frames {', '.join(str(number(t)) for t in rest)}.")
     tiles = [
         {
             "t": one.t,
             "kind": one.kind,
             "share": one.share,
-            "words": seen_words(one).capitalize(),
+            "words": seen_words(one, first).capitalize(),
             "seen": looked_at(one),
             "src": html.data_url(_jpeg(look_tile(look, one, images[one.t], TILE)), "jpeg"),
         }
         for one in look.stored
         if one.t in shown
     ]
-    return {**look.as_dict(), "words": look_words(look, names), "tiles": tiles, "notes": notes}
+    return {**look.as_dict(), "words": look_words(look, names, first), "tiles": tiles, "notes": notes}
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:

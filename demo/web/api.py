@@ -21,8 +21,11 @@ from demo.panels.base import Host
 from demo.work.quotas import caller_of
 from demo.work.retention import discard
 from demo.work.run import Again, Job, Run
+from demo.work.taking import chosen, ordered, take
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors
+from stm_core.export.order import Options
+from stm_core.export.registry import FORMATS
 from stm_core.masks import files as masks
 from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -40,7 +43,8 @@ def add(host: Host) -> None:
     api = Api(host)
     with gr.Group(visible=False):
         preset = gr.Textbox(MemoryConfig.preset, label="preset")
-        inputs = [gr.File(label="video"), *prompting(), preset, *sizing()]
+        more = [gr.JSON(label="formats"), gr.Textbox("", label="template")]
+        inputs = [gr.File(label="video"), *prompting(), preset, *sizing(), *more]
         outputs = [gr.File(label="overlay"), gr.File(label="archive"), gr.JSON(label="report")]
         endpoint(api.segment, inputs, outputs, "gpu", EXAMPLE)
         frame = gr.Number(0, label="frame", precision=0)
@@ -66,10 +70,11 @@ def sizing() -> list[gr.components.Component]:
 def endpoint(function, inputs: list, outputs: list, lane: str, example: dict[str, object]) -> None:
     """Connect an endpoint to a hidden button; its docstring becomes the text of the API page."""
     name = function.__name__
-    _, told, returned = docstring_of(function)
-    told.pop("request", None)  # filled in by Gradio, not by the caller
-    for part, text in zip(inputs, told.values(), strict=True):
-        describe(part, text.replace("{presets}", ", ".join(PRESETS)), example.get(part.label))
+    _, words, returned = docstring_of(function)
+    words.pop("request", None)  # filled in by Gradio, not by the caller
+    for part, text in zip(inputs, words.values(), strict=True):
+        told = text.replace("{presets}", ", ".join(PRESETS)).replace("{formats}", ", ".join(FORMATS))
+        describe(part, told, example.get(part.label))
     for part, text in zip(outputs, returned, strict=True):
         describe(part, text.split(": ", 1)[1])
     lanes = {"concurrency_id": lane, "concurrency_limit": 1}
@@ -91,6 +96,8 @@ class Api:
         budget_mb: float = 64,
         every: int = 5,
         size: int | None = None,
+        formats: list | None = None,
+        template: str = "",
         request: gr.Request | None = None,
     ) -> Iterator[tuple[str | None, str | None, dict | None]]:
         """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
@@ -103,6 +110,8 @@ class Api:
             budget_mb: most megabytes that stored frames may take, for presets with a limit.
             every: store one frame in this many.
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
+            formats: also export to these, list of names out of {formats}; files in exports/ of the archive.
+            template: names of exported files, such as {clip}_{object}_{frame}; empty = as usual.
 
         Returns:
             overlay: the clip with its masks drawn in, MP4 (H.264) with the clip's times and sound.
@@ -112,10 +121,11 @@ class Api:
         caller = caller_from(request)
         with spoken(), self.opened(caller, video, mask) as (source, info):
             memory = self.runner.memory(preset, budget_mb, every)
+            options, wanted = Options(template=template or "", opacity=OPACITY), chosen(formats)
             job = self.job(source, info, self.prompts(mask, clicks, info), memory, size)
             run = Run(job.folder)
             run.begin(job, self.runner.predict(job.plan))  # too many marked frames are refused here
-            began, told, report, done = time.perf_counter(), 0.0, {}, []
+            began, told, report, done, more = time.perf_counter(), 0.0, {}, [], []
             with closing(self.runner.steps(run)) as steps:
                 for step in steps:
                     if isinstance(step, Again):
@@ -132,7 +142,14 @@ class Api:
                 for found, _ in film:  # every tenth frame
                     notes += found.get("warnings", [])
                     yield UNDER_WAY
-            report = self._pack(source, done, report, notes, began)
+            objects = {number: f"object{number}" for number in sorted(job.plan.objects)}
+            for one in wanted:
+                order = ordered(source.parent, done, objects, Path(video).stem, one, options)
+                more.append(f"exports/{one.name}{one.ending if one.single else '.zip'}")
+                with closing(take(self.host.guard, order, source, source.parent / more[-1])) as steps:
+                    for _ in steps:
+                        yield UNDER_WAY
+            report = self._pack(source, done, report, notes, began, more)
             answer = self.handed_over(caller, *(source.parent / name for name in ANSWERED))
         yield *answer, report
 
@@ -258,7 +275,15 @@ class Api:
             opacity=OPACITY,
         )
 
-    def _pack(self, source: Path, done: list[int], report: dict, notes: list[str], began: float) -> dict:
+    def _pack(
+        self,
+        source: Path,
+        done: list[int],
+        report: dict,
+        notes: list[str],
+        began: float,
+        more: list[str],
+    ) -> dict:
         folder = source.parent
         overlay, archive = (folder / name for name in ANSWERED)
         spent = time.perf_counter() - began
@@ -268,8 +293,8 @@ class Api:
         with Whole(archive) as part, zipfile.ZipFile(part, "w") as pack:
             for index in done:
                 pack.write(folder / "masks" / f"{index:05d}.png", f"masks/{index:05d}.png")
-            for path in (overlay, folder / "report.json"):
-                pack.write(path, path.name)
+            for name in (overlay.name, "report.json", *more):
+                pack.write(folder / name, name)
         return report
 
 

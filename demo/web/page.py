@@ -33,6 +33,7 @@ from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
+from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
 from demo.web import api, inside
 from demo.web.events import Events
@@ -40,7 +41,6 @@ from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
 from demo.work.retention import discard, period, sweep_regularly, visitors_folder
 
-# in the order of the work
 PANELS = [
     ClipPanel,
     MarkPanel,
@@ -48,10 +48,11 @@ PANELS = [
     TrackPanel,
     FixPanel,
     ResultPanel,
+    SharePanel,
     LearnPanel,
     LookPanel,
     ComparePanel,
-]
+]  # in the order of the work
 
 STYLE = Path(__file__).with_name("page.css")
 ROOM = 8  # small requests of one visitor that may wait

@@ -1,4 +1,4 @@
-"""The commands `segment`, `look`, `compare`, `evaluate`, `bench`, `batch` and `train`.
+"""The commands `segment`, `look`, `compare`, `evaluate`, `bench`, `batch`, `export` and `train`.
 
 Only this file and `inside.py` print results.  torch loads when a command needs it.
 
@@ -84,6 +84,7 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
     command("evaluate", _evaluate, options.add_evaluate)
     command("bench", _bench, options.add_bench)
     command("batch", _batch, options.add_batch)
+    command("export", _export, options.add_export)
     train = command("train", _train)
     if with_training:
         from stm_core.commands import train as training_cli
@@ -210,6 +211,28 @@ def _batch(args: argparse.Namespace) -> int:
     print(f"{len(clips) - len(failed)} of {len(clips)} clips done, summary in {args.out / SUMMARY}")
     if failed:
         return _failed(failed, f"{len(failed)} of {len(clips)} clips failed")
+    return DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    """Write a finished run in formats that other programs read: DIR/FORMAT/..."""
+    from stm_core.export.folder import export
+    from stm_core.export.registry import formats_of
+    from stm_core.export.result import read_result
+    from stm_core.runs.output import check_folder
+
+    formats, chosen = formats_of(args.format), options.export_options(args)
+    result = read_result(args.folder, args.clip)
+    check_folder(args.out, result.clip.path if result.clip else args.folder)
+    if result.clip is None and any(one.clip == "beside" for one in formats):
+        print("warning: the clip is not where the report says; its pictures are left out", file=sys.stderr)
+    warnings: list[str] = []
+    with _progress(None) as bar:
+        for _ in export(result, formats, args.out, chosen, warnings):
+            bar.update()
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{len(result.frames)} frames as {', '.join(one.name for one in formats)} in {args.out}")
     return DONE
 
 

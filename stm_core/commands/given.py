@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
 def opened(args: argparse.Namespace) -> tuple[VideoInfo, list[Prompt], VideoLimits]:
     """The clip that the options name, its prompts, and the limits under which it is read."""
-    if bool(args.mask) == bool(args.click):
-        raise OptionError("one of --mask FIRST.png and --click X,Y is needed, and not both; see --help")
+    if [bool(args.mask), bool(args.click), bool(args.prompts)].count(True) != 1:
+        raise OptionError(
+            "one of --mask FIRST.png, --click X,Y and --prompts FILE is needed, and no two; see --help"
+        )
     from stm_core.media.video import probe
     from stm_core.runs.plan import check_prompts
 
     limits = options.video_limits(args)
     info = probe(args.clip, limits=limits)
-    height, width = info.height, info.width
-    return info, check_prompts(height, width, info.frames, _prompt(args, (height, width))), limits
+    size = info.height, info.width
+    return info, check_prompts(*size, info.frames, _prompts(args, size, info.frames)), limits
 
 
 def model(args: argparse.Namespace) -> Model:
@@ -37,16 +39,19 @@ def model(args: argparse.Namespace) -> Model:
     return load_model(args.weights, device=args.device, dtype=args.dtype)
 
 
-def _prompt(args: argparse.Namespace, size: tuple[int, int]) -> Prompt:
-    """The prompt that the options describe.  size: (H, W) of the clip's frames."""
+def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> list[Prompt]:
+    """The prompts that the options describe.  size: (H, W) of the clip's frames."""
     clicks = [option_values.click(text) for text in args.click]
     from stm_core.engine.prompts import Prompt
     from stm_core.masks.files import read_mask
+    from stm_core.runs.given import read_prompts
 
     if clicks:
-        return Prompt.from_clicks(clicks, frame=args.prompt_frame)
-    labels = read_mask(args.mask, size=size, limits=options.video_limits(args))
-    return Prompt.from_mask(labels, frame=args.prompt_frame)
+        return [Prompt.from_clicks(clicks, frame=args.prompt_frame)]
+    limits = options.video_limits(args)
+    if args.prompts:
+        return read_prompts(args.prompts, size, frames, limits)
+    return [Prompt.from_mask(read_mask(args.mask, size=size, limits=limits), frame=args.prompt_frame)]
 
 
 def progress(total: int | None) -> tqdm:

@@ -20,6 +20,8 @@ from stm_core.commands.option_values import (
     whole_number,
 )
 from stm_core.errors import OptionError
+from stm_core.export.order import Options
+from stm_core.export.registry import FORMATS
 from stm_core.masks.palette import MAX_OBJECTS
 from stm_core.media.limits import VideoLimits
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -105,6 +107,12 @@ def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
         help="a pixel of the prompted frame; LABEL: 1 object (default), 0 background; OBJECT: counts from 1",
     )
     add(
+        "--prompts",
+        metavar="FILE",
+        help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
+        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]",
+    )
+    add(
         "--prompt-frame",
         type=whole_number(0),
         default=0,
@@ -176,6 +184,27 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     add_shared(parser)
 
 
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Options of `export`."""
+    add = parser.add_argument
+    add(
+        "folder",
+        metavar="RUN_DIR",
+        type=Path,
+        help="folder that `segment` wrote, or an unpacked ZIP of the page",
+    )
+    add(
+        "--format",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help=" · ".join(f"{one.name}: {one.sentence}" for one in FORMATS.values()),
+    )
+    add("--out", type=folder, required=True, metavar="DIR", help="folder of the exports, one folder a format")
+    add("--clip", type=Path, metavar="CLIP", help="the clip (default: where the report says it is)")
+    add_flags(parser, Options)
+
+
 def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     """Add the options that all running commands share; returns them by name."""
     options = add_flags(parser.add_argument_group("network and memory"), Shared)
@@ -207,6 +236,11 @@ def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
 def video_limits(args: argparse.Namespace) -> VideoLimits:
     """The limits that the options ask for."""
     return made_from(VideoLimits, args)
+
+
+def export_options(args: argparse.Namespace) -> Options:
+    """How to export, as the options say."""
+    return made_from(Options, args)
 
 
 def shared_words(args: argparse.Namespace) -> list[str]:

@@ -1,6 +1,7 @@
 """Runs: the engine on whole clips, with files at both ends.
 
 plan      which frames get a mask, from which prompts; the checks before a run
+given     prompts from a file or a text; `recipe` is the way back: a run as command and as Python
 clip      the loop over a clip that the command, the API and the page share: `segment_clip`, `run`
 folder    the same into a folder: masks, overlay and report; `output` writes the files
 report    the numbers of a run, as `report.json` states them

@@ -27,22 +27,24 @@ def look_tile(look: Look, seen: Seen, image: np.ndarray, width: int = TILE) -> n
     return heat(small, seen.weights[rows][:, columns], most)
 
 
-def look_words(look: Look, names: Mapping[int, str] | None = None) -> str:
+def look_words(look: Look, names: Mapping[int, str] | None = None, first: int = 0) -> str:
     """The look in words: what stands below the picture, for those who cannot see it.
 
     names: of the objects, by id.
+    first: what the clip's first frame is called.
     """
     (x, y), names = look.at, names or {}
     decided = "is not known" if look.object is None else f"is {_name(look.object, names)}"
     votes = ", ".join(f"{vote:.0%} {_name(n, names)}" for n, vote in look.votes.items())
-    return f"Frame {look.frame}, pixel {x},{y}. Memory votes {votes}; what the decoder decided {decided}."
+    place = f"Frame {look.frame + first}, pixel {x},{y}"
+    return f"{place}. Memory votes {votes}; what the decoder decided {decided}."
 
 
-def seen_words(seen: Seen) -> str:
-    """What is said of one stored frame."""
+def seen_words(seen: Seen, first: int = 0) -> str:
+    """What is said of one stored frame.  first: what the clip's first frame is called."""
     if not looked_at(seen):
-        return f"frame {seen.t}, {seen.kind}: not looked at"
-    return f"frame {seen.t}, {seen.kind}: {seen.share:.1%}"
+        return f"frame {seen.t + first}, {seen.kind}: not looked at"
+    return f"frame {seen.t + first}, {seen.kind}: {seen.share:.1%}"
 
 
 def looked_at(seen: Seen) -> bool:

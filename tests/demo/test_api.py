@@ -64,7 +64,8 @@ def test_segment_from_clicks_gives_what_the_command_gives(client, clip, page, tm
         assert pack.read("overlay.mp4") == Path(overlay).read_bytes()
     assert (
         overlay.endswith(".mp4")
-        and set(report) == set(expected) - {"files", "seal"}  # which say what later runs may replace
+        # `clip` is a path of this machine; the others say what later runs may replace
+        and set(report) == set(expected) - {"clip", "files", "seal"}
         and set(report["memory"]) == set(expected["memory"])
     )
     assert report["frames_in"] == report["frames_out"] == FRAMES and report["objects"] == 2
@@ -144,6 +145,25 @@ def test_segment_from_a_mask_with_options(client, clip, page, tmp_path):
     assert report["memory"]["preset"] == "first+previous"
 
 
+def test_segment_exports_to_the_formats_that_are_asked_for(client, clip):
+    _, archive, _ = client.predict(
+        video=handle_file(clip[0]),
+        clicks=[[0, 8, 8, 1, 1], [0, 24, 24, 1, 2]],
+        formats=["coco", "outlines-json"],
+        template="{frame}-{clip}",
+        api_name="/segment",
+    )
+    with zipfile.ZipFile(archive) as pack:
+        coco = io.BytesIO(pack.read("exports/coco.zip"))
+        assert json.loads(pack.read("exports/outlines-json.json"))["frames"][3]["objects"][1]["id"] == 2
+    with zipfile.ZipFile(coco) as pack:
+        content = json.loads(pack.read("annotations/instances_default.json"))
+        assert "images/default/00003-squares.jpg" in pack.namelist()
+    assert len(content["images"]) == FRAMES and len(content["annotations"]) == 2 * FRAMES
+    with pytest.raises(AppError, match="inpainting"):
+        client.predict(video=handle_file(clip[0]), clicks=[[0, 8, 8]], formats=["x"], api_name="/segment")
+
+
 def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
     _, archive, _ = client.predict(
         video=handle_file(clip[0]), clicks=[[9, 8 + 16 * (9 % 6), 8, 1, 1]], api_name="/segment"
@@ -168,7 +188,7 @@ def test_a_segment_call_that_is_closed_ends_and_leaves_nothing(tmp_path, clip, m
 
 
 def test_a_call_that_skips_the_queue_is_refused_in_words(page, clip):
-    answer = httpx.post(f"{page.url}/gradio_api/run/segment", json={"data": [None] * 7})
+    answer = httpx.post(f"{page.url}/gradio_api/run/segment", json={"data": [None] * 9})
     assert answer.status_code == 404 and "join the queue" in answer.text
 
 
@@ -269,7 +289,8 @@ def test_only_the_endpoints_of_the_contract_are_public_and_they_are_described(cl
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {"/segment", "/click", "/look", "/compare"}
     parameters = {p["parameter_name"]: p for p in endpoints["/segment"]["parameters"]}
-    assert list(parameters) == ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
+    promised = ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
+    assert list(parameters) == [*promised, "formats", "template"]
     defaults = {name: p["parameter_default"] for name, p in parameters.items() if p["parameter_has_default"]}
     assert defaults == {
         "mask": None,
@@ -278,6 +299,8 @@ def test_only_the_endpoints_of_the_contract_are_public_and_they_are_described(cl
         "budget_mb": 64,
         "every": 5,
         "size": None,
+        "formats": None,
+        "template": "",
     }
     for name, words in (("/segment", "Give every frame"), ("/click", "The mask of one frame")):
         described = client.view_api(return_format="dict")["named_endpoints"][name]

@@ -24,7 +24,7 @@ def test_a_pixel_is_clicked_and_the_filmstrip_read(browser, site, clip):
     page.click("#inside summary")
     visitor.wait("() => document.querySelector('#inside canvas').dataset.shown !== undefined")
     page.eval_on_selector(
-        "#inside .stm-slider", "s => { s.value = 12; s.dispatchEvent(new Event('input')); }"
+        "#inside .stm-inside-slider", "s => { s.value = 12; s.dispatchEvent(new Event('input')); }"
     )
     canvas = page.locator("#inside canvas")
     box = canvas.bounding_box()
@@ -71,7 +71,7 @@ def test_two_memories_are_compared_with_the_truth_and_the_table_read(browser, si
         ("every-5", "100.0", "100.0", "100.0"),
     ]
     visitor.wait("() => document.querySelectorAll('.stm-compare-tiles canvas').length === 3")
-    page.eval_on_selector("#compared .stm-slider", f"s => {{ s.value = 12; {MOVED} }}")
+    page.eval_on_selector("#compared .stm-inside-slider", f"s => {{ s.value = 12; {MOVED} }}")
     visitor.wait("() => document.querySelector('.stm-compare-tiles').dataset.shown === '12'")
     label = page.get_attribute(".stm-compare-tiles figure:last-child canvas", "aria-label")
     assert "0.0 %" in label

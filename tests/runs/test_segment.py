@@ -29,7 +29,8 @@ from stm_core.runs.made_up import moving_clip
 HEIGHT, WIDTH, FRAMES = 50, 82, 12
 KEYS = {
     "": "frames_in frames_out width height objects seconds fps device dtype weights memory process "
-    "warnings files seal",
+    "warnings clip files seal",
+    "clip": "name path",
     "seconds": "total per_frame_median per_frame_p95 first_preview",
     "weights": "name sha256",
     "memory": "preset budget_bytes frames_held bytes peak_bytes read_peak_bytes predicted_peak_bytes",
