@@ -4,17 +4,20 @@ const $ = (selector) => element.querySelector(selector), all = (selector) => [..
 const fold = $(".stm-learn-fold"), body = $(".stm-learn-body"), back = $(".stm-learn-return"), steps = all("[data-step]");
 const page = (selector) => document.querySelector(selector);
 const kept = "stm_lesson";   // the step, for when the page is loaded again
-let at = 0, asked = 0, pending = "", seen = "", refusal = "", away = false;
+let at = 0, asked = 0, seen = "", refusal = "", away = false;
 
 const step = () => steps[at], part = (selector) => step().querySelector(selector);
 const ask = (event) => trigger(event, { step: at, number: ++asked });
-function say(words) {
+// what setting up waits for: "chosen", "opened", "tracked"; "ready" or "failed" at its end
+const waits = () => ["chosen", "opened", "tracked"].includes(step().dataset.state);
+function say(state, words) {
+  step().dataset.state = state;
   part(".stm-learn-state").textContent = words;
   returning();
 }
 function go(number, focus = true) {
+  if (waits()) say("", "");
   at = Math.min(Math.max(number, 0), steps.length - 1);
-  pending = "";
   steps.forEach((one, n) => { one.hidden = n !== at; });
   $("[data-learn=back]").disabled = at === 0;
   $("[data-learn=next]").disabled = at === steps.length - 1;
@@ -31,49 +34,42 @@ function go(number, focus = true) {
 const card = () => page(`[data-example="${step().dataset.example}"]:not([data-step])`);
 const button = () => page("#track");
 function set() {
-  if (!card()) return say("This page does not have that example.");
-  pending = "chosen";
+  if (!card()) return say("failed", "This page does not have that example.");
   refusal = refused();
-  say("Setting up…");
+  say("chosen", "Setting up…");
   ask("choose");
 }
 function ready() {
-  pending = "";
   part(".stm-learn-see").hidden = false;
   if (step().dataset.frame) document.dispatchEvent(new CustomEvent("stm-go", { detail: Number(step().dataset.frame) - 1 }));
-  say("Ready.");
+  say("ready", "Ready.");
 }
 function track() {
   if (button().disabled) return;   // it will be enabled, and then the server is asked again
-  pending = "tracked";
-  say("Tracking…");
+  say("tracked", "Tracking…");
   button().click();
 }
-function advance(state) {
-  if (!pending || state.number !== asked || state.step !== at) return;
-  if (pending === "chosen" && !(state.open && state.marked)) {
-    pending = "opened";
-    say("Opening the example…");
+function advance(told) {
+  if (!waits() || told.number !== asked || told.step !== at) return;
+  const { state } = step().dataset, there = told.open && told.marked;
+  if (state === "chosen" && !there) {
+    say("opened", "Opening the example…");
     card().click();
-    see("picture");
-    return;
+    return see("picture");
   }
-  if (pending === "opened" && !(state.open && state.marked)) return;
-  if (!step().dataset.track || state.tracked) return ready();
-  if (pending !== "tracked") return track();
-  if (state.busy) return;
-  pending = "";
-  say("Stopped. Press the button to set this step up again.");
+  if (!there) return;
+  if (!step().dataset.track || told.tracked) return ready();
+  if (state !== "tracked") return track();
+  if (!told.busy) say("failed", "Tracking was stopped. Press the button again.");
 }
 // What the page tells: Track can be pressed, or not any more; a notice, or a refusal.
 const refused = () => page("#notice .stm-error")?.outerHTML ?? "";
 function watched() {
   const before = seen;
   seen = `${button()?.disabled} ${page("#notice .stm-notice")?.outerHTML}`;
-  if (!pending || seen === before) return;
+  if (!waits() || seen === before) return;
   if (!refused() || refused() === refusal) return ask("peek");
-  pending = "";
-  say("That did not work; the page says why. Try again.");
+  say("failed", "That did not work; the page says why. Try again.");
 }
 
 // other panels
@@ -89,8 +85,7 @@ function see(place) {
 }
 function returning() {
   back.hidden = !(fold.open && away);
-  const told = part(".stm-learn-state").textContent;
-  back.textContent = `Lesson, step ${at + 1}${told ? `: ${told}` : ""} – go back to it`;
+  back.textContent = `Back to the lesson, step ${at + 1}. ${part(".stm-learn-state").textContent}`;
 }
 const actions = {
   back: () => go(at - 1),
