@@ -58,6 +58,11 @@ class Engine:
         """ "cpu" or "cuda": for the words beside the numbers."""
         return "cuda" if "cuda" in str(self.model.device) else "cpu"
 
+    @property
+    def words(self) -> str:
+        """What computes, for a sentence."""
+        return f"this {self.device.upper()} ({self.model.engine.name})"
+
     def _click(
         self, image: np.ndarray, clicks: Iterable[Click], mask: np.ndarray | None, size: int | None
     ) -> np.ndarray:

@@ -89,9 +89,21 @@ def compared(clip: str, out: str, extra: dict[str, str], frames: list[int]) -> I
     yield {"done": stop - start, "total": stop - start, "warnings": list(writer.warnings)}
 
 
-def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity: float) -> Iterator[dict]:
-    """`overlay`, `alpha` or `green` film of the frames that have masks."""
-    yield from export(clip, folder, out, frames, FILMS[kind], [], "clip", {"opacity": opacity})
+def film(
+    clip: str,
+    folder: str,
+    out: str,
+    frames: list[int],
+    kind: str,
+    opacity: float,
+    colours: dict[int, tuple[int, int, int]] | None = None,
+) -> Iterator[dict]:
+    """`overlay`, `alpha` or `green` film of the frames that have masks.
+
+    colours: of objects that have not the usual one in an overlay.
+    """
+    options = {"opacity": opacity, "colours": colours or {}}
+    yield from export(clip, folder, out, frames, FILMS[kind], [], "clip", options)
 
 
 def archive(
@@ -139,7 +151,7 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
             source = next((name for name in names if re.fullmatch(r"source\.[a-z0-9]{2,4}", name)), None)
             if not isinstance(session, dict) or source is None:
                 raise VideoError(
-                    "this ZIP holds no clip; upload the ZIP that “Everything” gave you, unchanged"
+                    "this ZIP holds no clip; upload the full session as you downloaded it, unchanged"
                 )
             resumed = f"resumed{Path(source).suffix}"  # the upload itself may be called as this clip is
             wanted = [source, *(name for name in names if MASK_NAME.fullmatch(name))]

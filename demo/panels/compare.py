@@ -37,7 +37,7 @@ TRUTH = "truth"  # folder of true masks, in the clip's
 class ComparePanel(Panel):
     """Runs comparisons."""
 
-    name, wide = "compare", True
+    name, wide, below = "compare", True, True
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""

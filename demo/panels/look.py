@@ -32,7 +32,7 @@ NOTHING = {"clip": None}
 class LookPanel(Panel):
     """Answers where a pixel looked."""
 
-    name, wide = "look", True
+    name, wide, below = "look", True, True
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""

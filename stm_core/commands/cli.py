@@ -159,7 +159,7 @@ def _bench(args: argparse.Namespace) -> int:
         "device": args.device,
         "with_files": args.with_files,
     }
-    cases = combinations(args.weights, args.size, args.dtype, memories, **same)
+    cases = combinations(args.weights, args.size, args.dtype, args.engine, memories, **same)
     if args.profile:
         return _profile(cases, args.json)
     rows: list[dict] = []

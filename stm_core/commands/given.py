@@ -36,7 +36,7 @@ def model(args: argparse.Namespace) -> Model:
     """The network that the options ask for."""
     from stm_core.networks.weights import load_model
 
-    return load_model(args.weights, device=args.device, dtype=args.dtype)
+    return load_model(args.weights, device=args.device, dtype=args.dtype, engine=args.engine)
 
 
 def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> list[Prompt]:

@@ -49,6 +49,10 @@ class Shared:
     size: int | None = _option("short side that the network sees, in pixels", least=16, metavar="SHORT_SIDE")
     device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = _option("number format of the network", "auto")
+    engine: Literal["auto", "torch", "openvino"] = _option(
+        "what computes: PyTorch, or OpenVINO in int8; auto: the faster one here, torch for a given dtype",
+        "auto",
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -220,7 +224,7 @@ def _add_compared(parser: argparse.ArgumentParser) -> None:
     size = options["size"]
     size.type, size.default, size.metavar = frame_size, (480, 854), "HxW"
     size.help = "size of the clip (default: 480x854)"
-    for name in ("weights", "memory", "size", "dtype"):
+    for name in ("weights", "memory", "size", "dtype", "engine"):
         option = options[name]
         read = cast(Callable, option.type)
         option.type, option.default, option.help = list_of(read), [option.default], f"{option.help}{SEVERAL}"

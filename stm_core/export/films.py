@@ -17,6 +17,7 @@ from stm_core.export.pngs import cut_out
 from stm_core.export.result import WITHOUT_CLOCK
 from stm_core.export.sinks import Sink
 from stm_core.masks.overlay import overlay
+from stm_core.masks.palette import on_screen
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.video import read_video
 
@@ -25,7 +26,7 @@ Mix = Callable[[np.ndarray, np.ndarray, Order], np.ndarray]
 
 
 def _over(image: np.ndarray, labels: np.ndarray, order: Order) -> np.ndarray:
-    return overlay(image, labels, alpha=order.options.opacity)
+    return overlay(image, labels, alpha=order.options.opacity, colours=on_screen(order.options.colours))
 
 
 def _alpha(image: np.ndarray, labels: np.ndarray, order: Order) -> np.ndarray:

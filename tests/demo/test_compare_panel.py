@@ -68,7 +68,7 @@ def test_a_run_that_exists_is_not_run_again(bench, marked, monkeypatch):
     assert list(marked.work.compared.runs) == ["first", "every-5", "bounded"]
     bench.tracked(marked)  # the page's run goes, what was compared stays
     assert all(run.labels(5) is not None for run in marked.work.compared.runs.values())
-    bench.click(marked, 3, 40, 8)  # other marks: every run is another one
+    bench.click(marked, 3, 50, 8)  # other marks: every run is another one
     begun.clear()
     compared(bench, marked, "first", "every-5")
     assert len(begun) == 2

@@ -21,7 +21,7 @@ def test_the_page_shows_what_the_command_says(tmp_path, clip, shared, frame):
     bench = Bench(tmp_path, colour_model(shared))
     user = bench.opened(clip[0])
     bench.click(user, 6, 8, 8)
-    bench.tracked(user, settings=("bounded", 64, 2, 0))
+    bench.tracked(user, settings=("bounded", 64, 2, *SETTINGS[3:]))
     read = partial(picture, bench.guard, user)
     found, images = look_at(bench.engine, user.work.run, frame, (50, 40), read)
     assert pickle.loads(pickle.dumps((found, user.work.run.glances))) is not None  # as ZeroGPU needs it
@@ -52,8 +52,8 @@ def test_a_pixel_of_a_tracked_frame_is_answered_with_a_filmstrip(bench, user):
 
 def test_a_frame_that_was_kept_from_an_earlier_run_is_read_as_that_run_did(bench, user):
     bench.click(user, 0, 8, 8)
-    bench.tracked(user, settings=("every-5", 64, 3, 0))
-    bench.click(user, 12, 8, 8)
+    bench.tracked(user, settings=("every-5", 64, 3, *SETTINGS[3:]))
+    bench.click(user, 12, 20, 20)
     bench.tracked(user, direction="forward")
     old = bench.look.look(user, {"frame": 8, "x": 4, "y": 4})["inside"]["look"]
     new = bench.look.look(user, {"frame": 20, "x": 4, "y": 4})["inside"]["look"]
@@ -65,7 +65,7 @@ def test_what_was_dropped_is_shown_as_gone(tmp_path, clip):
     bench = Bench(tmp_path)
     user = bench.opened(clip[0])
     bench.click(user, 0, 8, 8)
-    bench.tracked(user, settings=("bounded", 64, 1, 0))  # more frames are due than fit
+    bench.tracked(user, settings=("bounded", 64, 1, *SETTINGS[3:]))  # more frames are due than fit
     told = bench.look.look(user, {"frame": 20, "x": 4, "y": 4})["inside"]["look"]
     held = {one["t"] for one in told["stored"]}
     assert len(held) == MemoryConfig.capacity and told["gone"]
