@@ -9,6 +9,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # editors and type checkers take it for True; `typing` takes its time to load
 if TYPE_CHECKING:
+    from stm_core.engine.click_choices import click_choices
     from stm_core.engine.clicks import segment_frame
     from stm_core.engine.forecast import Prediction, predict
     from stm_core.engine.look import Look, gone_before, look
@@ -63,6 +64,7 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "WeightsError",
+    "click_choices",
     "compare",
     "encode_mask",
     "evaluate_masks",
@@ -85,6 +87,7 @@ __all__ = [
 ]
 
 NAMES_OF = {
+    "engine.click_choices": "click_choices",
     "engine.clicks": "segment_frame",
     "memory.policy": "PRESETS MemoryConfig",
     "errors": "LimitError MaskError OptionError PromptError StmError VideoError WeightsError",

@@ -25,6 +25,7 @@ from demo.engine.tracking import Tracker
 from demo.guard.process import Guard
 from demo.work.glance import Glance
 from demo.work.run import Again, Job, Step
+from stm_core.engine.click_choices import click_choices
 from stm_core.engine.clicks import segment_frame
 from stm_core.engine.forecast import Prediction, predict
 from stm_core.engine.geometry import processed_size
@@ -47,10 +48,13 @@ class Engine:
         self.measuring = Lock()  # two at once would measure each other
         self.looking = InTurn()  # one look at a time, in the order in which they came
         self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
-        self.track, self.click, self.look = Tracker(model, guard).run, self._click, self._look
+        self.track, self.click = Tracker(model, guard).run, self._click
+        self.choices, self.look = self._choices, self._look
         if self.zero:
             lent = spaces.GPU(duration=lambda job: min(int(job.seconds * 1.5) + 20, 300))(self.track)
-            self.track, self.click = _streamed(lent), _worded()(spaces.GPU(duration=10)(self._click))
+            self.track = _streamed(lent)
+            self.click = _worded()(spaces.GPU(duration=10)(self._click))
+            self.choices = _worded()(spaces.GPU(duration=10)(self._choices))
             self.look = _worded()(spaces.GPU(duration=20)(self._look))
 
     @property
@@ -68,6 +72,10 @@ class Engine:
     ) -> np.ndarray:
         """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
         return segment_frame(self.model, image, list(clicks), mask=mask, size=size)
+
+    def _choices(self, image: np.ndarray, click: Click, size: int | None) -> list[np.ndarray]:
+        """Masks bool (H, W) that a first click may mean, the smallest first."""
+        return click_choices(self.model, image, click, size=size)
 
     def _look(
         self,

@@ -5,6 +5,7 @@ Who is shown such an address sees that file and nothing else: a visit is opened 
 """
 
 import inspect
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from demo.gradio_fixes import (
 from demo.guard.process import Guard
 from demo.limits import PROGRAM, Limits
 from demo.panels.base import Host
+from demo.panels.choices import ChoicesPanel
 from demo.panels.clip import ClipPanel
 from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
@@ -44,6 +46,7 @@ from demo.work.retention import discard, period, sweep_regularly, visitors_folde
 PANELS = [
     ClipPanel,
     MarkPanel,
+    ChoicesPanel,
     MemoryPanel,
     TrackPanel,
     FixPanel,
@@ -140,7 +143,8 @@ def mount(host: Host) -> dict[str, Any]:
 
 def _columns(panels: list) -> list[tuple[int, str, list]]:
     """(scale, class, panels with their numbers) of each column that has panels: left, right, below both."""
-    numbered = list(enumerate(panels, 1))
+    numbers = itertools.accumulate(int(panel.step) for panel in panels)
+    numbered = list(zip(numbers, panels, strict=True))
     below = [one for one in numbered if one[1].below]
     left, right = ([one for one in numbered if one[1].wide == wide and one not in below] for wide in (1, 0))
     columns = [(7, "stm-left", left), (5, "stm-right", right), (12, "stm-below", below)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from demo.limits import Limits
+from demo.work.choices import Choices
 from demo.work.clip import Clip
 from demo.work.compared import Compared
 from demo.work.marks import Marks
@@ -43,6 +44,7 @@ class Work:
     unread: saved work that came with the clip and was not taken up yet.
     compared: the last comparison of memories.
     intro: what an example that is marked already says of itself.
+    choices: other masks that the last first click may mean.
     """
 
     clip: Clip
@@ -62,6 +64,7 @@ class Work:
     unread: dict | None = None
     compared: Compared | None = None
     intro: str = ""
+    choices: Choices | None = None
 
     @classmethod
     def begin(cls, clip: Clip) -> "Work":

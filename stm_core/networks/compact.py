@@ -35,7 +35,8 @@ class CompactSTM(Network):
     stride = 16
     shared_keys = True
     takes_clicks = True
-    click_side = 192  # trained on crops of that size, clicks spread no further
+    click_side = 160  # chosen on frames that training did not see (assets/README.md)
+    click_sides = (112, 288)  # what else a first click may mean: coarser takes the whole, finer a part
     close_side = 256  # of a square as large as the piece around a clicked object
     click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
 
