@@ -183,10 +183,11 @@ def _text(paragraphs: Sequence[str]) -> str:
 
 
 def _inline(text: str) -> str:
-    """Markdown within a paragraph: `code`, **strong** and *emphasis*."""
+    """Markdown within a paragraph: `code`, **strong** and *emphasis*; x_i sets i low."""
     pieces = _safe(text).split("`")
     for n, piece in enumerate(pieces):
-        marked = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", piece)
+        marked = re.sub(r"\b([A-Za-z])_(\w)\b", r"\1<sub>\2</sub>", piece)
+        marked = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", marked)
         pieces[n] = f"<code>{piece}</code>" if n % 2 else re.sub(r"\*(.+?)\*", r"<em>\1</em>", marked)
     return "".join(pieces)
 

@@ -36,6 +36,7 @@ const button = () => page("#track");
 function set() {
   if (!card()) return say("failed", "This page does not have that example.");
   refusal = refused();
+  seen = tells();
   say("chosen", "Setting up…");
   ask("choose");
 }
@@ -64,10 +65,10 @@ function advance(told) {
 }
 // What the page tells: Track can be pressed, or not any more; a notice, or a refusal.
 const refused = () => page("#notice .stm-error")?.outerHTML ?? "";
+const tells = () => `${button()?.disabled} ${page("#notice .stm-notice")?.outerHTML}`;
 function watched() {
-  const before = seen;
-  seen = `${button()?.disabled} ${page("#notice .stm-notice")?.outerHTML}`;
-  if (!waits() || seen === before) return;
+  if (!waits() || seen === tells()) return;
+  seen = tells();
   if (!refused() || refused() === refusal) return ask("peek");
   say("failed", "That did not work; the page says why. Try again.");
 }
