@@ -47,6 +47,7 @@ function ready() {
 }
 function track() {
   if (button().disabled) return;   // it will be enabled, and then the server is asked again
+  if (step().dataset.state === "chosen") see("picture");   // where the run is watched; else it is seen already
   say("tracked", "Tracking…");
   button().click();
 }
@@ -75,12 +76,17 @@ function watched() {
 
 // other panels
 const places = { picture: "#stage", timeline: "#timeline", chart: "#readout", look: "#inside", compare: "#compare-fold" };
+function scroll(there) {   // again while it unfolds: at the end of the page there was no room before
+  const follow = new ResizeObserver(() => there.scrollIntoView({ block: "start" }));
+  follow.observe(there);
+  setTimeout(() => follow.disconnect(), 700);
+}
 function see(place) {
   const there = page(places[place]);
   if (!there) return;
   if (place === "look") there.querySelector("details").open = true;
   if (place === "compare") there.querySelector(".label-wrap:not(.open)")?.click();
-  (there.closest(".stm-card") && ["look", "compare"].includes(place) ? there.closest(".stm-card") : there).scrollIntoView({ block: "start" });
+  scroll(there.closest(".stm-card"));
   const frame = Number(step().dataset.frame) - 1, slider = place === "look" && there.querySelector(".stm-slider");
   if (slider && frame > 0 && Number(slider.max) >= frame) { slider.value = frame; slider.dispatchEvent(new Event("input")); }
 }
