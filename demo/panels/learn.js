@@ -87,7 +87,7 @@ function see(place) {
   if (place === "look") there.querySelector("details").open = true;
   if (place === "compare") there.querySelector(".label-wrap:not(.open)")?.click();
   scroll(there.closest(".stm-card"));
-  const frame = Number(step().dataset.frame) - 1, slider = place === "look" && there.querySelector(".stm-slider");
+  const frame = Number(step().dataset.frame) - 1, slider = place === "look" && there.querySelector("input[type=range]");
   if (slider && frame > 0 && Number(slider.max) >= frame) { slider.value = frame; slider.dispatchEvent(new Event("input")); }
 }
 function returning() {
