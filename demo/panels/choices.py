@@ -31,7 +31,7 @@ HERE = Path(__file__)
 class ChoicesPanel(Panel):
     """Offers the masks that a first click may mean, and takes one of them."""
 
-    name, wide, seen, step = "choices", True, False, False
+    name, wide, seen, step, live = "choices", True, False, False, ("choosing",)
 
     def __init__(self, host: Host):
         super().__init__(host)

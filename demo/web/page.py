@@ -30,6 +30,7 @@ from demo.panels.choices import ChoicesPanel
 from demo.panels.clip import ClipPanel
 from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
+from demo.panels.learn import LearnPanel
 from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
@@ -51,6 +52,7 @@ PANELS = [
     FixPanel,
     ResultPanel,
     SharePanel,
+    LearnPanel,
     LookPanel,
     ComparePanel,
 ]  # in the order of the work

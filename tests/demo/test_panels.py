@@ -4,7 +4,7 @@ import gradio as gr
 from pages import serve
 from tab import Tab
 
-from demo.panels.base import Change, Panel, View, answers
+from demo.panels.base import EMPTIED, Change, Panel, View, answers
 from demo.web import page as pages
 
 
@@ -56,3 +56,11 @@ def test_a_new_panel_is_one_file_and_one_entry(tmp_path, clip, monkeypatch):
             one for one in tab.events if tab.ids["progress"] in one["outputs"] and one["outputs"] != outputs
         )
         assert tab.ids["count"] in run["outputs"]
+
+
+def test_a_run_changes_only_parts_that_are_live(bench, user):
+    bench.host.panels = found = [panel(bench.host) for panel in pages.PANELS]
+    bench.track = next(panel for panel in found if panel.name == "track")
+    bench.click(user, 0, 8, 8)
+    live = {"notice", *EMPTIED, *(name for panel in found for name in panel.live)}
+    assert not [name for view in bench.tracked(user) for name in view if name not in live]

@@ -1,0 +1,128 @@
+// Learn: one step at a time.  Setting a step up is what a visitor would click: the example's card, then Track.
+// The server chooses the memory ('choose') and says how far the page is ('peek'); it is asked only meanwhile.
+const $ = (selector) => element.querySelector(selector), all = (selector) => [...element.querySelectorAll(selector)];
+const fold = $(".stm-learn-fold"), body = $(".stm-learn-body"), back = $(".stm-learn-return"), steps = all("[data-step]");
+const page = (selector) => document.querySelector(selector);
+const kept = "stm_lesson";   // the step, for when the page is loaded again
+let at = 0, asked = 0, seen = "", refusal = "", away = false;
+
+const step = () => steps[at], part = (selector) => step().querySelector(selector);
+const ask = (event) => trigger(event, { step: at, number: ++asked });
+// what setting up waits for: "chosen", "opened", "tracked"; "ready" or "failed" at its end
+const waits = () => ["chosen", "opened", "tracked"].includes(step().dataset.state);
+function say(state, words) {
+  step().dataset.state = state;
+  part(".stm-learn-state").textContent = words;
+  returning();
+}
+function go(number, focus = true) {
+  if (waits()) say("", "");
+  at = Math.min(Math.max(number, 0), steps.length - 1);
+  steps.forEach((one, n) => { one.hidden = n !== at; });
+  $("[data-learn=back]").disabled = at === 0;
+  $("[data-learn=next]").disabled = at === steps.length - 1;
+  $(".stm-learn-where").textContent = `${at + 1} of ${steps.length}`;
+  try { sessionStorage.setItem(kept, at); } catch {}
+  returning();
+  if (!focus) return;
+  const heading = part("h3");
+  heading.focus({ preventScroll: true });
+  if (heading.getBoundingClientRect().top < 0) heading.scrollIntoView({ block: "start" });
+}
+
+// setting up
+const card = () => page(`[data-example="${step().dataset.example}"]:not([data-step])`);
+const button = () => page("#track");
+function set() {
+  if (!card()) return say("failed", "This page does not have that example.");
+  refusal = refused();
+  seen = tells();
+  say("chosen", "Setting up…");
+  ask("choose");
+}
+function ready() {
+  part(".stm-learn-see").hidden = false;
+  if (step().dataset.frame) document.dispatchEvent(new CustomEvent("stm-go", { detail: Number(step().dataset.frame) - 1 }));
+  say("ready", "Ready.");
+}
+function track() {
+  if (button().disabled) return;   // it will be enabled, and then the server is asked again
+  if (step().dataset.state === "chosen") see("picture");   // where the run is watched; else it is seen already
+  say("tracked", "Tracking…");
+  button().click();
+}
+function advance(told) {
+  if (!waits() || told.number !== asked || told.step !== at) return;
+  const { state } = step().dataset, there = told.open && told.marked;
+  if (state === "chosen" && !there) {
+    say("opened", "Opening the example…");
+    card().click();
+    return see("picture");
+  }
+  if (!there) return;
+  if (!step().dataset.track || told.tracked) return ready();
+  if (state !== "tracked") return track();
+  if (!told.busy) say("failed", "Tracking was stopped. Press the button again.");
+}
+// What the page tells: Track can be pressed, or not any more; a notice, or a refusal.
+const refused = () => page("#notice .stm-error")?.outerHTML ?? "";
+const tells = () => `${button()?.disabled} ${page("#notice .stm-notice")?.outerHTML}`;
+function watched() {
+  if (!waits() || seen === tells()) return;
+  seen = tells();
+  if (!refused() || refused() === refusal) return ask("peek");
+  say("failed", "That did not work; the page says why. Try again.");
+}
+
+// other panels
+const places = { picture: "#stage", timeline: "#timeline", chart: "#readout", look: "#inside", compare: "#compare-fold" };
+function scroll(there) {   // again while it unfolds: at the end of the page there was no room before
+  const follow = new ResizeObserver(() => there.scrollIntoView({ block: "start" }));
+  follow.observe(there);
+  setTimeout(() => follow.disconnect(), 700);
+}
+function see(place) {
+  const there = page(places[place]);
+  if (!there) return;
+  if (place === "look") there.querySelector("details").open = true;
+  if (place === "compare") there.querySelector(".label-wrap:not(.open)")?.click();
+  scroll(there.closest(".stm-card"));
+  const frame = Number(step().dataset.frame) - 1, slider = place === "look" && there.querySelector("input[type=range]");
+  if (slider && frame > 0 && Number(slider.max) >= frame) { slider.value = frame; slider.dispatchEvent(new Event("input")); }
+}
+function returning() {
+  back.hidden = !(fold.open && away);
+  back.textContent = `Back to the lesson, step ${at + 1}. ${part(".stm-learn-state").textContent}`;
+}
+const actions = {
+  back: () => go(at - 1),
+  next: () => go(at + 1),
+  set,
+  answer: () => {
+    const answer = part(".stm-learn-answer"), shown = answer.hidden;
+    answer.hidden = !shown;
+    part("[data-learn=answer]").setAttribute("aria-expanded", String(shown));
+    part("[data-learn=answer]").textContent = shown ? "Hide the answer" : "Show the answer";
+  },
+  return: () => { step().scrollIntoView({ block: "start" }); part("h3").focus({ preventScroll: true }); },
+};
+element.addEventListener("click", (event) => {
+  const pressed = event.target.closest("button");
+  if (!pressed) return;
+  if (pressed.dataset.see) see(pressed.dataset.see);
+  else actions[pressed.dataset.learn]?.();
+});
+new IntersectionObserver(([seen]) => { away = !seen.isIntersecting; returning(); }).observe(body);
+fold.addEventListener("toggle", returning);
+const observer = new MutationObserver(() => {
+  if (!element.isConnected) return observer.disconnect();
+  watched();
+});
+for (const place of [".stm-actions", "#notice"]) {
+  const there = page(place);
+  if (there) observer.observe(there, { attributes: true, childList: true, subtree: true, attributeFilter: ["disabled"] });
+}
+watch("value", () => advance(props.value || {}));
+let begin = 0;
+try { begin = Number(sessionStorage.getItem(kept)) || 0; } catch {}
+go(begin, false);

@@ -1,0 +1,43 @@
+"""The notebook runs whole, from a clone, and is stored without outputs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+ASSETS = Path(__file__).parents[1] / "assets"
+NOTEBOOK = nbformat.read(ASSETS / "stm_live.ipynb", as_version=4)
+CODE = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
+
+
+def test_it_is_valid_and_stored_without_outputs():
+    nbformat.validate(NOTEBOOK)
+    assert not any(cell.outputs or cell.execution_count for cell in CODE)
+
+
+def test_it_uses_only_public_names():
+    import stm_core
+
+    text = "\n".join(cell.source for cell in CODE)
+    assert set(re.findall(r"stm_core\.(\w+)", text)) <= set(stm_core.__all__)
+    assert set(re.findall(r"(?:from|import) ((?:stm_core|demo)\.[\w.]+)", text)) == {"demo.web.notebook"}
+
+
+@pytest.mark.slow
+def test_it_runs_whole(monkeypatch, tmp_path):
+    pytest.importorskip("ipykernel")
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("STM_LIVE_NOTEBOOK_SIZE", "64")
+    monkeypatch.setenv("STM_LIVE_CACHE", str(tmp_path))
+    whole = nbformat.from_dict(NOTEBOOK)
+    nbclient.NotebookClient(whole, timeout=900, resources={"metadata": {"path": str(ASSETS)}}).execute()
+    outputs = [out for cell in whole.cells if cell.cell_type == "code" for out in cell.outputs]
+    assert not [out for out in outputs if out.output_type == "error"]
+    printed = "".join(out.text for out in outputs if out.output_type == "stream")
+    assert "nothing, all is there" in printed
+    shown = [out.data for out in outputs if out.output_type in ("display_data", "execute_result")]
+    assert sum("image/png" in data for data in shown) == 4
+    assert any(
+        re.search(r'<iframe src="http://127\.0\.0\.1:\d+/', data.get("text/html", "")) for data in shown
+    )
