@@ -56,6 +56,7 @@ class FrameResult:
     confidence: mean probability of each object over its own pixels, 0 where it has none.
     seconds: time that the frame took.
     prompted: whether something was given for it.
+    refused: of what resembled each object, the share that lay where it cannot be; 0 where it is left out.
     """
 
     index: int
@@ -66,6 +67,7 @@ class FrameResult:
     seconds: float
     prompted: bool
     _masks: Tensor = field(repr=False)  # (N, H', W') on the CPU, at the processed size
+    refused: dict[int, float] = field(default_factory=dict)
 
     @property
     def probs(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -74,18 +74,27 @@ class Propagator:
         self._whereabouts = Whereabouts(self._trust.reach)
 
     @torch.inference_mode()
-    def step(self, index: int, image: np.ndarray, prompt: Prompt | Sequence[Prompt] = ()) -> FrameResult:
+    def step(
+        self,
+        index: int,
+        image: np.ndarray,
+        prompt: Prompt | Sequence[Prompt] = (),
+        absent: Collection[int] = (),
+    ) -> FrameResult:
         """The masks of the next frame, which then joins the memory.
 
         index: of the frame; each frame has another one.
         image: uint8 (H, W, 3) RGB; all frames have one size.
         prompt: what is given for this frame, if anything; its `frame` is ignored.
+        absent: objects that are not in this frame: they get no pixel, and memory stores nothing of them.
         Raises PromptError, MaskError, LimitError, VideoError.
         """
         with self._unless_refused():
-            return self._step(index, image, listed(prompt))
+            return self._step(index, image, listed(prompt), absent)
 
-    def _step(self, index: int, image: np.ndarray, prompts: Sequence[Prompt]) -> FrameResult:
+    def _step(
+        self, index: int, image: np.ndarray, prompts: Sequence[Prompt], absent: Collection[int]
+    ) -> FrameResult:
         begin = time.perf_counter()
         self._check(index, image)
         if not prompts and not self.bank.frames:
@@ -94,6 +103,8 @@ class Propagator:
             )
         seen = self._seen(image, None if prompts else index)
         logits = self._predict(seen)
+        logits[[n for n, i in enumerate(self.objects[: len(logits)]) if i in absent]] = -LOGIT_LIMIT
+        refused = self._whereabouts.refused
         masks = aggregate(logits)[1:]
         for one in prompts:
             logits, masks = self._prompted(one, image, logits, masks)
@@ -103,7 +114,7 @@ class Propagator:
         labels = as_given(labels_at(self._shape, masks, channels, self.objects), prompts)
         result_masks = masks.cpu()
         kept = one_hot(channels, len(masks)) if self._trust.firm and not prompts else masks
-        spoken = {i for one in prompts for i in one.objects}
+        spoken = {i for one in prompts for i in one.objects} - set(absent)
         self._remember(index, seen, kept, pixels, spoken)
         self._whereabouts.update(masks)
         return FrameResult(
@@ -115,6 +126,7 @@ class Propagator:
             seconds=time.perf_counter() - begin,
             prompted=bool(prompts),
             _masks=result_masks,
+            refused=dict(zip(self.objects, refused, strict=False)),
         )
 
     @torch.inference_mode()

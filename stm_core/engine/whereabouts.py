@@ -73,6 +73,7 @@ class Whereabouts:
         self._beside: list[Tensor] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
         self._largest: Tensor | None = None  # (N,) pixels
         self._lost: Tensor | None = None  # bool (N,)
+        self.refused: list[float] = []  # of what resembled each object, the share that `bound` took away
 
     def update(self, masks: Tensor) -> None:
         """Take masks (N, H', W') in [0, 1] as those of the frame before."""
@@ -100,6 +101,8 @@ class Whereabouts:
         near = _enlarged(self._near, STRIDE // CELL, found.shape[-2:])
         beside = torch.stack([_filled(cells, count) for cells in self._beside]).any(0)
         free = (near & ~_apart(found & near, beside)) | self._lost.view(-1, 1, 1)
+        shares = (found & ~free).sum((1, 2)) / found.sum((1, 2)).clamp(min=1)
+        self.refused = shares.tolist()
         known = logits[:count].masked_fill(~_enlarged(free, CELL, logits.shape[-2:]), -LOGIT_LIMIT)
         return torch.cat([known, logits[count:]])
 
