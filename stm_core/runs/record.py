@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from stm_core.engine.result import FrameResult
 
+Value = TypeVar("Value")
 ROWS = 64  # of the grid, about
 LEAST_PIECE = 0.05  # share of an object's cells; smaller parts are no pieces
 
@@ -52,9 +54,18 @@ class Record:
 
     def without(self, gone: int) -> Record:
         """The same without one object."""
-        parts = ("areas", "confidence", "shapes", "refused", "agreement")
-        kept = {name: {n: one for n, one in getattr(self, name).items() if n != gone} for name in parts}
-        return replace(self, **kept)
+
+        def rest(values: dict[int, Value]) -> dict[int, Value]:
+            return {n: value for n, value in values.items() if n != gone}
+
+        return replace(
+            self,
+            areas=rest(self.areas),
+            confidence=rest(self.confidence),
+            shapes=rest(self.shapes),
+            refused=rest(self.refused),
+            agreement=rest(self.agreement),
+        )
 
 
 def record_of(result: FrameResult, agreement: Mapping[int, float] | None = None) -> Record:
@@ -127,7 +138,8 @@ def _parts(grid: np.ndarray) -> list[tuple[int, int]]:
     parent: list[int] = []
     stretches: list[tuple[int, int, int]] = []  # id, begin, end
     before, here, last = range(0), 0, -2
-    for row, begin, end in zip(rows.tolist(), begins.tolist(), [*begins[1:].tolist(), 0], strict=True):
+    ends = [*begins[1:].tolist(), 0][: len(begins)]
+    for row, begin, end in zip(rows.tolist(), begins.tolist(), ends, strict=True):
         if row != last:
             before = range(here, len(stretches)) if row == last + 1 else range(0)
             here, last = len(stretches), row

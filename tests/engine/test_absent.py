@@ -32,10 +32,8 @@ def test_memory_stores_no_frame_of_it_for_an_absent_object(shared, monkeypatch):
         write(t, *parts, present=present, **how)
 
     monkeypatch.setattr(engine.bank, "write", seen)
-    prompts = {
-        0: Prompt.from_mask(CLIP[0][1]),
-        5: Prompt.from_mask(CLIP[5][1] * (CLIP[5][1] == 1), 5, [1, 2]),
-    }
+    only_one = Prompt.from_mask(CLIP[5][1] * (CLIP[5][1] == 1), 5, [1, 2])
+    prompts = {0: Prompt.from_mask(CLIP[0][1]), 5: only_one}
     for t, (image, _) in enumerate(CLIP[:9]):
         prompt = [prompts[t]] if t in prompts else []
         engine.step(t, image, prompt, absent=[2] if 3 <= t <= 6 else [])
