@@ -22,7 +22,7 @@ from demo.panels.result import ResultPanel
 from demo.panels.track import TrackPanel
 from demo.work.visitor import Visitor
 
-SETTINGS = ("bounded", 64, 5, 0)  # preset, budget in MB, every, size (0: as it is)
+SETTINGS = ("bounded", 64, 5, 0, 8)  # preset, budget in MB, every, size (0: as it is), most frames
 FRAMES, HEIGHT, WIDTH = 24, 64, 96
 
 

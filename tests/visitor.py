@@ -45,8 +45,10 @@ class GatedNetwork(ColourNetwork):
 class Visitor:
     """One tab, and what a person does in it."""
 
-    def __init__(self, browser, site, size: dict, theme: str = "light"):
-        self.context = browser.new_context(viewport=size, accept_downloads=True)
+    def __init__(self, browser, site, size: dict, theme: str = "light", touch: bool = False):
+        self.context = browser.new_context(
+            viewport=size, accept_downloads=True, has_touch=touch, is_mobile=touch
+        )
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -77,7 +79,7 @@ class Visitor:
     def open(self, path: Path) -> None:
         self.upload(path)
         self.shown(0, False)
-        self.wait_text("#report", "Every frame was decoded")
+        self.page.wait_for_selector("#report [data-counted]")
 
     def open_and_mark_two(self, path: Path) -> None:
         """The clip's two squares are marked, as two objects."""
@@ -101,6 +103,21 @@ class Visitor:
     def click(self, x: int, y: int, button: str = "left") -> None:
         self.page.mouse.click(*self.at(x, y), button=button)
 
+    def tab_to(self, selector: str) -> None:
+        """Press Tab until the focus is there."""
+        for _ in range(120):
+            if self.page.evaluate("(s) => document.activeElement.matches(s)", selector):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"no way to {selector} by Tab")
+
+    def keys(self, *names: str) -> None:
+        for name in names:
+            self.page.keyboard.press(name)
+
+    def tap(self, x: int, y: int) -> None:
+        self.page.touchscreen.tap(*self.at(x, y))
+
     def paint(self, *points: tuple[int, int]) -> None:
         self.page.click("[data-mode=brush]")
         self.page.mouse.move(*self.at(*points[0]))
@@ -118,7 +135,7 @@ class Visitor:
     def track(self) -> None:
         self.wait("() => !document.querySelector('#track').disabled")
         self.page.click("#track")
-        self.wait_text("#progress", "done:")
+        self.wait_text("#progress", "Done:")
 
     def color(self, x: int, y: int) -> list[int]:
         """The colour that the stage shows at a pixel of the clip."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from demo.draw.html import faint, size, spans
+from demo.draw.html import faint, number, size, spans
 
-WIDTH, HIGH, LOW, LEFT, GAP = 440, 142, 58, 58, 34  # drawing units; about pixels in the desk layout
+WIDTH, HIGH, LOW, LEFT = 440, 142, 66, 58  # drawing units; about pixels in the desk layout
 MOST_POINTS = 240
 MOST_LINKS = 12  # frames to check that are offered by a button of their own
-NO_TIMELINE = faint("After tracking, each object’s area and confidence appear here, frame by frame.")
+NO_TIMELINE = faint("After tracking, each object’s size and confidence appear here, frame by frame.")
 
 Scale = Callable[[float], float]
 
@@ -33,7 +33,7 @@ class Point:
 class Row:
     """One object over the clip.
 
-    color, bright: CSS colours of its mask and of thin lines.
+    color: of its mask, CSS.
     areas: pixels by frame.
     confidence: 0 to 1 by frame.
     doubts: frames that deserve a look.
@@ -41,7 +41,6 @@ class Row:
 
     name: str
     color: str
-    bright: str
     areas: Mapping[int, int]
     confidence: Mapping[int, float]
     doubts: Sequence[int]
@@ -55,35 +54,53 @@ def thin(points: Sequence[Point]) -> list[Point]:
     return [points[round(i * step)] for i in range(MOST_POINTS)]
 
 
-def memory_chart(points: Sequence[Point], total: int, unbounded_end: int, budget: int | None) -> str:
-    """SVG.  Above: what is stored, the bank against an unbounded STM (dashed).  Below: what running takes,
-    the peak of the reads and the growth of the process since the start.
+def bank_chart(points: Sequence[Point], total: int, unbounded_end: int, budget: int | None) -> str:
+    """SVG of what is stored: the bank against an unbounded STM (dashed), and the memory limit if it is near.
+    unbounded_end: bytes of the latter after all `total` frames.
     """
     points = thin(points)
-    grown = [max(p.process - points[0].process, 0) for p in points]
     top = max([unbounded_end, 2**20, *(max(p.bank, p.unbounded) for p in points)]) * 1.08
-    ceiling = max([16 * 2**20, *grown, *(p.read_peak for p in points)]) * 1.08
-    floor = HIGH + GAP + LOW
-    x = _scale(0, max(total, 1), LEFT, WIDTH - 8)
-    y, z = _scale(0, top, HIGH, 16), _scale(0, ceiling, floor, HIGH + GAP)
-    parts = [
+    x, y = _scale(0, max(total, 1), LEFT, WIDTH - 8), _scale(0, top, HIGH, 16)
+    near = budget if budget and budget < top else None
+    words = "no run yet"
+    if points:
+        words = f"bank {size(points[-1].bank)}, without a limit {size(points[-1].unbounded)}"
+    drawn = [
         _axis(top, y, 3),
-        _axis(ceiling, z, 2),
-        _caption("stored", 10),
-        _caption("while running", HIGH + GAP - 6),
-        *_stored(points, (total, unbounded_end), x, y, budget if budget and budget < top else None),
-        _line("stm-process", [(p.frames, g) for p, g in zip(points, grown, strict=True)], x, z),
-        _line("stm-read", [(p.frames, p.read_peak) for p in points], x, z),
+        _caption("Memory bank", 10),
+        *_stored(points, (total, unbounded_end), x, y, near),
+        *_feet(total, HIGH),
+    ]
+    return _svg("Memory bank over the frames of the clip", words, HIGH, drawn)
+
+
+def running_chart(points: Sequence[Point], total: int) -> str:
+    """SVG of what else a run takes: the peak of the lookups, and how the process has grown."""
+    points = thin(points)
+    grown = [max(p.process - points[0].process, 0) for p in points]
+    top = max([16 * 2**20, *grown, *(p.read_peak for p in points)]) * 1.08
+    x, y = _scale(0, max(total, 1), LEFT, WIDTH - 8), _scale(0, top, LOW, 8)
+    drawn = [
+        _axis(top, y, 2),
+        _line("stm-process", [(p.frames, g) for p, g in zip(points, grown, strict=True)], x, y),
+        _line("stm-read", [(p.frames, p.read_peak) for p in points], x, y),
+        *_feet(total, LOW),
+    ]
+    return _svg("Other memory over the frames of the clip", f"{len(points)} points", LOW, drawn)
+
+
+def _svg(name: str, words: str, high: int, drawn: Sequence[str]) -> str:
+    return (
+        f'<svg class="stm-chart" viewBox="0 0 {WIDTH} {high + 18}" role="img" '
+        f'aria-label="{name}: {escape(words)}">{"".join(drawn)}</svg>'
+    )
+
+
+def _feet(total: int, floor: int) -> list[str]:
+    return [
         f'<text x="{LEFT}" y="{floor + 14}">0</text>',
         f'<text x="{WIDTH - 8}" y="{floor + 14}" text-anchor="end">{total} frames done</text>',
     ]
-    words = "no run yet"
-    if points:
-        words = f"bank {size(points[-1].bank)}, an unbounded STM {size(points[-1].unbounded)}"
-    return (
-        f'<svg class="stm-chart" viewBox="0 0 {WIDTH} {floor + 18}" role="img" '
-        f'aria-label="Memory over the frames of the clip: {escape(words)}">{"".join(parts)}</svg>'
-    )
 
 
 def _stored(points: Sequence[Point], end: tuple, x: Scale, y: Scale, budget: int | None) -> list[str]:
@@ -94,7 +111,7 @@ def _stored(points: Sequence[Point], end: tuple, x: Scale, y: Scale, budget: int
     if budget:
         parts.append(
             f'<path class="stm-budget" d="M{LEFT} {y(budget):.1f}H{WIDTH - 8}"/>'
-            f'<text x="{WIDTH - 10}" y="{y(budget) - 4:.1f}" text-anchor="end">budget</text>'
+            f'<text x="{WIDTH - 10}" y="{y(budget) - 4:.1f}" text-anchor="end">memory limit</text>'
         )
     if now[0] < end[0] and now[1] < end[1]:
         parts.append(_line("stm-ahead", [now, end], x, y))
@@ -147,8 +164,8 @@ def timeline(start: int, stop: int, rows: Sequence[Row], marked: Sequence[int]) 
     return (
         f'<div class="stm-timeline" data-start="{start}" data-stop="{stop}">{drawn}'
         + faint(
-            "Curve: area. Band below: confidence, pale where low. Click anywhere to go there; "
-            "dotted lines are frames you marked."
+            "Curve: object size. Strip: confidence (pale = unsure). Dotted lines: frames you marked. "
+            "Click anywhere to go to that frame."
         )
         + "</div>"
     )
@@ -159,11 +176,11 @@ def _row(start: int, stop: int, row: Row, marked: Sequence[int]) -> str:
     indices, width = sorted(row.areas), 1000 / max(stop - start - 1, 1)
     y = _scale(0, max([*row.areas.values(), 1]), 38, 3)
     curve = _path([(i, row.areas[i]) for i in indices], x, y)
-    fill = f'<path d="{curve}V38H{x(indices[0]):.1f}Z" fill="{row.bright}" opacity=".3"/>'
+    fill = f'<path class="stm-under" d="{curve}V38H{x(indices[0]):.1f}Z"/>'
     sure = {i: row.confidence.get(i, 1.0) for i in indices if row.areas[i]}
     band = "".join(
         f'<rect x="{x(i) - width / 2:.1f}" y="42" width="{width + 0.4:.1f}" height="8" '
-        f'fill="{row.color}" opacity="{_shade(value):.2f}"/>'
+        f'class="stm-sure" opacity="{_shade(value):.2f}"/>'
         for i, value in sure.items()
     )
     doubtful = spans(row.doubts)
@@ -175,24 +192,24 @@ def _row(start: int, stop: int, row: Row, marked: Sequence[int]) -> str:
     pins = "".join(f'<path class="stm-pin" d="M{x(i):.1f} 0V52"/>' for i in sorted(marked))
     mean = f"mean confidence {sum(sure.values()) / len(sure):.0%} · " if sure else ""
     return (
-        f'<div class="stm-row"><div class="stm-row-head"><i style="background:{row.color}"></i>'
+        f'<div class="stm-row" style="--object:{row.color}"><div class="stm-row-head"><i></i>'
         f"<b>{escape(row.name)}</b><span>{mean}{_to_check(doubtful)}</span></div>"
         f'<svg viewBox="0 0 1000 52" preserveAspectRatio="none" role="img" '
-        f'aria-label="Area and confidence of {escape(row.name)} over the clip">{flags}{fill}'
-        f'<path class="stm-area" d="{curve}" stroke="{row.bright}"/>{band}{pins}'
+        f'aria-label="Size and confidence of {escape(row.name)} over the clip">{flags}{fill}'
+        f'<path class="stm-area" d="{curve}"/>{band}{pins}'
         f'<path class="stm-playhead" d="M0 0V52"/></svg></div>'
     )
 
 
 def _to_check(doubtful: Sequence[tuple[int, int]]) -> str:
     if not doubtful:
-        return "no doubtful frames"
+        return "the network is sure of every frame; have a look yourself"
     buttons = "".join(
-        f'<button type="button" data-go="{a}">{a if a == b else f"{a}–{b}"}</button>'
+        f'<button type="button" data-go="{a}">{number(a)}{f"–{number(b)}" if a < b else ""}</button>'
         for a, b in doubtful[:MOST_LINKS]
     )
     more = f" and {len(doubtful) - MOST_LINKS} more" if len(doubtful) > MOST_LINKS else ""
-    return f"check {buttons}{more}"
+    return f"unsure: look at frames {buttons}{more}"
 
 
 def _shade(confidence: float) -> float:

@@ -5,6 +5,7 @@ Plain values in, text out.
 
 import base64
 import itertools
+import re
 import time
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -12,13 +13,23 @@ from html import escape
 DISMISS = """element.addEventListener("click", (event) => {
   if (event.target.closest("button")) element.querySelector(".stm-notice")?.remove();
 });"""  # the script of a place for notices
+# The script of a place with links within the page: an address with a # would load a page with options anew.
+FOLLOW = """element.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-to]");
+  if (link) document.getElementById(link.dataset.to)?.scrollIntoView({ block: "start" });
+});"""
 _told = itertools.count()  # the same sentence twice is two notices: shown and read out again
 
 
 def title(number: int, name: str, text: str) -> str:
     """The heading of a panel: its number, its name, and a few words on what it is for."""
     words = f"<span>{escape(name)}</span><small>{escape(text)}</small>"
-    return f'<h2 class="stm-title"><b>{number}</b>{words}</h2>'
+    return f'<h2 class="stm-title" id="{anchor(name)}"><b>{number}</b>{words}</h2>'
+
+
+def anchor(name: str) -> str:
+    """Where a link finds the panel with this title."""
+    return "at-" + name.lower().replace(" ", "-")
 
 
 def faint(text: str) -> str:
@@ -43,29 +54,41 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
+def from_zero(text: str) -> str:
+    """The text of an error or warning; where it names frames, it says that those numbers are the files'."""
+    named = re.search(r"\bframes? (before |after )?\d", text)
+    return f"{text} (Frame numbers count from 0 here.)" if named else text
+
+
 def table(rows: Iterable[tuple[str, str, str]]) -> str:
     """Rows of name, number, and an explanation in small print."""
     body = "".join(f'<tr><th scope="row">{a}</th><td>{b}</td><td>{c}</td></tr>' for a, b, c in rows)
     return f'<table class="stm-table">{body}</table>'
 
 
-def bar(done: int, total: int, words: str) -> str:
-    """A progress bar with words below it."""
+def bar(done: int, total: int, words: str, link: str = "") -> str:
+    """A progress bar with words below it, and a link to the panel with this title."""
     share = 100 * done / max(total, 1)
+    go = f' <button type="button" data-to="{anchor(link)}">See the {link.lower()} ↓</button>' if link else ""
     return (
         f'<div class="stm-progress" role="progressbar" aria-valuemin="0" aria-valuemax="{total}" '
         f'aria-valuenow="{done}" aria-label="Tracking"><i style="width:{share:.1f}%"></i></div>'
-        f'<p class="stm-count">{escape(words)}</p>'
+        f'<p class="stm-count">{escape(words)}{go}</p>'
     )
+
+
+def ready(seconds: float) -> str:
+    """What stands where the progress will be, before a run."""
+    return f'<p class="stm-count">A run takes about {clock(seconds)}.</p>'
 
 
 def progress(done: int, total: int, began: float) -> str:
     """The bar of a run: frames a second, and the time left.  began: time.perf_counter() at its start."""
     if not done:
-        return bar(0, total, "starting…")
+        return bar(0, total, "Starting…")
     speed = done / max(time.perf_counter() - began, 1e-6)
     left = clock((total - done) / speed)
-    return bar(done, total, f"frame {done} of {total} · {speed:.1f} frames/s · {left} left")
+    return bar(done, total, f"Frame {done} of {total} · {speed:.1f} frames/s · {left} left")
 
 
 def clock(seconds: float) -> str:
@@ -81,6 +104,26 @@ def size(number: float) -> str:
             value = number / scale
             return f"{value:.2f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
     return f"{number:.0f} B"
+
+
+def sizes(values: Sequence[float]) -> list[str]:
+    """Bytes in words, all in one unit so that they can be compared: MB, or kB when all are small."""
+    name, unit = ("MB", 2**20) if max(values) >= 2**19 else ("kB", 2**10)
+    return [
+        f"{value / unit:,.{0 if value >= 100 * unit else 1 if value >= 10 * unit else 2}f} {name}"
+        for value in values
+    ]
+
+
+def number(index: int) -> int:
+    """A frame's number as it stands on the page: there frames count from 1; in files and code from 0."""
+    return index + 1
+
+
+def numbers(indices: Iterable[int]) -> str:
+    """Frames by their numbers on the page; of many the first and the last."""
+    shown = [str(number(index)) for index in indices]
+    return ", ".join(shown) if len(shown) <= 9 else f"{', '.join(shown[:4])} … {', '.join(shown[-3:])}"
 
 
 def data_url(data: bytes, kind: str) -> str:

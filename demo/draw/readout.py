@@ -6,12 +6,22 @@ Plain values in, HTML out.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from demo.draw.charts import Point, memory_chart
-from demo.draw.html import clock, faint, size, table
-from stm_core.memory.policy import PRESETS
+from demo.draw.charts import Point, bank_chart, running_chart
+from demo.draw.html import clock, faint, numbers, sizes, table
+from stm_core.memory.policy import PRESETS, MemoryConfig
 
-NO_PREDICTION = faint("Here stands what a run would take, before it runs.")
-SIZES = {"240 – fastest": 240, "360": 360, "480 – finest": 480, "as it is": 0}
+NO_PREDICTION = faint("Pick a clip to see the time and memory a run needs.")
+NO_READOUT = faint("During a run, a chart here shows what the network remembers, and what it costs.")
+SIZES = {"240 px – fastest": 240, "360 px": 360, "480 px – finest": 480, "as the clip": 0}
+FORMULA = (
+    "One stored frame takes: positions × (key numbers + objects × value numbers) × bytes of a number. "
+    "Positions are the cells of a grid, one for 16 × 16 pixels."
+)
+LOOKUP = "temporary memory while it looks up one frame, freed at once"
+# keeps what is unfolded unfolded when the numbers change
+SCRIPT = """let open = false;
+element.addEventListener("toggle", (event) => { open = event.target.open; }, true);
+watch("value", () => { const more = element.querySelector("details"); if (more) more.open = open; });"""
 
 
 @dataclass(frozen=True)
@@ -20,109 +30,145 @@ class Held:
 
     frames, pinned: numbers of the frames held, and of those that never go.
     frame_bytes: of one stored frame.
-    budget: bytes, None without one.
+    most: frames that it comes to hold; 0 before anything is known.
     unbounded: bytes that an unbounded STM would hold at the end of the clip.
+    memory: the settings.
     """
 
     frames: Sequence[int] = ()
     pinned: Sequence[int] = ()
     frame_bytes: int = 0
-    budget: int | None = None
+    most: int = 0
     unbounded: int = 0
+    memory: MemoryConfig = MemoryConfig()
+
+
+def acting(most: int, frame_bytes: int, unbounded: int, memory: MemoryConfig) -> str:
+    """Which of the two limits is reached in a run that comes to hold `most` frames; empty without limits."""
+    if memory.bound_bytes is None:
+        return ""
+    if most * frame_bytes >= unbounded:
+        return "neither limit is reached"
+    if most >= memory.capacity:
+        return f"the limit of {memory.capacity} frames acts; it keeps every frame quick"
+    return f"the limit of {_megabytes(memory)} acts"
 
 
 def prediction(
-    found,
-    rate: float,
-    frames: int,
-    budget: int | None,
-    preset: str,
-    device: str,
-    seen: tuple,
-    most_seconds: float,
+    found, rate: float, frames: int, memory: MemoryConfig, device: str, seen: tuple, most_seconds: float
 ) -> str:
     """What a run will cost, before it runs.
 
     found: Prediction of stm_core.
     rate: seconds a frame.
+    memory: the settings.
     seen: (height, width) that the network sees.
     most_seconds: that a run may take here.
     """
     total = rate * frames
     over = f"; a run may take {clock(most_seconds)} here" if total > most_seconds else ""
-    within = f"; budget {size(budget)}" if budget else ""
     pace = f"{1 / rate:.0f} a second" if rate <= 0.5 else f"{rate:.1f} s each"
+    bank, read, one, unbounded = sizes(
+        (found.bank_bytes, found.read_peak_bytes, found.frame_bytes, found.unbounded_bytes)
+    )
+    limit = acting(found.frames_held, found.frame_bytes, found.unbounded_bytes, memory)
+    held = f"at most {_frames(found.frames_held)} of {one} each{f'; {limit}' if limit else ''}"
     rows = [
-        (
-            "Time",
-            f"about {clock(total)}{over}",
-            f"{frames} frames at {pace}, on this {device.upper()} at {seen[1]}×{seen[0]}",
-        ),
-        (
-            "Bank at most",
-            size(found.bank_bytes),
-            f"{found.frames_held} frames × {size(found.frame_bytes)} stored{within}",
-        ),
-        (
-            "Read at most",
-            size(found.read_peak_bytes),
-            "working memory of one look into the bank, freed at once",
-        ),
-        (
-            "Unbounded STM",
-            size(found.unbounded_bytes),
-            "the same network keeping every n-th frame of this clip",
-        ),
+        ("Time", f"about {clock(total)}{over}", f"{frames} frames, {pace}, on this {device.upper()}"),
+        ("Memory bank", bank, held),
+        ("Lookup", read, LOOKUP),
+        ("Without a limit", unbounded, "as in the STM paper: every n-th frame of the clip is kept"),
     ]
-    return faint(PRESETS[preset].advice) + table(rows)
+    advice = f"{PRESETS[memory.preset].advice} The network sees {seen[1]}×{seen[0]} pixels."
+    return faint(advice) + table(rows)
 
 
 def memory(points: Sequence[Point], total: int, held: Held, device: str) -> str:
-    """The live memory readout: the chart, and below it the same in words and numbers.  No points: before a
-    run of `total` frames.
+    """The live memory readout: its lesson, the chart, and the same in numbers.  No points: before a run of
+    `total` frames.
     """
-    rows = _now(points, held, device) if points else _before(held, device)
-    legend = "".join(
-        f'<tr><th scope="row"><i class="stm-key stm-key-{key}"></i>{name}</th>'
-        f"<td>{size(value) if value else '–'}</td><td>{words}</td></tr>"
-        for key, name, value, words in rows
+    if not points and not held.most:
+        return NO_READOUT
+    lead = _lead_now(points[-1], held) if points else _lead_before(held)
+    chart = bank_chart(points, total, held.unbounded, held.memory.bound_bytes)
+    rows = _rows(points[-1] if points else None, held)
+    return f'<figure class="stm-readout">{lead}{chart}{rows}{_more(points, total, device)}</figure>'
+
+
+def _lead_before(held: Held) -> str:
+    bank, unbounded = sizes((held.most * held.frame_bytes, held.unbounded))
+    told = "what a run over this clip will keep, against a memory without a limit"
+    return _lead(f"{_frames(held.most)}, {bank}", unbounded, told)
+
+
+def _lead_now(last: Point, held: Held) -> str:
+    bank, unbounded = sizes((last.bank, last.unbounded))
+    told = f"in memory after {_frames(last.frames)}, against a memory without a limit"
+    return _lead(f"{_frames(len(held.frames))}, {bank}", unbounded, told)
+
+
+def _lead(large: str, unbounded: str, told: str) -> str:
+    return f'<p class="stm-lead"><b>{large}</b> instead of <b>{unbounded}</b></p>{faint(told)}'
+
+
+def _rows(last: Point | None, held: Held) -> str:
+    config, count = held.memory, len(held.frames)
+    bank, one, unbounded = sizes(
+        (
+            last.bank if last else held.most * held.frame_bytes,
+            held.frame_bytes,
+            last.unbounded if last else held.unbounded,
+        )
     )
-    chart = memory_chart(points, total, held.unbounded, held.budget)
-    return f'<figure class="stm-readout">{chart}<table>{legend}</table></figure>'
-
-
-def _before(held: Held, device: str) -> list[tuple]:
-    return [
-        ("bank", "Bank", None, "keys and values of the frames held"),
-        ("frame", "One stored frame", held.frame_bytes, "positions × (key + objects × value) × bytes"),
-        ("unbounded", "Unbounded STM", held.unbounded, "keeping every n-th frame, at the end of this clip"),
-        ("read", "Read peak", None, "working memory of one look into the bank"),
-        ("process", _process(device), None, "drawn as growth since the start"),
+    kept = "what the network remembers of the frames it keeps: their keys and values"
+    frames = f"kept now: {numbers(held.frames)}" if last else "the memory of one kept frame"
+    pins = f"; your marks, always kept: {numbers(held.pinned)}" if held.pinned else ""
+    rows = [
+        ("bank", "Memory bank", bank, kept, ""),
+        ("frame", "One kept frame", one, frames + pins, FORMULA),
+        ("unbounded", "Without a limit", unbounded, "every n-th frame kept, as in the STM paper", ""),
     ]
+    if config.bound_bytes is not None:
+        now = acting(held.most, held.frame_bytes, held.unbounded, config)
+        used = f"{count} of {config.capacity} frames" if last else _frames(config.capacity)
+        rows.insert(1, ("none", "Limits", used, f"and {_megabytes(config)} with one lookup; {now}", ""))
+    return _table(rows)
 
 
-def _now(points: Sequence[Point], held: Held, device: str) -> list[tuple]:
-    last, count = points[-1], len(held.frames)
-    used = "no budget in this preset"
-    if held.budget:
-        used = f"{last.bank / held.budget:.0%} of the {size(held.budget)} budget"
-    bank = f"{count} frame{'s' * (count != 1)} held of {last.frames} seen; {used}"
-    pins = f"; pinned: {_list(held.pinned)}" if held.pinned else ""
-    grown = last.process - points[0].process
+def _more(points: Sequence[Point], total: int, device: str) -> str:
+    """What a run takes beside the bank, folded away: it is larger, and says little about the memory."""
+    if not points:
+        return ""
+    last, grown = points[-1], points[-1].process - points[0].process
+    peak, process = sizes((last.read_peak, last.process))
     sign = "+" if grown >= 0 else "−"
-    return [
-        ("bank", "Bank", last.bank, bank),
-        ("frame", "One stored frame", held.frame_bytes, f"held: {_list(held.frames)}{pins}"),
-        ("unbounded", "Unbounded STM", last.unbounded, "keeping every n-th frame, by now"),
-        ("read", "Read peak", last.read_peak, "working memory of one look into the bank"),
-        ("process", _process(device), last.process, f"{sign}{size(abs(grown))} since the start"),
+    name = "GPU memory" if device == "cuda" else "Whole program"
+    rows = [
+        ("read", "Lookup", peak, LOOKUP, ""),
+        (
+            "process",
+            name,
+            process,
+            f"with the network itself; {sign}{sizes([abs(grown)])[0]} in this run",
+            "",
+        ),
     ]
+    inside = running_chart(points, total) + _table(rows)
+    return f"<details><summary>Other memory during the run</summary>{inside}</details>"
 
 
-def _process(device: str) -> str:
-    return "GPU memory" if device == "cuda" else "This process"
+def _table(rows: Sequence[tuple]) -> str:
+    body = "".join(
+        f'<tr title="{hint}"><th scope="row"><i class="stm-key stm-key-{key}"></i>{name}</th>'
+        f"<td>{value}</td><td>{words}</td></tr>"
+        for key, name, value, words, hint in rows
+    )
+    return f"<table>{body}</table>"
 
 
-def _list(frames: Sequence[int]) -> str:
-    shown = [str(n) for n in frames]
-    return ", ".join(shown) if len(shown) <= 9 else f"{', '.join(shown[:4])} … {', '.join(shown[-3:])}"
+def _frames(count: int) -> str:
+    return f"{count} frame{'s' * (count != 1)}"
+
+
+def _megabytes(config: MemoryConfig) -> str:
+    return f"{config.budget_bytes / 2**20:g} MB"

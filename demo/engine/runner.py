@@ -16,6 +16,7 @@ from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.plan import Plan
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
+MOST_FRAMES = 1000  # that a visitor may ask the memory to hold; the bytes have a limit of their own
 AHEAD = 2  # frames that may be done before the page hears of them
 OPACITY = 0.5  # of the masks, in films and in the live preview
 
@@ -27,19 +28,26 @@ class Runner:
     engine: Engine
     limits: Limits
 
-    def memory(self, preset: str, budget_mb: float, every: float) -> MemoryConfig:
+    def memory(
+        self, preset: str, budget_mb: float, every: float, capacity: float = MemoryConfig.capacity
+    ) -> MemoryConfig:
         """The chosen memory.  OptionError when a value makes no sense or is over the host's limit."""
         if str(preset) not in PRESETS:
             raise OptionError(
                 f"there is no memory preset {str(preset)[:30]!r}; choose one of {', '.join(PRESETS)}"
             )
         try:
-            megabytes, interval = float(budget_mb), int(every)
+            megabytes, interval, frames = float(budget_mb), int(every), int(capacity)
         except (TypeError, ValueError) as error:
-            raise OptionError("budget and “every” are numbers; set both again") from error
+            raise OptionError("a number of the memory settings is missing; type it again") from error
         if not 0.1 <= megabytes <= self.limits.max_budget_mb:
-            raise OptionError(f"the budget is {megabytes:g} MB; choose 0.1 to {self.limits.max_budget_mb} MB")
-        return MemoryConfig(preset=preset, every=interval, budget_bytes=int(megabytes * 2**20))
+            most = self.limits.max_budget_mb
+            raise OptionError(f"the memory limit (budget) is {megabytes:g} MB; choose 0.1 to {most} MB")
+        if not 2 <= frames <= MOST_FRAMES:
+            raise OptionError(f"the most frames to keep are {frames}; choose 2 to {MOST_FRAMES}")
+        if interval < 1:
+            raise OptionError(f"every n-th frame is to be kept with n = {interval}; choose 1 or more")
+        return MemoryConfig(preset, interval, int(megabytes * 2**20), frames)
 
     def side(self, height: int, width: int, size: float | None) -> int | None:
         """The short side that was chosen (0 or None: the clip's own), as far as the host allows it."""
@@ -57,14 +65,9 @@ class Runner:
         first = prompts[0].frame
         directions: tuple[int, ...] = (1, -1) if first > clip.start else (1,)
         if direction:
-            fixes = work.fixes()
-            if direction not in DIRECTIONS or not fixes:
-                raise PromptError(
-                    "no frame was corrected since the last run; go to a wrong frame, click it right, "
-                    "then continue"
-                )
-            first = work.frame if work.frame in fixes else fixes[0]
-            directions = DIRECTIONS[direction]
+            first, directions = _onward(work, direction)
+            if first not in work.marks:  # a run that was stopped there goes on from its own mask
+                prompts = sorted([*prompts, work.prompt_of_run(first)], key=lambda prompt: prompt.frame)
         plan = Plan(
             *clip.size,
             start=clip.start,
@@ -77,7 +80,7 @@ class Runner:
             size=size,
         )
         seconds = rate * clip.frames
-        return Job(plan, clip.path, "", self.limits.preview_side, OPACITY, seconds)
+        return Job(plan, clip.path, "", self.limits.preview_side, OPACITY, work.objects.colours, seconds)
 
     def predict(self, plan: Plan) -> Prediction:
         """Bytes that a plan will take at most.  LimitError when its budget cannot hold all marked frames."""
@@ -114,3 +117,19 @@ class Runner:
         plan = run.job.plan
         seen = self.engine.seen(plan.height, plan.width, plan.size)
         self.engine.rates[(*seen, objects)] = run.pace
+
+
+def _onward(work: Work, direction: str) -> tuple[int, tuple[int, ...]]:
+    """Where a run goes on, and which ways: from a correction, or where the last run was stopped."""
+    if direction not in DIRECTIONS:
+        raise PromptError(f"there is no direction {direction[:20]!r}; choose one of {', '.join(DIRECTIONS)}")
+    found = work.fixes()
+    if not found and work.rest:
+        index, way = work.rest[0]
+        return index, (way,)
+    found = found or work.corrected
+    if not found:
+        raise PromptError(
+            "no frame was corrected since the last run; go to a wrong frame, click it right, then continue"
+        )
+    return work.frame if work.frame in found else found[0], DIRECTIONS[direction]

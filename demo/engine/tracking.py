@@ -20,6 +20,7 @@ from stm_core.engine.threads import WriteBehind
 from stm_core.errors import DiskError
 from stm_core.masks.files import encode_mask
 from stm_core.masks.overlay import overlay
+from stm_core.masks.palette import on_screen
 from stm_core.media.files import write_whole
 from stm_core.networks.weights import Model
 from stm_core.runs import clip as core
@@ -127,7 +128,8 @@ def picture(image: np.ndarray, labels: np.ndarray, job: Job) -> bytes:
     small = Image.fromarray(image)
     small.thumbnail((job.preview_side, job.preview_side), Image.Resampling.BILINEAR, reducing_gap=1.5)
     shape = Image.fromarray(labels).resize(small.size, Image.Resampling.NEAREST)
-    mixed = overlay(np.asarray(small), np.asarray(shape), alpha=job.opacity)
+    colours = on_screen(job.colours)
+    mixed = overlay(np.asarray(small), np.asarray(shape), alpha=job.opacity, colours=colours)
     buffer = io.BytesIO()
     Image.fromarray(mixed).save(buffer, format="JPEG", quality=PREVIEW_QUALITY)
     return buffer.getvalue()

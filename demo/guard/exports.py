@@ -19,6 +19,7 @@ from demo.guard.reading import read_again
 from stm_core.errors import LimitError, VideoError
 from stm_core.masks.files import encode_mask, object_ids
 from stm_core.masks.overlay import overlay
+from stm_core.masks.palette import on_screen
 from stm_core.media.files import Whole, write_whole
 from stm_core.media.write import VideoWriter
 
@@ -36,13 +37,23 @@ KINDS = {
 }
 
 
-def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity: float) -> Iterator[dict]:
+def film(
+    clip: str,
+    folder: str,
+    out: str,
+    frames: list[int],
+    kind: str,
+    opacity: float = 0.5,
+    colours: dict[int, tuple[int, int, int]] | None = None,
+) -> Iterator[dict]:
     """`overlay`, `alpha` or `green` film of the frames that have masks; the source's times and sound.
 
     frames: sorted numbers; a hole between them stays without a mask.
+    opacity, colours: of the masks, and of objects that have not the usual one, in an overlay.
     """
     start, stop = frames[0], frames[-1] + 1
     chosen, writer = set(frames), None
+    table = on_screen(colours or {})
     with read_again(clip, start, stop) as reader:
         try:
             for count, frame in enumerate(reader):
@@ -59,7 +70,7 @@ def film(clip: str, folder: str, out: str, frames: list[int], kind: str, opacity
                         offset=seconds if start else 0.0,
                     ).__enter__()
                 labels = _labels(folder, start + count, frame.shape[:2]) if start + count in chosen else None
-                writer.write(_mix(frame, labels, kind, opacity), seconds)
+                writer.write(_mix(frame, labels, kind, opacity, table), seconds)
                 if count % 10 == 0:
                     yield {"done": count, "total": stop - start}
         except BaseException as error:
@@ -83,14 +94,16 @@ def _labels(folder: str, index: int, shape: tuple[int, int]) -> np.ndarray:
     return labels
 
 
-def _mix(frame: np.ndarray, labels: np.ndarray | None, kind: str, opacity: float) -> np.ndarray:
+def _mix(
+    frame: np.ndarray, labels: np.ndarray | None, kind: str, opacity: float, colours: np.ndarray
+) -> np.ndarray:
     if labels is None:
         labels = np.zeros(frame.shape[:2], np.uint8)
     if kind == "alpha":
         return np.dstack([frame, np.where(labels > 0, 255, 0).astype(np.uint8)])
     if kind == "green":
         return np.where(labels[..., None] > 0, frame, np.array(GREEN, np.uint8))
-    return overlay(frame, labels, alpha=opacity)
+    return overlay(frame, labels, alpha=opacity, colours=colours)
 
 
 def archive(
@@ -147,7 +160,7 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
             source = next((name for name in names if re.fullmatch(r"source\.[a-z0-9]{2,4}", name)), None)
             if not isinstance(session, dict) or source is None:
                 raise VideoError(
-                    "this ZIP holds no clip; upload the ZIP that “Everything” gave you, unchanged"
+                    "this ZIP holds no clip; upload the full session as you downloaded it, unchanged"
                 )
             resumed = f"resumed{Path(source).suffix}"  # the upload itself may be called as this clip is
             wanted = [source, *(name for name in names if MASK_NAME.fullmatch(name))]

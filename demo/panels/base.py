@@ -28,7 +28,7 @@ from demo.work.visitor import Overtaken, Visitor
 from stm_core.errors import StmError, for_visitors
 
 log = logging.getLogger(__name__)
-SETTINGS = ("preset", "budget", "every", "size")  # parts that say how a run is computed
+SETTINGS = ("preset", "budget", "every", "size", "capacity")  # parts that say how a run is computed
 EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped without removing the last one
 
 
@@ -70,7 +70,8 @@ class Panel:
     """One panel.
 
     name: of its card, and of its style (`panels/NAME.css`) if it has one.
-    wide: it stands in the wide column.
+    wide: it stands in the left column on a desk, which is the wider one; else in the right one.
+    below: it stands below both, over the whole width.
     seen: its card is seen from the start.
     live: names of its parts that change while a run goes; more would cost the browser at each picture.
     card, parts: what the page gave it, and what `layout` made.
@@ -78,6 +79,7 @@ class Panel:
 
     name = ""
     wide = False
+    below = False
     seen = True
     live: Sequence[str] = ()
     card: Any = None
@@ -137,7 +139,7 @@ class Host:
         if not isinstance(error, StmError):
             log.error("an event failed", exc_info=error)
             error = StmError("something went wrong on the server; reload the page and try again")
-        told = html.notice(html.sentence(for_visitors(error)))
+        told = html.notice(html.from_zero(html.sentence(for_visitors(error))))
         return self.complete(visitor, View(Change.MARKS, notice=told, **EMPTIED))
 
 

@@ -26,7 +26,6 @@ from stm_core.errors import PromptError, StmError, VideoError
 log = logging.getLogger(__name__)
 CARD_WIDTH = 200  # pixels of an example's picture
 TELL_EVERY = 0.4  # seconds between two views while frames are counted
-FILES = "video .mkv .avi .mov .ts .mts .m2ts .gif .webp .apng .zip".split()
 SCRIPT = Path(__file__).with_suffix(".js")
 
 
@@ -41,10 +40,9 @@ class ClipPanel(Panel):
         with gr.Tabs(elem_classes="stm-tabs"):
             with gr.Tab("Upload"):
                 upload = gr.File(
-                    label="A clip, a ZIP of frames, or an “Everything” ZIP to resume",
+                    label="A video, a ZIP of pictures, or a full session (ZIP) to reopen",
                     height=84,
                     elem_id="upload",
-                    file_types=FILES,
                 )
             with gr.Tab("Webcam"):
                 self.webcam = webcam_input(
@@ -62,8 +60,8 @@ class ClipPanel(Panel):
             step=0.1,
             visible=False,
             elem_id="part",
-            label="This clip is longer than what is tracked here: start at second",
-            info="Drag or type; nothing outside this part is processed.",
+            label="This clip is longer than the limit here. Start at second",
+            info="Drag or type. Only this part is tracked.",
         )
         return {"upload": upload, "report": report, "part": part}
 
@@ -131,14 +129,17 @@ class ClipPanel(Panel):
         work.jump += 1
         if work.run is not None:
             work.run.filmed = False
-        yield View(Change.CLIP, notice=html.notice("Your work is here again, as far as it went.", "info"))
+        told = "The page was loaded again. Your work is still here."
+        if work.rest:
+            told += " Tracking was stopped, all masks so far are kept: press Resume to go on."
+        yield View(Change.CLIP, notice=html.notice(told, "info"))
         yield from self._go_on(visitor, work)
 
     # opening ----------------------------------------------------------------------------------------------
 
     def _open(self, visitor: Visitor, path: str, name: str, start: int, example: str = "") -> Iterator[View]:
         if not path:
-            raise PromptError("no file arrived; choose a clip, or pick an example")
+            raise PromptError("no file arrived; choose a video, or pick an example")
         clip, saved = self.host.opener.part(visitor, path, name, start, example)
         if str(visitor.coming) != clip.folder:  # another clip came in meanwhile
             shutil.rmtree(clip.folder, ignore_errors=True)
@@ -207,11 +208,11 @@ class ClipPanel(Panel):
         try:
             restore(work, work.unread, kept, self.host.limits)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise VideoError("the saved work in this ZIP is damaged; only its clip was opened") from error
+            raise VideoError("the saved session in this ZIP is damaged; only its clip was opened") from error
         work.jump += 1
         picture(self.host.guard, visitor, work.frame)
         masks = len(work.run.records) if work.run else 0
-        told = f"Taken up where it was left: {masks} masks, {len(work.marks)} marked frames."
+        told = f"Your session is open again: {masks} masks, {len(work.marks)} marked frames."
         return View(Change.CLIP, notice=html.notice(told, "info"))
 
     def _cards(self) -> str:
@@ -243,9 +244,9 @@ def _ended(work: Work | None, path: str) -> str:
     if work is None:
         return ""
     if work.busy:
-        return f"The run of {work.clip.name} was ended: another clip was opened."
+        return f"Tracking of {work.clip.name} was stopped, because you opened another clip."
     if work.clip.path == str(path) and work.marks:
-        return "This is another part of the clip: what was marked and tracked in the part before is gone."
+        return "This is another part of the clip. Your marks and masks of the other part are gone."
     return ""
 
 
@@ -259,11 +260,10 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
     """The clip in one line of facts, and what will be processed; before an upload, the limits."""
     if clip is None:
         return html.faint(
-            "MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, WebP or a ZIP of frames, up to "
-            f"{limits.upload_mb} MB. The first {limits.max_frames} frames or {limits.max_seconds:g} s are "
-            "tracked; of a longer clip you choose the part. Files are deleted "
-            f"{limits.lifetime_minutes} minutes after your last visit; no run history is kept in your "
-            "browser."
+            "MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, WebP or a ZIP of pictures, up to "
+            f"{limits.upload_mb} MB. Up to {limits.max_frames} frames or {limits.max_seconds:g} s are "
+            "tracked; for a longer clip, choose which part. Your files are deleted "
+            f"{limits.lifetime_minutes} minutes after your last visit."
         )
     info = clip.info
     height, width = clip.size
@@ -275,18 +275,24 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
         f"{info.get('seconds') or 0:.2f} s",
         str(info.get("codec") or "").upper(),
         f"rotated by {info['rotation']}°, shown upright" if info.get("rotation") else "",
-        "variable frame rate, times kept" if info.get("variable_rate") else "",
+        "variable frame rate, kept" if info.get("variable_rate") else "",
         "HDR, shown without tone mapping" if info.get("hdr") else "",
         f"audio {info['audio']} kept" if info.get("audio") else "no audio",
     ]
-    state = note or ("Every frame was decoded and counted." if clip.checked else "Counting the frames…")
-    part = (
-        f"Tracked: frames {clip.start} to {clip.stop - 1}, {clip.seconds(clip.start):.2f} s to "
-        f"{clip.seconds(clip.stop - 1):.2f} s."
-    )
+    state = note or (_part(clip) if clip.checked else "Counting the frames…")
     warnings = "".join(f'<p class="stm-warn">{escape(text)}</p>' for text in clip.warnings)
     shown = "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
-    return f'<p class="stm-facts">{shown}</p>{html.faint(f"{part} {escape(state)}")}{warnings}'
+    counted = " data-counted" if clip.checked else ""
+    return f'<p class="stm-facts">{shown}</p><p class="stm-faint"{counted}>{escape(state)}</p>{warnings}'
+
+
+def _part(clip: Clip) -> str:
+    """What a run will go over."""
+    first, last = clip.seconds(clip.start), clip.seconds(clip.stop - 1) + 1 / clip.fps
+    if not clip.start and clip.stop >= clip.info["frames"]:
+        return f"Will track all {clip.frames} frames ({last:.3g} s)."
+    span = f"{html.number(clip.start)} to {html.number(clip.stop - 1)}"
+    return f"Will track frames {span} ({first:.1f} s to {last:.1f} s)."
 
 
 def _frames(clip: Clip) -> str:

@@ -1,4 +1,4 @@
-"""Check and fix: how each object fares over the clip, and the button that continues from a correction."""
+"""Check and fix: how each object fares over the clip, and which frames deserve a look."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from demo.draw import charts, html
-from demo.panels.base import Change, Panel, Props
+from demo.panels.base import Change, Panel
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 
@@ -14,37 +14,24 @@ SCRIPT = Path(__file__).with_name("timeline.js")
 
 
 class FixPanel(Panel):
-    """The timeline; Continue is an event of the run (see `track`)."""
+    """The timeline; what continues from a correction is a run (see `track`)."""
 
-    name, wide, live = "fix", True, ("timeline", "fixing", "fix")
+    name, live = "fix", ("timeline",)
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Check and fix", "go to a doubtful frame, mark it right, continue"))
+        gr.HTML(html.title(number, "Check and fix", "find a wrong frame, correct it, continue"))
         timeline = gr.HTML(
             charts.NO_TIMELINE, elem_id="timeline", js_on_load=SCRIPT.read_text(), apply_default_css=False
         )
-        with gr.Group(visible=False, elem_classes="stm-plain") as fixing:
-            direction = gr.Radio(
-                ["forward", "backward", "both"],
-                value="forward",
-                label="From the corrected frame, go on",
-                info="Click or paint a wrong frame right first; only what follows is computed again.",
-                elem_id="direction",
-            )
-            fix = gr.Button("Continue", interactive=False, elem_id="fix")
-        return {"timeline": timeline, "fixing": fixing, "direction": direction, "fix": fix}
+        return {"timeline": timeline}
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""
-        work, view = visitor.work, {}
-        tracked = work is not None and work.tracked
-        if change >= Change.MARKS:
-            view["fixing"] = Props(visible=tracked)
-            view["fix"] = Props(interactive=tracked and bool(work.fixes()) and not work.busy)
-        if change >= Change.RESULTS:
-            view["timeline"] = timeline(work) if tracked else charts.NO_TIMELINE
-        return view
+        work = visitor.work
+        if change < Change.RESULTS:
+            return {}
+        return {"timeline": timeline(work) if work is not None and work.tracked else charts.NO_TIMELINE}
 
 
 def timeline(work: Work) -> str:
@@ -54,7 +41,6 @@ def timeline(work: Work) -> str:
         charts.Row(
             one.name,
             one.color,
-            one.bright,
             {index: record.areas.get(one.id, 0) for index, record in records.items()},
             {index: record.confidence.get(one.id, 1.0) for index, record in records.items()},
             work.run.doubts(one.id),

@@ -22,14 +22,14 @@ from demo.work.work import Work
 from stm_core.errors import PromptError
 from stm_core.masks.files import decode_mask
 
+SAME = 0.002  # share of an object's pixels: nobody sees that fewer have changed
 AGAIN = 3  # times that a click is computed while its frame is changed under it
 # a click that the network answers within half a second or so on two cores never waits for a larger one
 QUICK_SIDE, QUICK_CLICKS = 480, 25
 STAGE = Path(__file__).with_name("stage")
 # one script, in this order
 SCRIPTS = ("shared.js", "pictures.js", "moving.js", "pointer.js", "tools.js", "state.js")
-WELCOME = "Upload a clip or pick an example, click the object, press Track."
-MASKS = [".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jpg", ".jpeg"]
+WELCOME = "Upload a clip or pick an example. Then click the object and press Track."
 
 
 class MarkPanel(Panel):
@@ -43,7 +43,7 @@ class MarkPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Mark", "click, or paint; on any frame"))
+        gr.HTML(html.title(number, "Mark", "click or paint the object on any frame"))
         stage = gr.HTML(
             {"clip": None, "welcome": WELCOME},
             html_template=(STAGE / "stage.html").read_text(),
@@ -51,11 +51,10 @@ class MarkPanel(Panel):
             js_on_load="\n".join((STAGE / name).read_text() for name in SCRIPTS),
             apply_default_css=False,
         )
-        with gr.Accordion("Mask file instead", open=False):
+        with gr.Accordion("Use a mask file instead", open=False, elem_id="own-mask"):
             mask_file = gr.File(
-                label="A mask for the frame that is shown: PNG in palette colours, or black and white",
+                label="A mask for the frame above: PNG in palette colours, or black and white",
                 height=84,
-                file_types=MASKS,
                 elem_id="mask",
             )
         return {"stage": stage, "mask_file": mask_file}
@@ -93,18 +92,19 @@ class MarkPanel(Panel):
             return View()
         index = work.go(known["clicks"][0][0])
         with visitor.at_work():
-            labels = self._ask(picture(self.host.guard, visitor, index), clicks, None, None)
+            image = picture(self.host.guard, visitor, index)
+            labels = self._ask(image, clicks, None, None)
             with visitor.changing(work):
                 _check_free(work)
                 if work.marks:
                     return View()
                 work.objects.restart(dict(enumerate(known["objects"], 1)))
+                work.objects.colour(image, labels)
+                work.intro = known["sentence"]
                 work.go(index)
                 work.jump += 1
                 work.put(index, Marks(clicks=clicks, dots=clicks), labels)
-        return self._marked(
-            visitor, html.notice(f"{known['sentence']} It is marked already: press Track.", "info")
-        )
+        return self._marked(visitor)
 
     @answers
     def seek(self, visitor: Visitor, index: int) -> View:
@@ -120,19 +120,29 @@ class MarkPanel(Panel):
         """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
         work = _check_free(visitor.need_work())
         index = work.go(_whole(data.get("frame"), "frame"))
-        if data.get("kind") != "stroke":
-            self._click(visitor, index, data, size)
-            return self._marked(visitor)
-        with visitor.changing(work):
-            _check_free(work)
-            labels = work.labels(index)
-            if labels is None:
-                labels = np.zeros(work.clip.size, np.uint8)
-            painted = strokes.paint(labels, data, work.objects.selected)
-            work.draw(index, painted, self.host.limits.max_edits)
-        return self._marked(visitor)
+        if data.get("kind") == "stroke":
+            told = self._stroke(visitor, index, data)
+        else:
+            told = self._click(visitor, index, data, size)
+        return self._marked(visitor, html.notice(told, "info"))
 
-    def _click(self, visitor: Visitor, index: int, data: dict, size: int) -> None:
+    def _stroke(self, visitor: Visitor, index: int, data: dict) -> str:
+        """Paint; what comes back says why nothing changed."""
+        with visitor.at_work() as work:
+            image = picture(self.host.guard, visitor, index)
+            with visitor.changing(work):
+                _check_free(work)
+                labels = work.labels(index)
+                labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
+                painted = strokes.paint(labels, data, work.objects.selected)
+                if np.array_equal(labels, painted):
+                    return "This stroke changed nothing, so it is not counted as a mark."
+                work.objects.colour(image, painted)
+                work.draw(index, painted, self.host.limits.max_edits)
+        return ""
+
+    def _click(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
+        """Ask the network; what comes back says why nothing changed."""
         x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
         label, most = int(bool(data.get("label", 1))), self.host.limits.max_edits
         with visitor.at_work() as work:
@@ -147,9 +157,12 @@ class MarkPanel(Panel):
                 with visitor.changing(work):
                     _check_free(work)
                     if work.seen(index) == before:
+                        if told := _nothing_new(work, index, labels, (int(x), int(y), label, selected)):
+                            return told
+                        work.objects.colour(image, labels)
                         work.put(index, marks, labels)
-                        return
-        raise PromptError("this frame was changed again and again meanwhile; click once more")
+                        return ""
+        raise PromptError("this frame was changed while the mask was computed; click once more")
 
     def _ask(self, image: np.ndarray, clicks: tuple, base: bytes | None, size: int | None) -> np.ndarray:
         """The network's mask of a frame from clicks that refine `base`."""
@@ -166,10 +179,12 @@ class MarkPanel(Panel):
         with visitor.at_work() as work:
             _check_free(work)
             index, (height, width) = work.frame, work.clip.size
+            image = picture(self.host.guard, visitor, index)
             labels = self.host.guard.pixels("mask", path=path, height=height, width=width)
             with visitor.changing(work):
                 _check_free(work)
                 work.import_labels(index, labels, self.host.limits)
+                work.objects.colour(image, labels)
         return self._marked(visitor, mask_file=None)
 
     @answers
@@ -211,10 +226,26 @@ class MarkPanel(Panel):
 def _check_free(work: Work) -> Work:
     """The work, if it may be marked now.  To be asked again once a mask is computed: a run may have begun."""
     if work.running:
-        raise PromptError("tracking is running; press Stop first, what is done will be kept")
+        raise PromptError("tracking is running; press Stop first, all masks so far are kept")
     if work.unread:
-        raise PromptError("the saved work of this clip is being taken up; wait a moment, or reload the page")
+        raise PromptError(
+            "the saved session of this clip is still being opened; wait a moment, or reload the page"
+        )
     return work
+
+
+def _nothing_new(work: Work, index: int, labels: np.ndarray, click: tuple[int, int, int, int]) -> str:
+    """What to tell when a click gave the mask that was there already; empty when it changed something."""
+    x, y, label, number = click
+    before, new = work.labels(index), labels == number
+    old = np.zeros_like(new) if before is None else before == number
+    if old[y, x] != new[y, x] or (old != new).sum() > SAME * max(old.sum(), new.sum()):
+        return ""
+    name = work.objects[number].name
+    if label and not new[y, x]:
+        return f"The network finds nothing of “{name}” there: click its middle, or paint it with the brush."
+    state = "is already part of" if label else "is not part of"
+    return f"This click changed nothing, so it is not counted: that place {state} “{name}”."
 
 
 def _whole(value: Any, name: str) -> int:
@@ -241,6 +272,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         return {"clip": None, "welcome": WELCOME, "answer": visitor.answer}
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
     colors = {one.id: one.color for one in work.objects}
+    names = [(one.id, one.name, one.color, one.in_files) for one in work.objects]
     step = work.current.last if live and work.running else None
     preview = step.preview if step else None
     return {
@@ -250,6 +282,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "width": clip.size[1],
         "start": clip.start,
         "stop": clip.stop,
+        "total": max(clip.stop, clip.info.get("frames") or 0),
         "fps": clip.fps,
         "times": None if preview else [round(t, 3) for t in clip.times],
         "frame": work.frame,
@@ -263,7 +296,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "masked": html.ranges(run.records) if run else [],
         "marks": html.data_url(marks.mask, "png") if marks and marks.mask else None,
         "dots": [[x, y, label, colors.get(n, "#888")] for x, y, label, n in marks.dots] if marks else [],
-        "objects": [{"id": one.id, "name": one.name, "color": one.color} for one in work.objects],
+        "objects": [dict(zip(("id", "name", "color", "palette"), one, strict=True)) for one in names],
         "selected": work.objects.selected,
         "prompted": sorted(work.marks),
         "pinned": list(work.pinned),
@@ -280,10 +313,14 @@ def _hint(work: Work) -> str:
     if work.running:
         return "Tracking… Stop keeps what is done."
     if not work.marks:
-        return "Click the object on this frame."
+        return "Click the object in the picture, on any frame."
     if fixes := work.fixes():
         word = "Frames" if len(fixes) > 1 else "Frame"
-        return f"{word} {', '.join(map(str, fixes))} corrected: choose a direction and press Continue."
+        return f"{word} {html.numbers(fixes)} corrected: press Continue."
+    if work.tracked and work.rest:
+        return "Not all frames have a mask yet: press Resume."
     if work.tracked:
-        return "Wrong somewhere? Go there, click or paint it right, then Continue."
-    return "Add clicks until the mask is right, then press Track."
+        return "Is a mask wrong? Go to that frame, click or paint it right, and press Continue."
+    if work.intro:
+        return f"{work.intro} The object is marked already: press Track."
+    return "Is the mask right? Press Track. If not, add clicks: on the object, or where it is not."

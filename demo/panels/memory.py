@@ -1,4 +1,4 @@
-"""The memory: which strategy, how much, and what a run would take, before it runs."""
+"""The memory: which strategy, its limits, and what a run would take, before it runs."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from demo.draw import html, readout
-from demo.panels.base import SETTINGS, Change, Panel, View, Wires, answers
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
 from demo.work.visitor import Visitor
 from stm_core.memory.policy import PRESETS, MemoryConfig
 
@@ -16,12 +16,12 @@ SCRIPT = Path(__file__).with_suffix(".js")
 class MemoryPanel(Panel):
     """Asks for the settings of a run and forecasts it."""
 
-    name = "memory"
+    name, wide = "memory", True
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
         gr.HTML(
-            html.title(number, "Memory", "what the network may keep")
+            html.title(number, "Memory", "what the network may remember")
             + '<button type="button" class="stm-fold" aria-expanded="false">Change</button>',
             elem_classes="stm-folding",
             js_on_load=SCRIPT.read_text(),
@@ -31,36 +31,70 @@ class MemoryPanel(Panel):
             value=MemoryConfig.preset,
             label="Strategy",
             elem_id="preset",
-            info="Which frames are stored, and what is dropped.",
+            info="Which frames the network keeps in its memory.",
         )
-        narrow = {"min_width": 96}
+        narrow = {"min_width": 130}
         with gr.Row():
-            budget = gr.Number(64, label="Budget, MB", elem_id="budget", info="Most bytes stored.", **narrow)
+            budget = gr.Number(
+                64, label="Memory limit, MB", elem_id="budget", info="Bank and a lookup.", **narrow
+            )
+            capacity = gr.Number(
+                MemoryConfig.capacity,
+                label="Most frames",
+                precision=0,
+                elem_id="capacity",
+                info="Fewer is faster.",
+                **narrow,
+            )
             every = gr.Number(
-                5, label="Every n-th", precision=0, elem_id="every", info="1 stores all frames.", **narrow
+                5, label="Keep every n-th", precision=0, elem_id="every", info="1 keeps all frames.", **narrow
             )
             size = gr.Dropdown(
                 list(readout.SIZES.items()),
                 value=480,
-                label="Size, px",
+                label="Resolution",
                 elem_id="size",
-                min_width=120,
-                info="Short side seen.",
+                info="Short side.",
+                **narrow,
             )
         prediction = gr.HTML(readout.NO_PREDICTION, elem_id="prediction", apply_default_css=False)
-        return {"preset": preset, "budget": budget, "every": every, "size": size, "prediction": prediction}
+        return {
+            "preset": preset,
+            "budget": budget,
+            "capacity": capacity,
+            "every": every,
+            "size": size,
+            "prediction": prediction,
+        }
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
         for event in ("opened", "marked", *(self.parts[name].change for name in SETTINGS)):
             wires.on(event, self.forecast, SETTINGS, lane="aside")
+        wires.on(self.parts["preset"].change, self.choose, ["preset"])
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""
         return {"prediction": readout.NO_PREDICTION} if change == Change.CLIP else {}
 
     @answers
-    def forecast(self, visitor: Visitor, preset: str, budget_mb: float, every: float, size: int) -> View:
+    def choose(self, visitor: Visitor, preset: str) -> View:
+        """Settings that a strategy does not use cannot be typed into."""
+        bounded = preset in PRESETS and PRESETS[preset].strategy.bounded
+        spaced = preset in PRESETS and PRESETS[preset].strategy.spaced
+        limits = Props(interactive=bounded)
+        return View(budget=limits, capacity=limits, every=Props(interactive=spaced))
+
+    @answers
+    def forecast(
+        self,
+        visitor: Visitor,
+        preset: str,
+        budget_mb: float,
+        every: float,
+        size: int,
+        capacity: float = MemoryConfig.capacity,
+    ) -> View:
         """What a run would cost: bytes from the closed form, seconds from a short calibration on this
         machine.
         """
@@ -68,23 +102,16 @@ class MemoryPanel(Panel):
         if work is None or work.running:
             return View()
         clip, objects = work.clip, len(work.objects)
-        memory = runner.memory(preset, budget_mb, every)
+        memory = runner.memory(preset, budget_mb, every, capacity)
         seen = engine.seen(*clip.size, runner.side(*clip.size, size))
         found = engine.predict(memory, *seen, objects, clip.frames, len(work.marks))
         most_seconds = 60 * self.host.limits.run_minutes
-        view = View(
-            prediction=readout.prediction(
-                found,
-                engine.rate(*seen, objects),
-                clip.frames,
-                memory.bound_bytes,
-                preset,
-                engine.device,
-                seen,
-                most_seconds,
-            )
-        )
-        if not work.tracked:
-            held = readout.Held((), (), found.frame_bytes, memory.bound_bytes, found.unbounded_bytes)
+        rate = engine.rate(*seen, objects)
+        told = readout.prediction(found, rate, clip.frames, memory, engine.device, seen, most_seconds)
+        view = View(prediction=told)
+        if not work.tracked and not work.busy:
+            most, unbounded = found.frames_held, found.unbounded_bytes
+            held = readout.Held((), (), found.frame_bytes, most, unbounded, memory)
             view["readout"] = readout.memory([], clip.frames, held, engine.device)
+            view["progress"] = html.ready(rate * clip.frames)
         return view

@@ -22,12 +22,12 @@ from stm_core.media.files import alone, write_whole
 FILMS = ("overlay", "alpha", "green")
 LABELS = {
     "overlay": "Overlay MP4",
-    "palette": "Masks, palette PNG",
+    "palette": "Masks, colour PNG",
     "binary": "Masks, black/white",
     "alpha": "Cut-out, RGBA WebM",
     "green": "Cut-out, green MP4",
     "report": "Report JSON",
-    "everything": "Everything (can be resumed)",
+    "everything": "Full session (ZIP, reopen later)",
 }
 PRESS_DOWNLOAD = """() => {
   const link = document.querySelector("#file a, a#file, button#file, #file button, #file");
@@ -42,14 +42,16 @@ class ResultPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout; the card itself is a part, which is seen once there are masks."""
-        gr.HTML(html.title(number, "Result", "watch it, take it away"))
+        gr.HTML(html.title(number, "Result", "watch and download"))
         player = gr.Video(
-            label="Overlay, with the clip’s sound if it has any",
+            label="The clip with its masks",
             interactive=False,
             elem_id="player",
             height=300,
         )
-        gr.HTML(html.faint("Downloads: one mask per frame, same size, same count."))
+        gr.HTML(
+            html.faint("One mask for each frame, in its size. File names count from 0: 00000.png is frame 1.")
+        )
         with gr.Row(elem_classes="stm-downloads"):
             self.buttons = {
                 kind: gr.Button(label, size="sm", min_width=130, elem_id=f"get-{kind}")
@@ -132,7 +134,8 @@ class ResultPanel(Panel):
         if kind == "report":
             write_whole(target, json.dumps(run.report, indent=1).encode())
         elif kind in FILMS:
-            guard.call("film", cpu_seconds=3600, clip=work.clip.path, kind=kind, opacity=OPACITY, **common)
+            how = {"kind": kind, "opacity": OPACITY, "colours": work.objects.colours}
+            guard.call("film", cpu_seconds=3600, clip=work.clip.path, **how, **common)
         elif kind == "everything":
             self._everything(work, run, common)
         else:
@@ -163,8 +166,8 @@ class ResultPanel(Panel):
                 return ""
         most = self.host.limits.upload_mb
         if Path(path).stat().st_size <= most * 2**20:
-            return f" The films are not in it, so that it can be uploaded ({most} MB); get them one by one."
+            return f" It has no videos, so that it can be uploaded again ({most} MB at most)."
         return (
-            f" That is without the films and still more than the {most} MB that can be uploaded, so that it "
-            "cannot be resumed on this server."
+            f" It has no videos and is still larger than the {most} MB that can be uploaded, so it cannot be "
+            "reopened on this server."
         )

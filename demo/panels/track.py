@@ -1,4 +1,4 @@
-"""Track: the run, its live memory readout, Stop, and the run that continues after a correction."""
+"""Track: the run, its live memory readout, Stop, and the run that goes on from a correction or a stop."""
 
 import time
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ READOUT_EVERY = 0.4  # seconds between drawings of the memory: the chart costs a
 class TrackPanel(Panel):
     """Runs, one at a time for each visitor."""
 
-    name, live = "track", ("track", "stop", "progress", "readout")
+    name, live = "track", ("track", "fix", "direction", "stop", "progress", "readout")
 
     def __init__(self, host: Host):
         super().__init__(host)
@@ -32,16 +32,33 @@ class TrackPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Track", "watch it work"))
+        gr.HTML(html.title(number, "Track", "follow the object through the clip"))
         off = {"interactive": False, "min_width": 90}
-        with gr.Column(elem_classes="stm-actions"):  # stays in sight on a phone while a run goes
+        with gr.Column(elem_classes="stm-actions"):  # stays in sight
+            direction = gr.Radio(
+                ["forward", "backward", "both"],
+                value="forward",
+                label="Continue from the corrected frame",
+                info="Only the frames on that side are computed again.",
+                elem_id="direction",
+                visible=False,
+            )
             with gr.Row():
+                fix = gr.Button("Continue", variant="primary", elem_id="fix", **off)
                 track = gr.Button("Track", variant="primary", elem_id="track", **off)
                 stop = gr.Button("Stop", variant="stop", elem_id="stop", **off)
-            progress = gr.HTML("", elem_id="progress", min_height=46)
-        empty = readout.memory([], 100, readout.Held(), "cpu")
-        shown = gr.HTML(empty, elem_id="readout", apply_default_css=False)
-        return {"track": track, "stop": stop, "progress": progress, "readout": shown}
+            progress = gr.HTML("", elem_id="progress", min_height=46, js_on_load=html.FOLLOW)
+        shown = gr.HTML(
+            readout.NO_READOUT, elem_id="readout", apply_default_css=False, js_on_load=readout.SCRIPT
+        )
+        return {
+            "track": track,
+            "fix": fix,
+            "direction": direction,
+            "stop": stop,
+            "progress": progress,
+            "readout": shown,
+        }
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
@@ -56,16 +73,11 @@ class TrackPanel(Panel):
         """As Panel.refresh."""
         work, view = visitor.work, {}
         if change >= Change.MARKS:
-            ready = work is not None and bool(work.marks) and not work.busy
-            label = "Track again" if work is not None and work.tracked else "Track"
-            view["track"] = Props(interactive=ready, value=label)
-            view["stop"] = Props(interactive=work is not None and work.busy)
+            view |= _buttons(work)
         if change >= Change.RESULTS and (work is None or not work.tracked):
             view["progress"] = ""
         if change == Change.CLIP:
-            frames = work.clip.frames if work is not None else 100
-            view["progress"] = ""
-            view["readout"] = readout.memory([], frames, readout.Held(), self.host.engine.device)
+            view["progress"], view["readout"] = "", readout.NO_READOUT
         return view
 
     # before and after -------------------------------------------------------------------------------------
@@ -75,7 +87,7 @@ class TrackPanel(Panel):
         """Track was pressed: said at once, while the run may still wait for its turn."""
         work = visitor.need_work()
         if work.running:
-            text = "This clip is being tracked already; press Stop to end that run first."
+            text = "This clip is being tracked already; press Stop first."
             return View(notice=html.notice(text, "info"))
         if not work.busy:
             with self.lining_up:
@@ -83,7 +95,7 @@ class TrackPanel(Panel):
             if refusal:
                 return View(notice=html.notice(refusal, "info"))
         visitor.touch()
-        return View(Change.MARKS, notice="", progress=html.bar(0, 1, "waiting for its turn…"))
+        return View(Change.MARKS, notice="", progress=html.bar(0, 1, "Waiting for its turn…"))
 
     def _line_up(self, visitor: Visitor, work: Work) -> str:
         """Let a run wait for its turn; what comes back says why it may not."""
@@ -91,9 +103,9 @@ class TrackPanel(Panel):
         self.lined_up = [(caller, run) for caller, run in self.lined_up if run.state == "waiting"]
         waiting, mine = len(self.lined_up), sum(caller == visitor.caller for caller, _ in self.lined_up)
         if waiting >= limits.queue_size:
-            return f"{waiting} runs wait for their turn, the most here; try again in a minute."
+            return f"{waiting} runs are waiting already, the most allowed here; try again in a minute."
         if visitor.caller and mine >= limits.runs_of_one:
-            return f"{mine} runs from your address wait for their turn, the most here; wait for one of them."
+            return f"{mine} runs from your address are waiting, the most allowed; wait until one has ended."
         work.current = Run.new(work.clip.folder)
         self.lined_up.append((visitor.caller, work.current))
         return ""
@@ -107,18 +119,25 @@ class TrackPanel(Panel):
             return View(stop=Props(interactive=False))
         if work.busy:
             work.current.end()
-            return View(Change.MARKS, progress=html.bar(0, 1, "stopped before it began"))
+            return View(Change.MARKS, progress=html.bar(0, 1, "Stopped before it began."))
         # the page lost its connection, and with it the end of its run
-        return View(Change.RESULTS, progress=html.bar(0, 1, "ended; every mask so far is kept"))
+        return View(Change.RESULTS, progress=html.bar(0, 1, "Stopped, every mask so far is kept."))
 
     # the run ----------------------------------------------------------------------------------------------
 
     @answers
     def track(
-        self, visitor: Visitor, preset: str, budget_mb: float, every: float, size: int, direction: str = ""
+        self,
+        visitor: Visitor,
+        preset: str,
+        budget_mb: float,
+        every: float,
+        size: int,
+        capacity: float = MemoryConfig.capacity,
+        direction: str = "",
     ) -> Iterator[View]:
-        """Give every frame its mask; with a direction, go on from the corrected frame and recompute only
-        what follows.
+        """Give every frame its mask; with a direction, go on from the corrected frame, or from where the
+        last run was stopped, and recompute only what follows.
         """
         work = visitor.work
         run = work.current if work else None
@@ -126,7 +145,7 @@ class TrackPanel(Panel):
             yield View()
             return
         try:
-            memory = self.host.runner.memory(preset, budget_mb, every)
+            memory = self.host.runner.memory(preset, budget_mb, every, capacity)
             seen = self.host.runner.side(*work.clip.size, size)
             begun = self._begin(visitor, work, run, memory, seen, direction)
         except BaseException:
@@ -200,7 +219,7 @@ class TrackPanel(Panel):
         work.frame = run.job.plan.first
         work.jump += 1
         notes = " ".join(map(html.sentence, (run.report or {}).get("warnings") or ()))
-        told = {"notice": html.notice(notes, "info")} if notes else {}
+        told = {"notice": html.notice(html.from_zero(notes), "info")} if notes else {}
         return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": _verdict(run)})
 
     def _numbers(self, run: Run, memory: bool = True) -> dict[str, str]:
@@ -212,8 +231,9 @@ class TrackPanel(Panel):
                 last.held if last else (),
                 last.pinned if last else (),
                 forecast.frame_bytes,
-                plan.memory.bound_bytes,
+                forecast.frames_held,
                 forecast.unbounded_bytes,
+                plan.memory,
             )
             view["readout"] = readout.memory(run.points, plan.frames, held, self.host.engine.device)
         return view
@@ -222,7 +242,32 @@ class TrackPanel(Panel):
 def _verdict(run: Run) -> str:
     """The last line of the progress."""
     spent, total = time.perf_counter() - run.began, run.job.plan.frames
-    what = "done" if run.state == "done" else "stopped; every mask so far is kept"
-    speed = run.done / max(spent, 1e-6)
-    words = f"{what}: {run.done} of {total} frames in {html.clock(spent)}, {speed:.1f} frames/s"
-    return html.bar(run.done, total, words)
+    what = "Done" if run.state == "done" else "Stopped, every mask so far is kept"
+    words = f"{what}: {run.done} of {total} frames in {html.clock(spent)}."
+    return html.bar(run.done, total, words, link="Result" if run.done else "")
+
+
+def _buttons(work: Work | None) -> dict:
+    """What can be pressed: what a visitor most likely wants next is the primary one."""
+    if work is None:
+        off = Props(interactive=False)
+        return {"track": off, "fix": off, "stop": off, "direction": Props(visible=False)}
+    tracked, ready = work.tracked, bool(work.marks) and not work.busy
+    fixes, rest = work.fixes(), work.rest if work.tracked else []
+    label, waits = "Continue", bool(fixes)
+    if len(fixes) == 1:
+        label = f"Continue from frame {html.number(fixes[0])}"
+    elif rest and not fixes:
+        index, way = rest[0]
+        label, waits = f"Resume from frame {html.number(index + way)}", True
+        label += ", backward" if way < 0 else ""
+    usable = tracked and bool(fixes or rest or work.corrected)
+    again = (
+        f"Track from scratch (replaces {len(work.run.records)} masks)" if tracked and work.run else "Track"
+    )
+    return {
+        "track": Props(interactive=ready, value=again, variant="secondary" if tracked else "primary"),
+        "fix": Props(interactive=usable and ready, value=label, variant="primary" if waits else "secondary"),
+        "direction": Props(visible=usable and not work.busy and not (rest and not fixes)),
+        "stop": Props(interactive=work.busy),
+    }

@@ -129,7 +129,7 @@ class Events:
         try:
             return self._show(await self.lines.run(visitor.folder, line, handler, visitor, *values))
         except Full:
-            told = html.notice("Too many clicks are waiting; wait until they are shown.")
+            told = html.notice("Too many clicks are waiting; wait until their masks are shown.")
             return self._show(self.host.complete(visitor, View(Change.MARKS, notice=told)))
 
     def _show(self, view: View) -> dict:
@@ -154,8 +154,8 @@ class Events:
             visitor = arrived if arrived and arrived.work is None else None
         if visitor is None or not Path(visitor.folder).is_dir():
             raise gr.Error(
-                "This page's files are no longer on the server: it was restarted, or you were away for "
-                "too long; reload the page.",
+                "Your files are no longer on the server: it was restarted, or you were away too long. Reload "
+                "the page and open your clip again.",
                 print_exception=False,
             )
         visitor.touch()

@@ -44,8 +44,8 @@ ROOM = 8  # small requests of one visitor that may wait
 REQUESTS = 200  # under way at once; most of them wait in their visitor's line (demo.web.own_lines)
 EXAMPLES = PROGRAM / "assets" / "examples"
 HEADER = (
-    '<header class="stm-head"><h1>STM Live</h1><p>Mark an object on one frame; a space-time memory '
-    "network follows it through the clip, and shows what it remembers.</p></header>"
+    '<header class="stm-head"><h1>STM Live</h1><p>Mark an object on one frame. A space-time memory (STM) '
+    "network follows it through the clip and shows what it remembers.</p></header>"
 )
 
 
@@ -108,20 +108,27 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
 
 def mount(host: Host) -> dict[str, Any]:
     """Put every panel into a card in its column; returns all parts by name."""
-    gr.HTML(HEADER)
+    gr.HTML(HEADER, elem_classes="stm-top")
     parts = {"notice": gr.HTML("", elem_id="notice", js_on_load=html.DISMISS)}
     with gr.Row(equal_height=False, elem_classes="stm-columns"):
-        for wide in (True, False):
-            with gr.Column(scale=7 if wide else 5, min_width=340):
-                for number, panel in enumerate(host.panels, 1):
-                    if panel.wide != wide:
-                        continue
+        for scale, name, here in _columns(host.panels):
+            with gr.Column(scale=scale, min_width=340, elem_classes=name):
+                for number, panel in here:
                     with gr.Group(
                         elem_classes=f"stm-card stm-{panel.name}", visible=panel.seen
                     ) as panel.card:
                         panel.parts = panel.layout(number)
                     parts |= panel.parts
     return parts
+
+
+def _columns(panels: list) -> list[tuple[int, str, list]]:
+    """(scale, class, panels with their numbers) of each column that has panels: left, right, below both."""
+    numbered = list(enumerate(panels, 1))
+    below = [one for one in numbered if one[1].below]
+    left, right = ([one for one in numbered if one[1].wide == wide and one not in below] for wide in (1, 0))
+    columns = [(7, "stm-left", left), (5, "stm-right", right), (12, "stm-below", below)]
+    return [column for column in columns if column[2]]
 
 
 def style(panels: list) -> str:

@@ -1,31 +1,47 @@
 """The objects of a clip as the visitor knows them: number, name, colour, and which one is selected."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from stm_core.errors import LimitError, PromptError
-from stm_core.masks.palette import PALETTE
+from stm_core.masks.palette import PALETTE, SCREEN, standing_out
 
 LONGEST_NAME = 24
 
 
 @dataclass(frozen=True)
 class Object:
-    """An object of the clip."""
+    """An object of the clip.
+
+    tint: its colour on the screen, an index of SCREEN; None until it is chosen.
+    """
 
     id: int
     name: str
+    tint: int | None = None
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Its colour on the screen."""
+        found = SCREEN[(self.id - 1) % len(SCREEN) if self.tint is None else self.tint]
+        return int(found[0]), int(found[1]), int(found[2])
 
     @property
     def color(self) -> str:
-        """CSS colour: the one that its masks have in the palette PNGs."""
-        return "#{:02x}{:02x}{:02x}".format(*PALETTE[self.id])
+        """The same for CSS."""
+        return _css(self.rgb)
 
     @property
-    def bright(self) -> str:
-        """The same hue for thin lines, which must stand out on a dark page too."""
-        return "#{:02x}{:02x}{:02x}".format(*(int(64 + 0.75 * c) for c in PALETTE[self.id]))
+    def in_files(self) -> str:
+        """CSS colour that its masks have in palette PNGs."""
+        return _css(PALETTE[self.id])
+
+
+def _css(colour: Iterable[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _unnamed(number: int) -> Object:
@@ -54,6 +70,21 @@ class Objects:
             raise PromptError(f"there is no object {number}; choose one of {sorted(self.by_id)}")
         return self.by_id[number]
 
+    @property
+    def colours(self) -> dict[int, tuple[int, int, int]]:
+        """Their colours on the screen, by number."""
+        return {one.id: one.rgb for one in self}
+
+    def colour(self, image: np.ndarray, labels: np.ndarray) -> None:
+        """Choose the colours of objects that are seen for the first time: image uint8 (H, W, 3), labels
+        (H, W).  A colour that was chosen stays.
+        """
+        for one in [one for one in self if one.tint is None]:
+            under = image[labels == one.id]
+            if len(under):
+                taken = {other.tint for other in self if other.tint is not None}
+                self.by_id[one.id] = replace(one, tint=standing_out(under, taken))
+
     def add(self, limit: int) -> None:
         """One more object with the first free number, selected.  LimitError beyond `limit`."""
         if len(self) >= limit:
@@ -70,9 +101,9 @@ class Objects:
         if self.selected not in numbers:
             self.selected = numbers[0]
 
-    def restart(self, names: dict[int, str]) -> None:
+    def restart(self, names: dict[int, str], tints: dict[int, int] | None = None) -> None:
         """These objects instead of all that are there; the first one is selected."""
-        self.by_id = {number: _unnamed(number) for number in names}
+        self.by_id = {number: replace(_unnamed(number), tint=(tints or {}).get(number)) for number in names}
         self.selected = min(names)
         for number, name in names.items():
             self.rename(number, name)

@@ -1,4 +1,4 @@
-"""A clip comes in: its folder, its report, and the work that an “Everything” ZIP brings with it."""
+"""A clip comes in: its folder, its report, and the work that the ZIP of a full session brings with it."""
 
 import re
 import shutil
@@ -70,7 +70,7 @@ class Opener:
         return self.guard.call("inspect", path=str(source), folder=folder, start=start, limits=most)["info"]
 
     def _unpacked(self, source: Path, folder: Path) -> tuple[Path, dict | None]:
-        """(clip, saved work or None) of an upload: an “Everything” ZIP holds both."""
+        """(clip, saved work or None) of an upload: the ZIP of a full session holds both."""
         if source.suffix != ".zip":
             return source, None
         most = 2 * self.limits.upload_mb * 2**20

@@ -34,6 +34,7 @@ class Job:
 
     preview_side: most pixels of a live picture's side.
     opacity: of the masks in live pictures.
+    colours: of the objects in live pictures, where they are not the usual ones.
     seconds: that the run is expected to take; a ZeroGPU Space grants this long.
     """
 
@@ -42,6 +43,7 @@ class Job:
     folder: str
     preview_side: int = 640
     opacity: float = 0.5
+    colours: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     seconds: float = 60.0
 
     def with_plan(self, plan: Plan) -> "Job":
@@ -109,6 +111,7 @@ class Run:
     points: the memory over its frames.
     report: what the engine and the page say about it once it has ended.
     filmed: the player shows its film.
+    continues: it goes on from another run's masks.
     """
 
     folder: str
@@ -126,7 +129,7 @@ class Run:
     first_step: float = 0.0
     last_step: float = 0.0
     first_preview: float | None = None
-    _continues: bool = False
+    continues: bool = False
 
     @classmethod
     def new(cls, clip_folder: str | Path) -> "Run":
@@ -139,7 +142,7 @@ class Run:
             self._make_folder()
         else:
             self.copy(before)
-            self._continues = True
+            self.continues = True
         self.state = "running"
         self.again(job, forecast)
 
@@ -190,7 +193,7 @@ class Run:
 
     def add(self, step: Step) -> None:
         """Take one frame."""
-        if not self.fresh and not self._continues:
+        if not self.fresh and not self.continues:
             self.records = {}
         self.fresh.add(step.index)
         self.records[step.index] = Record(step.areas, step.confidence, step.prompted)
@@ -201,6 +204,18 @@ class Run:
         self.points.append(Point(self.done, step.bank, step.read_peak, step.unbounded, step.process))
         if len(self.points) > 4 * MOST_POINTS:
             self.points = thin(self.points)
+
+    def rest(self) -> list[tuple[int, int]]:
+        """Where it goes on after it was stopped: (the last frame with a mask, direction of those without)."""
+        if self.job is None:
+            return []
+        found, plan = [], self.job.plan
+        for direction in plan.directions:
+            way = plan.way(direction)
+            done = [index for index in way if index in self.fresh]
+            if done and len(done) < len(way):
+                found.append((max(done) if direction > 0 else min(done), direction))
+        return found
 
     def mask_path(self, index: int) -> Path:
         """Where its mask of a frame lies."""

@@ -1,4 +1,4 @@
-"""The work on a clip as JSON, and back: part of the “Everything” ZIP, to go on another day."""
+"""The work on a clip as JSON, and back: part of the ZIP of a full session, to go on another day."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +11,7 @@ from demo.work.marks import Marks
 from demo.work.run import Record, Run
 from demo.work.work import Work
 from stm_core.masks.files import decode_mask
+from stm_core.masks.palette import SCREEN
 
 
 def to_json(work: Work) -> dict:
@@ -21,7 +22,7 @@ def to_json(work: Work) -> dict:
         "name": work.clip.name,
         "start": work.clip.start,
         "frame": work.frame,
-        "objects": [{"id": one.id, "name": one.name} for one in work.objects],
+        "objects": [{"id": one.id, "name": one.name, "tint": one.tint} for one in work.objects],
         "marks": {
             str(n): {
                 "clicks": marks.clicks,
@@ -50,7 +51,8 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
     objects = [o for o in _list(saved, "objects") if isinstance(o, dict) and _is(o.get("id"), 1, 254)]
     names = {o["id"]: o.get("name", "") for o in objects[: limits.max_objects]}
     if names:
-        work.objects.restart(names)
+        tints = {o["id"]: o["tint"] for o in objects if _is(o.get("tint"), 0, len(SCREEN) - 1)}
+        work.objects.restart(names, tints)
     for index in [n for n in kept["prompts"] if n in inside]:
         _restore_marks(work, index, saved["marks"].get(str(index), {}), limits.max_edits)
     run = _restored_run(work, saved, [n for n in kept["masks"] if n in inside], names)
@@ -58,6 +60,10 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
         work.show(run)
     work.pinned = tuple(n for n in work.marks if n in set(_list(saved, "pinned")))
     work.changed = set(work.marks) - set(work.pinned)
+    work.corrected = sorted(work.changed)
+    if run.records:
+        ends = ((max(run.records), 1), (min(run.records), -1))
+        work.rest = [end for end in ends if end[0] + end[1] in inside]
     frame = saved.get("frame")
     work.go(frame if _is(frame, 0, 10**6) else clip.start)
 

@@ -34,10 +34,13 @@ class Work:
     current: the run that waits or is under way; its masks are shown from its first frame on.
     pinned: marked frames that the shown masks were made from.
     changed: frames marked or corrected since.
+    corrected: frames corrected since all was tracked; one can be continued from again, the other way too.
+    rest: where runs were stopped: (the last frame with a mask, direction of those without).
     sharp: frames whose lossless picture is on disk, oldest first.
     proxies: how many small pictures are on disk, from the first frame on.
     jump: grows when the browser must go to `frame`.
     unread: saved work that came with the clip and was not taken up yet.
+    intro: what an example that is marked already says of itself.
     """
 
     clip: Clip
@@ -49,10 +52,13 @@ class Work:
     current: Run | None = None
     pinned: tuple[int, ...] = ()
     changed: set[int] = field(default_factory=set)
+    corrected: list[int] = field(default_factory=list)
+    rest: list[tuple[int, int]] = field(default_factory=list)
     sharp: dict[int, None] = field(default_factory=dict)
     proxies: int = 0
     jump: int = 0
     unread: dict | None = None
+    intro: str = ""
 
     @classmethod
     def begin(cls, clip: Clip) -> "Work":
@@ -93,6 +99,12 @@ class Work:
         """A run has ended.  Without a frame of its own, what an earlier one made stays."""
         run.state, self.current = state, None
         if run.done:
+            if run.continues and run.job:
+                ways = run.job.plan.directions
+                kept = [one for one in self.rest if one[1] not in ways or one[0] not in run.fresh]
+                self.rest = [*run.rest(), *kept]
+            else:
+                self.rest, self.corrected = run.rest(), [n for n in self.corrected if n not in run.fresh]
             self.changed -= run.fresh  # a correction that no frame of this run was made from stays one
             self.pinned = tuple(sorted(set(self.marks) - self.changed))
             run.report = {**(run.report or {}), **run.summary(self.clip, self.objects, self.marks)}
@@ -110,7 +122,7 @@ class Work:
                 self.marks[index] = left  # which is no correction: other objects are where they were
         self.history = [(index, marks and marks.without(gone)) for index, marks in self.history]
         if len(self.objects) == 1:
-            self.run, self.pinned = None, ()
+            self.run, self.pinned, self.rest = None, (), []
         self.objects.remove(gone)
 
     def doubts(self) -> list[int]:
@@ -166,9 +178,7 @@ class Work:
         """Take an imported mask; its objects that are new here are added.  LimitError, MaskError."""
         found = object_ids(labels)
         if not found:
-            raise MaskError(
-                "this mask is empty, it has only background; paint the object in white or a palette colour"
-            )
+            raise MaskError("this mask is empty; paint the object in white or in a palette colour")
         objects = deepcopy(self.objects)
         objects.adopt(found, limits.max_objects)
         self.draw(index, labels, limits.max_edits)
@@ -198,7 +208,7 @@ class Work:
             return Marks(base=encode_mask(tracked), tracked=tuple(object_ids(tracked)))
         if len(marks.dots) >= limit:
             raise LimitError(
-                f"this frame has {len(marks.dots)} clicks, the limit; clear it or draw the mask instead"
+                f"this frame has {len(marks.dots)} clicks, the most allowed here; clear it, or upload a mask"
             )
         return marks
 
@@ -209,10 +219,13 @@ class Work:
         if marks is None:
             self.marks.pop(index, None)
             self.changed.discard(index)
+            self.corrected = [n for n in self.corrected if n != index]
             self.pinned = tuple(n for n in self.pinned if n != index)
         else:
             self.marks[index] = marks
             self.changed.add(index)
+            if self.tracked:
+                self.corrected = [*(n for n in self.corrected if n != index), index]
 
     # what a run is made from ------------------------------------------------------------------------------
 
@@ -224,14 +237,21 @@ class Work:
         marked = sorted(dict(self.marks).items(), key=lambda one: one[0])
         found = [prompt for index, marks in marked if (prompt := marks.prompt(index))]
         if not found:
-            raise PromptError("nothing is marked yet; click the object (or draw on it) and press Track again")
+            raise PromptError("nothing is marked yet; click or paint the object and press Track again")
         present = {number for _, marks in marked for number in marks.objects}
         for one in self.objects:
             if one.id not in present and len(self.objects) > 1:
-                raise PromptError(f"“{one.name}” has no pixels on any frame; mark it, or delete it")
+                raise PromptError(f"“{one.name}” is not marked on any frame; mark it, or delete it")
         if not present:
-            raise PromptError("the marked area is empty; add a click on the object, or draw it")
+            raise PromptError("the mask is empty; add a click on the object, or paint it")
         return found
+
+    def prompt_of_run(self, index: int) -> Prompt:
+        """A frame's mask of the run as a prompt, with all objects that the run followed there."""
+        run, labels = self.run, self.result(index)
+        if run is None or labels is None:
+            raise PromptError("the masks of the last run are gone; press Track to make them again")
+        return Prompt.from_mask(labels, frame=index, objects=set(run.records[index].areas))
 
     def given(self) -> dict[int, bytes]:
         """The masks of all marked frames, PNG, by frame."""

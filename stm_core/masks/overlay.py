@@ -6,14 +6,21 @@ import numpy as np
 
 from stm_core.errors import MaskError
 from stm_core.masks.files import check_labels
-from stm_core.masks.palette import OVERLAY_COLOURS
+from stm_core.masks.palette import OVERLAY_COLOURS, lighter
 
 
-def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: bool = True) -> np.ndarray:
+def overlay(
+    frame: np.ndarray,
+    labels: np.ndarray,
+    alpha: float = 0.5,
+    contour: bool = True,
+    colours: np.ndarray = OVERLAY_COLOURS,
+) -> np.ndarray:
     """The frame with each object tinted in its colour: uint8 (H, W, 3), a new array.
 
     alpha: share of the colour, from 0 to 1.
-    contour: draw the outline in the full colour, about 1/300 of the short side wide.
+    contour: draw a light outline, about 1/300 of the short side wide.
+    colours: uint8 (256, 3), of all ids; see `palette.on_screen`.
     Raises MaskError if the sizes differ.
     """
     check_labels(labels)
@@ -30,22 +37,22 @@ def overlay(frame: np.ndarray, labels: np.ndarray, alpha: float = 0.5, contour: 
         return out
     part, region = labels[where], out[where]
     row = part.astype(np.uint16) << 8  # one table look-up per channel: label and value in, value out
-    for channel, table in enumerate(_blend_tables(round(alpha * 256))):
+    for channel, table in enumerate(_blend_tables(round(alpha * 256), colours.tobytes())):
         region[..., channel] = table.take(row | region[..., channel])
     if contour:
         edge = _outline(labels, max(1, round(min(labels.shape) / 300)))[where]
-        region[edge] = OVERLAY_COLOURS[part[edge]]
+        region[edge] = lighter(colours)[part[edge]]
     return out
 
 
 @lru_cache(maxsize=4)
-def _blend_tables(share: int) -> list[np.ndarray]:
-    """Three tables uint8 (256 * 256), for R, G and B.
+def _blend_tables(share: int, colours: bytes) -> list[np.ndarray]:
+    """Three tables uint8 (256 * 256), for R, G and B.  colours: of the 256 labels, three bytes each.
 
     Entry label * 256 + value is the value blended with share/256 of the label's colour.
     """
-    values, colours = np.arange(256), OVERLAY_COLOURS.astype(int)
-    blended = (values[None, :, None] * (256 - share) + colours[:, None, :] * share + 128) // 256
+    values, tints = np.arange(256), np.frombuffer(colours, np.uint8).reshape(256, 3).astype(int)
+    blended = (values[None, :, None] * (256 - share) + tints[:, None, :] * share + 128) // 256
     blended[0] = values[:, None]
     return [np.ascontiguousarray(blended[..., channel], np.uint8).ravel() for channel in range(3)]
 

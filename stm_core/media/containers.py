@@ -192,8 +192,8 @@ def _no_clip(path: Path, head: bytes) -> VideoError:
     if not path.exists():
         return VideoError(f"{path.name!r} is no longer there; give it again")
     hints = (what for beginning, what in HINTS if re.match(beginning, head, re.DOTALL))
-    told = f"{path.name!r} is not a clip that can be read, but {next(hints, 'unknown or damaged')}"
-    return VideoError(f"{told}; expected {ACCEPTED}")
+    what = next(hints, "damaged, or of an unknown kind")
+    return VideoError(f"can't read {path.name!r} as a clip: it is {what}; try {ACCEPTED}")
 
 
 def _names_other_files(path: Path) -> bool:

@@ -201,7 +201,7 @@ def test_bad_files_and_clips_that_are_too_long_are_refused(client, tmp_path):
     write_clip(tmp_path / "clip.mp4", frames=3)
     click = {"clicks": [[0, 8, 8, 1, 1]]}
     for name, values, words in (
-        ("notes.mp4", click, "not a clip"),
+        ("notes.mp4", click, "as a clip"),
         ("long.mp4", click, "70 frames"),
         ("clip.mp4", {"mask": handle_file(tmp_path / "mask.png")}, "mask"),
     ):

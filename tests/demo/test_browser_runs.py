@@ -24,7 +24,7 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     visitor = Visitor(browser, site, size, theme)
     visitor.open(path)
     assert f"{FRAMES} frames" in visitor.text("#report") and f"{WIDTH}×{HEIGHT}" in visitor.text("#report")
-    visitor.wait_text("#prediction", "Bank at most")
+    visitor.page.wait_for_selector("#prediction table")
     visitor.click(8, 8)
     visitor.shown(0, True)
     assert "1" in visitor.page.get_attribute(".stm-canvas", "data-masked")
@@ -32,7 +32,7 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     assert inside[0] > 150 and abs(outside[0] - 96) < 8  # the square under its mask; grey left alone
     visitor.track()
     assert f"{FRAMES} of {FRAMES} frames" in visitor.text("#progress")
-    assert " held of" in visitor.text("#readout") and "Unbounded STM" in visitor.text("#readout")
+    assert visitor.text("#readout .stm-lead")
     assert visitor.page.locator("#readout svg .stm-bank").count() == 1
     visitor.wait("() => document.querySelector('#player video')?.currentSrc")
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -48,15 +48,71 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     visitor.paint((20, 120), (60, 120))
     visitor.idle()
     visitor.wait("() => !document.querySelector('#fix').disabled")
-    assert f"Frame {FIXED} corrected" in visitor.text(".stm-hint")
+    assert f"rame {FIXED + 1}" in visitor.text(".stm-hint") and f"rame {FIXED + 1}" in visitor.text("#fix")
+    look = "(s) => getComputedStyle(document.querySelector(s)).backgroundColor"
+    assert visitor.page.evaluate(look, "#fix") != visitor.page.evaluate(look, "#track")  # one is primary
     visitor.page.click("#fix")
-    visitor.wait_text("#progress", f"done: {FRAMES - FIXED} of {FRAMES - FIXED} frames")
-    assert "pinned in memory" in visitor.page.text_content(".stm-badge")
+    visitor.wait_text("#progress", f"Done: {FRAMES - FIXED} of {FRAMES - FIXED} frames")
+    assert "always kept" in visitor.page.text_content(".stm-badge")
     second = masks_in(visitor.download("palette", tmp_path))
     assert [first[n] == second[n] for n in range(FIXED)] == [True] * FIXED
     painted = decode_mask(second[FIXED])
     assert painted[120, 40] == 1 and np.array_equal(painted[:60] == 1, truth[FIXED][:60] == 1)
     assert not visitor.errors
+    visitor.close()
+
+
+def test_the_whole_story_by_keys_alone(browser, site, network, tmp_path):
+    visitor = Visitor(browser, site, DESK)
+    visitor.tab_to("[data-example=squares]")
+    visitor.keys("Enter")
+    visitor.page.wait_for_selector("#report [data-counted]")
+    visitor.tab_to(".stm-canvas")
+    visitor.keys(*["Shift+ArrowUp"] * 20, *["Shift+ArrowLeft"] * 31, "Enter")  # to the square in the corner
+    visitor.shown(0, True)
+    visitor.wait("() => !document.querySelector('#track').disabled")
+    visitor.tab_to("#track")
+    visitor.keys("Enter")
+    visitor.wait_text("#progress", "Done:")
+    visitor.keys("ArrowRight", "ArrowRight")
+    visitor.shown(2, True)
+    visitor.keys("b", *["Shift+ArrowDown"] * 30, "Enter")
+    visitor.wait("() => !document.querySelector('#fix').disabled")
+    visitor.tab_to("#fix")
+    visitor.keys("Enter")
+    visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
+    visitor.wait("() => document.querySelector('#player video')?.currentSrc")
+    visitor.tab_to("#get-report")
+    with visitor.page.expect_download() as found:
+        visitor.keys("Enter")
+    assert found.value.suggested_filename == "report.json" and not visitor.errors
+    visitor.close()
+
+
+def test_the_whole_story_by_touch_alone(browser, site, network, tmp_path):
+    visitor = Visitor(browser, site, PHONE, touch=True)
+    visitor.page.tap("[data-example=squares]")
+    visitor.page.wait_for_selector("#report [data-counted]")
+    visitor.tap(8, 8)
+    visitor.shown(0, True)
+    visitor.wait("() => !document.querySelector('#track').disabled")
+    visitor.page.tap("#track")  # at the bottom of the screen, wherever one is
+    visitor.wait_text("#progress", "Done:")
+    for _ in range(2):
+        visitor.page.tap("[data-do=next]")
+    visitor.shown(2, True)
+    visitor.page.tap("[data-mode=brush]")
+    visitor.tap(20, 110)
+    visitor.wait("() => !document.querySelector('#fix').disabled")
+    visitor.page.tap("#fix")
+    visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    visitor.page.tap("#progress button")
+    visitor.wait("() => document.querySelector('.stm-result').getBoundingClientRect().top < innerHeight")
+    visitor.page.evaluate("document.querySelector('#get-report').scrollIntoView({ block: 'center' })")
+    with visitor.page.expect_download() as found:
+        visitor.page.tap("#get-report")
+    assert found.value.suggested_filename == "report.json" and not visitor.errors
     visitor.close()
 
 
@@ -81,7 +137,7 @@ def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network)
     visitor.open(clip[0])
     visitor.click(8, 8)
     visitor.shown(0, True)
-    visitor.wait_text("#prediction", "Bank at most")
+    visitor.page.wait_for_selector("#prediction table")
     visitor.idle()
     network.close_after(9)
     try:
@@ -95,7 +151,7 @@ def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network)
         visitor.wait("() => document.querySelector('#stop').disabled")
     finally:
         network.gate.set()
-    visitor.wait_text("#progress", "every mask so far is kept")
+    visitor.wait_text("#progress", "Stopped")
     visitor.shown(0, True)
     assert visitor.page.is_enabled("#track")
 
@@ -104,7 +160,7 @@ def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, c
     visitor.open(clip[0])
     visitor.click(8, 8)
     visitor.shown(0, True)
-    visitor.wait_text("#prediction", "Bank at most")
+    visitor.page.wait_for_selector("#prediction table")
     visitor.idle()
     network.close_after(9)
     try:
@@ -113,12 +169,14 @@ def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, c
         visitor.page.reload()
     finally:
         network.gate.set()
-    visitor.wait_text("#notice", "Your work is here again")
+    visitor.wait_text("#notice", "Resume")
     visitor.wait("() => !document.querySelector('#track').disabled")
     visitor.shown(0, True)
-    assert "Track again" in visitor.text("#track")
-    visitor.track()
-    assert f"{FRAMES} of {FRAMES} frames" in visitor.text("#progress")
+    done = visitor.page.evaluate("document.querySelector('#fix').textContent.match(/\\d+/)[0]")
+    visitor.page.click("#fix")  # resume: only what is missing is computed
+    visitor.wait_text("#progress", f"{FRAMES - int(done) + 2} of {FRAMES - int(done) + 2} frames")
+    visitor.go(FRAMES - 1)
+    visitor.shown(FRAMES - 1, True)
 
 
 def test_clicks_are_answered_while_the_speed_is_measured(visitor, site, clip, monkeypatch):
@@ -128,7 +186,7 @@ def test_clicks_are_answered_while_the_speed_is_measured(visitor, site, clip, mo
         visitor.open(clip[0])
         visitor.click(8, 8)
         visitor.shown(0, True)
-        assert not visitor.text("#prediction").count("Bank at most")
+        assert not visitor.page.locator("#prediction table").count()
     finally:
         measured.set()
 
@@ -143,7 +201,7 @@ def test_two_visitors_at_once_stay_apart(browser, site, clip, tmp_path):
         visitor.wait("() => !document.querySelector('#track').disabled")
         visitor.page.click("#track")
     for visitor, number in ((one, 1), (two, 2)):
-        visitor.wait_text("#progress", "done:")
+        visitor.wait_text("#progress", "Done:")
         (tmp_path / str(number)).mkdir()
         found = masks_in(visitor.download("palette", tmp_path / str(number)))
         for n in range(FRAMES):
@@ -161,7 +219,7 @@ def test_closing_the_tab_ends_the_run_and_frees_its_memory(browser, site, clip, 
     visitor.open(clip[0])
     visitor.click(8, 8)
     visitor.shown(0, True)
-    visitor.wait_text("#prediction", "Bank at most")
+    visitor.page.wait_for_selector("#prediction table")
     visitor.idle()
     freed.clear()
     network.close_after(9)

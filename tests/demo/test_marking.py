@@ -156,7 +156,7 @@ def test_deleting_the_last_object_empties_the_results(bench, user):
 
 def test_undo_still_knows_the_marks_of_the_objects_that_remain(bench, user):
     bench.click(user, 0, 8, 8)
-    bench.click(user, 0, 10, 10)
+    bench.mark.edit(user, {"kind": "stroke", "frame": 0, "points": [[5, 60]], "radius": 3}, 0)
     bench.mark.order(user, {"kind": "add"})
     bench.click(user, 0, 24, 24)
     bench.mark.order(user, {"kind": "delete", "object": 2})
@@ -171,6 +171,34 @@ def test_an_undone_correction_is_no_longer_pinned(bench, user):
     assert user.work.pinned == (0,)
     bench.mark.order(user, {"kind": "undo"})
     assert user.work.pinned == () and user.work.run.records
+
+
+def test_a_click_or_stroke_that_changes_nothing_says_so_and_is_no_mark(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.tracked(user)
+    stroke = {"kind": "stroke", "frame": 0, "points": [[8, 8]], "radius": 2}
+    nothing = (
+        lambda: bench.click(user, 0, 8, 8),
+        lambda: bench.click(user, 0, 60, 60, label=0),
+        lambda: bench.mark.edit(user, stroke, 0),
+        lambda: bench.mark.edit(user, {**stroke, "points": [[60, 60]], "erase": True}, 0),
+    )
+    for act in nothing:
+        assert "stm-info" in notice(act())
+        assert len(user.work.history) == 1 and not user.work.fixes()
+
+
+def test_an_objects_colour_is_chosen_once_by_what_lies_under_it(bench, user):
+    bench.click(user, 0, 8, 8)
+    first = user.work.objects[1]
+    under = np.array([255, 0, 0])  # the square is reddish: see `squares`
+    assert first.tint is not None and np.abs(np.array(first.rgb) - under).sum() > 150
+    bench.mark.order(user, {"kind": "add"})
+    bench.click(user, 5, 44, 24)
+    tints = [one.tint for one in user.work.objects]
+    assert tints[0] == first.tint and tints[1] not in (None, tints[0])
+    view = bench.mark.seek(user, 0)
+    assert [one["color"] for one in view["stage"]["objects"]] == [one.color for one in user.work.objects]
 
 
 def test_deleting_an_object_corrects_no_frame(bench, user):

@@ -74,7 +74,7 @@ def test_a_page_that_is_loaded_again_while_frames_are_counted_goes_on_counting(b
     *_, last = bench.clip.come_back(user)
     assert user.work.clip.checked and last["stage"]["proxies"] == [[0, FRAMES]]
     [view] = bench.clip.come_back(user)  # nothing is left to do
-    assert "is here again" in notice(view)
+    assert "still here" in notice(view)
 
 
 @pytest.mark.parametrize("counted", [False, True])
@@ -93,5 +93,5 @@ def test_saved_work_that_was_not_taken_up_before_the_page_was_loaded_again_is_ta
     assert again.work.clip.checked == counted
     assert again.work.run is None
     *_, last = bench.clip.come_back(again)
-    assert "Taken up" in notice(last) and len(again.work.run.records) == FRAMES and again.work.marks
+    assert "open again" in notice(last) and len(again.work.run.records) == FRAMES and again.work.marks
     assert again.work.unread is None

@@ -74,7 +74,7 @@ def test_the_forecast_goes_by_how_long_a_visitor_waited_for_a_frame(bench, user,
 def test_the_forecast_tells_bytes_and_seconds_and_follows_the_preset(bench, user):
     bounded = bench.memory.forecast(user, *SETTINGS)["prediction"]
     first = bench.memory.forecast(user, "first", 64, 5, 0)["prediction"]
-    assert "Bank at most" in bounded and "about" in bounded and "1 frames" in first
+    assert "Memory bank" in bounded and "about" in bounded and "at most 1 frame " in first
     for wrong in (("best", 64, 5, 0), ("bounded", 0, 5, 0), ("bounded", 1e9, 5, 0), ("bounded", None, 5, 0)):
         assert notice(bench.memory.forecast(user, *wrong)), wrong
 

@@ -28,21 +28,23 @@ def test_bytes_in_words():
 
 def test_the_memory_chart_is_well_formed_and_draws_every_curve():
     points = [Point(n, n * MB, 2 * MB, 3 * n * MB, 400 * MB + n * MB) for n in range(1, 1000)]
-    drawing = ElementTree.fromstring(charts.memory_chart(points, 2000, 4000 * MB, 900 * MB))
-    names = {element.get("class") for element in drawing.iter()}
+    drawing = ElementTree.fromstring(charts.bank_chart(points, 2000, 4000 * MB, 900 * MB))
+    below = ElementTree.fromstring(charts.running_chart(points, 2000))
+    names = {element.get("class") for element in (*drawing.iter(), *below.iter())}
     assert {"stm-bank", "stm-read", "stm-process", "stm-unbounded", "stm-ahead", "stm-budget"} <= names
     assert len(ElementTree.tostring(drawing)) < 30_000
-    assert "unbounded STM" in drawing.get("aria-label")
+    assert "without a limit" in drawing.get("aria-label")
 
 
 def test_the_chart_of_no_run_and_of_one_frame_can_be_drawn():
     for points in ([], [Point(1, 0, 0, 0, 0)]):
-        ElementTree.fromstring(charts.memory_chart(points, 0, 0, None))
+        ElementTree.fromstring(charts.bank_chart(points, 0, 0, None))
+        ElementTree.fromstring(charts.running_chart(points, 0))
 
 
 def test_axis_labels_are_whole_numbers():
-    text = charts.memory_chart([], 100, 37 * MB, None)
-    assert re.findall(r">([^<]+ [kMG]?B)<", text) == ["20 MB", "10 MB"]  # stored; below, while running
+    text = charts.bank_chart([], 100, 37 * MB, None)
+    assert re.findall(r">([^<]+ [kMG]?B)<", text) == ["20 MB"]
 
 
 def test_low_confidence_a_jump_and_a_loss_are_doubtful_but_a_marked_frame_is_not():
@@ -69,5 +71,5 @@ def test_what_a_visitor_typed_is_never_markup(tmp_path):
 
 def test_progress_tells_speed_and_time_left():
     text = html.progress(50, 100, time.perf_counter() - 10)
-    assert "frame 50 of 100" in text and "5.0 frames/s" in text and "10 s left" in text
+    assert "Frame 50 of 100" in text and "5.0 frames/s" in text and "10 s left" in text
     assert html.clock(80) == "80 s" and html.clock(150) == "2 min 30 s"

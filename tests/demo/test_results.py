@@ -87,13 +87,13 @@ def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
     archive = made(finished, "everything")
     again = bench.arrive()
     *_, last = bench.clip.open_clip(again, str(archive))
-    assert "Taken up" in notice(last) and len(again.work.run.records) == FRAMES
+    assert "open again" in notice(last) and len(again.work.run.records) == FRAMES
     assert again.work.marks[0].clicks == user.work.marks[0].clicks and again.work.pinned == (0,)
     assert again.work.clip.name == user.work.clip.name == "squares.mp4"
     assert all(np.array_equal(a, b) for a, b in zip(masks_of(again), masks_of(user), strict=True))
     bench.mark.edit(again, {"kind": "stroke", "frame": 20, "points": [[5, 60]], "radius": 3}, 0)
     *_, last = bench.tracked(again, "forward")
-    assert "done: 4 of 4" in last["progress"]
+    assert "Done: 4 of 4" in last["progress"]
 
 
 def test_work_on_a_zip_of_frames_can_be_resumed_and_its_upload_stays_as_it_is(bench, tmp_path):
@@ -108,15 +108,18 @@ def test_work_on_a_zip_of_frames_can_be_resumed_and_its_upload_stays_as_it_is(be
     before = archive.read_bytes()
     again = bench.arrive()
     *_, last = bench.clip.open_clip(again, str(archive))
-    assert "Taken up" in notice(last) and len(again.work.run.records) == 6 and archive.read_bytes() == before
+    assert (
+        "open again" in notice(last) and len(again.work.run.records) == 6 and archive.read_bytes() == before
+    )
     assert np.array_equal(again.work.result(5), user.work.result(5))
     *_, last = bench.tracked(again)
-    assert "done: 6 of 6" in last["progress"]
+    assert "Done: 6 of 6" in last["progress"]
 
 
 def test_work_that_is_taken_up_has_no_more_clicks_on_a_frame_than_the_host_allows(bench, user, tmp_path):
-    for x in range(4, 12):
-        bench.click(user, 0, x, 8)
+    bench.click(user, 0, 8, 8)
+    for x in range(4, 11):
+        user.work.put(0, user.work.plan_click(0, x, 8, 1, 1, 200), user.work.labels(0))
     bench.tracked(user)
     archive, strict = made((bench, user), "everything"), Bench(tmp_path / "strict", max_edits=5)
     again = strict.opened(archive)
@@ -150,16 +153,16 @@ def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_i
         with zipfile.ZipFile(last["file"]) as pack:
             return last["made"], {name.split("/")[0] for name in pack.namelist()}
 
-    assert "films" not in with_most(whole)[0]
+    assert "no videos" not in with_most(whole)[0]
     for most, has_binary in ((whole - films, True), (whole - films - binary, False)):
         told, names = with_most(most)
-        assert "films are not in it" in told and "overlay.mp4" not in names
+        assert "no videos" in told and "overlay.mp4" not in names
         assert ("binary" in names) == has_binary
         again = bench.arrive()
         archive = Path(user.work.run.folder) / "files" / "everything.zip"
         *_, last = bench.clip.open_clip(again, str(archive))
-        assert "Taken up" in notice(last) and len(again.work.run.records) == FRAMES
-    assert "cannot be resumed" in with_most(1000)[0]
+        assert "open again" in notice(last) and len(again.work.run.records) == FRAMES
+    assert "cannot be reopened" in with_most(1000)[0]
 
 
 @pytest.mark.parametrize(

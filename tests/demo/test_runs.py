@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
+import pytest
 from pages import FRAMES, SETTINGS, masks_of, notice, wait_for
 
 from demo.engine.device import Engine
@@ -23,7 +24,7 @@ from stm_core.runs.folder import run_to_folder
 def test_tracking_gives_the_masks_of_the_command_bit_for_bit(bench, user, clip, tmp_path):
     bench.click(user, 0, 8, 8)
     *_, last = bench.tracked(user)
-    assert f"done: {FRAMES} of {FRAMES} frames" in last["progress"]
+    assert f"Done: {FRAMES} of {FRAMES} frames" in last["progress"]
     run_to_folder(bench.engine.model, clip[0], Prompt.from_clicks([(8, 8, 1, 1)]), tmp_path / "out")
     for index, labels in enumerate(masks_of(user)):
         ours = user.work.run.mask_path(index).read_bytes()
@@ -54,7 +55,7 @@ def test_the_page_shows_a_preview_and_what_the_memory_holds_while_it_runs(bench,
     live = [view for view in views if view.get("stage", {}).get("live")]
     assert live and live[0]["stage"]["live"].startswith("data:image/jpeg")
     readouts = [view["readout"] for view in views if "readout" in view]
-    assert " held of" in readouts[-1] and "<svg" in readouts[-1]
+    assert "stm-lead" in readouts[-1] and "<details" in readouts[-1] and "<svg" in readouts[-1]
     assert not user.work.running and user.work.run.report["frames_out"] == FRAMES
 
 
@@ -63,7 +64,7 @@ def test_stop_keeps_what_is_done(bench, user):
     next(run)
     bench.track.stop(user)
     *_, last = run
-    assert "stopped" in last["progress"] and 0 < len(user.work.run.records) < FRAMES
+    assert "Stopped" in last["progress"] and 0 < len(user.work.run.records) < FRAMES
     assert user.work.result(0) is not None and not user.work.running
     assert list(bench.result.make(user, "palette"))[-1]["file"].endswith(".zip")
 
@@ -133,7 +134,7 @@ def test_a_clip_opened_in_the_queue_is_not_tracked_by_itself(bench, user, clip):
     bench.click(user, 0, 8, 8)
     bench.track.get_ready(user)
     first, *_ = bench.clip.open_clip(user, str(clip[0]))
-    assert "was ended" in notice(first) and first["progress"] == ""
+    assert "was stopped" in notice(first) and first["progress"] == ""
     bench.click(user, 0, 8, 8)
     assert list(bench.track.track(user, *SETTINGS)) == [{}] and user.work.run is None
 
@@ -144,7 +145,7 @@ def test_a_correction_recomputes_only_what_follows_and_is_pinned(bench, user, cl
     before = [user.work.run.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
     stroke = {"kind": "stroke", "frame": 10, "points": [[5, 60]], "radius": 3}
     view = bench.mark.edit(user, stroke, 0)
-    assert view["fix"]["interactive"] and "Frame 10 corrected" in view["stage"]["hint"]
+    assert view["fix"]["interactive"] and "Frame 11 corrected" in view["stage"]["hint"]
     assert "press Track" in notice(bench.tracked(bench.opened(clip[0]), "forward")[0])
     *_, last = bench.tracked(user, "forward")
     after = [user.work.run.mask_path(n).stat().st_mtime_ns for n in range(FRAMES)]
@@ -167,7 +168,7 @@ def test_a_run_without_marks_or_with_an_emptied_object_is_refused(bench, user):
     assert "nothing is marked" in notice(bench.tracked(user)[0]).lower()
     bench.click(user, 0, 8, 8)
     bench.mark.order(user, {"kind": "add"})
-    assert "has no pixels" in notice(bench.tracked(user)[0])
+    assert "is not marked" in notice(bench.tracked(user)[0])
 
 
 def test_a_second_track_during_a_run_is_refused_and_the_first_goes_on(bench, user):
@@ -213,14 +214,14 @@ def test_marked_frames_that_the_budget_cannot_hold_are_refused_before_the_run(be
     bench.tracked(user)
     before = bench.memory.forecast(user, *SETTINGS)["prediction"]
     for frame in (1, 2, 3, 4):
-        x = 8 + 16 * (frame % 6)
-        bench.click(user, frame, x, 8)
+        stroke = {"kind": "stroke", "frame": frame, "points": [[60, 60]], "radius": 3}
+        bench.mark.edit(user, stroke, 0)
     assert "5 prompted frame(s)" in notice(bench.memory.forecast(user, *SETTINGS))
     [view] = bench.tracked(user)
     assert "5 prompted frame(s)" in notice(view) and "give a budget of at least" in notice(view)
     assert len(user.work.run.records) == FRAMES and user.work.run.report["run"]["frames_done"] == FRAMES
     monkeypatch.setattr(bench.runner, "memory", lambda *_: MemoryConfig(budget_bytes=30_000, every=24))
-    assert "7 frames ×" in bench.memory.forecast(user, *SETTINGS)["prediction"] != before
+    assert "at most 7 frames" in bench.memory.forecast(user, *SETTINGS)["prediction"] != before
 
 
 def test_a_stopped_run_has_recorded_every_mask_that_it_wrote(bench, user):
@@ -235,7 +236,7 @@ def test_the_views_of_a_run_speak_only_of_what_its_event_updates(bench, user):
     bench.click(user, 0, 8, 8)
     told = bench.tracked(user)
     bench.track.get_ready(user)
-    told += bench.track.track(user, "no such preset", 64, 5, 0, "")
+    told += bench.track.track(user, "no such preset", 64, 5, 0)
     live = [name for panel in bench.host.panels for name in panel.live]
     assert {name for view in told for name in view} <= {"notice", *EMPTIED, *live}
 
@@ -302,3 +303,48 @@ def test_closing_a_run_does_not_wait_for_the_frame_it_is_at(bench, user, monkeyp
     gate.set()
     wait_for(lambda: len(frames) > 3)
     assert frames[3] == "closed in time"
+
+
+def test_a_stopped_run_resumes_where_it_was_and_computes_only_what_is_missing(bench, user, clip):
+    x = 8 + 16 * (9 % 6)
+    bench.click(user, 9, x, 8)
+    bench.track.get_ready(user)
+    run = bench.track.track(user, *SETTINGS)
+    next(run)
+    next(run)
+    bench.track.stop(user)
+    *_, last = run
+    done = dict(user.work.run.records)
+    assert 0 < len(done) < FRAMES - 9 and user.work.rest == [(max(done), 1), (9, -1)]
+    assert last["fix"]["interactive"] and last["fix"]["variant"] == "primary"
+    assert str(max(done) + 2) in last["fix"]["value"]  # the next frame, as the page counts
+    before = {n: user.work.run.mask_path(n).read_bytes() for n in done}
+    bench.tracked(user, "forward")
+    assert user.work.rest == [(9, -1)] and len(user.work.run.fresh) == FRAMES - max(done)
+    bench.tracked(user, "forward")  # the rest lies before the mark, whatever the direction says
+    assert user.work.rest == [] and sorted(user.work.run.records) == list(range(FRAMES))
+    assert all(user.work.run.mask_path(n).read_bytes() == mask for n, mask in before.items())
+    assert all(np.array_equal(user.work.result(n) == 1, clip[1][n] == 1) for n in range(FRAMES))
+
+
+def test_a_correction_stays_usable_for_the_other_direction(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.tracked(user)
+    bench.mark.edit(user, {"kind": "stroke", "frame": 10, "points": [[60, 60]], "radius": 3}, 0)
+    *_, last = bench.tracked(user, "backward")
+    assert user.work.fixes() == [] and last["fix"]["interactive"] and last["fix"]["variant"] == "secondary"
+    *_, last = bench.tracked(user, "forward")
+    assert user.work.run.fresh == set(range(10, FRAMES))
+    bench.tracked(user)  # from scratch: all marks are in it
+    assert user.work.corrected == []
+
+
+@pytest.mark.parametrize(
+    "budget, capacity, limit",
+    [(64, 8, "8 frames acts"), (0.01, 99, "MB acts"), (64, 99, "neither limit")],
+)
+def test_the_forecast_names_the_limit_that_acts(bench, user, monkeypatch, budget, capacity, limit):
+    config = MemoryConfig(every=1, budget_bytes=int(budget * 2**20), capacity=capacity)
+    monkeypatch.setattr(bench.runner, "memory", lambda *_: config)
+    view = bench.memory.forecast(user, *SETTINGS)
+    assert limit in view["prediction"] and limit in view["readout"]

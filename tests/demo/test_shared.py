@@ -20,7 +20,7 @@ def test_one_more_run_than_may_wait_is_refused_and_its_button_stays(tmp_path, cl
         bench.click(one, 0, 8, 8)
     for one in (first, second):
         assert not notice(bench.track.get_ready(one)) and one.work.busy
-    assert "2 runs wait" in notice(bench.track.get_ready(third)) and not third.work.busy
+    assert "2 runs are waiting" in notice(bench.track.get_ready(third)) and not third.work.busy
     bench.track.stop(first)
     assert not notice(bench.track.get_ready(third)) and third.work.busy
 
@@ -85,7 +85,7 @@ def test_a_run_that_only_reads_marks_obeys_its_time_before_its_first_frame(tmp_p
     for frame in (0, 3, 6, 9):
         bench.click(user, frame, 8 + 16 * (frame % 6), 8)
     bench.tracked(user)
-    bench.click(user, 20, 8 + 16 * (20 % 6), 8)
+    bench.mark.edit(user, {"kind": "stroke", "frame": 20, "points": [[60, 60]], "radius": 3}, 0)
     now, before = [0.0], user.work.result(20)
     monkeypatch.setattr("demo.engine.runner.time", SimpleNamespace(monotonic=lambda: now[0]))
     read = core._reference

@@ -13,7 +13,7 @@ from stm_core.masks.files import (
     read_mask,
     write_mask,
 )
-from stm_core.masks.palette import OVERLAY_COLOURS, PALETTE
+from stm_core.masks.palette import OVERLAY_COLOURS, PALETTE, SCREEN, on_screen, standing_out
 
 SIZE = (120, 160)
 
@@ -37,6 +37,23 @@ def test_the_palette_is_that_of_davis():
         [0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [191, 0, 0], [0, 191, 0], [128, 64, 128]
     ]  # fmt: skip
     assert (PALETTE[22:] == np.arange(22, 256)[:, None]).all()
+
+
+def test_a_colour_is_clearly_seen_on_what_lies_under_it_and_no_two_objects_share_one():
+    bright = SCREEN.astype(int)
+    for under in (*bright, (0, 0, 0), (255, 255, 255), (128, 0, 0), (90, 140, 60)):
+        pixels, taken = np.full((50, 3), under, np.uint8), set()
+        assert np.abs(bright[standing_out(pixels)] - under).sum() > 150
+        for _ in SCREEN:
+            taken.add(standing_out(pixels, taken))
+        assert taken == set(range(len(SCREEN)))
+    assert standing_out(np.zeros((0, 3), np.uint8)) == 0
+
+
+def test_a_screen_has_the_colours_that_were_chosen_and_files_keep_theirs():
+    table = on_screen({2: (1, 2, 3)})
+    assert table[2].tolist() == [1, 2, 3] and (table[1] == OVERLAY_COLOURS[1]).all()
+    assert (OVERLAY_COLOURS[2] != [1, 2, 3]).any() and PALETTE[1].tolist() == [128, 0, 0]
 
 
 def test_colours_of_objects_on_pictures_all_differ():

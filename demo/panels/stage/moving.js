@@ -10,20 +10,19 @@ function go(index, { tell = true } = {}) {
 }
 function where() {
   const seconds = times[ui.frame - state.start] ?? ui.frame / (state.fps || 25);
-  $(".stm-where").textContent = `${ui.frame} of ${state.stop - 1} · ${seconds.toFixed(2)} s`;
+  $(".stm-where").textContent = `frame ${ui.frame + 1} of ${state.total} · ${seconds.toFixed(2)} s`;   // in files they count from 0
   const notes = [];
-  if ((state.prompted || []).includes(ui.frame)) notes.push("marked");
-  if ((state.pinned || []).includes(ui.frame)) notes.push("pinned in memory");
-  if ((state.doubtful || []).includes(ui.frame)) notes.push("check this frame");
+  if ((state.prompted || []).includes(ui.frame)) notes.push((state.pinned || []).includes(ui.frame) ? "your mark, always kept" : "your mark");
+  if ((state.doubtful || []).includes(ui.frame)) notes.push("the network is unsure here");
   const badge = $(".stm-badge");
   badge.hidden = !notes.length || !!state.live;
   badge.textContent = notes.join(" · ");
-  slider.setAttribute("aria-valuetext", `frame ${ui.frame}, ${seconds.toFixed(2)} seconds ${notes.join(", ")}`);
+  slider.setAttribute("aria-valuetext", `frame ${ui.frame + 1}, ${seconds.toFixed(2)} seconds ${notes.join(", ")}`);
 }
 function play(on = !ui.playing) {
   if (ui.playing) { cancelAnimationFrame(ui.playing.request); ui.playing = null; }
   const button = $("[data-do=play]");
-  button.textContent = on ? "❚❚" : "►";
+  button.classList.toggle("stm-playing", on);
   button.setAttribute("aria-label", on ? "Pause" : "Play");
   if (!on || !state.clip) { if (state.clip) go(ui.frame); return; }
   if (ui.frame >= state.stop - 1) ui.frame = state.start;

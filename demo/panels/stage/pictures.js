@@ -27,7 +27,10 @@ function maskOf(index) {
   if (has(state.masked, index)) return `${file(state.run, index, "png")}?${state.run_state}`;
   return null;
 }
-const lighter = (abgr) => (abgr | 0xff404040) >>> 0;   // so that dark colours stand out on dark pictures
+// Masks come in the colours of their files; on the stage objects have the colours that the server chose for them.
+const rgb = (css) => [1, 3, 5].map((at) => parseInt(css.slice(at, at + 2), 16));
+const abgr = ([red, green, blue]) => (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+const light = (color) => color.map((value) => Math.round(255 - 0.35 * (255 - value)));   // as in palette.py
 const layers = new Map();   // the last few: mask picture -> canvas with a transparent background, and a sharp outline
 function layer(image) {
   if (layers.has(image)) return layers.get(image);
@@ -37,14 +40,17 @@ function layer(image) {
   context.drawImage(image, 0, 0);
   const pixels = context.getImageData(0, 0, out.width, out.height), color = new Uint32Array(pixels.data.buffer);
   const width = out.width, source = color.slice(), black = 0xff000000;
-  for (let i = 0; i < color.length; i++) color[i] = source[i] === black ? 0 : source[i];
+  const shown = new Map((state.objects || []).map((one) => [abgr(rgb(one.palette)), rgb(one.color)]));
+  const fills = new Map([...shown].map(([key, value]) => [key, abgr(value)]));
+  const edges = new Map([...shown].map(([key, value]) => [key, abgr(light(value))]));
+  for (let i = 0; i < color.length; i++) color[i] = source[i] === black ? 0 : fills.get(source[i]) ?? source[i];
   context.putImageData(pixels, 0, 0);
   const edge = new OffscreenCanvas(width, out.height), edgeContext = edge.getContext("2d");
   const line = edgeContext.createImageData(width, out.height), outline = new Uint32Array(line.data.buffer);
   for (let i = 0; i < source.length; i++) {
     if (source[i] === black) continue;
     if (source[i - 1] !== source[i] || source[i + 1] !== source[i] || source[i - width] !== source[i] || source[i + width] !== source[i])
-      outline[i] = lighter(source[i]);
+      outline[i] = edges.get(source[i]) ?? source[i];
   }
   edgeContext.putImageData(line, 0, 0);
   layers.set(image, { fill: out, edge });
@@ -62,7 +68,7 @@ async function draw() {
   paint(canvas.getContext("2d"), photo, mask && layer(mask), width, height);
   canvas.dataset.shown = index;
   canvas.dataset.masked = mask ? "1" : "";
-  canvas.setAttribute("aria-label", `Frame ${index}` + (mask ? ", with its mask" : ""));
+  canvas.setAttribute("aria-label", `Frame ${index + 1}${mask ? ", with its mask" : ""}. Shift and arrow keys move a cursor, Enter marks there.`);
   showDots();
   document.dispatchEvent(new CustomEvent("stm-frame", { detail: index }));
 }
@@ -100,5 +106,12 @@ function showDots() {
     const cross = `M${x - bar} ${y}H${x + bar}` + (label ? `M${x} ${y - bar}V${y + bar}` : "");
     return `<circle cx="${x}" cy="${y}" r="${r}" fill="${label ? "#fff" : "#111"}" stroke="${color}" stroke-width="${2.5 * size}"/>` +
       `<path d="${cross}" stroke="${label ? "#111" : "#fff"}" stroke-width="${2 * size}"/>`;
-  }).join("");
+  }).join("") + cursorShape(size);
+}
+// Where a mark by keys would go.
+function cursorShape(size) {
+  if (!ui.cursor || document.activeElement !== canvas || ui.view !== "overlay") return "";
+  const [x, y] = ui.cursor.map((value) => value + 0.5), r = 14 * size;
+  const path = `M${x - r} ${y}H${x + r}M${x} ${y - r}V${y + r}`;
+  return `<path d="${path}" stroke="#000" stroke-width="${4 * size}"/><path class="stm-cursor" d="${path}" stroke="#fff" stroke-width="${2 * size}"/>`;
 }

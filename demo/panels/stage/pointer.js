@@ -14,7 +14,7 @@ canvas.addEventListener("pointerdown", (event) => {
   play(false);
   if (ui.view !== "overlay") {
     look("overlay");
-    $(".stm-hint").textContent = "Marks are made in the overlay view: here it is, click again.";
+    $(".stm-hint").textContent = "You can mark only in the overlay view. It is on now: click again.";
     return event.preventDefault();
   }
   const [x, y] = position(event);
@@ -34,16 +34,35 @@ canvas.addEventListener("pointerup", (event) => {
   ui.stroke = null;
   if (!stroke) return;
   if (painting()) {
-    const points = stroke.points.map(([x, y]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10]);
-    return send("edit", { kind: "stroke", frame: ui.frame, erase: ui.mode === "erase" || stroke.away, radius: ui.radius * scale(), points });
+    return paintAlong(stroke.points.map(([x, y]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10]), stroke.away);
   }
   if (Math.hypot(event.clientX - stroke.from[0], event.clientY - stroke.from[1]) > 8) return;   // a scroll, not a click
-  const [x, y] = stroke.points[0].map(Math.floor), label = ui.mode === "remove" || stroke.away ? 0 : 1;
+  clickAt(...stroke.points[0].map(Math.floor), stroke.away);
+});
+const paintAlong = (points, away) =>
+  send("edit", { kind: "stroke", frame: ui.frame, erase: ui.mode === "erase" || away, radius: ui.radius * scale(), points });
+function clickAt(x, y, away) {
+  const label = ui.mode === "remove" || away ? 0 : 1;
   if (ui.frame !== state.frame) { state.frame = ui.frame; state.dots = []; state.marks = null; }
   state.dots = [...(state.dots || []), [x, y, label, color()]];
   showDots();
   send("edit", { kind: "click", frame: ui.frame, x, y, label });
-});
+}
+// The same by keys: a cursor that Shift and the arrow keys move, and Enter.
+function aim(key) {
+  if (document.activeElement !== canvas) canvas.focus();
+  if (ui.view !== "overlay") look("overlay");
+  const [x, y] = ui.cursor || [state.width >> 1, state.height >> 1], step = Math.max(1, Math.round(state.width / 64));
+  const [right, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  ui.cursor = [Math.min(Math.max(x + right * step, 0), state.width - 1), Math.min(Math.max(y + down * step, 0), state.height - 1)];
+  showDots();
+}
+function markAtCursor() {
+  play(false);
+  return painting() ? paintAlong([ui.cursor], false) : clickAt(...ui.cursor, false);
+}
+canvas.addEventListener("blur", () => showDots());
+canvas.addEventListener("focus", () => showDots());
 canvas.addEventListener("pointercancel", () => { ui.stroke = null; clearInk(); });
 canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 const scale = () => 1 / pictureBox().zoom;   // clip pixels per screen pixel

@@ -4,7 +4,9 @@ function update() {
   state = props.value || {};
   if (state.times) times = state.times;
   const fresh = state.clip !== before.clip;
-  if (fresh) { pictures.clear(); times = state.times || []; play(false); look("overlay"); }
+  const colors = (now) => JSON.stringify((now.objects || []).map(({ id, color }) => [id, color]));
+  if (colors(state) !== colors(before)) layers.clear();
+  if (fresh) { pictures.clear(); times = state.times || []; play(false); look("overlay"); ui.cursor = null; }
   screen_.dataset.empty = state.clip ? "" : "1";
   $(".stm-welcome").textContent = state.welcome || "";
   $(".stm-hint").textContent = state.hint || "";

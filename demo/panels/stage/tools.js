@@ -49,6 +49,8 @@ function keys(event) {
   if (!onRange && event.target.closest?.("input, textarea, select, [contenteditable=true], [role=listbox], video, audio")) return;
   const onButton = event.target.closest?.("button, a, summary");
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.shiftKey && key.startsWith("Arrow")) { aim(key); return event.preventDefault(); }
+  if (key === "Enter" && event.target === canvas && ui.cursor) { markAtCursor(); return event.preventDefault(); }
   const mode = { a: "add", r: "remove", b: "brush", e: "erase" }[key];
   if (onRange && key.startsWith("Arrow")) return;
   if (key === "ArrowLeft") actions.prev();
