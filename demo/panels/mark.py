@@ -300,7 +300,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "selected": work.objects.selected,
         "prompted": sorted(work.marks),
         "pinned": list(work.pinned),
-        "doubtful": [] if preview else work.doubts(),
+        "doubtful": {} if preview else {one.frame: one.sentence for one in reversed(work.queue())},
         "running": work.running,
         "live": html.data_url(preview, "jpeg") if preview else None,
         "at": step.index if preview else None,

@@ -19,6 +19,7 @@ from demo.work.run import Run
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, MaskError, PromptError
 from stm_core.masks.files import decode_mask, encode_mask, object_ids
+from stm_core.runs.review import Suggestion, suggestions
 
 UNDO_DEPTH = 100
 
@@ -35,6 +36,7 @@ class Work:
     pinned: marked frames that the shown masks were made from.
     changed: frames marked or corrected since.
     corrected: frames corrected since all was tracked; one can be continued from again, the other way too.
+    approved, flagged: (frame, object) that the visitor found right, or wants to look at.
     rest: where runs were stopped: (the last frame with a mask, direction of those without).
     sharp: frames whose lossless picture is on disk, oldest first.
     proxies: how many small pictures are on disk, from the first frame on.
@@ -54,6 +56,8 @@ class Work:
     changed: set[int] = field(default_factory=set)
     corrected: list[int] = field(default_factory=list)
     rest: list[tuple[int, int]] = field(default_factory=list)
+    approved: set[tuple[int, int]] = field(default_factory=set)
+    flagged: set[tuple[int, int]] = field(default_factory=set)
     sharp: dict[int, None] = field(default_factory=dict)
     proxies: int = 0
     jump: int = 0
@@ -105,6 +109,8 @@ class Work:
                 self.rest = [*run.rest(), *kept]
             else:
                 self.rest, self.corrected = run.rest(), [n for n in self.corrected if n not in run.fresh]
+            self.approved = {one for one in self.approved if one[0] not in run.fresh}
+            self.flagged = {one for one in self.flagged if one[0] not in run.fresh}
             self.changed -= run.fresh  # a correction that no frame of this run was made from stays one
             self.pinned = tuple(sorted(set(self.marks) - self.changed))
             run.report = {**(run.report or {}), **run.summary(self.clip, self.objects, self.marks)}
@@ -121,13 +127,32 @@ class Work:
             else:
                 self.marks[index] = left  # which is no correction: other objects are where they were
         self.history = [(index, marks and marks.without(gone)) for index, marks in self.history]
+        self.approved = {one for one in self.approved if one[1] != gone}
+        self.flagged = {one for one in self.flagged if one[1] != gone}
         if len(self.objects) == 1:
             self.run, self.pinned, self.rest = None, (), []
         self.objects.remove(gone)
 
-    def doubts(self) -> list[int]:
-        """Frames where some object deserves a look."""
-        return sorted({i for one in self.objects for i in self.run.doubts(one.id)}) if self.run else []
+    # what to look at --------------------------------------------------------------------------------------
+
+    def queue(self) -> list[Suggestion]:
+        """The frames to look at, best first; those that were corrected since need no look."""
+        if self.run is None:
+            return []
+        ids = [one.id for one in self.objects]
+        corrected = {(index, i) for index in self.changed for i in ids}
+        return suggestions(
+            self.run.records, ids, seen=self.approved | corrected, flagged=self.flagged - corrected
+        )
+
+    def approve(self, index: int, number: int) -> None:
+        """A person found an object right on a frame: neither it nor the frames near it come again."""
+        self.flagged.discard((index, self.objects[number].id))
+        self.approved.add((index, number))
+
+    def flag(self, index: int) -> None:
+        """Put the selected object on a frame into the queue, or take it out again."""
+        self.flagged ^= {(index, self.objects.selected)}
 
     # marks ------------------------------------------------------------------------------------------------
 

@@ -178,7 +178,7 @@ def follow(
     notes: receives what a user should know.  Closing the generator frees the clip and the memory.
     Raises PromptError (the clip ends before its first frame), and what `propagate` and the source raise.
     """
-    known, done, settled = dict(plan.known), set(), False
+    known, done = dict(plan.known), set()
     try:
         for direction in plan.directions:
             last, agreement = plan.first - direction, Agreement(plan, direction)
@@ -195,15 +195,12 @@ def follow(
                         known[last] = encode_mask(frame.result.labels)
                     yield replace(frame, agreement=agreement.of(frame.result))
                     if agreement.settled:
-                        settled = True
                         break
             if not done:
                 raise PromptError(
                     f"frame {plan.first} was prompted, but the clip ends before it; choose an earlier frame"
                 )
             notes += [] if agreement.settled else _missed(plan, direction, last)
-        if settled:
-            notes.append(f"{len(done)} frames recomputed, {plan.frames - len(done)} untouched")
     finally:
         notes += [note for note in source.warnings if note not in notes]
 
