@@ -156,8 +156,8 @@ def _axis(top: float, y: Scale, most: int) -> str:
 
 
 def timeline(start: int, stop: int, rows: Sequence[Row], marked: Sequence[int]) -> str:
-    """HTML: a row per object with its area (curve), confidence (band) and the frames to look at; a click jumps
-    there.  start, stop: the frames of the clip.  marked: those that the visitor marked.
+    """HTML: a row per object with its area (curve), confidence (band) and the frames to look at; a click
+    jumps there.  start, stop: the frames of the clip.  marked: those that the visitor marked.
     """
     drawn = "".join(_row(start, stop, row, marked) for row in rows)
     return (

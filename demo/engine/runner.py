@@ -80,6 +80,7 @@ class Runner:
             known=known,
             memory=memory,
             size=size,
+            absent=dict(work.absent),
             earlier=str(work.run.mask_path(0).parent) if direction and work.run and not to_end else None,
         )
         seconds = rate * clip.frames

@@ -8,6 +8,7 @@ import gradio as gr
 
 from demo.draw import charts, html
 from demo.panels.base import Change, Panel, View, Wires, answers
+from demo.work import reviewing
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.errors import PromptError
@@ -54,9 +55,9 @@ class FixPanel(Panel):
             raise PromptError(f"there is no frame {str(frame)[:20]!r} in this clip; reload the page")
         with visitor.changing(work):
             if data.get("kind") == "right" and type(number) is int:
-                work.approve(frame, number)
+                reviewing.approve(work, frame, number)
             elif data.get("kind") == "flag":
-                work.flag(frame)
+                reviewing.flag(work, frame)
         return View(Change.MARKS)
 
 
@@ -69,7 +70,7 @@ def queue(work: Work) -> str:
         f'<span><i style="background:{names[one.obj].color}"></i>'
         f"{escape(names[one.obj].name) + ': ' if len(names) > 1 else ''}{escape(one.sentence)}</span>"
         f'<button type="button" data-do="right" title="It leaves the list (Y)">Looks right</button></li>'
-        for one in work.queue()
+        for one in reviewing.queue(work)
     )
     told = "Nothing stands out; step through the clip yourself."
     return (
@@ -86,7 +87,7 @@ def timeline(work: Work) -> str:
     """The drawing of a tracked clip's objects."""
     if work.run is None:
         return charts.NO_TIMELINE
-    records, found = work.run.records, work.queue()
+    records, found = work.run.records, reviewing.queue(work)
     rows = [
         charts.Row(
             one.name,

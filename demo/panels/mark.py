@@ -15,8 +15,10 @@ from demo.draw import html
 from demo.engine.in_turn import InTurn
 from demo.panels.base import Change, Host, Panel, View, Wires, answers
 from demo.work import strokes
+from demo.work.absence import say_absent, take_back_absent
 from demo.work.marks import Marks
 from demo.work.pictures import about, picture
+from demo.work.reviewing import queue
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.errors import PromptError
@@ -189,7 +191,7 @@ class MarkPanel(Panel):
 
     @answers
     def order(self, visitor: Visitor, data: dict) -> View:
-        """Objects and history: add, select, rename, delete, undo, clear."""
+        """Objects and history: add, select, rename, delete, gone or not, undo, redo, clear."""
         work, kind, number = visitor.need_work(), data.get("kind"), data.get("object")
         notice, change = "", Change.MARKS
         with visitor.changing(work):
@@ -197,21 +199,25 @@ class MarkPanel(Panel):
             if data.get("frame") is not None:
                 work.go(_whole(data["frame"], "frame"))
             if kind == "add":
-                work.objects.add(self.host.limits.max_objects)
+                with work.one_step():
+                    work.objects.add(self.host.limits.max_objects)
             elif kind == "select":
                 work.objects.select(_whole(number, "object"))
             elif kind == "rename":
-                work.objects.rename(_whole(number, "object"), str(data.get("name", "")))
+                with work.one_step():
+                    work.objects.rename(_whole(number, "object"), str(data.get("name", "")))
                 change = Change.RESULTS  # which speak of the objects
             elif kind == "delete":
                 work.delete_object(_whole(number, "object"))
                 change = Change.RESULTS
             elif kind == "clear":
                 work.clear()
-            elif kind == "undo" and work.undo():
-                work.jump += 1
-            elif kind == "undo":
-                notice = html.notice("There is nothing to undo.", "info")
+            elif kind in ("absent", "present"):
+                notice, change = _absence(work, data), Change.RESULTS
+            elif kind in ("undo", "redo") and (work.undo() if kind == "undo" else work.redo()):
+                work.jump, change = work.jump + 1, Change.RESULTS
+            elif kind in ("undo", "redo"):
+                notice = html.notice(f"There is nothing to {kind}.", "info")
         return self._marked(visitor, notice, change)
 
     def _marked(
@@ -232,6 +238,16 @@ def _check_free(work: Work) -> Work:
             "the saved session of this clip is still being opened; wait a moment, or reload the page"
         )
     return work
+
+
+def _absence(work: Work, data: dict) -> str:
+    """Say that the selected object is gone for a while, or take it back; what to tell comes back."""
+    number, frame = work.objects.selected, _whole(data.get("frame"), "frame")
+    if data["kind"] == "absent":
+        say_absent(work, number, _whole(data.get("first"), "frame"), frame)
+        return ""
+    take_back_absent(work, number, frame)
+    return html.notice("Those frames have no mask of it yet: press Resume to track it there.", "info")
 
 
 def _nothing_new(work: Work, index: int, labels: np.ndarray, click: tuple[int, int, int, int]) -> str:
@@ -299,8 +315,9 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "objects": [dict(zip(("id", "name", "color", "palette"), one, strict=True)) for one in names],
         "selected": work.objects.selected,
         "prompted": sorted(work.marks),
+        "absent": [[number, *one] for number, ranges in work.absent.items() for one in ranges],
         "pinned": list(work.pinned),
-        "doubtful": {} if preview else {one.frame: one.sentence for one in reversed(work.queue())},
+        "doubtful": {} if preview else {one.frame: one.sentence for one in reversed(queue(work))},
         "running": work.running,
         "live": html.data_url(preview, "jpeg") if preview else None,
         "at": step.index if preview else None,

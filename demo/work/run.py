@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -222,16 +222,23 @@ class Run:
         """After a failure: forget the frames whose mask never reached the disk."""
         self.records = {i: record for i, record in self.records.items() if self.mask_path(i).exists()}
 
-    def without(self, gone: int) -> "Run":
-        """A copy of an ended run without one object: other masks, and so another run."""
+    def without(self, gone: int, frames: Collection[int] | None = None) -> "Run":
+        """A copy of an ended run without one object, or without its pixels on some frames: other masks, and
+        so another run.
+        """
         found = Run.new(Path(self.folder).parent)
         found.copy(self)
         for index, record in self.records.items():
+            if frames is not None and index not in frames:
+                continue
             labels = found.labels(index) if record.areas.get(gone) else None
             if labels is not None:
                 rest = np.where(labels == gone, 0, labels).astype(np.uint8)
                 write_whole(found.mask_path(index), encode_mask(rest))
-        found.records = {index: record.without(gone) for index, record in self.records.items()}
+            left = record.without(gone)
+            if frames is not None:  # it is known, but not there
+                left = replace(left, areas={**left.areas, gone: 0}, confidence={**left.confidence, gone: 0.0})
+            found.records[index] = left
         found.state, found.report, found.points = self.state, self.report, self.points
         return found
 

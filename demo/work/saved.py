@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from demo.limits import Limits
+from demo.work.absence import restored
 from demo.work.marks import Marks
 from demo.work.run import Run
 from demo.work.work import Work
@@ -35,6 +36,7 @@ def to_json(work: Work) -> dict:
             for n, one in run.records.items()
         },
         "pinned": list(work.pinned),
+        "absent": {str(number): ranges for number, ranges in work.absent.items()},
         "report": run.report,
     }
 
@@ -57,8 +59,8 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
     for index in [n for n in kept["prompts"] if n in inside]:
         _restore_marks(work, index, saved["marks"].get(str(index), {}), limits.max_edits)
     run = _restored_run(work, saved, [n for n in kept["masks"] if n in inside], names)
-    if run.records:
-        work.show(run)
+    work.run = run if run.records else None
+    work.absent = restored(saved.get("absent"), names, inside)
     work.pinned = tuple(n for n in work.marks if n in set(_list(saved, "pinned")))
     work.changed = set(work.marks) - set(work.pinned)
     work.corrected = sorted(work.changed)

@@ -14,6 +14,8 @@ function where() {
   const notes = [];
   if ((state.prompted || []).includes(ui.frame)) notes.push((state.pinned || []).includes(ui.frame) ? "your mark, always kept" : "your mark");
   if (state.doubtful?.[ui.frame]) notes.push(state.doubtful[ui.frame]);
+  if ((state.absent || []).some(([, first, last]) => first <= ui.frame && ui.frame <= last)) notes.push("an object is gone here, as you said");
+  goneButton();
   const badge = $(".stm-badge");
   badge.hidden = !notes.length || !!state.live;
   badge.textContent = notes.join(" · ");

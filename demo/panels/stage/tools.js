@@ -17,10 +17,26 @@ const actions = {
   next: () => { play(false); go(ui.frame + 1); },
   play: () => play(),
   undo: () => send("order", { kind: "undo", frame: ui.frame }),
+  redo: () => send("order", { kind: "redo", frame: ui.frame }),
+  gone: () => gone(),
   clear: () => send("order", { kind: "clear", frame: ui.frame }),
   "add-object": () => send("order", { kind: "add", frame: ui.frame }),
   "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: state.selected }),
 };
+// The selected object is gone: from the frame of the first press to that of the second one.
+const goneHere = () => (state.absent || []).some(([id, first, last]) => id === state.selected && first <= ui.frame && ui.frame <= last);
+function gone() {
+  if (goneHere()) return send("order", { kind: "present", frame: ui.frame });
+  if (ui.gone?.object !== state.selected) ui.gone = { object: state.selected, first: ui.frame };
+  else { send("order", { kind: "absent", frame: ui.frame, first: ui.gone.first }); ui.gone = null; }
+  goneButton();
+}
+function goneButton() {
+  if (ui.gone && ui.gone.object !== state.selected) ui.gone = null;
+  const button = $("[data-do=gone]");
+  button.textContent = goneHere() ? "Not gone here" : ui.gone ? `Gone from frame ${ui.gone.first + 1} to this one` : "Gone…";
+  button.setAttribute("aria-pressed", String(!!ui.gone));
+}
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
@@ -56,7 +72,9 @@ function keys(event) {
   if (key === "ArrowLeft") actions.prev();
   else if (key === "ArrowRight") actions.next();
   else if (key === " " && !onButton) actions.play();
-  else if (key === "u") actions.undo();
+  else if (key === "u") event.shiftKey ? actions.redo() : actions.undo();
+  else if (key === "g") actions.gone();
+  else if (key === "Escape" && ui.gone) { ui.gone = null; goneButton(); }
   else if (mode) { ui.mode = mode; tools(); }
   else return;
   event.preventDefault();
