@@ -24,6 +24,7 @@ from stm_core.masks.palette import on_screen
 from stm_core.media.files import write_whole
 from stm_core.networks.weights import Model
 from stm_core.runs import clip as core
+from stm_core.runs.plan import Plan
 from stm_core.runs.record import record_of
 from stm_core.runs.report import Report
 
@@ -66,7 +67,7 @@ class Tracker:
                     due = time.perf_counter() - shown >= PREVIEW_EVERY
                     preview = picture(step.image, step.result.labels, job) if due else None
                     shown = time.perf_counter() if due else shown
-                    yield _step(step, preview)
+                    yield _step(step, plan, preview)
             masks.close()
         finally:
             with suppress(DiskError):  # raised above already, or the run ended for another reason
@@ -88,11 +89,13 @@ class _Guarded:
         return 0.0  # no file of the run has times: films are made from the clip afterwards
 
 
-def _step(frame: core.ClipFrame, preview: bytes | None) -> Step:
+def _step(frame: core.ClipFrame, plan: Plan, preview: bytes | None) -> Step:
     memory = frame.result.memory
+    # forward, what differs was wrong before; backward, it is what two ways of tracking disagree on
+    backward = frame.result.index < plan.first
     return Step(
         index=frame.result.index,
-        record=record_of(frame.result, frame.agreement),
+        record=record_of(frame.result, frame.agreement if backward else None),
         bank=memory.nbytes,
         read_peak=memory.read_peak_bytes,
         unbounded=memory.unbounded_bytes,

@@ -21,6 +21,7 @@ from demo.work.pictures import about, picture
 from demo.work.reviewing import queue
 from demo.work.visitor import Visitor
 from demo.work.work import Work
+from stm_core.engine.boxes import BoxPrompt
 from stm_core.errors import PromptError
 from stm_core.masks.files import decode_mask
 
@@ -30,7 +31,7 @@ AGAIN = 3  # times that a click is computed while its frame is changed under it
 QUICK_SIDE, QUICK_CLICKS = 480, 25
 STAGE = Path(__file__).with_name("stage")
 # one script, in this order
-SCRIPTS = ("shared.js", "pictures.js", "moving.js", "pointer.js", "tools.js", "state.js")
+SCRIPTS = ("shared.js", "pictures.js", "moving.js", "pointer.js", "zoom.js", "tools.js", "state.js")
 WELCOME = "Upload a clip or pick an example. Then click the object and press Track."
 
 
@@ -119,11 +120,16 @@ class MarkPanel(Panel):
 
     @answers
     def edit(self, visitor: Visitor, data: dict, size: int) -> View:
-        """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
+        """A click or a box (masks answered by the network), a brush stroke, or a click that moves to the
+        selected object: on the frame that is shown.
+        """
         work = _check_free(visitor.need_work())
         index = work.go(_whole(data.get("frame"), "frame"))
-        if data.get("kind") == "stroke":
-            told = self._stroke(visitor, index, data)
+        kinds = {"stroke": self._stroke, "box": self._box}
+        if data.get("kind") in kinds:
+            told = kinds[data["kind"]](visitor, index, data)
+        elif data.get("kind") == "move":
+            told = self._move(visitor, index, data, size)
         else:
             told = self._click(visitor, index, data, size)
         return self._marked(visitor, html.notice(told, "info"))
@@ -142,6 +148,44 @@ class MarkPanel(Panel):
                 work.objects.colour(image, painted)
                 work.draw(index, painted, self.host.limits.max_edits)
         return ""
+
+    def _box(self, visitor: Visitor, index: int, data: dict) -> str:
+        """The network's mask of what is in a box becomes the selected object's; "" comes back."""
+        with visitor.at_work() as work:
+            image = picture(self.host.guard, visitor, index)
+            box = BoxPrompt.of(data.get("box", ()), *work.clip.size)
+            number = work.objects.selected
+            mask = box.pasted(self._ask(box.cut(image), tuple(box.clicks), None, None) == 1)
+            if not mask.any():
+                return (
+                    "The network finds no object in this box; draw it closer around the object, or click it."
+                )
+            with visitor.changing(work):
+                _check_free(work)
+                labels = work.labels(index)
+                labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
+                labels = np.where(mask, number, np.where(labels == number, 0, labels)).astype(np.uint8)
+                work.objects.colour(image, labels)
+                work.draw(index, labels, self.host.limits.max_edits)
+        return ""
+
+    def _move(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
+        """Give a click to the selected object; "" comes back."""
+        place = _whole(data.get("dot"), "dot")
+        with visitor.at_work() as work:
+            image = picture(self.host.guard, visitor, index)
+            for _ in range(AGAIN):
+                with visitor.changing(work):
+                    _check_free(work)
+                    before, marks = work.seen(index), work.plan_move(index, place)
+                labels = self._ask(image, marks.clicks, marks.base, size or None)
+                with visitor.changing(work):
+                    _check_free(work)
+                    if work.seen(index) == before:
+                        work.objects.colour(image, labels)
+                        work.put(index, marks, labels)
+                        return ""
+        raise PromptError("this frame was changed while the mask was computed; move the click once more")
 
     def _click(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
         """Ask the network; what comes back says why nothing changed."""
@@ -317,7 +361,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "prompted": sorted(work.marks),
         "absent": [[number, *one] for number, ranges in work.absent.items() for one in ranges],
         "pinned": list(work.pinned),
-        "doubtful": {} if preview else {one.frame: one.sentence for one in reversed(queue(work))},
+        "doubtful": {} if preview else {str(one.frame): one.sentence for one in reversed(queue(work))},
         "running": work.running,
         "live": html.data_url(preview, "jpeg") if preview else None,
         "at": step.index if preview else None,

@@ -178,6 +178,15 @@ class Work:
         marks = self._marks_to_change(index, limit)
         return marks.with_click((x, y, int(bool(label)), self.objects[number].id))
 
+    def plan_move(self, index: int, place: int) -> Marks:
+        """A frame's marks with a click (the place in its dots) given to the selected object, mask still to be
+        computed.  PromptError.
+        """
+        marks = self.marks.get(index)
+        if marks is None or not 0 <= place < len(marks.dots):
+            raise PromptError("there is no such click on this frame; reload the page")
+        return marks.with_moved(place, self.objects.selected)
+
     def put(self, index: int, marks: Marks, labels: np.ndarray) -> None:
         """Take a frame's marks whose mask was computed; undo brings back what was there."""
         check_there(self, index, labels)

@@ -43,7 +43,9 @@ def paint(bench, visitor, frame: int, x: float, y: float) -> dict:
 def test_a_frame_that_is_right_leaves_the_queue_and_a_flag_puts_one_in(bench, tracked):
     lose(tracked.work, 5, 35)
     work, panel = tracked.work, fix(bench)
-    before = looks(panel.review(tracked, {"kind": "flag", "frame": 20}))
+    view = panel.review(tracked, {"kind": "flag", "frame": 20})
+    before = looks(view)
+    assert set(view["stage"]["doubtful"]) == {"5", "20", "35"}  # JSON has no other keys than text
     assert before[0] == 20 and set(before) == {5, 20, 35}
     assert looks(panel.review(tracked, {"kind": "right", "frame": 5, "object": 1})) == [20, 35]
     after = looks(panel.review(tracked, {"kind": "flag", "frame": 20}))
