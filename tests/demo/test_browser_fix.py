@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from conftest import COLOURS
+from pages import wait_for
 from visitor import DESK, Visitor
 
 from stm_core.media.write import VideoWriter
@@ -71,7 +72,7 @@ def by_keys(visitor, work) -> None:
     """Undo brings the version before; the queue by keys; an object that is gone."""
     visitor.page.locator(".stm-canvas").focus()
     visitor.keys("u")
-    visitor.wait("(n) => +document.querySelector('[data-look]')?.dataset.look === n", WRONG[-1] + 1)
+    wait_for(lambda: not work.result(WRONG[1]).any())  # the version before is back
     visitor.keys("u")  # the click
     visitor.wait("(n) => +document.querySelector('[data-look]')?.dataset.look === n", WRONG[0])
     visitor.go(3)
