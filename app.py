@@ -25,7 +25,8 @@ def main() -> int:
         import demo.engine.device  # noqa: F401
         from stm_core.networks.weights import load_model
 
-        model = load_model(arguments.weights, device=arguments.device, dtype=arguments.dtype)
+        chosen = {name: getattr(arguments, name) for name in ("device", "dtype", "engine")}
+        model = load_model(arguments.weights, **chosen)
         from demo.web.page import build_app, launch_options
 
         page, options = build_app(model, limits), launch_options(limits)
@@ -90,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16")
+    parser.add_argument("--engine", default="auto", help="auto, torch or openvino")
     parser.add_argument("--share", action="store_true", help="also a public address, through Gradio's tunnel")
     parser.add_argument(
         "--auth",

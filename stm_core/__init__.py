@@ -9,10 +9,13 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # editors and type checkers take it for True; `typing` takes its time to load
 if TYPE_CHECKING:
+    from stm_core.engine.click_choices import click_choices
     from stm_core.engine.clicks import segment_frame
     from stm_core.engine.forecast import Prediction, predict
+    from stm_core.engine.look import Look, gone_before, look
     from stm_core.engine.prompts import Prompt, Reference
     from stm_core.engine.propagate import FrameResult, MemoryReport, Propagator, propagate
+    from stm_core.engine.result import Held
     from stm_core.errors import (
         LimitError,
         MaskError,
@@ -31,12 +34,18 @@ if TYPE_CHECKING:
     from stm_core.memory.policy import PRESETS, MemoryConfig
     from stm_core.networks.weights import Model, load_model, random_model
     from stm_core.runs.clip import ClipFrame, segment_clip
+    from stm_core.runs.compare import Comparison, compare
+    from stm_core.runs.look import LookedClip, look_clip
 
 __all__ = [
     "PRESETS",
     "ClipFrame",
+    "Comparison",
     "FrameResult",
+    "Held",
     "LimitError",
+    "Look",
+    "LookedClip",
     "MaskError",
     "MemoryBank",
     "MemoryConfig",
@@ -55,9 +64,14 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "WeightsError",
+    "click_choices",
+    "compare",
     "encode_mask",
     "evaluate_masks",
+    "gone_before",
     "load_model",
+    "look",
+    "look_clip",
     "object_ids",
     "overlay",
     "predict",
@@ -73,17 +87,22 @@ __all__ = [
 ]
 
 NAMES_OF = {
+    "engine.click_choices": "click_choices",
     "engine.clicks": "segment_frame",
     "memory.policy": "PRESETS MemoryConfig",
     "errors": "LimitError MaskError OptionError PromptError StmError VideoError WeightsError",
     "masks.files": "encode_mask object_ids read_mask write_mask",
     "masks.overlay": "overlay",
     "engine.forecast": "Prediction predict",
+    "engine.look": "Look gone_before look",
     "memory.bank": "MemoryBank",
     "masks.metrics": "evaluate_masks",
     "engine.prompts": "Prompt Reference",
     "engine.propagate": "FrameResult MemoryReport Propagator propagate",
+    "engine.result": "Held",
     "runs.clip": "ClipFrame segment_clip",
+    "runs.compare": "Comparison compare",
+    "runs.look": "LookedClip look_clip",
     "media.video": "VideoInfo VideoLimits VideoReader probe read_frame read_video",
     "media.write": "VideoWriter",
     "networks.weights": "Model load_model random_model",

@@ -15,10 +15,13 @@ from demo.guard.process import Guard
 from demo.limits import Limits
 from demo.panels.base import Host
 from demo.panels.clip import ClipPanel
+from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
+from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
+from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
 from demo.work.visitor import Visitor
 
@@ -48,10 +51,11 @@ class Bench:
         self.engine = Engine(model or colour_model(), self.guard)
         self.host = Host(self.engine, self.guard, self.limits, root / "examples")
         self.runner = self.host.runner
-        self.clip, self.mark, self.memory, self.track, self.fix, self.result = self.host.panels = [
-            panel(self.host)
-            for panel in (ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel)
-        ]
+        panels = ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel
+        more = SharePanel, LookPanel, ComparePanel
+        self.host.panels = [panel(self.host) for panel in (*panels, *more)]
+        self.clip, self.mark, self.memory, self.track, self.fix, self.result = self.host.panels[:6]
+        self.share, self.look, self.compare = self.host.panels[6:]
 
     def arrive(self, caller: str = "") -> Visitor:
         return self.host.new_visitor(caller)

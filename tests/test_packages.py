@@ -11,13 +11,22 @@ import stm_core
 
 ROOT = Path(__file__).parents[1]
 GROUND = "errors faults"  # what every package may import
-FLOORS = ("media memory networks", "masks", "engine", "runs training", "commands")  # the lowest first
+FLOORS = (
+    "media memory networks",
+    "masks",
+    "engine export incoming",
+    "runs training",
+    "commands",
+)  # the lowest first
 BELOW = {
     package: {package, *" ".join([GROUND, *FLOORS[:n]]).split()}
     for n, floor in enumerate(FLOORS)
     for package in floor.split()
 }
 BELOW["masks"] -= {"memory", "networks"}
+BELOW["engine"] -= {"export", "incoming"}
+BELOW["export"] -= {"memory", "networks", "engine", "incoming"}
+BELOW["incoming"] -= {"memory", "networks", "engine", "export"}
 
 
 # the page; what stands first is the lowest
@@ -93,8 +102,12 @@ def test_imports_make_no_circle():
     list(TopologicalSorter({name: others & set(MODULES) for name, others in GRAPH.items()}).static_order())
 
 
-def test_media_and_masks_load_without_torch():
-    names = [n for n in MODULES if n.startswith(("stm_core.media.", "stm_core.masks."))]
+def test_media_masks_and_exports_load_without_torch():
+    names = [
+        n
+        for n in MODULES
+        if n.startswith(("stm_core.media.", "stm_core.masks.", "stm_core.export.", "stm_core.incoming."))
+    ]
     code = f"import sys, importlib as i; [i.import_module(n) for n in {names}]; print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"

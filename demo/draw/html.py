@@ -37,6 +37,11 @@ def faint(text: str) -> str:
     return f'<p class="stm-faint">{text}</p>'
 
 
+def names(found: Sequence[str]) -> str:
+    """The names of the first files that will be made."""
+    return faint(f"Files: {', '.join(f'<code>{escape(name)}</code>' for name in found)} …")
+
+
 def notice(text: str = "", kind: str = "error") -> str:
     """The line that says what went wrong and what to try ("error"), or what is new ("info")."""
     if not text:

@@ -33,6 +33,7 @@ class Held:
     most: frames that it comes to hold; 0 before anything is known.
     unbounded: bytes that an unbounded STM would hold at the end of the clip.
     memory: the settings.
+    machine: what computes, in words.
     """
 
     frames: Sequence[int] = ()
@@ -55,7 +56,7 @@ def acting(most: int, frame_bytes: int, unbounded: int, memory: MemoryConfig) ->
 
 
 def prediction(
-    found, rate: float, frames: int, memory: MemoryConfig, device: str, seen: tuple, most_seconds: float
+    found, rate: float, frames: int, memory: MemoryConfig, machine: str, seen: tuple, most_seconds: float
 ) -> str:
     """What a run will cost, before it runs.
 
@@ -74,7 +75,7 @@ def prediction(
     limit = acting(found.frames_held, found.frame_bytes, found.unbounded_bytes, memory)
     held = f"at most {_frames(found.frames_held)} of {one} each{f'; {limit}' if limit else ''}"
     rows = [
-        ("Time", f"about {clock(total)}{over}", f"{frames} frames, {pace}, on this {device.upper()}"),
+        ("Time", f"about {clock(total)}{over}", f"{frames} frames, {pace}, on {machine}"),
         ("Memory bank", bank, held),
         ("Lookup", read, LOOKUP),
         ("Without a limit", unbounded, "as in the STM paper: every n-th frame of the clip is kept"),

@@ -20,12 +20,16 @@ except ImportError:
 
 import torch
 
+from demo.engine.in_turn import InTurn
 from demo.engine.tracking import Tracker
 from demo.guard.process import Guard
+from demo.work.glance import Glance
 from demo.work.run import Again, Job, Step
+from stm_core.engine.click_choices import click_choices
 from stm_core.engine.clicks import segment_frame
 from stm_core.engine.forecast import Prediction, predict
 from stm_core.engine.geometry import processed_size
+from stm_core.engine.look import Look, look
 from stm_core.engine.prompts import Click, Prompt
 from stm_core.engine.propagate import propagate
 from stm_core.errors import LimitError
@@ -42,22 +46,53 @@ class Engine:
         self.model = model
         self.rates: dict[tuple, float] = {}
         self.measuring = Lock()  # two at once would measure each other
+        self.looking = InTurn()  # one look at a time, in the order in which they came
         self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
         self.track, self.click = Tracker(model, guard).run, self._click
+        self.choices, self.look = self._choices, self._look
         if self.zero:
             lent = spaces.GPU(duration=lambda job: min(int(job.seconds * 1.5) + 20, 300))(self.track)
-            self.track, self.click = _streamed(lent), _worded()(spaces.GPU(duration=10)(self._click))
+            self.track = _streamed(lent)
+            self.click = _worded()(spaces.GPU(duration=10)(self._click))
+            self.choices = _worded()(spaces.GPU(duration=10)(self._choices))
+            self.look = _worded()(spaces.GPU(duration=20)(self._look))
 
     @property
     def device(self) -> str:
         """ "cpu" or "cuda": for the words beside the numbers."""
         return "cuda" if "cuda" in str(self.model.device) else "cpu"
 
+    @property
+    def words(self) -> str:
+        """What computes, for a sentence."""
+        return f"this {self.device.upper()} ({self.model.engine.name})"
+
     def _click(
         self, image: np.ndarray, clicks: Iterable[Click], mask: np.ndarray | None, size: int | None
     ) -> np.ndarray:
         """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
         return segment_frame(self.model, image, list(clicks), mask=mask, size=size)
+
+    def _choices(self, image: np.ndarray, click: Click, size: int | None) -> list[np.ndarray]:
+        """Masks bool (H, W) that a first click may mean, the smallest first."""
+        return click_choices(self.model, image, click, size=size)
+
+    def _look(
+        self,
+        images: dict[int, np.ndarray],
+        masks: dict[int, np.ndarray],
+        glance: Glance,
+        frame: int,
+        at: tuple[int, int],
+        gone: dict[int, int],
+    ) -> Look:
+        """Where a pixel of a tracked frame looked.  images, masks: of it and of the frames held then."""
+        return look(
+            *(self.model, images, glance.read, masks, frame, at),
+            memory=glance.memory,
+            size=glance.size,
+            gone=gone,
+        )
 
     def predict(
         self, memory: MemoryConfig, height: int, width: int, objects: int, frames: int, pinned: int

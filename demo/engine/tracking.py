@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from demo.guard.process import Guard
-from demo.work.run import Again, Job, Step
+from demo.work.run import SOFT, Again, Job, Step
 from stm_core.engine.threads import WriteBehind
 from stm_core.errors import DiskError
 from stm_core.masks.files import encode_mask
@@ -49,6 +49,7 @@ class Tracker:
         notes: list[str] = []
         plan, shown = job.plan, 0.0
         report, masks = Report(self.model, plan.memory, notes), _Masks(job)
+        soft = not self.model.network.shared_keys  # then the keys depend on what was probable
         source = _Guarded(self.guard, job)
         try:
             with closing(core.run(self.model, plan, source, notes)) as steps:
@@ -62,7 +63,8 @@ class Tracker:
                         report, masks = Report(self.model, plan.memory, notes), _Masks(job)
                         yield Again(job.with_plan(plan), step.why)
                         continue
-                    masks.write(step.result.index, step.result.labels)
+                    probs = step.result.masks if soft and not step.result.prompted else None
+                    masks.write(step.result.index, step.result.labels, probs)
                     report.add(step.result)
                     due = time.perf_counter() - shown >= PREVIEW_EVERY
                     preview = picture(step.image, step.result.labels, job) if due else None
@@ -102,6 +104,7 @@ def _step(frame: core.ClipFrame, plan: Plan, preview: bytes | None) -> Step:
         held=tuple(memory.frames),
         pinned=tuple(memory.pinned),
         process=process_bytes(),
+        read=memory.read,
         preview=preview,
     )
 
@@ -113,10 +116,14 @@ class _Masks:
         self.folder, self.written = Path(job.folder) / "masks", 0
         self._submit = WriteBehind(self._write)
 
-    def write(self, index: int, labels: np.ndarray) -> None:
-        self._submit(index, labels)
+    def write(self, index: int, labels: np.ndarray, probs: np.ndarray | None) -> None:
+        self._submit(index, labels, probs)
 
-    def _write(self, index: int, labels: np.ndarray) -> None:
+    def _write(self, index: int, labels: np.ndarray, probs: np.ndarray | None) -> None:
+        if probs is not None:  # first: who sees the mask may look
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, masks=probs.astype(np.float16))
+            write_whole(self.folder.parent / SOFT / f"{index:05d}.npz", buffer.getvalue())
         write_whole(self.folder / f"{index:05d}.png", encode_mask(labels))
         self.written += 1
 

@@ -5,27 +5,33 @@ These are jobs of the guarded process (demo.guard), because each of them reads t
 job yields its progress and writes `out` whole or not at all.
 """
 
-import io
 import json
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from demo.guard.reading import read_again
+from demo.guard.reading import read_again, recall
 from stm_core.errors import LimitError, VideoError
-from stm_core.masks.files import encode_mask, object_ids
-from stm_core.masks.overlay import overlay
-from stm_core.masks.palette import on_screen
+from stm_core.export.folder import export_file
+from stm_core.export.order import Options
+from stm_core.export.pngs import binary
+from stm_core.export.registry import formats_of
+from stm_core.export.result import Result
+from stm_core.masks.files import encode_mask, object_ids, read_labels
 from stm_core.media.files import Whole, write_whole
+from stm_core.media.limits import NO_LIMITS
+from stm_core.media.video import probe
 from stm_core.media.write import VideoWriter
+from stm_core.runs.compare_film import film_size, side_by_side
 
-GREEN = (0, 177, 64)  # chroma key green
 SESSION = "session.json"
 MASK_NAME = re.compile(r"(masks|prompts)/\d{5}\.png")
+FILMS = {"overlay": "overlay-mp4", "alpha": "rgba-webm", "green": "green-mp4"}  # formats of the films
 KINDS = {
     "overlay": "overlay.mp4",
     "palette": "masks_palette.zip",
@@ -37,73 +43,67 @@ KINDS = {
 }
 
 
+def export(
+    clip: str,
+    folder: str,
+    out: str,
+    frames: list[int],
+    which: str,
+    objects: list[tuple[int, str]],
+    name: str,
+    options: dict,
+) -> Iterator[dict]:
+    """A run in one of the formats of `stm_core.export`, as one file; what could not be kept as `warnings`.
+
+    frames: sorted numbers of those with masks; objects: (id, name); name: of the clip.
+    """
+    recall(Path(clip))
+    found = Result(Path(folder) / "masks", tuple(frames), dict(objects), name, 0, 0, probe(clip, NO_LIMITS))
+    height, width = read_labels(found.masks / f"{frames[0]:05d}.png").shape
+    found = replace(found, height=height, width=width)
+    [format_] = formats_of([which])
+    done = 0
+    warnings: list[str] = []
+    for done in export_file(found, format_, Path(out), Options(**options), warnings):
+        if done % 5 == 0:
+            yield {"done": done, "total": len(frames)}
+    yield {"done": done, "total": len(frames), "warnings": warnings}
+
+
+def compared(clip: str, out: str, extra: dict[str, str], frames: list[int]) -> Iterator[dict]:
+    """A film of several runs side by side, and of where their masks differ.
+
+    extra: name of a run -> the folder of its masks.  frames: sorted numbers that some run has a mask for.
+    """
+    start, stop, names = frames[0], frames[-1] + 1, list(extra)
+    with read_again(clip, start, stop) as reader:
+        size = film_size(reader.info.width, reader.info.height, len(names) + 1)
+        source = None if reader.info.container in ("zip", "folder", "webp") else Path(clip)
+        with VideoWriter(Path(out), *size, source=source, fps=reader.info.fps) as writer:
+            for count, frame in enumerate(reader):
+                paths = {name: Path(extra[name]) / f"{start + count:05d}.png" for name in names}
+                known = {name: np.array(Image.open(path)) for name, path in paths.items() if path.exists()}
+                writer.write(side_by_side(frame, known, names), reader.times[count])
+                if count % 10 == 0:
+                    yield {"done": count, "total": stop - start}
+    yield {"done": stop - start, "total": stop - start, "warnings": list(writer.warnings)}
+
+
 def film(
     clip: str,
     folder: str,
     out: str,
     frames: list[int],
     kind: str,
-    opacity: float = 0.5,
+    opacity: float,
     colours: dict[int, tuple[int, int, int]] | None = None,
 ) -> Iterator[dict]:
-    """`overlay`, `alpha` or `green` film of the frames that have masks; the source's times and sound.
+    """`overlay`, `alpha` or `green` film of the frames that have masks.
 
-    frames: sorted numbers; a hole between them stays without a mask.
-    opacity, colours: of the masks, and of objects that have not the usual one, in an overlay.
+    colours: of objects that have not the usual one in an overlay.
     """
-    start, stop = frames[0], frames[-1] + 1
-    chosen, writer = set(frames), None
-    table = on_screen(colours or {})
-    with read_again(clip, start, stop) as reader:
-        try:
-            for count, frame in enumerate(reader):
-                seconds = reader.times[count]
-                if writer is None:
-                    source = None if reader.info.container in ("zip", "folder", "webp") else Path(clip)
-                    writer = VideoWriter(
-                        Path(out),
-                        frame.shape[1],
-                        frame.shape[0],
-                        source=source,
-                        fps=reader.info.fps,
-                        kind="webm-alpha" if kind == "alpha" else "mp4",
-                        offset=seconds if start else 0.0,
-                    ).__enter__()
-                labels = _labels(folder, start + count, frame.shape[:2]) if start + count in chosen else None
-                writer.write(_mix(frame, labels, kind, opacity, table), seconds)
-                if count % 10 == 0:
-                    yield {"done": count, "total": stop - start}
-        except BaseException as error:
-            if writer is not None:
-                writer.__exit__(type(error), error, None)
-            raise
-        if writer is None:
-            raise VideoError("no frame of the clip could be read again; upload it once more")
-        writer.__exit__(None, None, None)
-    yield {"done": stop - start, "total": stop - start, "warnings": list(writer.warnings)}
-
-
-def _labels(folder: str, index: int, shape: tuple[int, int]) -> np.ndarray:
-    labels = np.array(
-        Image.open(Path(folder) / "masks" / f"{index:05d}.png")
-    )  # written by us: ids as they are
-    if labels.shape != shape:
-        raise VideoError(
-            f"frame {index} is {shape[1]}x{shape[0]} now, it was another size before; upload the clip again"
-        )
-    return labels
-
-
-def _mix(
-    frame: np.ndarray, labels: np.ndarray | None, kind: str, opacity: float, colours: np.ndarray
-) -> np.ndarray:
-    if labels is None:
-        labels = np.zeros(frame.shape[:2], np.uint8)
-    if kind == "alpha":
-        return np.dstack([frame, np.where(labels > 0, 255, 0).astype(np.uint8)])
-    if kind == "green":
-        return np.where(labels[..., None] > 0, frame, np.array(GREEN, np.uint8))
-    return overlay(frame, labels, alpha=opacity, colours=colours)
+    options = {"opacity": opacity, "colours": colours or {}}
+    yield from export(clip, folder, out, frames, FILMS[kind], [], "clip", options)
 
 
 def archive(
@@ -122,8 +122,9 @@ def archive(
             if kind != "binary":
                 pack.write(path, f"masks/{path.name}")
             if kind != "palette":
-                for number, data in _binary(path):
-                    pack.writestr(f"binary/object_{number}/{path.name}", data)
+                labels = read_labels(path)
+                for number in object_ids(labels):
+                    pack.writestr(f"binary/object_{number}/{path.name}", binary(labels, number))
             if count % 5 == 0:
                 yield {"done": count, "total": len(frames)}
         for name, source in extra.items():
@@ -131,16 +132,6 @@ def archive(
         if session:
             pack.writestr(SESSION, session)
     yield {"done": len(frames), "total": len(frames)}
-
-
-def _binary(path: Path) -> Iterator[tuple[int, bytes]]:
-    labels = np.array(Image.open(path))
-    for number in object_ids(labels):
-        buffer = io.BytesIO()
-        Image.fromarray(np.where(labels == number, 255, 0).astype(np.uint8)).save(
-            buffer, format="PNG", compress_level=1
-        )
-        yield number, buffer.getvalue()
 
 
 def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
@@ -207,4 +198,4 @@ def _take(pack: zipfile.ZipFile, item: zipfile.ZipInfo, most: int) -> bytes:
     return data
 
 
-JOBS = {job.__name__: job for job in (film, archive, unpack_session, adopt_masks)}
+JOBS = {job.__name__: job for job in (export, film, compared, archive, unpack_session, adopt_masks)}

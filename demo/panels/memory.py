@@ -107,7 +107,7 @@ class MemoryPanel(Panel):
         found = engine.predict(memory, *seen, objects, clip.frames, len(work.marks))
         most_seconds = 60 * self.host.limits.run_minutes
         rate = engine.rate(*seen, objects)
-        told = readout.prediction(found, rate, clip.frames, memory, engine.device, seen, most_seconds)
+        told = readout.prediction(found, rate, clip.frames, memory, engine.words, seen, most_seconds)
         view = View(prediction=told)
         if not work.tracked and not work.busy:
             most, unbounded = found.frames_held, found.unbounded_bytes

@@ -148,7 +148,8 @@ class TrackPanel(Panel):
         """
         work = visitor.work
         run = work.current if work else None
-        if run is None or run.state != "waiting":  # stopped, or another clip was opened, before its turn
+        # stopped, or another clip was opened, before its turn
+        if run is None or run.state != "waiting" or run.trial:
             yield View()
             return
         try:

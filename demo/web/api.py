@@ -1,4 +1,4 @@
-"""The web API: `/segment` and `/click`, the same engine and the same guard as the page.
+"""The web API: `/segment` and `/click`, the same engine and the same guard as the page (`inside.py`: more).
 
 Everything else that the page does is private: it belongs to a visitor and may change at any time.
 """
@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 
 from demo.draw.html import sentence
 from demo.engine.runner import OPACITY
@@ -20,8 +21,11 @@ from demo.panels.base import Host
 from demo.work.quotas import caller_of
 from demo.work.retention import discard
 from demo.work.run import Again, Job, Run
+from demo.work.taking import chosen, ordered, take
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors
+from stm_core.export.order import Options
+from stm_core.export.registry import FORMATS
 from stm_core.masks import files as masks
 from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -31,39 +35,46 @@ ANSWERED = ("overlay.mp4", "segment.zip")
 STILL_THERE = 0.5  # seconds between checks that the client is still connected
 UNDER_WAY = (None, None, None)  # an empty answer; Gradio ends the call here if its client is gone
 CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
-EXAMPLES = {  # of the API page
-    "segment": {"video": CLIP, "clicks": [[0, 96, 128, 1, 1]]},
-    "click": {"video": CLIP, "clicks": [[96, 128, 1, 1]]},
-}
+EXAMPLE = {"video": CLIP, "clicks": [[0, 96, 128, 1, 1]]}  # of the API page
 
 
 def add(host: Host) -> None:
     """Put both endpoints on the page that is being built."""
     api = Api(host)
     with gr.Group(visible=False):
-        inputs = [
-            gr.File(label="video"),
-            gr.File(label="mask"),
-            gr.JSON(label="clicks"),
-            gr.Textbox(MemoryConfig.preset, label="preset"),
-            gr.Number(64, label="budget_mb"),
-            gr.Number(5, label="every", precision=0),
-            gr.Number(None, label="size", precision=0),
-        ]
+        preset = gr.Textbox(MemoryConfig.preset, label="preset")
+        more = [gr.JSON(label="formats"), gr.Textbox("", label="template")]
+        inputs = [gr.File(label="video"), *prompting(), preset, *sizing(), *more]
         outputs = [gr.File(label="overlay"), gr.File(label="archive"), gr.JSON(label="report")]
-        _endpoint(api.segment, inputs, outputs, "gpu")
+        endpoint(api.segment, inputs, outputs, "gpu", EXAMPLE)
         frame = gr.Number(0, label="frame", precision=0)
         inputs = [gr.File(label="video"), frame, gr.JSON(label="clicks")]
-        _endpoint(api.click, inputs, [gr.File(label="mask")], "upload")  # slow: it opens a clip
+        example = {"video": CLIP, "clicks": [[96, 128, 1, 1]]}
+        endpoint(api.click, inputs, [gr.File(label="mask")], "upload", example)  # slow: it opens a clip
 
 
-def _endpoint(function, inputs: list, outputs: list, lane: str) -> None:
+def prompting() -> list[gr.components.Component]:
+    """The values that say what to follow."""
+    return [gr.File(label="mask"), gr.JSON(label="clicks")]
+
+
+def sizing() -> list[gr.components.Component]:
+    """The values that say how much is kept, and how small the network works."""
+    return [
+        gr.Number(64, label="budget_mb"),
+        gr.Number(5, label="every", precision=0),
+        gr.Number(None, label="size", precision=0),
+    ]
+
+
+def endpoint(function, inputs: list, outputs: list, lane: str, example: dict[str, object]) -> None:
     """Connect an endpoint to a hidden button; its docstring becomes the text of the API page."""
     name = function.__name__
-    _, told, returned = docstring_of(function)
-    told.pop("request", None)  # filled in by Gradio, not by the caller
-    for part, text in zip(inputs, told.values(), strict=True):
-        describe(part, text.replace("{presets}", ", ".join(PRESETS)), EXAMPLES[name].get(part.label))
+    _, words, returned = docstring_of(function)
+    words.pop("request", None)  # filled in by Gradio, not by the caller
+    for part, text in zip(inputs, words.values(), strict=True):
+        told = text.replace("{presets}", ", ".join(PRESETS)).replace("{formats}", ", ".join(FORMATS))
+        describe(part, told, example.get(part.label))
     for part, text in zip(outputs, returned, strict=True):
         describe(part, text.split(": ", 1)[1])
     lanes = {"concurrency_id": lane, "concurrency_limit": 1}
@@ -85,6 +96,8 @@ class Api:
         budget_mb: float = 64,
         every: int = 5,
         size: int | None = None,
+        formats: list | None = None,
+        template: str = "",
         request: gr.Request | None = None,
     ) -> Iterator[tuple[str | None, str | None, dict | None]]:
         """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
@@ -97,19 +110,22 @@ class Api:
             budget_mb: most megabytes that stored frames may take, for presets with a limit.
             every: store one frame in this many.
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
+            formats: also export to these, list of names out of {formats}; files in exports/ of the archive.
+            template: names of exported files, such as {clip}_{object}_{frame}; empty = as usual.
 
         Returns:
             overlay: the clip with its masks drawn in, MP4 (H.264) with the clip's times and sound.
             archive: ZIP of masks/00000.png ... (palette PNG, one per frame), overlay.mp4, report.json.
             report: the content of report.json: frames, seconds, memory, device, warnings.
         """
-        caller = _caller(request)
-        with _spoken(), self._opened(caller, video, mask) as (source, info):
+        caller = caller_from(request)
+        with spoken(), self.opened(caller, video, mask) as (source, info):
             memory = self.runner.memory(preset, budget_mb, every)
-            job = self._job(source, info, self._prompts(mask, clicks, info), memory, size)
+            options, wanted = Options(template=template or "", opacity=OPACITY), chosen(formats)
+            job = self.job(source, info, self.prompts(mask, clicks, info), memory, size)
             run = Run(job.folder)
             run.begin(job, self.runner.predict(job.plan))  # too many marked frames are refused here
-            began, told, report, done = time.perf_counter(), 0.0, {}, []
+            began, told, report, done, more = time.perf_counter(), 0.0, {}, [], []
             with closing(self.runner.steps(run)) as steps:
                 for step in steps:
                     if isinstance(step, Again):
@@ -126,8 +142,15 @@ class Api:
                 for found, _ in film:  # every tenth frame
                     notes += found.get("warnings", [])
                     yield UNDER_WAY
-            report = self._pack(source, done, report, notes, began)
-            answer = self._handed_over(caller, *(source.parent / name for name in ANSWERED))
+            objects = {number: f"object{number}" for number in sorted(job.plan.objects)}
+            for one in wanted:
+                order = ordered(source.parent, done, objects, Path(video).stem, one, options)
+                more.append(f"exports/{one.name}{one.ending if one.single else '.zip'}")
+                with closing(take(self.host.guard, order, source, source.parent / more[-1])) as steps:
+                    for _ in steps:
+                        yield UNDER_WAY
+            report = self._pack(source, done, report, notes, began, more)
+            answer = self.handed_over(caller, *(source.parent / name for name in ANSWERED))
         yield *answer, report
 
     def click(
@@ -143,8 +166,8 @@ class Api:
         Returns:
             mask: palette PNG of that frame, value = object.
         """
-        caller = _caller(request)
-        with _spoken(), self._opened(caller, video) as (source, info):
+        caller = caller_from(request)
+        with spoken(), self.opened(caller, video) as (source, info):
             index, rows = int(frame or 0), _rows(clicks, (2, 4), "[x, y, label, object]")
             self._check_clicks(index, len(rows))
             prompt = Prompt.from_clicks(rows)
@@ -153,20 +176,24 @@ class Api:
                 raise PromptError(
                     f"frame {index} does not exist; the clip has frames 0 to {info['frames'] - 1}"
                 )
-            picture = None
-            with closing(self.host.guard.frames(source, index, index + 1)) as frames:
-                picture = next(frames, None)
-            if picture is None:
-                raise PromptError(f"frame {index} could not be decoded; choose another")
+            picture = self.picture(source, index)
             labels = self.host.engine.click(picture, prompt.clicks, None, None)
             target = source.parent / f"mask_{index:05d}.png"
             write_whole(target, masks.encode_mask(labels))
-            return self._handed_over(caller, target)[0]
+            return self.handed_over(caller, target)[0]
+
+    def picture(self, source: Path, index: int) -> np.ndarray:
+        """A frame of a clip, uint8 (H, W, 3).  Raises PromptError when it cannot be decoded."""
+        with closing(self.host.guard.frames(source, index, index + 1)) as frames:
+            for found in frames:
+                return found
+        raise PromptError(f"frame {index} could not be decoded; choose another")
 
     @contextmanager
-    def _opened(self, caller: str, video: str, mask: str | None = None) -> Iterator[tuple[Path, dict]]:
+    def opened(self, caller: str, video: str, *others: str | None) -> Iterator[tuple[Path, dict]]:
         """The clip's path in a new folder, and what the probe says of the clip.
 
+        others: paths of the call's other uploads.
         The folder is removed when the call ends, however it ends, and the uploads a few minutes later.
         """
         if not video:
@@ -178,15 +205,16 @@ class Api:
             yield self.host.opener.whole(visitor, video)
         finally:
             discard(Path(visitor.folder))
-            for upload in (video, mask):
+            for upload in (video, *others):
                 self.host.quotas.used(caller, upload)
 
-    def _handed_over(self, caller: str, *paths: Path) -> list[str]:
+    def handed_over(self, caller: str, *paths: Path) -> list[str]:
         """Move finished files to the folder from which the client fetches them; their new paths."""
         folder = self.host.quotas.new_answer(caller)
         return [str(path.replace(folder / path.name)) for path in paths]
 
-    def _prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
+    def prompts(self, mask: str | None, clicks: list | None, info: dict) -> list[Prompt]:
+        """The prompts of a call.  Raises PromptError, MaskError, LimitError."""
         if not mask and not clicks:
             raise PromptError("neither mask nor clicks were given; send one of the two")
         found = [self._mask(mask, info)] if mask else []
@@ -199,9 +227,10 @@ class Api:
         self._check_objects(found)
         return found
 
-    def _job(
+    def job(
         self, source: Path, info: dict, prompts: list[Prompt], memory: MemoryConfig, size: float | None
     ) -> Job:
+        """The job of a call, in the clip's folder.  Raises LimitError, and what `plan_clip` raises."""
         height, width = info["height"], info["width"]
         side, most = min(int(size or 0) or min(height, width), height, width), self.host.limits.max_side
         if side > most:
@@ -246,7 +275,15 @@ class Api:
             opacity=OPACITY,
         )
 
-    def _pack(self, source: Path, done: list[int], report: dict, notes: list[str], began: float) -> dict:
+    def _pack(
+        self,
+        source: Path,
+        done: list[int],
+        report: dict,
+        notes: list[str],
+        began: float,
+        more: list[str],
+    ) -> dict:
         folder = source.parent
         overlay, archive = (folder / name for name in ANSWERED)
         spent = time.perf_counter() - began
@@ -256,12 +293,12 @@ class Api:
         with Whole(archive) as part, zipfile.ZipFile(part, "w") as pack:
             for index in done:
                 pack.write(folder / "masks" / f"{index:05d}.png", f"masks/{index:05d}.png")
-            for path in (overlay, folder / "report.json"):
-                pack.write(path, path.name)
+            for name in (overlay.name, "report.json", *more):
+                pack.write(folder / name, name)
         return report
 
 
-class _spoken:
+class spoken:
     """Turns a StmError into a gr.Error, whose text Gradio sends to the client."""
 
     def __enter__(self):
@@ -272,7 +309,8 @@ class _spoken:
             raise gr.Error(sentence(for_visitors(error)), print_exception=False) from error
 
 
-def _caller(request: gr.Request | None) -> str:
+def caller_from(request: gr.Request | None) -> str:
+    """The address that a call came from; "" where there is none."""
     return caller_of(request.client and request.client.host, request.headers) if request else ""
 
 

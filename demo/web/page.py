@@ -5,6 +5,7 @@ Who is shown such an address sees that file and nothing else: a visit is opened 
 """
 
 import inspect
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,34 @@ from demo.gradio_fixes import (
 from demo.guard.process import Guard
 from demo.limits import PROGRAM, Limits
 from demo.panels.base import Host
+from demo.panels.choices import ChoicesPanel
 from demo.panels.clip import ClipPanel
+from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
+from demo.panels.look import LookPanel
 from demo.panels.mark import MarkPanel
 from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
+from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
-from demo.web import api
+from demo.web import api, inside
 from demo.web.events import Events
 from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
 from demo.work.retention import discard, period, sweep_regularly, visitors_folder
 
-PANELS = [ClipPanel, MarkPanel, MemoryPanel, TrackPanel, FixPanel, ResultPanel]  # in the order of the work
+PANELS = [
+    ClipPanel,
+    MarkPanel,
+    ChoicesPanel,
+    MemoryPanel,
+    TrackPanel,
+    FixPanel,
+    ResultPanel,
+    SharePanel,
+    LookPanel,
+    ComparePanel,
+]  # in the order of the work
 
 STYLE = Path(__file__).with_name("page.css")
 ROOM = 8  # small requests of one visitor that may wait
@@ -99,6 +115,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
         page.host, page.wires = host, Events(host, page, key, mount(host))
         page.wires.connect()
         api.add(host)
+        inside.add(host)
     # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
     # max_size counts clicks and forecasts too; runs that wait are counted by the panel Track
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
@@ -124,7 +141,8 @@ def mount(host: Host) -> dict[str, Any]:
 
 def _columns(panels: list) -> list[tuple[int, str, list]]:
     """(scale, class, panels with their numbers) of each column that has panels: left, right, below both."""
-    numbered = list(enumerate(panels, 1))
+    numbers = itertools.accumulate(int(panel.step) for panel in panels)
+    numbered = list(zip(numbers, panels, strict=True))
     below = [one for one in numbered if one[1].below]
     left, right = ([one for one in numbered if one[1].wide == wide and one not in below] for wide in (1, 0))
     columns = [(7, "stm-left", left), (5, "stm-right", right), (12, "stm-below", below)]

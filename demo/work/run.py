@@ -16,14 +16,17 @@ import numpy as np
 from demo.draw.charts import MOST_POINTS, Point, thin
 from demo.draw.html import ranges
 from demo.work.clip import Clip
+from demo.work.glance import Glance
 from demo.work.objects import Object
 from stm_core.engine.forecast import Prediction
+from stm_core.engine.result import Held
 from stm_core.masks.files import decode_mask, encode_mask
 from stm_core.media.files import write_whole
 from stm_core.runs.plan import Plan
 from stm_core.runs.record import Record
 from stm_core.runs.review import suggestions
 
+SOFT = "soft"  # folder of probabilities, beside that of the masks
 # of the clip's report, for the downloaded one
 FACTS = ("container", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "audio")
 
@@ -61,6 +64,7 @@ class Step:
     unbounded: bytes that would be stored without a budget.
     held, pinned: numbers of the frames stored.
     process: bytes of resident memory, or of GPU memory when there is a GPU.
+    read: the frames that memory held while this one was read.
     preview: a small picture with the mask, JPEG.
     """
 
@@ -72,6 +76,7 @@ class Step:
     held: tuple[int, ...]
     pinned: tuple[int, ...]
     process: int
+    read: tuple[Held, ...] = ()
     preview: bytes | None = None
 
 
@@ -90,8 +95,10 @@ class Run:
 
     state: "waiting" for its turn, "running", and then "done", "stopped" or "failed".
     stop: somebody asked it to end.
+    trial: it is compared with others, and not shown on the stage.
     job, forecast: what it computes, and what that takes at most; None before it begins.
     records: what is known of each frame; a run that continues another begins with what that one found.
+    glances: what memory held at each of them.
     fresh: the frames that this run gave a mask itself.
     points: the memory over its frames.
     report: what the engine and the page say about it once it has ended.
@@ -102,9 +109,11 @@ class Run:
     folder: str
     state: str = "waiting"
     stop: bool = False
+    trial: bool = False
     job: Job | None = None
     forecast: Prediction | None = None
     records: dict[int, Record] = field(default_factory=dict)
+    glances: dict[int, Glance] = field(default_factory=dict)
     fresh: set[int] = field(default_factory=set)
     points: list[Point] = field(default_factory=list)
     report: dict | None = None
@@ -141,17 +150,19 @@ class Run:
         """Begin with the masks of another run, which stays as it is: files are replaced, never rewritten."""
         self._make_folder()
         for index in other.records:
-            source, target = other.mask_path(index), self.mask_path(index)
-            if not source.exists():
-                continue
-            try:
-                os.link(source, target)
-            except OSError:  # a disk without hard links
-                shutil.copyfile(source, target)
-        self.records = dict(other.records)
+            for kind in (Run.mask_path, Run.soft_path):
+                source, target = kind(other, index), kind(self, index)
+                if not source.exists():
+                    continue
+                try:
+                    os.link(source, target)
+                except OSError:  # a disk without hard links
+                    shutil.copyfile(source, target)
+        self.records, self.glances = dict(other.records), dict(other.glances)
 
     def _make_folder(self) -> None:
         (Path(self.folder) / "masks").mkdir(parents=True)
+        (Path(self.folder) / SOFT).mkdir()
 
     def end(self) -> None:
         """Ask the run to end: at once while it waits, else after the frame that it is at."""
@@ -179,9 +190,14 @@ class Run:
     def add(self, step: Step) -> None:
         """Take one frame."""
         if not self.fresh and not self.continues:
-            self.records = {}
+            self.records, self.glances = {}, {}
         self.fresh.add(step.index)
         self.records[step.index] = step.record
+        assert self.job is not None, "a run that began has a job"
+        plan = self.job.plan
+        self.glances[step.index] = Glance(
+            plan.first, step.read, plan.memory, plan.size, step.bank, step.read_peak
+        )
         self.last, self.last_step = step, time.perf_counter()
         self.first_step = self.first_step or self.last_step
         if step.preview is not None and self.first_preview is None:
@@ -212,6 +228,18 @@ class Run:
     def mask_path(self, index: int) -> Path:
         """Where its mask of a frame lies."""
         return Path(self.folder) / "masks" / f"{index:05d}.png"
+
+    def soft_path(self, index: int) -> Path:
+        """Where its probabilities of a frame lie, if its network remembers these rather than the mask."""
+        return Path(self.folder) / SOFT / f"{index:05d}.npz"
+
+    def remembered(self, index: int) -> np.ndarray | None:
+        """What it kept in memory of a frame: labels uint8 (H, W), or probabilities float32 (N, H', W')."""
+        path = self.soft_path(index)
+        if not path.exists():
+            return self.labels(index)
+        with np.load(path) as kept:
+            return kept["masks"].astype(np.float32)
 
     def labels(self, index: int) -> np.ndarray | None:
         """Its labels of a frame, uint8 (H, W), or None."""

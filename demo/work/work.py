@@ -15,7 +15,9 @@ import numpy as np
 
 from demo.limits import Limits
 from demo.work.absence import check_there
+from demo.work.choices import Choices
 from demo.work.clip import Clip
+from demo.work.compared import Compared
 from demo.work.history import History, Moment
 from demo.work.marks import Marks
 from demo.work.objects import Objects
@@ -44,7 +46,9 @@ class Work:
     proxies: how many small pictures are on disk, from the first frame on.
     jump: grows when the browser must go to `frame`.
     unread: saved work that came with the clip and was not taken up yet.
+    compared: the last comparison of memories.
     intro: what an example that is marked already says of itself.
+    choices: other masks that the last first click may mean.
     """
 
     clip: Clip
@@ -65,7 +69,9 @@ class Work:
     proxies: int = 0
     jump: int = 0
     unread: dict | None = None
+    compared: Compared | None = None
     intro: str = ""
+    choices: Choices | None = None
 
     @classmethod
     def begin(cls, clip: Clip) -> "Work":

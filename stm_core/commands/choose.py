@@ -58,7 +58,7 @@ def compare(sequences: list[Sequence], files: list[str]) -> None:
         columns = [*(f"{way} ({size})" for way, size in RUNS), "mean", *(f"{gap} ahead" for gap in GAPS)]
         print("| weights | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
         for file in files:
-            model, found = load_model(file), []
+            model, found = load_model(file, engine="torch"), []  # int8 only some files have
             print(f"| {Path(file).name} | ", end="", flush=True)
             for way, size in RUNS:
                 scores = evaluate(model, clips[way], Path(folder) / "out", year=2016, size=size)

@@ -1,6 +1,6 @@
-"""The commands `segment`, `evaluate`, `bench`, `batch` and `train`.
+"""The commands `segment`, `look`, `compare`, `evaluate`, `bench`, `batch`, `export` and `train`.
 
-Only this file prints results.  torch loads when a command needs it.
+Only this file and `inside.py` print results.  torch loads when a command needs it.
 
 Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept;
 70 a fault of ours, in one line that helps to report it.
@@ -14,17 +14,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from stm_core.commands import option_values, options
+from stm_core.commands import inside, option_values, options
+from stm_core.commands.given import model as _model
+from stm_core.commands.given import opened
+from stm_core.commands.given import progress as _progress
 from stm_core.errors import OptionError
 from stm_core.faults import DONE, FAULT, INTERRUPTED, MISTAKE, tell
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
-
-    from stm_core.engine.prompts import Prompt
-    from stm_core.networks.weights import Model
 
 PROGRAM = "stm_core"
 
@@ -83,9 +79,12 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
         return child
 
     command("segment", _segment, options.add_segment)
+    command("look", inside.look, options.add_look)
+    command("compare", inside.compare, options.add_compare)
     command("evaluate", _evaluate, options.add_evaluate)
     command("bench", _bench, options.add_bench)
     command("batch", _batch, options.add_batch)
+    command("export", _export, options.add_export)
     train = command("train", _train)
     if with_training:
         from stm_core.commands import train as training_cli
@@ -96,20 +95,11 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
 
 def _segment(args: argparse.Namespace) -> int:
     """Segment a clip from one mask or from clicks: DIR/masks/*.png, DIR/overlay.mp4, DIR/report.json."""
-    if bool(args.mask) == bool(args.click):
-        raise OptionError(
-            "one of --mask FIRST.png and --click X,Y is needed, and not both; see `segment --help`"
-        )
     from stm_core.engine.prompts import check_absent
-    from stm_core.media.video import probe
     from stm_core.runs.folder import run_to_folder
     from stm_core.runs.output import check_folder, check_mask, check_results, written_in
-    from stm_core.runs.plan import check_prompts
 
-    limits = options.video_limits(args)
-    info = probe(args.clip, limits=limits)
-    height, width = info.height, info.width
-    prompts = check_prompts(height, width, info.frames, _prompt(args, (height, width)))
+    info, prompts, limits = opened(args)
     check_folder(args.out, args.clip)
     check_mask(args.out, args.mask, args.prompt_frame)
     check_results(written_in(args.out), prompts)  # before the model loads
@@ -173,7 +163,7 @@ def _bench(args: argparse.Namespace) -> int:
         "device": args.device,
         "with_files": args.with_files,
     }
-    cases = combinations(args.weights, args.size, args.dtype, memories, **same)
+    cases = combinations(args.weights, args.size, args.dtype, args.engine, memories, **same)
     if args.profile:
         return _profile(cases, args.json)
     rows: list[dict] = []
@@ -228,34 +218,30 @@ def _batch(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _export(args: argparse.Namespace) -> int:
+    """Write a finished run in formats that other programs read: DIR/FORMAT/..."""
+    from stm_core.export.folder import export
+    from stm_core.export.registry import formats_of
+    from stm_core.export.result import read_result
+    from stm_core.runs.output import check_folder
+
+    formats, chosen = formats_of(args.format), options.export_options(args)
+    result = read_result(args.folder, args.clip)
+    check_folder(args.out, result.clip.path if result.clip else args.folder)
+    if result.clip is None and any(one.clip == "beside" for one in formats):
+        print("warning: the clip is not where the report says; its pictures are left out", file=sys.stderr)
+    warnings: list[str] = []
+    with _progress(None) as bar:
+        for _ in export(result, formats, args.out, chosen, warnings):
+            bar.update()
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{len(result.frames)} frames as {', '.join(one.name for one in formats)} in {args.out}")
+    return DONE
+
+
 def _train(args: argparse.Namespace) -> int:
     """Train the compact network."""
     from stm_core.commands import train as training_cli
 
     return training_cli.run(args) or DONE
-
-
-def _model(args: argparse.Namespace) -> Model:
-    from stm_core.networks.weights import load_model
-
-    return load_model(args.weights, device=args.device, dtype=args.dtype)
-
-
-def _prompt(args: argparse.Namespace, size: tuple[int, int]) -> Prompt:
-    """The prompt that the options describe.  size: (H, W) of the clip's frames."""
-    clicks = [option_values.click(text) for text in args.click]
-    from stm_core.engine.prompts import Prompt
-    from stm_core.masks.files import read_mask
-
-    if clicks:
-        return Prompt.from_clicks(clicks, frame=args.prompt_frame)
-    labels = read_mask(args.mask, size=size, limits=options.video_limits(args))
-    return Prompt.from_mask(labels, frame=args.prompt_frame)
-
-
-def _progress(total: int | None) -> tqdm:
-    """A progress bar on stderr; silent when stderr is no terminal."""
-    from tqdm import tqdm
-
-    quiet = not sys.stderr.isatty()
-    return tqdm(total=total or None, unit=" frames", file=sys.stderr, disable=quiet, leave=False)

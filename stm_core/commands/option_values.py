@@ -135,6 +135,14 @@ def megabytes(text: str) -> float:
     return float(text)
 
 
+def pixel(text: str) -> tuple[int, int]:
+    """X,Y as (x, y)."""
+    if not re.fullmatch(r"\d{1,6},\d{1,6}", text):
+        raise argparse.ArgumentTypeError(f"got {text}, expected X,Y in whole pixels, such as 320,240")
+    x, y = text.split(",")
+    return int(x), int(y)
+
+
 def limit(text: str) -> int | None:
     """A whole number; None for 0, which means no limit."""
     return whole_number(0)(text) or None

@@ -17,9 +17,12 @@ from stm_core.commands.option_values import (
     list_of,
     megabytes,
     one_of,
+    pixel,
     whole_number,
 )
 from stm_core.errors import OptionError
+from stm_core.export.order import Options
+from stm_core.export.registry import FORMATS
 from stm_core.masks.palette import MAX_OBJECTS
 from stm_core.media.limits import VideoLimits
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -47,6 +50,10 @@ class Shared:
     size: int | None = _option("short side that the network sees, in pixels", least=16, metavar="SHORT_SIDE")
     device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = _option("number format of the network", "auto")
+    engine: Literal["auto", "torch", "openvino"] = _option(
+        "what computes: PyTorch, or OpenVINO in int8; auto: the faster one here, torch for a given dtype",
+        "auto",
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,6 +69,46 @@ class Parser(argparse.ArgumentParser):
 
 def add_segment(parser: argparse.ArgumentParser) -> None:
     """Options of `segment`."""
+    parser.add_argument(
+        "--absent",
+        action="append",
+        type=absent,
+        metavar="OBJECT:FIRST-LAST",
+        default=[],
+        help="frames in which an object is not there, the last one included; may be given several times",
+    )
+    _add_clip(parser, "folder for masks, overlay and report")
+
+
+def add_look(parser: argparse.ArgumentParser) -> None:
+    """Options of `look`."""
+    add = parser.add_argument
+    add("--frame", type=whole_number(0), required=True, metavar="T", help="the frame of the pixel, from 0")
+    add("--at", type=pixel, required=True, metavar="X,Y", help="the pixel, on the upright frame")
+    _add_clip(parser, "folder for weights.npz, look.json and look.png")
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Options of `compare`."""
+    add, names = parser.add_argument, ",".join(PRESETS)
+    add(
+        "--presets",
+        type=list_of(one_of(PRESETS)),
+        default=list(PRESETS),
+        metavar="A,B",
+        help=f"one to five of {', '.join(PRESETS)}, separated by commas (default: {names})",
+    )
+    add(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="folder of true masks, PNGs named by frame (00000.png); without it: agreement with every-5",
+    )
+    _add_clip(parser, "folder for compare.json, compare.md and compare.mp4")
+
+
+def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
+    """A clip, its prompts, where the results go (`out` says which), and how it is segmented."""
     add = parser.add_argument
     add("clip", metavar="CLIP", type=Path, help="video file, or folder of frames sorted by name")
     add("--mask", type=Path, metavar="FIRST.png", help="mask of the prompted frame")
@@ -73,21 +120,19 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         help="a pixel of the prompted frame; LABEL: 1 object (default), 0 background; OBJECT: counts from 1",
     )
     add(
+        "--prompts",
+        metavar="FILE",
+        help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
+        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]",
+    )
+    add(
         "--prompt-frame",
         type=whole_number(0),
         default=0,
         metavar="T",
         help="frame of the mask or clicks (default: 0)",
     )
-    add(
-        "--absent",
-        action="append",
-        type=absent,
-        metavar="OBJECT:FIRST-LAST",
-        default=[],
-        help="frames in which an object is not there, the last one included; may be given several times",
-    )
-    add("--out", type=folder, required=True, metavar="DIR", help="folder for masks, overlay and report")
+    add("--out", type=folder, required=True, metavar="DIR", help=out)
     add_shared(parser)
     group = parser.add_argument_group(
         "limits of the input", "safe defaults against broken files; 0 lifts one"
@@ -152,6 +197,27 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     add_shared(parser)
 
 
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Options of `export`."""
+    add = parser.add_argument
+    add(
+        "folder",
+        metavar="RUN_DIR",
+        type=Path,
+        help="folder that `segment` wrote, or an unpacked ZIP of the page",
+    )
+    add(
+        "--format",
+        nargs="+",
+        required=True,
+        metavar="NAME",
+        help=" · ".join(f"{one.name}: {one.sentence}" for one in FORMATS.values()),
+    )
+    add("--out", type=folder, required=True, metavar="DIR", help="folder of the exports, one folder a format")
+    add("--clip", type=Path, metavar="CLIP", help="the clip (default: where the report says it is)")
+    add_flags(parser, Options)
+
+
 def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     """Add the options that all running commands share; returns them by name."""
     options = add_flags(parser.add_argument_group("network and memory"), Shared)
@@ -167,7 +233,7 @@ def _add_compared(parser: argparse.ArgumentParser) -> None:
     size = options["size"]
     size.type, size.default, size.metavar = frame_size, (480, 854), "HxW"
     size.help = "size of the clip (default: 480x854)"
-    for name in ("weights", "memory", "size", "dtype"):
+    for name in ("weights", "memory", "size", "dtype", "engine"):
         option = options[name]
         read = cast(Callable, option.type)
         option.type, option.default, option.help = list_of(read), [option.default], f"{option.help}{SEVERAL}"
@@ -191,6 +257,11 @@ def absent_ranges(args: argparse.Namespace) -> dict[int, list[tuple[int, int]]]:
 def video_limits(args: argparse.Namespace) -> VideoLimits:
     """The limits that the options ask for."""
     return made_from(VideoLimits, args)
+
+
+def export_options(args: argparse.Namespace) -> Options:
+    """How to export, as the options say."""
+    return made_from(Options, args)
 
 
 def shared_words(args: argparse.Namespace) -> list[str]:

@@ -20,10 +20,14 @@ from stm_core.networks.weights import Model
 
 
 class ClickReader:
-    """Answers clicks on one frame, uint8 (H, W, 3).  size: short side at which it is processed, or None."""
+    """Answers clicks on one frame, uint8 (H, W, 3).
 
-    def __init__(self, model: Model, image: np.ndarray, size: int | None):
-        network, most = model.network, model.network.click_side
+    size: short side at which it is processed, or None.  side: most pixels of the short side at which all of
+    it is seen; without it the network's `click_side`.
+    """
+
+    def __init__(self, model: Model, image: np.ndarray, size: int | None, side: int | None = None):
+        network, most = model.network, side or model.network.click_side
         self.network, self.image, self.device = network, image, model.device
         self.side = size if most is None else min(size or most, most)
         self.processed = processed_size(*image.shape[:2], size)

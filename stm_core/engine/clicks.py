@@ -83,7 +83,7 @@ def click_logits(
     if not model.network.takes_clicks:
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
     check_inside(clicks, *image.shape[:2])
-    points = _points(clicks, needs_positive=masks is None).to(model.device)
+    points = points_of(clicks, needs_positive=masks is None).to(model.device)
     reader, most = ClickReader(model, image, size), points.shape[1]
     if masks is not None:
         return reader.answer(
@@ -116,7 +116,7 @@ def _turns(clicks: int) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
 
 
-def _points(clicks: Sequence[Click], needs_positive: bool) -> Tensor:
+def points_of(clicks: Sequence[Click], needs_positive: bool) -> Tensor:
     """Clicks of each object as (n, most clicks, 3): x, y, label; rows with label -1 are padding."""
     by_object = {
         i: [click for click in clicks if click[3] == i] for i in sorted({click[3] for click in clicks})

@@ -76,6 +76,18 @@ def place(x: float, y: float, height: int, width: int, size: int | None) -> tupl
     return (x + 0.5) * columns / width - 0.5 + left, (y + 0.5) * rows / height - 0.5 + top
 
 
+def pixel_at(x: float, y: float, height: int, width: int, size: int | None) -> tuple[int, int]:
+    """The pixel of a frame at that place of the scaled and padded frame: the inverse of `place`.
+
+    Places in the padding give the nearest pixel.
+    """
+    rows, columns = processed_size(height, width, size)
+    left, _, top, _ = padding(rows, columns)
+    column = round((x - left + 0.5) * width / columns - 0.5)
+    row = round((y - top + 0.5) * height / rows - 0.5)
+    return min(max(column, 0), width - 1), min(max(row, 0), height - 1)
+
+
 def enlarge(probs: Tensor, height: int, width: int) -> Tensor:
     """probs (C, H', W') at the frame's own size (C, height, width)."""
     if probs.shape[-2:] == (height, width):

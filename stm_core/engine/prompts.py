@@ -135,7 +135,7 @@ def checked_click(click: Sequence[float]) -> Click:
     return values
 
 
-def check_inside(clicks: Iterable[Click], height: int, width: int) -> None:
+def check_inside(clicks: Iterable[Sequence[float]], height: int, width: int) -> None:
     """Raises PromptError when a click is not on a frame of height x width pixels."""
     for x, y, *_ in clicks:
         if not (0 <= x < width and 0 <= y < height):

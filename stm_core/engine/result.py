@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,44 @@ import torch
 from torch import Tensor
 
 from stm_core.engine.geometry import enlarge
+from stm_core.engine.whereabouts import Window
 from stm_core.memory.bank import MemoryBank
 from stm_core.networks.interface import strongest
+
+
+@dataclass(frozen=True)
+class Held:
+    """A frame that was in memory while another one was read.
+
+    t: index of the frame.
+    kind: "prompted" (a person gave its mask, it stays), "previous" (the latest one) or "due" (any other).
+    stays: it is there for more than one read, until memory is full; so is every frame but most previous ones.
+    objects: ids known when it was stored, in the order of their channels.
+    present: which of these objects it shows.
+    window: the part of it that is stored.
+    """
+
+    t: int
+    kind: str
+    stays: bool
+    objects: tuple[int, ...]
+    present: tuple[bool, ...]
+    window: Window
+
+    @classmethod
+    def of(cls, bank: MemoryBank, objects: Sequence[int], windows: Mapping[int, Window]) -> tuple[Held, ...]:
+        """The frames of a bank by index.  objects: all ids known by now; windows: of each frame."""
+        return tuple(
+            cls(
+                one.t,
+                "prompted" if one.pinned else "previous" if one.t == bank.latest else "due",
+                one.pinned or one.due or one.t != bank.latest,
+                tuple(objects[: len(one.present)]),
+                one.present,
+                windows[one.t],
+            )
+            for one in bank.stored
+        )
 
 
 @dataclass(frozen=True)
@@ -24,6 +60,7 @@ class MemoryReport:
     read_peak_bytes: most bytes that a read allocates.
     usage: share of the softmax mass of each frame in the read for this one.
     unbounded_bytes: what STM as published would hold.
+    read: the frames that the read for this one saw, by index.
     """
 
     nbytes: int
@@ -32,10 +69,13 @@ class MemoryReport:
     read_peak_bytes: int
     usage: dict[int, float]
     unbounded_bytes: int
+    read: tuple[Held, ...] = ()
 
     @classmethod
-    def of(cls, bank: MemoryBank, index: int, usage: dict[int, float]) -> MemoryReport:
-        """The report of a bank after frame `index`, whose read had that usage."""
+    def of(
+        cls, bank: MemoryBank, index: int, usage: dict[int, float], read: tuple[Held, ...]
+    ) -> MemoryReport:
+        """The report of a bank after frame `index`, whose read saw these frames and had that usage."""
         return cls(
             nbytes=bank.nbytes,
             frames=tuple(bank.frames),
@@ -43,6 +83,7 @@ class MemoryReport:
             read_peak_bytes=bank.read_peak_bytes,
             usage=usage,
             unbounded_bytes=bank.unbounded_bytes(index),
+            read=read,
         )
 
 
@@ -68,6 +109,11 @@ class FrameResult:
     prompted: bool
     _masks: Tensor = field(repr=False)  # (N, H', W') on the CPU, at the processed size
     refused: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def masks(self) -> np.ndarray:
+        """Probabilities of the objects, float32 (N, H', W'), at the processed size."""
+        return self._masks.numpy()
 
     @property
     def probs(self) -> np.ndarray:

@@ -24,7 +24,7 @@ from stm_core.engine.geometry import (
     unpad,
 )
 from stm_core.engine.prompts import Prompt, Reference, as_given, check_inside, listed
-from stm_core.engine.result import FrameResult, MemoryReport, labels_at, pixels_of
+from stm_core.engine.result import FrameResult, Held, MemoryReport, labels_at, pixels_of
 from stm_core.engine.whereabouts import Whereabouts, Window
 from stm_core.errors import MaskError, PromptError, StmError, VideoError
 from stm_core.memory.bank import MemoryBank
@@ -72,6 +72,7 @@ class Propagator:
         self.objects: tuple[int, ...] = ()
         self._shape: tuple[int, int] | None = None
         self._whereabouts = Whereabouts(self._trust.reach)
+        self._windows: dict[int, Window] = {}  # of the frames in memory
 
     @torch.inference_mode()
     def step(
@@ -108,7 +109,7 @@ class Propagator:
         masks = aggregate(logits)[1:]
         for one in prompts:
             logits, masks = self._prompted(one, image, logits, masks)
-        usage = self.bank.usage
+        usage, read = self.bank.usage, Held.of(self.bank, self.objects, self._windows)
         channels, best = strongest(masks)
         pixels, confidence = pixels_of(channels, best, self.objects)
         labels = as_given(labels_at(self._shape, masks, channels, self.objects), prompts)
@@ -122,7 +123,7 @@ class Propagator:
             labels=labels,
             objects=self.objects,
             confidence=confidence,
-            memory=MemoryReport.of(self.bank, index, usage),
+            memory=MemoryReport.of(self.bank, index, usage, read),
             seconds=time.perf_counter() - begin,
             prompted=bool(prompts),
             _masks=result_masks,
@@ -165,6 +166,7 @@ class Propagator:
         self.bank.clear()
         self.objects, self._shape = (), None
         self._whereabouts.forget()
+        self._windows.clear()
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
@@ -286,3 +288,5 @@ class Propagator:
             parts = self.model.network.encode_memory(seen.frame, masks, seen.query)
             key, value = (seen.window.spread(part, 0) for part in parts)
             self.bank.write(index, key, value, pinned=bool(spoken), present=present)
+            windows = {**self._windows, index: seen.window}
+            self._windows = {t: windows[t] for t in self.bank.frames}

@@ -26,6 +26,8 @@ def read_mask(
     source: str | os.PathLike | Image.Image | np.ndarray,
     size: tuple[int, int] | None = None,
     limits: VideoLimits = SAFE_LIMITS,
+    *,
+    empty: bool = False,
 ) -> np.ndarray:
     """Labels uint8 (H, W) of a mask made elsewhere.
 
@@ -33,23 +35,24 @@ def read_mask(
         grey or palette ids (kept), or one flat colour an object on black: DAVIS colours keep their ids,
         others count from 1, top to bottom. Soft edges go to the touching object whose colour is nearest.
     size: (H, W) of the frame it belongs to.
+    empty: a mask that is all background is one too.
     Raises MaskError: unreadable, another size, all background, more than 254 objects, a photograph.
     """
     if isinstance(source, np.ndarray):
         source = _image_of(source)
     if isinstance(source, Image.Image):
-        return _labels(source, "the mask", size)
+        return _labels(source, "the mask", size, empty)
     path = Path(source)
     try:
         with open_picture(path, path.name, limits, MASK_FORMATS) as image:
-            return _labels(image, path.name, size)
+            return _labels(image, path.name, size, empty)
     except (VideoError, LimitError) as error:
         if not os.path.isfile(path):  # False where one may not look
             raise MaskError(f"there is no mask file {path.name!r}; check the path") from error
         raise MaskError(str(error)) from error
 
 
-def _labels(image: Image.Image, name: str, size: tuple[int, int] | None) -> np.ndarray:
+def _labels(image: Image.Image, name: str, size: tuple[int, int] | None, empty: bool) -> np.ndarray:
     try:
         image.load()
         image = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
@@ -58,7 +61,7 @@ def _labels(image: Image.Image, name: str, size: tuple[int, int] | None) -> np.n
     if size is not None:
         _check_size(name, (image.height, image.width), (size[0], size[1]))
     labels = labels_of_image(image, name)
-    if not labels.any():
+    if not (empty or labels.any()):
         raise MaskError(f"{name!r} is all background; draw at least one object in a colour other than black")
     return labels
 

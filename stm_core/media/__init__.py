@@ -4,7 +4,7 @@ video       start here: `probe`, `read_video`, `read_frame`
 probe       what a clip is; `containers` decides what may be opened at all
 decode      frames out of a container; `upright` turns them and mends their colours
 pictures    clips made of pictures; `webp` and `still` open them
-write       an MP4 or WebM with the times of its source; `sound` carries the audio over
+write       a film with the times of its source; `kinds` says which, `sound` carries the audio over
 files       files that are whole or not there; `written` knows which of them are ours
 limits      how large a clip may be
 """

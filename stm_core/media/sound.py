@@ -14,6 +14,7 @@ TARGETS = {
     "mp4": ({"aac", "mp3"}, "aac", "fltp", (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)),
     "webm": ({"opus", "vorbis"}, "libopus", "flt", (48000,)),
 }
+TARGETS["mov"] = TARGETS["mp4"]
 DAMAGED = "the sound is damaged; parts of it were left out"
 
 

@@ -1,4 +1,4 @@
-"""Write a clip with the times and sound of its source: H.264 MP4 for all browsers, or VP9 WebM with alpha.
+"""Write a clip, in one of the `kinds`; times and sound of the source.
 
 The file appears under its name only when it is finished; until then it has a temporary name beside it.
 """
@@ -17,38 +17,27 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from stm_core.errors import LimitError, OptionError, VideoError
+from stm_core.errors import OptionError, VideoError
 from stm_core.media.containers import file_url
 from stm_core.media.files import Whole
+from stm_core.media.kinds import KINDS, check_sides
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.sound import SoundTrack
 from stm_core.media.upright import MATRIX_601, MATRIX_709
 from stm_core.media.video import VideoInfo, probe
 
 USUAL_CLOCK = Fraction(1, 90_000)
-LONGEST_SIDE = {"mp4": 16384, "webm-alpha": 65536}  # pixels that x264 and libvpx take
 KEYFRAME_SECONDS = 1.0  # a player can jump to any second
-KINDS = {
-    # kind: (muxer, video codec, pixel format, channels of a frame, codec options)
-    # superfast: 9 ms of one core for a busy 854x480 frame, half of veryfast at the same PSNR and file size
-    "mp4": ("mp4", "libx264", "yuv420p", 3, {"preset": "superfast", "crf": "22", "forced-idr": "1"}),
-    "webm-alpha": (
-        "webm",
-        "libvpx-vp9",
-        "yuva420p",
-        4,
-        {"deadline": "realtime", "cpu-used": "7", "row-mt": "1", "crf": "24", "b": "0", "auto-alt-ref": "0"},
-    ),
-}
 
 
 class VideoWriter:
     """Writes frames with their times; use it as a context manager.
 
     path: where the finished file will be.
-    width, height: of the frames, in pixels; odd sizes are padded.
+    width, height: of the frames, in pixels; odd sizes are padded where the pixel format has half the colours.
     source: the clip whose clock, colour tags and sound are kept.
-    kind: "mp4" (H.264, yuv420p, AAC or MP3) or "webm-alpha" (VP9 with alpha, Opus or Vorbis).
+    kind: "mp4" (H.264, yuv420p, AAC or MP3), "webm-alpha" (VP9 with alpha, Opus or Vorbis), "prores4444"
+        (MOV with alpha) or "matte" (H.264 for black and white, silent).
     fps: for frames without a time, and without a source.
     offset: seconds of the source that become 0 here.
     finished: called with the path of the finished file before it gets its name.
@@ -83,7 +72,9 @@ class VideoWriter:
         self.warnings: list[str] = []
         self.frames = 0
         self._offset = offset
-        self._muxer, codec, self._format, self._channels, options = KINDS[kind]
+        self._kind = KINDS[kind]
+        halves = "420" in self._kind.format  # a colour for two by two pixels
+        self._pad = (height % 2, width % 2) if halves else (0, 0)
         self._whole, self._finished = Whole(self.path), finished
         info = probe(source, NO_LIMITS) if source is not None else None
         self._source = info
@@ -97,31 +88,31 @@ class VideoWriter:
         self._reformat = VideoReformatter().reformat
         self._sound = None
         try:
-            flags = {"movflags": "+faststart"} if self._muxer == "mp4" else {}
-            self._out = av.open(file_url(self._whole.part), "w", format=self._muxer, options=flags)
+            flags = {"movflags": "+faststart"} if self._kind.muxer != "webm" else {}
+            self._out = av.open(file_url(self._whole.part), "w", format=self._kind.muxer, options=flags)
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(
                 f"cannot write {self.path.name!r} in {str(self.path.parent)!r}: {_reason(error)}"
             ) from error
         try:
-            self._stream = self._open_stream(codec, options, primaries, transfer)
-            if info is not None and info.audio:
-                self._sound = SoundTrack.open(info, self._out, self._muxer, offset, self.warnings)
+            self._stream = self._open_stream(primaries, transfer)
+            if info is not None and info.audio and self._kind.sound:
+                self._sound = SoundTrack.open(info, self._out, self._kind.muxer, offset, self.warnings)
         except BaseException:
             self.abort()
             raise
 
-    def _open_stream(self, codec: str, options: dict, primaries: int, transfer: int):
+    def _open_stream(self, primaries: int, transfer: int):
         rate = Fraction(self._fps).limit_denominator(1001)
-        stream = self._out.add_stream(codec, rate=max(rate, Fraction(1, 1000)))
-        stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
-        if (stream.width, stream.height) != (self.width, self.height):
+        stream = self._out.add_stream(self._kind.codec, rate=max(rate, Fraction(1, 1000)))
+        stream.width, stream.height = self.width + self._pad[1], self.height + self._pad[0]
+        if any(self._pad):
             self._out.metadata["comment"] = (
                 f"frames are {self.width}x{self.height}; the last column or row is padding"
             )
-        stream.pix_fmt = self._format
+        stream.pix_fmt = self._kind.format
         stream.time_base = stream.codec_context.time_base = self._clock
-        stream.options = options
+        stream.options = self._kind.options
         context = stream.codec_context
         context.gop_size = max(1, round(self._fps * 10))  # key frames are asked for by time, in write()
         context.color_range, context.colorspace = ColorRange.MPEG, self._matrix
@@ -130,11 +121,11 @@ class VideoWriter:
         return stream
 
     def write(self, frame: np.ndarray, seconds: float | None = None) -> None:
-        """Add one frame: uint8 (H, W, 3) RGB, or (H, W, 4) RGBA for webm-alpha; its time as in the source.
+        """Add one frame: uint8 (H, W, 3) RGB, or (H, W, 4) RGBA with alpha; its time as in the source.
 
         Times must grow; a time within one tick of the last is moved on by one tick.  Raises VideoError.
         """
-        expected = (self.height, self.width, self._channels)
+        expected = (self.height, self.width, self._kind.channels)
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != expected:
             got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
             raise VideoError(f"a frame to write is {got}, expected uint8 {expected}; convert it first")
@@ -156,14 +147,19 @@ class VideoWriter:
             raise VideoError(f"cannot write {self.path.name!r}: {_reason(error)}") from error
 
     def _encode(self, rgb: np.ndarray, tick: int) -> None:
-        if self.width % 2 or self.height % 2:
-            rgb = np.pad(rgb, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
+        if any(self._pad):
+            rgb = np.pad(rgb, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
         picture = av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(rgb), format="rgb24" if self._channels == 3 else "rgba"
+            np.ascontiguousarray(rgb), format="rgb24" if self._kind.channels == 3 else "rgba"
         )
         picture = self._reformat(
-            picture, format=self._format, dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
+            picture,
+            format=self._kind.format.removesuffix("10le"),
+            dst_colorspace=self._matrix,
+            dst_color_range=ColorRange.MPEG,
         )
+        if "10" in self._kind.format:
+            picture = _ten_bits(picture, self._kind.format)
         picture.pts, picture.time_base = tick, self._clock
         now = float(tick * self._clock)
         if self.frames == 0 or now - self._last_key >= KEYFRAME_SECONDS - 0.001:
@@ -231,14 +227,19 @@ class VideoWriter:
             self.abort()
 
 
-def check_sides(name: str, width: int, height: int, kind: str = "mp4") -> None:
-    """Raises LimitError when frames of this size, in pixels, are too long or wide for the file `name`."""
-    most = LONGEST_SIDE[kind]
-    if max(width, height) > most:
-        raise LimitError(
-            f"{name!r} cannot have frames of {width}x{height}: its codec takes at most {most:,} pixels "
-            "a side; scale the clip down first"
-        )
+def _ten_bits(picture: av.VideoFrame, form: str) -> av.VideoFrame:
+    """A picture of 8 bits with 10, in a pixel format of the same planes, the last one alpha.
+
+    FFmpeg's own scaler leaves eight wrong pixels wherever the part of one of its threads begins.
+    """
+    wide = av.VideoFrame(picture.width, picture.height, form)
+    for n, (source, target) in enumerate(zip(picture.planes, wide.planes, strict=True)):
+        values = np.frombuffer(memoryview(source), np.uint8).reshape(source.height, -1)[:, : source.width]
+        rows = np.zeros((target.height, target.line_size // 2), "<u2")
+        scaled = values.astype(np.uint32) * 1023 // 255 if n == 3 else values.astype(np.uint32) << 2
+        rows[:, : target.width] = scaled
+        target.update(rows)
+    return wide
 
 
 def _colours(info: VideoInfo | None, height: int) -> tuple[int, int, int]:

@@ -147,6 +147,16 @@ class MemoryBank:
         return sorted(frame.t for frame in self._frames if frame.pinned)
 
     @property
+    def stored(self) -> list[Stored]:
+        """The frames held, by index; they are the bank's own and change with it."""
+        return sorted(self._frames, key=lambda frame: frame.t)
+
+    @property
+    def latest(self) -> int | None:
+        """Index of the frame that was stored last, None before the first."""
+        return self._last
+
+    @property
     def known(self) -> tuple[bool, ...]:
         """(N,) whether some stored frame knows the object."""
         return tuple(any(column) for column in zip(*map(self._present, self._frames), strict=True))

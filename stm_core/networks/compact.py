@@ -35,7 +35,8 @@ class CompactSTM(Network):
     stride = 16
     shared_keys = True
     takes_clicks = True
-    click_side = 192  # trained on crops of that size, clicks spread no further
+    click_side = 160  # chosen on frames that training did not see (assets/README.md)
+    click_sides = (112, 288)  # what else a first click may mean: coarser takes the whole, finer a part
     close_side = 256  # of a square as large as the piece around a clicked object
     click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
 
@@ -62,16 +63,23 @@ class CompactSTM(Network):
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """frame (B,3,H,W) in [0,1] -> its key (B,Ck,h,w) and the features that all its objects share."""
+        key, *shared = self.features(frame)
+        sharpness = self.log_sharpness.exp().clamp(max=MAX_SHARPNESS)
+        key = (F.normalize(key.float(), dim=1) * sharpness.sqrt()).to(key.dtype)
+        return QueryFeatures(key, tuple(shared[:3]), tuple(shared[3:]))
+
+    def features(self, frame: Tensor) -> tuple[Tensor, ...]:
+        """frame (B,3,H,W) in [0,1] -> its key, of any length, and its features at strides 4, 8, 16: three
+        maps for the value encoder, three for the decoder.
+        """
         x = ((frame - self.mean) / self.std).to(self.key.weight.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
-        f4, f8, f16 = self.trunk(x, *self.lite(x))
-        sharpness = self.log_sharpness.exp().clamp(max=MAX_SHARPNESS)
-        key = F.normalize(self.key(f16).float(), dim=1) * sharpness.sqrt()
+        maps = self.trunk(x, *self.lite(x))
         parts = [
             share(f).split(split, dim=1)
-            for share, split, f in zip(self.share, self.splits, (f4, f8, f16), strict=True)
+            for share, split, f in zip(self.share, self.splits, maps, strict=True)
         ]
-        return QueryFeatures(key.to(f16.dtype), *zip(*parts, strict=True))
+        return self.key(maps[2]), *(part[0] for part in parts), *(part[1] for part in parts)
 
     def encode_memory(
         self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None

@@ -49,6 +49,7 @@ class Network(nn.Module):
     shared_keys: a frame has one key for all its objects (compact), or one for each (paper).
     takes_clicks: `encode_memory` accepts maps of clicks.
     click_side: most pixels of the short side at which a clicked frame is seen; None: no limit.
+    click_sides: further sizes of the short side, at which a first click is read for what else it may mean.
     close_side: pixels of a side of the square that the piece around a clicked object fills; None: no closer
     look.
     click_passes: reads of a clicked frame, each with the mask of the read before.
@@ -62,6 +63,7 @@ class Network(nn.Module):
     shared_keys: bool
     takes_clicks: bool = False
     click_side: int | None = None
+    click_sides: tuple[int, ...] = ()
     close_side: int | None = None
     click_passes: int = 1
     scale: float

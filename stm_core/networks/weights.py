@@ -10,9 +10,11 @@ from torch import nn
 
 from stm_core.errors import OptionError, WeightsError
 from stm_core.networks.compact import CompactConfig, CompactSTM
+from stm_core.networks.engines import TORCH, Engine, choose_engine
 from stm_core.networks.interface import Network
 from stm_core.networks.packed import can_pack, pack
 from stm_core.networks.paper import PaperSTM
+from stm_core.networks.ranges import Ranges
 from stm_core.networks.weight_files import bundled_file, checksum, read_compact, read_network
 
 TINY = CompactConfig(
@@ -34,6 +36,7 @@ class Model:
 
     name: of the weights, as people give it.
     sha256: of the weights file; None for random weights.
+    engine: what computes its convolutions.
     """
 
     network: Network
@@ -41,6 +44,7 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     sha256: str | None = None
+    engine: Engine = TORCH
 
     @property
     def tuned(self) -> bool:
@@ -53,12 +57,15 @@ class Model:
         return next(word for word, dtype in DTYPES.items() if dtype == self.dtype)
 
 
-def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: str = "auto") -> Model:
+def load_model(
+    weights: str | Path = "compact", *, device: str = "auto", dtype: str = "auto", engine: str = "auto"
+) -> Model:
     """A network with trained weights, on its device, ready for inference.
 
     weights: "compact" (bundled), "paper:PATH" (the published checkpoint), or PATH of either kind.
     device: auto, cpu, cuda or cuda:N.
     dtype: auto, fp32, bf16 or fp16; auto is bf16 where the hardware has it.
+    engine: auto, torch or openvino (int8); auto is the faster one that can be had for these weights here.
     Raises WeightsError when the file is missing, damaged or of another network; OptionError.
     """
     chosen = choose_device(device)
@@ -74,7 +81,8 @@ def load_model(weights: str | Path = "compact", *, device: str = "auto", dtype: 
         sha256 = checksum(path)
         network = read_network(path, paper=name.startswith("paper:"))
         name = "paper" if isinstance(network, PaperSTM) else path.name
-    return Model(_prepared(network, chosen, precision), name, chosen, precision, sha256)
+    found, ranges = choose_engine(engine, network, (path, sha256), chosen, dtype)
+    return Model(_prepared(network, chosen, precision, ranges), name, chosen, precision, sha256, found)
 
 
 def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", dtype: str = "fp32") -> Model:
@@ -137,12 +145,21 @@ def cpu_has_bf16() -> bool:
     return any(check() for check in checks if check)
 
 
-def _prepared(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
-    """The network folded and on its device.  Convolutions compute in dtype, everything else in float32."""
+def _prepared(
+    network: Network, device: torch.device, dtype: torch.dtype, ranges: Ranges | None = None
+) -> Network:
+    """The network folded and on its device.  Convolutions compute in dtype, everything else in float32.
+
+    ranges: for int8; the network then computes in OpenVINO.
+    """
     network = network.for_inference().to(device, memory_format=torch.channels_last)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.to(dtype)
-    if device.type == "cpu" and can_pack(dtype):
+    if ranges:
+        from stm_core.networks.openvino_network import to_openvino  # OpenVINO may not be installed
+
+        to_openvino(network, ranges, dtype, torch.get_num_threads())
+    elif device.type == "cpu" and can_pack(dtype):
         pack(network)
     return network

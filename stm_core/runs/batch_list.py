@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stm_core.errors import OptionError
 
-PATHS = ("--mask", "--weights")  # options whose value is a path, relative to the list
+PATHS = ("--mask", "--weights", "--prompts")  # options whose value is a path, relative to the list
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,13 @@ def _relative_to(folder: Path, words: list[str]) -> list[str]:
 
 
 def _resolved(folder: Path, option: str, value: str) -> str:
-    """The value with its path resolved; weights may be the name `compact`, or have `paper:` before a path."""
+    """The value with its path resolved; weights may be the name `compact`, or have `paper:` before a path.
+
+    Prompts may be clicks.
+    """
     if option == "--weights" and value in ("compact", "paper:"):
+        return value
+    if option == "--prompts" and value.startswith("["):
         return value
     kind = "paper:" if option == "--weights" and value.startswith("paper:") else ""
     return f"{kind}{folder / value.removeprefix(kind)}"

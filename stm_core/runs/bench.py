@@ -25,6 +25,7 @@ import numpy as np
 from stm_core.engine.forecast import Prediction, predict
 from stm_core.engine.prompts import Prompt
 from stm_core.engine.propagate import propagate
+from stm_core.errors import OptionError
 from stm_core.faults import FAULT, told
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.write import VideoWriter
@@ -51,6 +52,7 @@ class Case:
     frames: int
     objects: int
     device: str = "auto"
+    engine: str = "auto"
     with_files: bool = False
 
 
@@ -58,11 +60,13 @@ def combinations(
     weights: Sequence[str],
     sizes: Sequence[tuple[int, int]],
     dtypes: Sequence[str],
+    engines: Sequence[str],
     memories: Sequence[MemoryConfig],
     **same: Any,
 ) -> list[Case]:
-    """Every network at every size and dtype with every memory."""
-    return [Case(w, s, d, m, **same) for w, s, d, m in product(weights, sizes, dtypes, memories)]
+    """Every network at every size and dtype on every engine with every memory."""
+    every = product(weights, sizes, dtypes, engines, memories)
+    return [Case(w, s, d, m, engine=e, **same) for w, s, d, e, m in every]
 
 
 def bench(cases: Sequence[Case], on_frame: Callable[[int], None] | None = None) -> Iterator[dict]:
@@ -151,6 +155,7 @@ def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
         **_describe(case),
         "device": str(model.device),
         "dtype": model.dtype_name,
+        "engine": model.engine.name,
         "fps": len(steady) / sum(steady),
         "seconds": {"median": median, "p95": p95},
         "at": {str(mark): around(seconds, mark) for mark in MARKS},
@@ -176,8 +181,10 @@ def model_of(case: Case) -> Model:
     """The network of a case, loaded or with random weights."""
     name = "paper" if case.weights == "paper" else case.weights.removeprefix(RANDOM)
     if is_random(case.weights):
+        if case.engine == "openvino":
+            raise OptionError("random weights have no ranges for int8; choose the engine torch")
         return random_model(name, device=case.device, dtype=case.dtype)
-    return load_model(name, device=case.device, dtype=case.dtype)
+    return load_model(name, device=case.device, dtype=case.dtype, engine=case.engine)
 
 
 def is_random(weights: str) -> bool:
@@ -192,6 +199,7 @@ def _describe(case: Case) -> dict:
         "height": case.size[0],
         "width": case.size[1],
         "dtype": case.dtype,
+        "engine": case.engine,
         "preset": case.memory.preset,
         "objects": case.objects,
         "frames": case.frames,
@@ -228,6 +236,7 @@ def markdown(rows: Sequence[dict]) -> str:
         "network",
         "size",
         "dtype",
+        "engine",
         "memory",
         "objects",
         "frames/s",
@@ -247,7 +256,8 @@ def markdown(rows: Sequence[dict]) -> str:
 
 def _cells(row: dict, with_files: bool) -> list[str]:
     network = row["network"] + (" (random weights)" if row["random_weights"] else "")
-    cells = [network, f"{row['height']}x{row['width']}", row["dtype"], row["preset"], str(row["objects"])]
+    cells = [network, f"{row['height']}x{row['width']}", row["dtype"], row["engine"]]
+    cells += [row["preset"], str(row["objects"])]
     if "error" in row:
         return [*cells, row["error"]]
     mib = {name: f"{row[name] / 2**20:.1f}" for name in row if name.endswith("_bytes")}

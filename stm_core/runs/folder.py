@@ -6,14 +6,15 @@ However the run ends, the finished files stay: masks are whole, and the report s
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stm_core.engine.prompts import Absent, Prompt
+from stm_core.media.kinds import check_sides
 from stm_core.media.video import VideoInfo, VideoLimits, probe
-from stm_core.media.write import check_sides
 from stm_core.media.written import Written
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.clip import Again, ClipFrame, FileSource, run
@@ -143,7 +144,8 @@ class _Results:
                 log.debug("while keeping what was finished: %s", second)
 
     def _write_report(self) -> dict:
-        return self._written.report(self.report.as_dict(self._masks.written, self._size))
+        clip = {"name": self._info.path.name, "path": os.path.abspath(self._info.path)}  # for `export`
+        return self._written.report({**self.report.as_dict(self._masks.written, self._size), "clip": clip})
 
 
 def run_to_folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +95,7 @@ class Report:
             "fps": self.frames / total,
             "device": str(self.model.device),
             "dtype": self.model.dtype_name,
+            "engine": asdict(self.model.engine),
             "weights": {"name": self.model.name, "sha256": self.model.sha256},
             "memory": {
                 "preset": self.memory.preset,

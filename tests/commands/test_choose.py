@@ -55,7 +55,7 @@ def test_the_table_has_a_row_a_file_and_a_column_a_run(davis, monkeypatch, capsy
         return {"J&F": len(asked) / 100}
 
     monkeypatch.setattr(choose, "evaluate", evaluate)
-    monkeypatch.setattr(choose, "load_model", lambda file: file)
+    monkeypatch.setattr(choose, "load_model", lambda file, engine: file)
     monkeypatch.setattr(choose, "ahead", lambda model, sequences, gap, read: gap / 10)
     assert training_tools.main(["choose", str(davis), "compact", "a/b.safetensors"]) == 0
     head, line, one, two = capsys.readouterr().out.splitlines()

@@ -19,7 +19,7 @@ from stm_core import faults
 from stm_core.commands import cli, option_values, options
 from stm_core.errors import PromptError
 from stm_core.masks.files import write_mask
-from stm_core.media.video import VideoLimits
+from stm_core.media.video import VideoLimits, read_video
 from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import PRESETS
 from stm_core.runs.made_up import moving_clip
@@ -52,7 +52,7 @@ def run(files, command, monkeypatch):
     monkeypatch.chdir(files)
 
     def small(*words):
-        if words[:1] in (("segment",), ("evaluate",)) and "--weights" not in words:
+        if words[:1] in (("segment",), ("evaluate",), ("look",), ("compare",)) and "--weights" not in words:
             words += ("--weights", "tiny.safetensors")
         return command(*words)
 
@@ -77,6 +77,53 @@ def test_every_preset_runs(run, tmp_path, preset):
     assert (code, err) == (0, "")
     memory = json.loads((tmp_path / "report.json").read_text())["memory"]
     assert memory["preset"] == preset and memory["budget_bytes"] == (2**19 if preset == "bounded" else None)
+
+
+def test_look_writes_weights_that_sum_to_one_and_the_picture(run, tmp_path):
+    words = ("clip.mp4", "--mask", "mask.png", "--frame", 6, "--at", "20,20", "--out", tmp_path / "out")
+    for _ in range(2):  # a second look takes the place of the first
+        code, _, err = run("look", *words, "--every", 2)
+        assert (code, err) == (0, "")
+    found = json.loads((tmp_path / "out" / "look.json").read_text())
+    weights = np.load(tmp_path / "out" / "weights.npz")
+    assert list(weights) == [f"t{one['t']:05d}" for one in found["stored"]]
+    assert sum(one["share"] for one in found["stored"]) == pytest.approx(1)
+    assert sum(weights[name].sum() for name in weights) == pytest.approx(1, abs=1e-3)
+    assert all(
+        weights[name].dtype == np.float32 and weights[name].shape == (HEIGHT, WIDTH) for name in weights
+    )
+    assert found["stored"][0]["kind"] == "prompted" and (found["frame"], found["at"]) == (6, [20, 20])
+    assert found["object"] in (0, 1) and set(found["matches"][0]) == {"t", "x", "y", "weight"}
+    assert unpack((tmp_path / "out" / "look.png").read_bytes()).ndim == 3
+
+
+def test_a_look_before_the_prompt_is_one_into_the_backward_run(run, tmp_path):
+    words = ("--mask", "mask.png", "--prompt-frame", 5, "--frame", 2, "--at", "3,3", "--out", tmp_path)
+    assert run("look", "clip.mp4", *words)[0] == 0
+    stored = json.loads((tmp_path / "look.json").read_text())["stored"]
+    assert stored[-1]["t"] == 5 and all(one["t"] > 2 for one in stored)
+
+
+def test_compare_writes_a_table_and_a_film_side_by_side(run, files, tmp_path):
+    (tmp_path / "truth").mkdir()
+    for t, (_, labels) in enumerate(moving_clip(HEIGHT, WIDTH, FRAMES)):
+        write_mask(tmp_path / "truth" / f"{t:05d}.png", labels)
+    words = ("clip.mp4", "--mask", "mask.png", "--presets", "first,previous", "--out", tmp_path / "out")
+    for _ in range(2):
+        code, _, err = run("compare", *words, "--truth", tmp_path / "truth")
+        assert (code, err) == (0, "")
+    table = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [row["name"] for row in table["runs"]] == ["first", "previous"]
+    assert all(0 <= row[name] <= 1 for row in table["runs"] for name in ("J", "F", "agreement"))
+    assert all(row["bank_bytes"] > 0 and row["read_peak_bytes"] > 0 for row in table["runs"])
+    assert (tmp_path / "out" / "compare.md").read_text().count("\n") == 4
+    with read_video(tmp_path / "out" / "compare.mp4") as film:
+        assert len(list(film)) == FRAMES and film.info.width == 2 * WIDTH
+    code, _, _ = run("compare", *words)  # without truth
+    table = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert (code, table["reference"]) == (0, "every-5")
+    assert [row["name"] for row in table["runs"]] == ["first", "previous", "every-5"]
+    assert table["runs"][0]["J"] is None and table["runs"][-1]["agreement"] == 1
 
 
 def test_clicks_before_and_after_the_clip_and_on_a_later_frame(run, tmp_path):
@@ -120,6 +167,13 @@ CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
         ([*CLIP_AND_MASK, "--out", "o", "--dtype", "int8"], "bf16"),
         ([*CLIP_AND_MASK, "--out", "o", "--weights", "none.pth"], "none.pth"),
         ([*CLIP_AND_MASK, "--out", "o", "--max-frames", "3"], "3"),
+        (["look", *CLIP_AND_MASK[1:], "--frame", "8", "--at", "3,3", "--out", "o"], "0 to 7"),
+        (["look", *CLIP_AND_MASK[1:], "--frame", "2", "--at", "64,3", "--out", "o"], "64x48"),
+        (["look", *CLIP_AND_MASK[1:], "--frame", "0", "--at", "3,3", "--out", "o"], "frame 0"),
+        (["look", *CLIP_AND_MASK[1:], "--frame", "2", "--at", "3", "--out", "o"], "X,Y"),
+        (["compare", *CLIP_AND_MASK[1:], "--presets", "first,all", "--out", "o"], "every-5"),
+        (["compare", *CLIP_AND_MASK[1:], "--presets", "first,first", "--out", "o"], "first, first"),
+        (["compare", *CLIP_AND_MASK[1:], "--truth", "nowhere", "--out", "o"], "nowhere"),
         (["evaluate", ".", "--year", "2017", "--set", "val", "--out", "o"], "DAVIS"),
         (["evaluate", ".", "--year", "2018", "--set", "val", "--out", "o"], "2018"),
         (["evaluate", ".", "--sequences", ","], "--sequences"),
@@ -190,7 +244,7 @@ def test_files_of_somebody_else_are_refused_before_the_network_loads(run, files,
 
 
 def test_help_of_every_command_exits_0(capsys):
-    for words in ([], ["segment"], ["evaluate"], ["bench"], ["batch"], ["train"]):
+    for words in ([], ["segment"], ["look"], ["compare"], ["evaluate"], ["bench"], ["batch"], ["train"]):
         assert cli.main([*words, "--help"]) == 0
     assert "--memory" in capsys.readouterr().out
 

@@ -19,9 +19,12 @@ from PIL import Image
 from demo.web.api import UNDER_WAY, Api
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
-from stm_core.masks.files import decode_mask
+from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.media.video import read_video
 from stm_core.memory.policy import MemoryConfig
+from stm_core.runs.compare import compare
 from stm_core.runs.folder import run_to_folder
+from stm_core.runs.look import look_clip
 
 FACTS = {"frames": FRAMES, "height": 64, "width": 96}
 
@@ -61,10 +64,64 @@ def test_segment_from_clicks_gives_what_the_command_gives(client, clip, page, tm
         assert pack.read("overlay.mp4") == Path(overlay).read_bytes()
     assert (
         overlay.endswith(".mp4")
-        and set(report) == set(expected) - {"files", "seal"}  # which say what later runs may replace
+        # `clip` is a path of this machine; the others say what later runs may replace
+        and set(report) == set(expected) - {"clip", "files", "seal"}
         and set(report["memory"]) == set(expected["memory"])
     )
     assert report["frames_in"] == report["frames_out"] == FRAMES and report["objects"] == 2
+
+
+@pytest.mark.parametrize("frame", [20, 2])
+def test_look_gives_what_the_command_gives(client, clip, page, frame):
+    found, picture, weights = client.predict(
+        video=handle_file(clip[0]), frame=frame, at=[50, 40], clicks=[[5, 8, 8, 1, 1]], api_name="/look"
+    )
+    expected = look_clip(page.model, clip[0], Prompt.from_clicks([(8, 8, 1, 1)], frame=5), frame, (50, 40))
+    assert found == expected.look.as_dict()
+    assert np.array_equal(np.asarray(Image.open(picture)), expected.picture)
+    with np.load(weights) as arrays:
+        assert sorted(arrays) == [f"t{one.t:05d}" for one in expected.look.stored]
+        assert all(np.allclose(arrays[f"t{one.t:05d}"], one.weights) for one in expected.look.stored)
+
+
+@pytest.mark.parametrize(
+    "sent, said",
+    [
+        ({"at": [1]}, "[x, y]"),
+        ({"at": [500, 1]}, "96x64"),
+        ({"frame": 99}, "0 to 23"),
+        ({"frame": 0}, "frame 0"),
+    ],
+)
+def test_a_look_at_nothing_is_refused_in_a_sentence(client, clip, sent, said):
+    asked = {"frame": 3, "at": [1, 1], "clicks": [[0, 8, 8, 1, 1]], **sent}
+    with pytest.raises(AppError) as refused:
+        client.predict(video=handle_file(clip[0]), **asked, api_name="/look")
+    assert said in str(refused.value)
+
+
+def test_compare_gives_the_table_and_the_film(client, clip, page, tmp_path):
+    with zipfile.ZipFile(tmp_path / "truth.zip", "w") as pack:
+        for n, labels in enumerate(clip[1]):
+            pack.writestr(f"{n:05d}.png", encode_mask(np.where(labels == 1, 1, 0).astype(np.uint8)))
+    table, film = client.predict(
+        video=handle_file(clip[0]),
+        presets=["first", "previous"],
+        clicks=[[0, 8, 8, 1, 1]],
+        truth=handle_file(tmp_path / "truth.zip"),
+        api_name="/compare",
+    )
+    prompt, truth = (
+        Prompt.from_clicks([(8, 8, 1, 1)]),
+        dict(enumerate((m == 1).astype("u1") for m in clip[1])),
+    )
+    expected = compare(page.model, clip[0], prompt, ["first", "previous"], truth=truth).table
+    timed = {"seconds_per_frame": 0}
+    assert [{**row, **timed} for row in table["runs"]] == [{**row, **timed} for row in expected["runs"]]
+    with read_video(film) as reader:
+        assert len(list(reader)) == FRAMES and reader.info.width == 2 * 96
+    with pytest.raises(AppError, match="first, first"):
+        client.predict(video=handle_file(clip[0]), presets=["first"] * 2, api_name="/compare")
 
 
 def test_segment_from_a_mask_with_options(client, clip, page, tmp_path):
@@ -86,6 +143,25 @@ def test_segment_from_a_mask_with_options(client, clip, page, tmp_path):
             name = f"masks/{n:05d}.png"
             assert pack.read(name) == (tmp_path / "out" / name).read_bytes()
     assert report["memory"]["preset"] == "first+previous"
+
+
+def test_segment_exports_to_the_formats_that_are_asked_for(client, clip):
+    _, archive, _ = client.predict(
+        video=handle_file(clip[0]),
+        clicks=[[0, 8, 8, 1, 1], [0, 24, 24, 1, 2]],
+        formats=["coco", "outlines-json"],
+        template="{frame}-{clip}",
+        api_name="/segment",
+    )
+    with zipfile.ZipFile(archive) as pack:
+        coco = io.BytesIO(pack.read("exports/coco.zip"))
+        assert json.loads(pack.read("exports/outlines-json.json"))["frames"][3]["objects"][1]["id"] == 2
+    with zipfile.ZipFile(coco) as pack:
+        content = json.loads(pack.read("annotations/instances_default.json"))
+        assert "images/default/00003-squares.jpg" in pack.namelist()
+    assert len(content["images"]) == FRAMES and len(content["annotations"]) == 2 * FRAMES
+    with pytest.raises(AppError, match="inpainting"):
+        client.predict(video=handle_file(clip[0]), clicks=[[0, 8, 8]], formats=["x"], api_name="/segment")
 
 
 def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
@@ -112,7 +188,7 @@ def test_a_segment_call_that_is_closed_ends_and_leaves_nothing(tmp_path, clip, m
 
 
 def test_a_call_that_skips_the_queue_is_refused_in_words(page, clip):
-    answer = httpx.post(f"{page.url}/gradio_api/run/segment", json={"data": [None] * 7})
+    answer = httpx.post(f"{page.url}/gradio_api/run/segment", json={"data": [None] * 9})
     assert answer.status_code == 404 and "join the queue" in answer.text
 
 
@@ -166,7 +242,7 @@ def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip,
         api.click(str(clip[0]), 2, [[8, 8, 1, 1]] * 4)
     with pytest.raises(gr.Error, match=words):
         next(api.segment(str(clip[0]), clicks=[[2, 8, 8, 1, 1]] * 4))
-    prompts = api._prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
+    prompts = api.prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
     assert [len(prompt.clicks) for prompt in prompts] == [3, 3]
 
 
@@ -209,11 +285,12 @@ def test_bad_files_and_clips_that_are_too_long_are_refused(client, tmp_path):
             client.predict(video=handle_file(tmp_path / name), **values, api_name="/segment")
 
 
-def test_only_the_two_endpoints_are_public_and_they_are_described(client):
+def test_only_the_endpoints_of_the_contract_are_public_and_they_are_described(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/segment", "/click"}
+    assert set(endpoints) == {"/segment", "/click", "/look", "/compare"}
     parameters = {p["parameter_name"]: p for p in endpoints["/segment"]["parameters"]}
-    assert list(parameters) == ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
+    promised = ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
+    assert list(parameters) == [*promised, "formats", "template"]
     defaults = {name: p["parameter_default"] for name, p in parameters.items() if p["parameter_has_default"]}
     assert defaults == {
         "mask": None,
@@ -222,6 +299,8 @@ def test_only_the_two_endpoints_are_public_and_they_are_described(client):
         "budget_mb": 64,
         "every": 5,
         "size": None,
+        "formats": None,
+        "template": "",
     }
     for name, words in (("/segment", "Give every frame"), ("/click", "The mask of one frame")):
         described = client.view_api(return_format="dict")["named_endpoints"][name]

@@ -119,15 +119,17 @@ def test_a_notice_can_be_dismissed_and_comes_again(visitor, clip, tmp_path):
 
 def test_right_click_removes_and_several_objects_keep_their_colours(visitor, clip):
     visitor.open_and_mark_two(clip[0])
-    visitor.click(100, 100, button="right")
-    visitor.idle()
     visitor.page.fill(".stm-name", "green one")
     visitor.page.press(".stm-name", "Enter")
     visitor.wait_text(".stm-chips", "green one")
-    assert visitor.page.locator(".stm-dots circle").count() == 3
     visitor.page.select_option("[data-set=view]", "mask")
     visitor.wait("() => document.querySelector('.stm-screen').dataset.view === 'mask'")
     assert [visitor.color(4, 4)[:3], visitor.color(24, 24)[:3]] == swatches(visitor)
+    visitor.page.select_option("[data-set=view]", "overlay")
+    visitor.click(24, 24, button="right")
+    visitor.wait("() => document.querySelectorAll('.stm-dots circle').length === 3")
+    visitor.idle()
+    assert visitor.page.locator(".stm-dots circle").count() == 3
 
 
 def test_a_wrong_file_is_refused_in_words_and_the_work_stays(visitor, clip, tmp_path):

@@ -50,7 +50,8 @@ def test_a_new_panel_is_one_file_and_one_entry(tmp_path, clip, monkeypatch):
         outputs = tab.event("twice", "click")["outputs"]
         assert shown(tab.do("twice", "click")) == "10"
         *_, panel = site.page.host.panels
-        assert panel.number == len(pages.PANELS) and ".stm-count { order: 7; }" in pages.style(pages.PANELS)
+        assert panel.number == sum(one.step for one in pages.PANELS)
+        assert f".stm-count {{ order: {len(pages.PANELS)}; }}" in pages.style(pages.PANELS)
         run = next(
             one for one in tab.events if tab.ids["progress"] in one["outputs"] and one["outputs"] != outputs
         )

@@ -10,8 +10,9 @@ from conftest import colour_model
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, OptionError, VideoError
+from stm_core.media.kinds import KINDS
 from stm_core.media.video import probe, read_frame, read_video
-from stm_core.media.write import LONGEST_SIDE, VideoWriter
+from stm_core.media.write import VideoWriter
 from stm_core.runs.folder import run_to_folder
 
 
@@ -94,7 +95,7 @@ def test_writing_badly_is_refused_in_words(tmp_path):
 
 
 def test_the_longest_side_that_is_let_in_can_be_encoded(tmp_path):
-    side = LONGEST_SIDE["mp4"]
+    side = KINDS["mp4"].longest
     with VideoWriter(tmp_path / "out.mp4", side, 2) as writer:
         writer.write(np.zeros((2, side, 3), np.uint8))
     assert probe(tmp_path / "out.mp4").width == side

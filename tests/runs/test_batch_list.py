@@ -79,3 +79,9 @@ def test_lines_are_read_as_they_are_meant(tmp_path, monkeypatch):
     assert quoted == ["#1 a.mp4", "--mask", "#1.png", "b #c"]
     monkeypatch.setattr(batch_list.os, "name", "nt")
     assert batch_list._words(r"C:\clips\koi.mp4 --click 1,2") == [r"C:\clips\koi.mp4", "--click", "1,2"]
+
+
+def test_prompts_of_a_line_are_a_path_or_clicks(tmp_path):
+    text = "a.mp4 --prompts m.json\nb.mp4 --prompts '[[0,1,2]]'\n"
+    jobs = batch_list.read_list(write_list(tmp_path, text), tmp_path / "out", [])
+    assert [job.arguments[-1] for job in jobs] == [str(tmp_path / "m.json"), "[[0,1,2]]"]

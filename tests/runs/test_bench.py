@@ -61,14 +61,14 @@ def test_the_whole_command_is_timed_when_asked():
 
 def test_several_cases_run_apart_and_a_failed_one_keeps_its_line(monkeypatch):
     good, bad = combinations(
-        [TINY, "/nowhere.safetensors"], [(32, 48)], ["fp32"], [MemoryConfig()], frames=4, objects=1
+        [TINY, "/nowhere.safetensors"], [(32, 48)], ["fp32"], ["auto"], [MemoryConfig()], frames=4, objects=1
     )
     apart = module._measure_apart
     monkeypatch.setattr(module, "_measure_apart", lambda case: apart(case) if case == bad else measure(case))
     rows = list(bench([good, bad]))
     lines = markdown(rows).splitlines()
     assert len(lines) == 4 and lines[2].startswith(
-        f"| {TINY} (random weights) | 32x48 | fp32 | bounded | 1 |"
+        f"| {TINY} (random weights) | 32x48 | fp32 | torch | bounded | 1 |"
     )
     assert "nowhere" in rows[1]["error"] and rows[1]["error"] in lines[3]
 

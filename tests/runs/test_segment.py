@@ -28,9 +28,11 @@ from stm_core.runs.made_up import moving_clip
 
 HEIGHT, WIDTH, FRAMES = 50, 82, 12
 KEYS = {
-    "": "frames_in frames_out width height objects seconds fps device dtype weights memory process "
-    "warnings files seal",
+    "": "frames_in frames_out width height objects seconds fps device dtype engine weights memory "
+    "process warnings clip files seal",
+    "clip": "name path",
     "seconds": "total per_frame_median per_frame_p95 first_preview",
+    "engine": "name why",
     "weights": "name sha256",
     "memory": "preset budget_bytes frames_held bytes peak_bytes read_peak_bytes predicted_peak_bytes",
     "process": "peak_rss_bytes peak_cuda_bytes",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stm_core.training.data.stores import IGNORE
 
-COARSE = 192  # side at which the whole picture is seen, as `CompactSTM.click_side`
+COARSE = 192  # side at which the whole picture is seen
 ROOM = (1.1, 1.8)  # of the piece, around the mask and the clicks; at use it is 1.4
 SHIFT = 0.12  # of its middle at most, as a share of its side, both ways together
 SMALLEST = 0.12  # side of a piece, as a share of the picture's

@@ -1,0 +1,280 @@
+"""Compare: several memories on the same clip and marks, one after the other, then side by side.
+
+All runs of a comparison wait for one turn.  Nothing is shown of them elsewhere on the page.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from demo.draw import compared as draw
+from demo.draw import html
+from demo.engine.comparing import tabulate, try_out
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
+from demo.work.compared import CASES, TABLE_5, Case, Compared, MaskFiles, answers_to, chosen, new_run
+from demo.work.run import Job, Run
+from demo.work.visitor import Visitor
+from demo.work.work import Work
+from stm_core.engine.forecast import Prediction
+from stm_core.errors import StmError
+from stm_core.masks.difference import RUN_COLOURS
+from stm_core.runs.compare_table import REFERENCE
+
+TELL_EVERY = 1.0  # seconds between two views while a run goes
+COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RUN_COLOURS.tolist()]
+HERE = Path(__file__)
+NOTHING = {"clip": None}
+TRUTH = "truth"  # folder of true masks, in the clip's
+
+
+class ComparePanel(Panel):
+    """Runs comparisons."""
+
+    name, wide, below = "compare", True, True
+
+    def layout(self, number: int) -> dict[str, Any]:
+        """As Panel.layout."""
+        gr.HTML(html.title(number, "Compare", "what each memory keeps, costs and loses"))
+        with gr.Accordion("Compare memories on this clip", open=False, elem_id="compare-fold"):
+            cases = gr.CheckboxGroup(
+                list(CASES),
+                value=["first", "previous", "every-5", "bounded"],
+                label="Two to five runs from the same marks",
+                info="Strategies; or sizes and budgets with what is chosen under Memory.",
+                elem_id="cases",
+            )
+            with gr.Row():
+                start = gr.Button("Compare", variant="primary", elem_id="compare", min_width=90)
+                self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=190)
+                halt = gr.Button(
+                    "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=90
+                )
+            truth = gr.File(
+                label="True masks: a ZIP, or PNGs named by frame",
+                file_count="multiple",
+                file_types=[".zip", ".png"],
+                height=84,
+                elem_id="truth",
+            )
+            shown = gr.HTML(
+                NOTHING,
+                html_template=HERE.with_suffix(".html").read_text(),
+                elem_id="compared",
+                js_on_load=HERE.with_suffix(".js").read_text(),
+                apply_default_css=False,
+            )
+        return {"cases": cases, "compare": start, "compare_stop": halt, "truth": truth, "compared": shown}
+
+    def wire(self, wires: Wires) -> None:
+        """As Panel.wire."""
+        for button, names in ((self.parts["compare"], ["cases"]), (self.paper, [])):
+            ready = wires.on(button.click, self.get_ready, queue=False)
+            given = {} if names else {"given": (TABLE_5,)}
+            wires.on(ready.then, self.compare, [*names, *SETTINGS], lane="gpu", **given)
+        wires.on(self.parts["compare_stop"].click, self.stop, queue=False)
+        wires.on(self.parts["truth"].upload, self.take_truth, ["truth"], lane="media")
+
+    def refresh(self, visitor: Visitor, change: Change) -> dict:
+        """As Panel.refresh."""
+        if change < Change.CLIP:
+            return {}
+        work = visitor.work
+        shown = compared_state(work) if work is not None and work.compared is not None else NOTHING
+        return {"compared": shown, "truth": None}
+
+    # events -----------------------------------------------------------------------------------------------
+
+    @answers
+    def get_ready(self, visitor: Visitor) -> View:
+        """Compare was pressed: said at once, while it may still wait for its turn."""
+        work = visitor.need_work()
+        if work.busy:
+            return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
+        work.prompts()  # nothing is marked: said before anybody waits
+        work.current = new_run(work.clip.folder)
+        told = html.bar(0, 1, "waiting for its turn…")
+        stop = Props(interactive=True)
+        return View(Change.MARKS, compared=compared_state(work, told), compare_stop=stop)
+
+    @answers
+    def stop(self, visitor: Visitor) -> View:
+        """Stop was pressed: what is done is kept."""
+        work = visitor.need_work()
+        if work.compared is not None:
+            work.compared.stop = True
+        if work.current is not None:
+            work.current.end()
+        return View(compare_stop=Props(interactive=False))
+
+    @answers
+    def take_truth(self, visitor: Visitor, paths: list[str] | None) -> View:
+        """True masks were given: they are read behind the guard, and kept beside the clip."""
+        work = visitor.need_work()
+        with visitor.at_work():
+            frames = self._read_truth(work, [str(path) for path in paths or ()])
+        first, last = html.number(frames[0]), html.number(frames[-1])
+        told = f"{len(frames)} true masks were read, frames {first} to {last}."
+        if work.compared is not None and work.compared.runs and not work.busy:
+            work.compared.table = tabulate(work.compared, self._truth(work))
+        return View(notice=html.notice(told, "info"), truth=None, compared=compared_state(work))
+
+    @answers
+    def compare(
+        self,
+        visitor: Visitor,
+        names: list[str],
+        *settings: Any,
+    ) -> Iterator[View]:
+        """Run what was chosen, one after the other, and show it side by side.  settings: see SETTINGS."""
+        work = visitor.work
+        waiting = work.current if work else None
+        if work is None or waiting is None or waiting.state != "waiting" or not waiting.trial:
+            yield self._idle(work)  # it was stopped before its turn
+            return
+        try:
+            cases = chosen(names)
+            if self._truth(work) is None and REFERENCE not in names:  # it is what the others agree with
+                cases.append(CASES[REFERENCE])
+            runs = {case.name: self._planned(work, case, settings) for case in cases}
+            yield from self._run(visitor, work, runs)
+        except StmError:
+            yield self._idle(work)
+            raise
+        finally:
+            waiting.end()
+            if work.current is not None and work.current.trial:  # the page may have been closed
+                work.current.state = "stopped" if work.current.under_way else work.current.state
+                work.current = None
+
+    def _idle(self, work: Work | None) -> View:
+        """Nothing is being compared."""
+        if work is None:
+            return View(compare_stop=Props(interactive=False))
+        if work.current is not None and work.current.trial:
+            work.current.end()
+            work.current = None
+        return View(Change.MARKS, compare_stop=Props(interactive=False), compared=compared_state(work))
+
+    def _planned(self, work: Work, case: Case, settings: tuple) -> tuple[Job, Prediction]:
+        """What a case computes, and what that takes at most: all are refused before one runs."""
+        runner, given = self.host.runner, dict(zip(SETTINGS, settings, strict=True))
+        size = case.size or given.pop("size")
+        given |= {"preset": case.preset or given["preset"], "budget": case.budget_mb or given["budget"]}
+        memory = runner.memory(*(given[name] for name in SETTINGS if name != "size"))
+        job = runner.plan(work, memory, runner.side(*work.clip.size, size), "")
+        return job, runner.predict(job.plan)
+
+    def _run(
+        self, visitor: Visitor, work: Work, planned: dict[str, tuple[Job, Prediction]]
+    ) -> Iterator[View]:
+        found, before = Compared(), work.compared or Compared()
+        work.compared = found
+        for name, (job, forecast) in planned.items():
+            old = [run for run in (*before.runs.values(), work.run) if answers_to(run, job.plan)]
+            if old:
+                found.runs[name] = self._kept(work, old[0])
+                continue
+            run = new_run(work.clip.folder)
+            with visitor.alone():
+                run.begin(replace(job, folder=run.folder), forecast)
+                work.current = found.runs[name] = run
+            yield View(Change.MARKS, compared=compared_state(work, _told(name, run)))
+            with closing(try_out(self.host.runner, run)) as steps:
+                told = time.perf_counter()
+                for _ in steps:
+                    if visitor.work is not work:
+                        return
+                    if time.perf_counter() - told > TELL_EVERY:
+                        told = time.perf_counter()
+                        yield View(compared=compared_state(work, _told(name, run)))
+            if found.stop or run.stop:
+                break
+        if visitor.work is not work:
+            return
+        found.runs = {name: run for name, run in found.runs.items() if run.records}
+        _discard_others(work, found)
+        if found.runs:
+            yield View(compared=compared_state(work, html.bar(1, 1, "scoring…")))
+            found.table = tabulate(found, self._truth(work))
+        yield self._idle(work)
+
+    def _kept(self, work: Work, run: Run) -> Run:
+        """A run that need not run again; that of the page is copied, for its folder may go."""
+        if run is not work.run:
+            return run
+        kept = new_run(work.clip.folder)
+        kept.copy(run)
+        kept.job, kept.report, kept.state, kept.fresh = run.job, run.report, run.state, set(run.fresh)
+        kept.first_step, kept.last_step = run.first_step, run.last_step
+        return kept
+
+    # the truth --------------------------------------------------------------------------------------------
+
+    def _truth(self, work: Work) -> Mapping[int, np.ndarray] | None:
+        """The true masks of the clip: those that were given, or that an example brings."""
+        folder = Path(work.clip.folder) / TRUTH
+        bundled = self.host.examples / f"{work.clip.example}_masks.zip"
+        if not folder.is_dir() and work.clip.example and bundled.exists():
+            self._read_truth(work, [str(bundled)])
+        frames = [int(path.stem) for path in folder.glob("*.png")]
+        inside = [t for t in frames if work.clip.start <= t < work.clip.stop]
+        return MaskFiles(folder, inside) if inside else None
+
+    def _read_truth(self, work: Work, paths: list[str]) -> list[int]:
+        height, width = work.clip.size
+        folder, files = Path(work.clip.folder) / TRUTH, {str(n): path for n, path in enumerate(paths)}
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            read = self.host.guard.call("truth", folder=str(folder), height=height, width=width, extra=files)
+        except StmError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return read["frames"]
+
+
+def _discard_others(work: Work, found: Compared) -> None:
+    """Remove the runs of earlier comparisons that this one does not show."""
+    kept = {run.folder for run in found.runs.values()}
+    for folder in Path(work.clip.folder).glob("tried-*"):
+        if str(folder) not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _told(name: str, run: Run) -> str:
+    return html.faint(name) + html.progress(run.done, run.job.plan.frames, run.began)
+
+
+def compared_state(work: Work, progress: str = "") -> dict:
+    """What the browser draws a comparison from.  progress: HTML, while it goes."""
+    clip, found = work.clip, work.compared or Compared()
+    runs = [
+        {
+            "name": name,
+            "color": color,
+            "folder": f"{Path(run.folder).name}/masks",
+            "masked": html.ranges(run.records),
+        }
+        for (name, run), color in zip(found.runs.items(), COLORS, strict=False)
+        if run.state not in ("running", "waiting")
+    ]
+    made = found.table if not progress else None
+    paper = made is not None and [row["name"] for row in made["runs"]] == TABLE_5
+    return {
+        "clip": Path(clip.folder).as_posix(),
+        "height": clip.size[0],
+        "width": clip.size[1],
+        "proxies": [[clip.start, clip.start + work.proxies]],
+        "first": html.number(0),
+        "runs": runs,
+        "progress": progress,
+        "chart": draw.chart(made, COLORS) if made else "",
+        "table": draw.table(made, COLORS, paper) if made else "",
+    }

@@ -1,0 +1,193 @@
+"""The web API of what the memory does: `/look` and `/compare`, as the commands answer."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+
+from demo.engine.comparing import tabulate, try_out
+from demo.engine.looking import look_at
+from demo.panels.base import Host
+from demo.web.api import EXAMPLE, STILL_THERE, Api, caller_from, endpoint, prompting, sizing, spoken
+from demo.work.compared import Compared, MaskFiles, new_run
+from demo.work.run import Again, Run
+from stm_core.errors import OptionError, PromptError
+from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.runs.compare import FILM, chosen
+from stm_core.runs.look import PICTURE, WEIGHTS, look_files
+from stm_core.runs.look_picture import look_picture
+
+
+def add(host: Host) -> None:
+    """Put the endpoints on the page that is being built."""
+    inside = Inside(Api(host))
+    with gr.Group(visible=False):
+        frame, at = gr.Number(0, label="frame", precision=0), gr.JSON(label="at")
+        preset = gr.Textbox(MemoryConfig.preset, label="preset")
+        inputs = [gr.File(label="video"), frame, at, *prompting(), preset, *sizing()]
+        outputs = [gr.JSON(label="look"), gr.File(label="picture"), gr.File(label="weights")]
+        endpoint(inside.look, inputs, outputs, "gpu", {**EXAMPLE, "frame": 10, "at": [96, 128]})
+        presets, truth = gr.JSON(label="presets"), gr.File(label="truth")
+        inputs = [gr.File(label="video"), presets, *prompting(), truth, *sizing()]
+        outputs = [gr.JSON(label="table"), gr.File(label="film")]
+        endpoint(inside.compare, inputs, outputs, "gpu", {**EXAMPLE, "presets": ["first", "every-5"]})
+
+
+class Inside:
+    """The endpoints, callable as plain functions."""
+
+    def __init__(self, api: Api):
+        self.api, self.host, self.runner = api, api.host, api.runner
+
+    def look(
+        self,
+        video: str,
+        frame: int = 0,
+        at: list | None = None,
+        mask: str | None = None,
+        clicks: list | None = None,
+        preset: str = "bounded",
+        budget_mb: float = 64,
+        every: int = 5,
+        size: int | None = None,
+        request: gr.Request | None = None,
+    ) -> Iterator[tuple[dict | None, str | None, str | None]]:
+        """Where a pixel of a frame looks in memory, when the clip is segmented up to that frame.
+
+        Args:
+            video: the clip, a file as for /segment.
+            frame: number of the frame, from 0.
+            at: [x, y], a pixel of the upright frame.
+            mask: mask of frame 0, as for /segment.
+            clicks: list of [frame, x, y, label, object], as for /segment.
+            preset: what the memory keeps, one of {presets}.
+            budget_mb: most megabytes of stored frames, where the preset has a limit.
+            every: store one frame in this many.
+            size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
+
+        Returns:
+            look: the frames in memory with their shares, the strongest matches, the vote of memory.
+            picture: PNG of the same: heat maps over the stored frames.
+            weights: NPZ, one float32 (height, width) array for each stored frame, named t00005.
+        """
+        caller = caller_from(request)
+        with spoken(), self.api.opened(caller, video, mask) as (source, info):
+            index, (x, y) = _frame(frame, info), _pixel(at)
+            memory = self.runner.memory(preset, budget_mb, every)
+            job = self.api.job(source, info, self.api.prompts(mask, clicks, info), memory, size)
+            run, told = Run(job.folder), 0.0
+            run.begin(job, self.runner.predict(job.plan))
+            with closing(self.runner.steps(run)) as steps:
+                for step in steps:
+                    if isinstance(step, Again):
+                        run.again(step.job, self.runner.predict(step.job.plan))
+                    elif not (run.stop or isinstance(step, dict)):
+                        run.add(step)
+                        if step.index == index:
+                            run.end()  # and go on: at the end every mask is written
+                    if time.perf_counter() - told > STILL_THERE:
+                        yield None, None, None
+                        told = time.perf_counter()
+            picture = partial(self.api.picture, source)
+            found, images = look_at(self.host.engine, run, index, (x, y), picture)
+            files = look_files(found, look_picture(found, images, run.labels(index)))
+            paths = [source.parent / name for name in (PICTURE, WEIGHTS)]
+            for path in paths:
+                path.write_bytes(files[path.name])
+            answer = self.api.handed_over(caller, *paths)
+        yield found.as_dict(), *answer
+
+    def compare(
+        self,
+        video: str,
+        presets: list | None = None,
+        mask: str | None = None,
+        clicks: list | None = None,
+        truth: str | None = None,
+        budget_mb: float = 64,
+        every: int = 5,
+        size: int | None = None,
+        request: gr.Request | None = None,
+    ) -> Iterator[tuple[dict | None, str | None]]:
+        """Segment a clip once for each of several memories, and put the results beside each other.
+
+        Args:
+            video: the clip, a file as for /segment.
+            presets: list of one to five of {presets}; none = all.
+            mask: mask of frame 0, as for /segment.
+            clicks: list of [frame, x, y, label, object], as for /segment.
+            truth: ZIP of true masks named by frame (00000.png); without it: agreement with every-5.
+            budget_mb: most megabytes of stored frames, where the preset has a limit.
+            every: store one frame in this many.
+            size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
+
+        Returns:
+            table: the runs with bytes, seconds, J, F and agreement, as the command's compare.json.
+            film: MP4 of all runs side by side, and of where their masks differ.
+        """
+        caller = caller_from(request)
+        with spoken(), self.api.opened(caller, video, mask, truth) as (source, info):
+            names = chosen(_names(presets), bool(truth))
+            given, true = self.api.prompts(mask, clicks, info), self._truth(truth, source, info)
+            jobs = {}
+            for name in names:
+                memory = self.runner.memory(name, budget_mb, every)
+                jobs[name] = self.api.job(source, info, given, memory, size)
+                self.runner.predict(jobs[name].plan)  # all are refused before one runs
+            found, told = Compared(), 0.0
+            for name, job in jobs.items():
+                run = found.runs[name] = new_run(source.parent)
+                run.begin(replace(job, folder=run.folder), self.runner.predict(job.plan))
+                with closing(try_out(self.runner, run)) as steps:
+                    for _ in steps:
+                        if time.perf_counter() - told > STILL_THERE:
+                            yield None, None
+                            told = time.perf_counter()
+            yield None, None
+            table = tabulate(found, true)
+            with closing(self._film(source, found)) as film:
+                for _ in film:  # every tenth frame
+                    yield None, None
+            answer = self.api.handed_over(caller, source.parent / FILM)
+        yield table, *answer
+
+    def _truth(self, path: str | None, source: Path, info: dict) -> MaskFiles | None:
+        if not path:
+            return None
+        folder, size = source.parent / "truth", {"height": info["height"], "width": info["width"]}
+        folder.mkdir()
+        read = self.host.guard.call("truth", folder=str(folder), extra={"truth": path}, **size)
+        return MaskFiles(folder, read["frames"])
+
+    def _film(self, source: Path, found: Compared) -> Iterator[tuple[dict, None]]:
+        return self.host.guard.stream(
+            "compared",
+            cpu_seconds=3600,
+            clip=str(source),
+            out=str(source.parent / FILM),
+            extra={name: f"{run.folder}/masks" for name, run in found.runs.items()},
+            frames=sorted({t for run in found.runs.values() for t in run.records}),
+        )
+
+
+def _names(presets: list | None) -> list[str]:
+    if presets is not None and not (isinstance(presets, list) and all(isinstance(n, str) for n in presets)):
+        raise OptionError(f"presets are {str(presets)[:60]}, expected a list of names")
+    return presets or list(PRESETS)
+
+
+def _frame(frame: int, info: dict) -> int:
+    if not 0 <= int(frame or 0) < info["frames"]:
+        raise OptionError(f"there is no frame {frame}; the clip has frames 0 to {info['frames'] - 1}")
+    return int(frame or 0)
+
+
+def _pixel(at: list | None) -> tuple[int, int]:
+    whole = isinstance(at, list) and all(type(one) in (int, float) and abs(one) < 1e7 for one in at)
+    if at is None or not whole or len(at) != 2:
+        raise PromptError(f"at is {str(at)[:60]}, expected [x, y], a pixel of the upright frame")
+    return int(at[0]), int(at[1])

@@ -1,0 +1,42 @@
+"""What a first click may mean: masks to choose from, until the frame is marked again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from demo.work.marks import Marks
+from stm_core.masks.files import decode_mask, encode_mask
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Masks of one object on one frame.
+
+    marks: of the frame when these were computed, or chosen; once it has other marks they are outdated.
+    masks: PNG bytes, the smallest mask first.
+    """
+
+    frame: int
+    number: int
+    marks: Marks
+    masks: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, frame: int, number: int, marks: Marks, masks: Sequence[np.ndarray]) -> "Choices":
+        """From masks bool (H, W)."""
+        return cls(frame, number, marks, tuple(encode_mask(mask.astype(np.uint8)) for mask in masks))
+
+    def labels(self, n: int, before: np.ndarray) -> np.ndarray:
+        """Labels (H, W) with the n-th mask instead of the object's own; other objects keep their pixels."""
+        others = np.where(before == self.number, 0, before)
+        chosen = (decode_mask(self.masks[n]) > 0) & (others == 0)
+        return np.where(chosen, self.number, others).astype(np.uint8)
+
+
+def open_click(marks: Marks | None, number: int) -> tuple[int, int, int, int] | None:
+    """The only click of an object that has no other mark on this frame, if it is on the object."""
+    if marks is None or number in marks.before:
+        return None
+    own = [click for click in marks.clicks if click[3] == number]
+    return own[0] if len(own) == 1 and own[0][2] == 1 else None

@@ -1,0 +1,62 @@
+"""What the words of a command name: the clip with its prompts, the network; and a progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from stm_core.commands import option_values, options
+from stm_core.errors import OptionError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from stm_core.engine.prompts import Prompt
+    from stm_core.media.video import VideoInfo, VideoLimits
+    from stm_core.networks.weights import Model
+
+
+def opened(args: argparse.Namespace) -> tuple[VideoInfo, list[Prompt], VideoLimits]:
+    """The clip that the options name, its prompts, and the limits under which it is read."""
+    if [bool(args.mask), bool(args.click), bool(args.prompts)].count(True) != 1:
+        raise OptionError(
+            "one of --mask FIRST.png, --click X,Y and --prompts FILE is needed, and no two; see --help"
+        )
+    from stm_core.media.video import probe
+    from stm_core.runs.plan import check_prompts
+
+    limits = options.video_limits(args)
+    info = probe(args.clip, limits=limits)
+    size = info.height, info.width
+    return info, check_prompts(*size, info.frames, _prompts(args, size, info.frames)), limits
+
+
+def model(args: argparse.Namespace) -> Model:
+    """The network that the options ask for."""
+    from stm_core.networks.weights import load_model
+
+    return load_model(args.weights, device=args.device, dtype=args.dtype, engine=args.engine)
+
+
+def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> list[Prompt]:
+    """The prompts that the options describe.  size: (H, W) of the clip's frames."""
+    clicks = [option_values.click(text) for text in args.click]
+    from stm_core.engine.prompts import Prompt
+    from stm_core.masks.files import read_mask
+    from stm_core.runs.given import read_prompts
+
+    if clicks:
+        return [Prompt.from_clicks(clicks, frame=args.prompt_frame)]
+    limits = options.video_limits(args)
+    if args.prompts:
+        return read_prompts(args.prompts, size, frames, limits)
+    return [Prompt.from_mask(read_mask(args.mask, size=size, limits=limits), frame=args.prompt_frame)]
+
+
+def progress(total: int | None) -> tqdm:
+    """A progress bar on stderr; silent when stderr is no terminal."""
+    from tqdm import tqdm
+
+    quiet = not sys.stderr.isatty()
+    return tqdm(total=total or None, unit=" frames", file=sys.stderr, disable=quiet, leave=False)

@@ -1,0 +1,58 @@
+"""The commands that show what the memory does: `look`, and `compare`."""
+
+from __future__ import annotations
+
+import argparse
+
+from stm_core.commands import options
+from stm_core.commands.given import model, opened, progress
+from stm_core.faults import DONE
+
+
+def look(args: argparse.Namespace) -> int:
+    """Show where a pixel of a frame looks in memory: DIR/weights.npz, DIR/look.json, DIR/look.png."""
+    from stm_core.runs.look import check_look, look_clip, write_look
+    from stm_core.runs.look_picture import look_words, seen_words
+
+    info, prompts, limits = opened(args)
+    written = check_look(args.out, args.clip)
+    network, memory = model(args), options.memory_config(args, args.memory)
+    with progress(args.frame + 1) as bar:
+        found = look_clip(
+            *(network, info, prompts, args.frame, args.at),
+            memory=memory,
+            size=args.size,
+            limits=limits,
+            on_frame=bar.update,
+        )
+    write_look(found, written)
+    print(look_words(found.look))
+    for seen in found.look.stored:
+        print(f"  {seen_words(seen)}")
+    print(f"weights.npz, look.json and look.png in {args.out}")
+    return DONE
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Compare memory strategies on one clip: DIR/compare.json, DIR/compare.md, DIR/compare.mp4."""
+    from stm_core.runs.compare import check_compare, chosen, read_truth, write_compare
+    from stm_core.runs.compare import compare as run_all
+
+    info, prompts, limits = opened(args)
+    written = check_compare(args.out, args.clip)
+    names = chosen(args.presets, args.truth is not None)
+    truth = read_truth(args.truth, (info.height, info.width), limits) if args.truth else None
+    network, memory = model(args), options.memory_config(args, args.memory)
+    with progress(len(names) * info.frames) as bar:
+        found = run_all(
+            *(network, info, prompts, args.presets),
+            truth=truth,
+            memory=memory,
+            size=args.size,
+            limits=limits,
+            on_frame=bar.update,
+        )
+    write_compare(found, written, limits)
+    print(found.markdown)
+    print(f"compare.json, compare.md and compare.mp4 in {args.out}")
+    return DONE

@@ -1,0 +1,57 @@
+"""What else a first click may mean: a shirt, the person who wears it, the person on a bicycle.
+
+A network sees different things at different sizes of the same frame: small, the whole; large, a part.  Reads
+at the network's `click_sides` beside its `click_side` give other masks, and a person chooses.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from stm_core.engine.click_reader import ClickReader
+from stm_core.engine.clicks import points_of
+from stm_core.engine.geometry import check_image, check_size, enlarge
+from stm_core.engine.prompts import Click, check_inside
+from stm_core.errors import PromptError
+from stm_core.faults import memory_told
+from stm_core.masks.metrics import jaccard
+from stm_core.networks.interface import LOGIT_LIMIT
+from stm_core.networks.weights import Model, check_model
+
+SAME = 0.85  # overlap from which two masks are one choice
+LEAST = 1e-4  # of the frame: a mask that is smaller is no choice
+
+
+@memory_told()
+@torch.inference_mode()
+def click_choices(
+    model: Model, image: np.ndarray, click: Click, *, size: int | None = None
+) -> list[np.ndarray]:
+    """Masks bool (H, W) that one click may mean, from the smallest to the largest: one to three.
+
+    One of them is the mask that `segment_frame` answers.  A single mask says that the network is sure.
+
+    image: uint8 (H, W, 3) RGB.  click: (x, y, 1, object), pixels of the image.  size: short side at which
+    the frame is processed.  Raises PromptError, VideoError, OptionError, LimitError when memory runs out.
+    """
+    check_model(model)
+    check_image(image)
+    check_size(size)
+    check_inside([click], *image.shape[:2])
+    if not model.network.takes_clicks:
+        raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
+    points = points_of([click], needs_positive=True).to(model.device)
+    found: list[np.ndarray] = []
+    for side in (model.network.click_side, *model.network.click_sides):  # the likeliest first
+        mask = _read(ClickReader(model, image, size, side), points)
+        if not found or (mask.mean() >= LEAST and all(jaccard(mask, other) < SAME for other in found)):
+            found.append(mask)
+    return sorted(found, key=np.count_nonzero)
+
+
+def _read(reader: ClickReader, points: torch.Tensor) -> np.ndarray:
+    """The mask bool (H, W) of one object from its first click (1, 1, 3)."""
+    nothing = torch.full((1, *reader.processed), -LOGIT_LIMIT, device=reader.device)
+    logits = reader.answer(points, torch.ones(1, dtype=torch.bool, device=reader.device), nothing)
+    return (enlarge(logits, *reader.image.shape[:2])[0] > 0).cpu().numpy()

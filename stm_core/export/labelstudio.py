@@ -1,0 +1,79 @@
+"""Label Studio: a list of tasks, one a frame, with masks as brush strokes.
+
+A brush is the mask as an RGBA picture, packed bit by bit: 32 bits say how many values there are, 5 bits their
+size less one, four times 4 bits the sizes (less one) in which lengths may be written; then run after run: a
+bit whether one value repeats, 2 bits which of the four sizes, the length less one, and the value or values.
+Sources: https://labelstud.io/guide/predictions, https://github.com/thi-ng/umbrella (package rle-pack)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+
+from stm_core.export.order import Format, Order, jpeg, masks_of
+from stm_core.export.sinks import Sink
+from stm_core.masks.rle import counts_of
+
+PICTURES = "images"
+SIZES = (3, 4, 8, 16)  # bits of a length
+
+
+def _names(order: Order) -> Iterator[str]:
+    yield f"{order.stem()}.json"
+    yield from order.pictures(PICTURES)
+
+
+def _write(order: Order, sink: Sink) -> Iterator[int]:
+    tasks = []
+    for done, shot in enumerate(order.shots(), 1):
+        name = order.picture(PICTURES, shot.index)
+        if shot.image is not None:
+            sink.add(name, jpeg(shot.image))
+        found = [
+            _brush(f"{shot.index}-{number}", order.label(number), mask)
+            for number, mask in masks_of(shot, order.result.objects)
+        ]
+        tasks.append({"data": {"image": name, "frame": shot.index}, "annotations": [{"result": found}]})
+        yield done
+    sink.add(f"{order.stem()}.json", json.dumps(tasks).encode())
+
+
+def _brush(name: str, label: str, mask: np.ndarray) -> dict:
+    return {
+        "id": name,
+        "type": "brushlabels",
+        "from_name": "tag",
+        "to_name": "image",
+        "original_width": mask.shape[1],
+        "original_height": mask.shape[0],
+        "image_rotation": 0,
+        "value": {"format": "rle", "rle": list(pack(mask)), "brushlabels": [label]},
+    }
+
+
+def pack(mask: np.ndarray) -> bytes:
+    """The bool (H, W) mask as a brush."""
+    bits = [f"{4 * mask.size:032b}", f"{8 - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
+    most = 1 << SIZES[-1]
+    for n, count in enumerate(counts_of(mask.ravel())):
+        left = 4 * count  # red, green, blue and alpha of each pixel
+        while left:
+            length = min(left, most)
+            which = next(i for i, size in enumerate(SIZES) if length <= 1 << size)
+            bits.append(f"1{which:02b}{length - 1:0{SIZES[which]}b}{255 * (n % 2):08b}")
+            left -= length
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+FORMAT = Format(
+    "labelstudio",
+    "Label Studio JSON: a task per frame with a brush per object, and the frames",
+    *(".jpg", "{clip}_{frame}", ("frame",), "beside"),
+    _names,
+    _write,
+)

@@ -1,0 +1,164 @@
+"""Masks as pictures: a folder or ZIP of them, also a folder an object, and a black and white film."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from stm_core.errors import MaskError, VideoError
+from stm_core.incoming.numbering import check_size, frames_of, ids_of
+from stm_core.masks.files import MASK_FORMATS
+from stm_core.masks.foreign import labels_of_image
+from stm_core.masks.palette import MAX_OBJECTS, PALETTE
+from stm_core.media.limits import VideoLimits
+from stm_core.media.pictures import SUFFIXES
+from stm_core.media.still import PICTURE_ERRORS, open_picture
+from stm_core.media.video import probe, read_video
+
+ALIKE = 48  # how far the colour of one object may differ from picture to picture, per channel
+COLOURED = 40  # how far the channels of a film may lie apart where it is grey: codecs shift colours a little
+Source = Callable[[str], bytes]
+
+
+class Colours:
+    """Ids for colours that are no ids by themselves: one colour is one object in all pictures."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._known: list[tuple[np.ndarray, int]] = []
+
+    def number(self, colour: np.ndarray) -> int:
+        """The id of a colour uint8 (3,).  Raises MaskError when there are too many."""
+        for known, number in self._known:
+            if np.abs(known.astype(int) - colour).max() <= ALIKE:
+                return number
+        if len(self._known) == MAX_OBJECTS:
+            raise MaskError(
+                f"{self._name!r} has more than {MAX_OBJECTS} colours; draw one flat colour an object"
+            )
+        self._known.append((colour, len(self._known) + 1))
+        return len(self._known)
+
+
+def read_sequence(
+    path: Path, size: tuple[int, int], frames: int, limits: VideoLimits
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(frame, labels uint8 (H, W)) of a folder or ZIP of mask pictures.  Raises MaskError, LimitError."""
+    if path.is_dir():
+        names = [one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file()]
+        yield from _sequence(path.name, names, lambda name: (path / name).read_bytes(), size, frames, limits)
+        return
+    try:
+        with zipfile.ZipFile(path) as pack:
+            limits.check_bytes(sum(entry.file_size for entry in pack.infolist()), f"{path.name} (unpacked)")
+            yield from _sequence(path.name, pack.namelist(), pack.read, size, frames, limits)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        raise MaskError(f"{path.name!r} is a damaged or locked ZIP; pack it again") from error
+
+
+def _sequence(
+    file: str, names: list[str], read: Source, size: tuple[int, int], frames: int, limits: VideoLimits
+) -> Iterator[tuple[int, np.ndarray]]:
+    names = [name for name in names if _is_mask(name)]
+    if not names:
+        raise MaskError(f"{file!r} holds no mask pictures; expected PNG files, one a frame")
+    limits.check_frames(len(names), file)
+    folders = sorted({str(PurePosixPath(name).parent) for name in names})
+    ids = ids_of(folders, file) if len(folders) > 1 else {}
+    numbers = _in_folders(names, folders, frames, file)
+    by_frame: dict[int, list[str]] = {}
+    for number, name in zip(numbers, names, strict=True):
+        by_frame.setdefault(number, []).append(name)
+    colours = Colours(file)
+    for number, found in sorted(by_frame.items()):
+        labels = np.zeros(size, np.uint8)
+        for name in found:
+            one = _labels(name, read(name), size, colours, limits)
+            folder = str(PurePosixPath(name).parent)
+            labels = np.where(one > 0, ids[folder] if ids else one, labels).astype(np.uint8)
+        yield number, labels
+
+
+def _in_folders(names: list[str], folders: list[str], frames: int, file: str) -> list[int]:
+    """The frames of pictures in several folders, an object each: each counted by itself."""
+    found: dict[str, int] = {}
+    for folder in folders:
+        inside = [name for name in names if str(PurePosixPath(name).parent) == folder]
+        found |= dict(zip(inside, frames_of(inside, frames, file), strict=True))
+    return [found[name] for name in names]
+
+
+def _is_mask(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in {*SUFFIXES, ".tif", ".tiff"} and not hidden
+
+
+def _labels(
+    name: str, data: bytes, size: tuple[int, int], colours: Colours, limits: VideoLimits
+) -> np.ndarray:
+    try:
+        with open_picture(io.BytesIO(data), name, limits, MASK_FORMATS) as image:
+            image.load()
+            check_size(repr(name), (image.height, image.width), size)
+            labels = labels_of_image(image, name)
+            coloured = image.mode not in ("1", "L", "P") and not image.mode.startswith(("I", "F"))
+            return _by_colour(labels, np.array(image.convert("RGB")), colours) if coloured else labels
+    except (VideoError, *PICTURE_ERRORS) as error:
+        raise MaskError(f"{name!r} is a damaged picture; export it again") from error
+
+
+def _by_colour(labels: np.ndarray, rgb: np.ndarray, colours: Colours) -> np.ndarray:
+    """Labels counted picture by picture, numbered by colour instead; DAVIS colours and greys keep theirs."""
+    found = np.zeros_like(labels)
+    for number in np.unique(labels[labels > 0]):
+        where = labels == number
+        colour = np.median(rgb[where], axis=0).astype(np.uint8)
+        grey = np.ptp(colour) <= COLOURED
+        own = int(number) if grey or (PALETTE[number] == colour).all() else colours.number(colour)
+        found[where] = own
+    return found
+
+
+def read_matte(
+    path: Path, size: tuple[int, int], frames: int, limits: VideoLimits
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(frame, labels uint8 (H, W) with object 1) of a black and white film.
+
+    A film one pixel larger, because its codec takes even sizes only, is cut.  Raises MaskError, LimitError.
+    """
+    try:
+        info = probe(path, limits, count=True)
+    except VideoError as error:
+        raise MaskError(str(error)) from error
+    if info.frames != frames:
+        raise MaskError(
+            f"{path.name!r} has {info.frames} frames, the clip has {frames}; export the matte frame by frame"
+        )
+    padded = size[0] + size[0] % 2, size[1] + size[1] % 2
+    if (info.height, info.width) != padded:
+        check_size(repr(path.name), (info.height, info.width), size)
+    with read_video(info, limits) as reader:
+        for index, image in enumerate(reader):
+            if (np.ptp(image, axis=2) > COLOURED).mean() > 0.01:
+                raise MaskError(
+                    f"{path.name!r} has colours, it is no matte; export one object in white on black"
+                )
+            yield index, (image[: size[0], : size[1]].mean(axis=2) > 127).astype(np.uint8)
+
+
+def open_zip(path: Path, wanted: Callable[[str], bool], limits: VideoLimits) -> tuple[str, bytes] | None:
+    """The first file in a ZIP whose name is wanted, or None.  Raises MaskError, LimitError."""
+    try:
+        with zipfile.ZipFile(path) as pack:
+            found = next((entry for entry in pack.infolist() if wanted(entry.filename)), None)
+            if found is None:
+                return None
+            limits.check_bytes(found.file_size, found.filename)
+            return found.filename, pack.read(found)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        raise MaskError(f"{path.name!r} is a damaged or locked ZIP; pack it again") from error

@@ -1,0 +1,155 @@
+"""Parts of a network as graphs of OpenVINO, their convolutions in int8 where ranges are known.
+
+Maps enter and leave with their channels last, as PyTorch keeps them in memory here, so nothing is copied at
+the border. Where values may be rounded, the graph says so (FakeQuantize, and weights in whole steps); the
+compiler makes int8 arithmetic of it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from stm_core.networks.openvino_runtime import FIRST, LAST, op, ov
+from stm_core.networks.ranges import Ranges
+
+STEPS = 63  # of a weight, on either side of 0: where a CPU adds pairs of products in 16 bits, they fit
+
+
+def graph_of(part: nn.Module, channels: Sequence[int], ranges: Ranges, kind: ov.Type) -> ov.Model:
+    """A graph that computes what `part` computes, for maps of any size.
+
+    part: frozen, with batch norms folded; takes maps (B, C, H, W), and gives maps or planes (B, H, W).
+    channels: C of each map that it takes.
+    ranges: of the convolutions that become int8; the others stay as they are.
+    kind: number format of maps at the border; planes are float32.
+    """
+    return _Builder(part, ranges).model(channels, kind)
+
+
+class _Builder:
+    """Makes one graph, operation by operation, as `part` calls them."""
+
+    def __init__(self, part: nn.Module, ranges: Ranges):
+        self.ranges = ranges
+        self.traced = fx.symbolic_trace(part)
+        self.made: dict[fx.Node, Any] = {}
+        self.rounded: dict[fx.Node, ov.Node] = {}  # a map that enters two convolutions is rounded once
+
+    def model(self, channels: Sequence[int], kind: ov.Type) -> ov.Model:
+        inputs: list[ov.Node] = []
+        outputs: list[ov.Node] = []
+        for node in self.traced.graph.nodes:
+            if node.op == "placeholder":
+                inputs.append(op.parameter([-1, -1, -1, channels[len(inputs)]], kind))
+                self.made[node] = op.transpose(_as(inputs[-1], ov.Type.f32), _whole(FIRST))
+            elif node.op == "get_attr":
+                *path, name = node.target.split(".")
+                value = getattr(self.traced.get_submodule(".".join(path)), name)
+                self.made[node] = op.constant(_array(value))
+            elif node.op == "output":
+                outputs = [self._given(self.made[one], kind) for one in node.all_input_nodes]
+            else:
+                self.made[node] = self._called(node)
+        return ov.Model(outputs, inputs)
+
+    def _given(self, x: Any, kind: ov.Type) -> ov.Node:
+        if len(_output(x).get_partial_shape()) < 4:
+            return op.result(x)
+        return op.result(_as(op.transpose(x, _whole(LAST)), kind))
+
+    def _called(self, node: fx.Node) -> Any:
+        if node.op == "call_module":
+            module, source = self.traced.get_submodule(node.target), node.args[0]
+            if isinstance(module, nn.Identity):
+                return self.made[source]
+            return self._convolved(str(node.target).removeprefix("network."), module, source)
+        first, *others = (self.made[one] if isinstance(one, fx.Node) else one for one in node.args)
+        return OPERATIONS[node.target](first, *others, **node.kwargs)
+
+    def _convolved(self, name: str, conv: nn.Conv2d, source: fx.Node) -> ov.Node:
+        x, weight = self.made[source], op.constant(_array(conv.weight))
+        if name in self.ranges:
+            if source not in self.rounded:
+                self.rounded[source] = _rounded_map(x, *self.ranges[name])
+            x, weight = self.rounded[source], _rounded_weight(_array(conv.weight))
+        where = list(conv.stride), list(conv.padding), list(conv.padding), list(conv.dilation)
+        if conv.groups == 1:
+            y = op.convolution(x, weight, *where)
+        else:
+            shape = conv.groups, conv.out_channels // conv.groups, *conv.weight.shape[1:]
+            y = op.group_convolution(x, op.reshape(weight, _whole(shape), False), *where)
+        return y if conv.bias is None else op.add(y, op.constant(_array(conv.bias).reshape(1, -1, 1, 1)))
+
+
+def _rounded_map(x: ov.Node, low: float, high: float) -> ov.Node:
+    """x with its values in 256 steps, 0 among them, that reach from low to high."""
+    most = max(high, -low, 1e-6)
+    ends = [op.constant(np.float32(end)) for end in ((0, most) if low >= 0 else (-most * 128 / 127, most))]
+    return op.fake_quantize(x, *ends, *ends, 256)
+
+
+def _rounded_weight(weight: np.ndarray) -> ov.Node:
+    """Weights (O, I, h, w) in whole steps, whose size each O has for itself."""
+    step = np.maximum(np.abs(weight).max((1, 2, 3), keepdims=True), 1e-12) / STEPS
+    whole = op.constant(np.round(weight / step).astype(np.int8))
+    return op.multiply(_as(whole, ov.Type.f32), op.constant(step.astype(np.float32)))
+
+
+def _enlarged(x: ov.Node, scale_factor: float, **_: object) -> ov.Node:
+    """Bilinear, corners not aligned: all that these networks use."""
+    factors, sides = op.constant(np.full(2, scale_factor, np.float32)), _whole((2, 3))
+    same = {"coordinate_transformation_mode": "half_pixel", "axes": sides}
+    return op.interpolate(x, factors, "linear_onnx", "scales", **same)
+
+
+def _split(x: ov.Node, sizes: Sequence[int], dim: int) -> list[ov.Output]:
+    return op.variadic_split(x, op.constant(np.int64(dim)), _whole(sizes)).outputs()
+
+
+def _item(x: Any, index: Any) -> Any:
+    """One of several maps, or channel `[:, number]` of a map."""
+    return x[index] if isinstance(x, list) else op.gather(x, _whole(index[1]), _whole(1))
+
+
+def _same(x: Any, *_: object, **__: object) -> Any:
+    """x: these operations of PyTorch only say in which format it is kept."""
+    return x
+
+
+OPERATIONS: dict[object, Callable[..., Any]] = {
+    F.interpolate: _enlarged,
+    F.relu: lambda x, **_: op.relu(x),
+    builtins.getattr: _same,
+    operator.add: op.add,
+    operator.getitem: _item,
+    operator.sub: op.subtract,
+    operator.truediv: op.divide,
+    "clamp": op.clamp,
+    "contiguous": _same,
+    "float": _same,
+    "split": _split,
+    "to": _same,
+}
+
+
+def _as(x: Any, kind: ov.Type) -> Any:
+    return x if _output(x).get_element_type() == kind else op.convert(x, kind)
+
+
+def _output(x: ov.Node | ov.Output) -> ov.Output:
+    return x.output(0) if isinstance(x, ov.Node) else x
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().contiguous().numpy()
+
+
+def _whole(values: int | Sequence[int]) -> ov.Node:
+    return op.constant(np.array(values, np.int64))

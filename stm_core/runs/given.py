@@ -1,0 +1,39 @@
+"""Prompts that a user gives as a file or as text, for any frames of a clip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stm_core.engine.prompts import Prompt
+from stm_core.errors import PromptError
+from stm_core.incoming.masks import read_masks, sparse
+from stm_core.media.limits import VideoLimits
+
+
+def read_prompts(text: str, size: tuple[int, int], frames: int, limits: VideoLimits) -> list[Prompt]:
+    """The prompts that a file holds, see `read_masks`, or that the text itself says as clicks.
+
+    text: a path; or a JSON list of [frame, x, y, label, object].
+    size, frames: of the clip, (H, W).
+    Raises PromptError, MaskError, LimitError.
+    """
+    if text.lstrip().startswith("["):
+        return clicks_of(text)
+    found = sparse(read_masks(Path(text), size, frames, limits))
+    return [Prompt.from_mask(labels, frame=index) for index, labels in found]
+
+
+def clicks_of(text: str) -> list[Prompt]:
+    """A prompt for each frame in a JSON list of [frame, x, y, label, object].  Raises PromptError."""
+    try:
+        rows = json.loads(text)
+        by_frame: dict[int, list] = {}  # what is no whole number is refused below
+        for frame, *click in rows:
+            by_frame.setdefault(frame, []).append(click)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PromptError(
+            f"--prompts {text[:40]} is no list of clicks; write [[0,96,128,1,1], ...], a frame, x, y, label "
+            "and object each"
+        ) from error
+    return [Prompt.from_clicks(clicks, frame=frame) for frame, clicks in by_frame.items()]

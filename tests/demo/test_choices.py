@@ -1,0 +1,80 @@
+"""What a first click may mean: laws of the panel's handlers, called with plain values."""
+
+import numpy as np
+import pytest
+from pages import HEIGHT, WIDTH, Bench, notice
+
+from demo.panels.choices import ChoicesPanel
+from demo.work.choices import open_click
+from demo.work.marks import Marks
+
+
+@pytest.fixture
+def choices(bench, monkeypatch):
+    """The panel over an engine that finds three masks under every click: a part, a thing, and all."""
+    panel = ChoicesPanel(bench.host)
+    monkeypatch.setattr(bench.host, "panels", [*bench.host.panels, panel])
+
+    def three(image, click, size):
+        masks = np.zeros((3, HEIGHT, WIDTH), bool)
+        masks[0, :8, :8], masks[1, :16, :16], masks[2, :32, :32] = True, True, True
+        return list(masks)
+
+    monkeypatch.setattr(bench.engine, "choices", three)
+    return panel
+
+
+def offered(view: dict) -> list[dict]:
+    return view.get("choices", {}).get("masks", [])
+
+
+def test_an_unsure_first_click_offers_masks_and_the_shown_one_is_marked(bench: Bench, user, choices):
+    bench.click(user, 0, 8, 8)
+    masks = offered(choices.offer(user, 0))
+    assert len(masks) == 3 and [mask["on"] for mask in masks] == [False, True, False]
+    assert all(mask["src"].startswith("data:image/jpeg") for mask in masks)
+
+
+def test_a_chosen_mask_is_the_frames_mask_and_undo_brings_the_clicks_back(bench: Bench, user, choices):
+    bench.click(user, 0, 8, 8)
+    clicked = user.work.labels(0)
+    choices.offer(user, 0)
+    view = choices.choose(user, {"number": 2})
+    assert not notice(view) and (user.work.labels(0) == 1).sum() == 32 * 32
+    assert [mask["on"] for mask in offered(view)] == [False, False, True]
+    assert (user.work.labels(0) == 1).sum() == 32 * 32
+    assert not notice(choices.choose(user, {"number": 0})) and (user.work.labels(0) == 1).sum() == 64
+    bench.mark.order(user, {"kind": "undo"})
+    bench.mark.order(user, {"kind": "undo"})
+    assert np.array_equal(user.work.labels(0), clicked)
+
+
+def test_a_choice_leaves_other_objects_their_pixels(bench: Bench, user, choices):
+    bench.mark_two(user)
+    choices.offer(user, 0)
+    choices.choose(user, {"number": 2})
+    labels = user.work.labels(0)
+    assert (labels == 1).sum() == 256 and (labels == 2).sum() == 32 * 32 - 256
+
+
+@pytest.mark.parametrize("number", [3, -1, None, "x", 10**9])
+def test_a_choice_that_is_not_there_is_refused(bench: Bench, user, choices, number):
+    bench.click(user, 0, 8, 8)
+    before = user.work.labels(0)
+    choices.offer(user, 0)
+    assert notice(choices.choose(user, {"number": number}))
+    assert np.array_equal(user.work.labels(0), before)
+
+
+def test_choices_end_with_the_next_mark(bench: Bench, user, choices):
+    bench.click(user, 0, 8, 8)
+    choices.offer(user, 0)
+    bench.mark.edit(user, {"kind": "stroke", "frame": 0, "points": [[60, 50]], "radius": 5}, 0)
+    assert not offered(choices.offer(user, 0)) and notice(choices.choose(user, {"number": 0}))
+
+
+def test_only_the_first_click_on_an_object_is_open():
+    on, off = (8, 8, 1, 1), (9, 9, 0, 1)
+    assert open_click(Marks((on,)), 1) == on
+    assert open_click(None, 1) is None and open_click(Marks((off,)), 1) is None
+    assert open_click(Marks((on, off)), 1) is None and open_click(Marks((on,)), 2) is None

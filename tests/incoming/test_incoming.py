@@ -1,0 +1,194 @@
+"""Masks of other programs: what can be meant is accepted, the rest is refused in one sentence."""
+
+import io
+import json
+import zipfile
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import taken
+from conftest import colour_model, is_one_line, squares
+from pages import write_clip
+from PIL import Image
+
+from stm_core.errors import MaskError, StmError
+from stm_core.export.folder import export_file
+from stm_core.export.order import Options
+from stm_core.export.registry import FORMATS
+from stm_core.export.result import read_result
+from stm_core.incoming.masks import read_masks, sparse
+from stm_core.masks.rle import coco_counts
+
+SIZE, FRAMES = taken.SIZE, 5
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    labels = taken.labels_of(FRAMES)
+    return read_result(taken.make_run(tmp_path_factory.mktemp("run"), labels)), labels
+
+
+def back(path, frames=FRAMES, size=SIZE) -> dict:
+    return taken.truth_of(read_masks(Path(path), size, frames))
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "palette-png", "binary-png"])
+def test_what_we_export_comes_in_again_as_zip_and_as_folder(run, tmp_path, name):
+    result, labels = run
+    list(export_file(result, FORMATS[name], tmp_path / "all.zip", Options(), []))
+    with zipfile.ZipFile(tmp_path / "all.zip") as pack:
+        pack.extractall(tmp_path / "folder")
+    inside = {"coco": "annotations/instances_default.json", "cvat": "annotations.xml"}.get(name, "")
+    for path in (tmp_path / "all.zip", tmp_path / "folder" / inside):
+        taken.same(back(path), taken.truth(labels))
+
+
+def test_a_matte_comes_in_as_one_object_cut_to_the_clips_odd_size(run, tmp_path):
+    result, labels = run
+    files = taken.exported(result.masks.parent, "matte-mp4", tmp_path)
+    taken.same(back(files[1]), {t: {1: one == 2} if (one == 2).any() else {} for t, one in enumerate(labels)})
+    with pytest.raises(MaskError, match="5 frames"):
+        back(files[1], frames=6)
+    [film] = taken.exported(result.masks.parent, "overlay-mp4", tmp_path)
+    with pytest.raises(MaskError, match="colours"):
+        back(film)
+
+
+def picture(array: np.ndarray, form: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, form)
+    return buffer.getvalue()
+
+
+def folder(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def test_binary_masks_of_three_channels_are_one_object(tmp_path):
+    mask = np.zeros(SIZE, bool)
+    mask[5:20, 7:30] = True
+    white = np.where(mask, 255, 0).astype(np.uint8)[..., None].repeat(3, axis=2)
+    for form, ending in (("PNG", "png"), ("JPEG", "jpg")):
+        found = back(
+            folder(tmp_path / ending, {f"f{t}.{ending}": picture(white, form) for t in range(FRAMES)})
+        )
+        taken.same(found, {t: {1: mask} for t in range(FRAMES)})
+
+
+def test_one_colour_is_one_object_in_all_pictures(tmp_path):
+    pictures = {}
+    for t, names in enumerate(["ab", "b", "ba", "", "a"]):
+        image = np.zeros((*SIZE, 3), np.uint8)
+        for n, name in enumerate(names):
+            image[10 * n : 10 * n + 8, :8] = {"a": (250, 120, 10), "b": (20, 130, 250)}[name]
+        pictures[f"{t + 1:03d}.png"] = picture(image)  # counted from 1: their order counts
+    found = back(folder(tmp_path / "m", pictures))
+    assert [sorted(found[t]) for t in range(FRAMES)] == [[1, 2], [2], [1, 2], [], [1]]
+    assert found[2][2][0, 0] and found[2][1][10, 0]
+
+
+def test_numbers_in_names_are_frames_and_without_them_there_must_be_one_for_each(tmp_path):
+    one = picture(np.full(SIZE, 1, np.uint8))
+    assert sorted(back(folder(tmp_path / "a", {"key_0003.png": one, "key_0001.png": one}))) == [1, 3]
+    with pytest.raises(MaskError, match="2 frames"):
+        back(folder(tmp_path / "b", {"x.png": one, "y.png": one}))
+    with pytest.raises(MaskError, match="1 frames"):
+        back(folder(tmp_path / "c", {"0100.png": one}))
+
+
+def coco(**changes) -> dict:
+    mask = np.zeros(SIZE, bool)
+    mask[5:20, 7:30] = True
+    row = {"image_id": 7, "category_id": 3, "segmentation": {"size": [*SIZE], "counts": coco_counts(mask)}}
+    image = {"id": 7, "file_name": "b/f_2.jpg", "height": SIZE[0], "width": SIZE[1]}
+    return {"images": [{**image, **changes.pop("image", {})}], "annotations": [{**row, **changes}]}
+
+
+def test_coco_of_plain_runs_and_of_polygons(tmp_path):
+    path, expected = tmp_path / "a.json", np.zeros(SIZE, bool)
+    expected[5:20, 7:30] = True
+    polygon = [[7, 5, 30, 5, 30, 20, 7, 20]]
+    for content in (coco(), coco(segmentation=polygon), coco(segmentation=polygon * 2, track_id="car 3")):
+        path.write_text(json.dumps(content))
+        taken.same(back(path), {2: {3: expected}})
+    hole = [[7, 5, 30, 5, 30, 20, 7, 20, 7, 5, 10, 8, 10, 12, 14, 12, 14, 8, 10, 8]]  # even-odd
+    path.write_text(json.dumps(coco(segmentation=hole)))
+    assert back(path)[2][3].sum() == expected.sum() - 16
+
+
+BAD_COCO = [
+    [], 5, {"images": []}, {"images": [], "annotations": []}, {"images": [1], "annotations": []},
+    coco(image_id=8), coco(image_id=[]), coco(segmentation=[]), coco(segmentation=None),
+    coco(segmentation=[[1, 2]]),
+    coco(segmentation=[["a"] * 6]), coco(segmentation=[[1, 2, float("nan"), 3, 4, 5]]),
+    coco(image={"width": 5}),
+    coco(segmentation={"size": [1, 1], "counts": [1]}), coco(segmentation={"size": [*SIZE], "counts": "abc"}),
+    coco(segmentation={"size": [*SIZE], "counts": [3]}), coco(image={"file_name": "f_99.jpg"}),
+    coco(segmentation={"size": [*SIZE], "counts": [SIZE[0] * SIZE[1]]}), coco(image={"id": {}}),
+]  # fmt: skip
+BOX = '<image id="0" name="0.png" width="67" height="45">{}</image>'
+MASK = '<mask label="a" rle="{}" left="{}" top="1" width="2" height="1"/>'
+BAD_CVAT = [
+    "", "<annotations/>", "<annotations><image", "<svg/>", "<annotations><track/></annotations>",
+    BOX.format('<box label="a"/>'), BOX.format(MASK.format("1", 1)), BOX.format(MASK.format("a", 1)),
+    BOX.format(MASK.format("1,1", 66)), BOX.format(MASK.format("1,1", -1)),
+    BOX.format(MASK.format("0,2", "x")),
+    BOX.format('<polygon label="a" points="1,2;3"/>'), BOX.format('<polygon label="a" points="1,2;3,4"/>'),
+    BOX.replace("67", "66").format(MASK.format("0,2", 1)), '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", range(len(BAD_COCO) + len(BAD_CVAT)))
+def test_annotations_that_cannot_be_meant_are_refused_in_a_sentence(tmp_path, n):
+    if n < len(BAD_COCO):
+        path, text = tmp_path / "a.json", json.dumps(BAD_COCO[n])
+    else:
+        path, text = tmp_path / "a.xml", BAD_CVAT[n - len(BAD_COCO)]
+        text = f"<annotations>{text}</annotations>" if text.startswith("<image") else text
+    path.write_text(text)
+    with pytest.raises(StmError) as error:
+        back(path)
+    assert "\n" not in str(error.value) and len(str(error.value)) > 30
+
+
+def test_other_files_and_sizes_are_refused(tmp_path):
+    ones = np.ones((9, 9), np.uint8)
+    (tmp_path / "bad.zip").write_bytes(b"PK no")
+    (tmp_path / "bad.mp4").write_bytes(b"no film")
+    (tmp_path / "empty").mkdir()
+    folder(tmp_path / "small", {f"{t}.png": picture(ones) for t in range(FRAMES)})
+    folder(tmp_path / "torn", {f"{t}.png": picture(ones)[:40] for t in range(FRAMES)})
+    folder(tmp_path / "black", {f"{t}.png": picture(np.zeros(SIZE, np.uint8)) for t in range(FRAMES)})
+    for name in ("bad.zip", "bad.mp4", "none.json", "empty", "small", "torn", "black"):
+        with pytest.raises(StmError) as error:
+            back(tmp_path / name)
+        assert "\n" not in str(error.value)
+
+
+def test_few_masks_are_all_prompts_of_many_only_those_where_an_object_appears():
+    masks = [(t, np.uint8([[1, 0, 2 * (t >= 4)]])) for t in range(20)]
+    assert [t for t, _ in sparse(iter(masks))] == [0, 4]
+    assert [t for t, _ in sparse(islice(masks, 6))] == list(range(6))
+
+
+def test_segment_takes_prompts_from_a_file_and_clicks_on_several_frames(tmp_path, command, monkeypatch):
+    monkeypatch.setattr("stm_core.networks.weights.load_model", lambda *_, **__: colour_model())
+    write_clip(tmp_path / "clip.mp4", frames=6)
+    truth = [labels for _, labels in squares(6, objects=2)]
+    masks = folder(tmp_path / "masks", {"a_00002.png": picture(truth[2])})
+    words = ("segment", tmp_path / "clip.mp4", "--out", tmp_path / "out", "--prompts")
+    for given in (masks, "[[2,40,8,1,1],[2,56,24,1,2],[3,1,60,0,1]]"):
+        code, _, err = command(*words, given)
+        assert code == 0, err
+        found = {t: {n: labels == n for n in (1, 2)} for t, labels in enumerate(truth)}
+        taken.same(taken.read_palette(tmp_path / "out" / "masks"), found)
+    for given in (tmp_path / "none", "[[0,1]", "[1]", "[[0,900,1]]", "[]", tmp_path / "clip.mp4"):
+        code, _, err = command(*words, given)
+        assert code == 2 and is_one_line(err), given
+    code, _, err = command(*words, masks, "--click", "1,1")
+    assert code == 2 and is_one_line(err)

@@ -1,0 +1,71 @@
+"""A run as text: the command and the Python give the masks of the run."""
+
+import shlex
+
+import numpy as np
+import pytest
+from conftest import squares
+from pages import write_clip
+
+from stm_core.commands import cli
+from stm_core.engine.prompts import Prompt
+from stm_core.masks.files import read_labels, write_mask
+from stm_core.memory.policy import MemoryConfig
+from stm_core.networks.weights import load_model
+from stm_core.runs.clip import segment_clip
+from stm_core.runs.plan import plan_clip
+from stm_core.runs.recipe import as_command, as_python, needs_masks
+
+FRAMES, SIZE = 6, (64, 96)
+TRUTH = [labels for _, labels in squares(FRAMES, objects=2)]
+CLICKS = [(8.5, 8, 1, 1), (24, 24, 1, 2), (90, 60, 0, 1)]
+PROMPTS = {
+    "clicks": [Prompt.from_clicks(CLICKS)],
+    "clicks later": [Prompt.from_clicks([(40, 8, 1, 1)], frame=2)],
+    "clicks on two frames": [Prompt.from_clicks(CLICKS), Prompt.from_clicks([(56, 8, 1, 1)], frame=3)],
+    "a mask": [Prompt.from_mask(TRUTH[1], frame=1)],
+    "masks": [Prompt.from_mask(TRUTH[t], frame=t) for t in (1, 4)],
+}
+MEMORIES = [
+    MemoryConfig(),
+    MemoryConfig(preset="every-5", every=2, top_k=7),
+    MemoryConfig(budget_bytes=3_333_333),
+]
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_command_and_python_give_the_masks_of_the_run(tmp_path, tiny_file, monkeypatch, kind):
+    model, weights = load_model(tiny_file), str(tiny_file)
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "my clip.mp4", frames=FRAMES)
+    n = list(PROMPTS).index(kind)
+    plan = plan_clip(*SIZE, FRAMES, PROMPTS[kind], memory=MEMORIES[n % 3], size=48 if n % 2 else None)
+    (tmp_path / "prompts").mkdir()
+    for index in needs_masks(plan):
+        write_mask(tmp_path / "prompts" / f"{index:05d}.png", TRUTH[index])
+    steps = segment_clip(model, "my clip.mp4", list(plan.prompts), memory=plan.memory, size=plan.size)
+    expected = {step.result.index: step.result.labels for step in steps}
+    words = shlex.split(as_command(plan, "my clip.mp4", "by command", weights))
+    assert words[:3] == ["python", "-m", "stm_core"] and cli.main(words[3:]) == 0
+    exec(as_python(plan, "my clip.mp4", "by python", weights), {})  # noqa: S102 (our own text)
+    for folder in ("by command", "by python"):
+        found = {int(path.stem): read_labels(path) for path in (tmp_path / folder / "masks").iterdir()}
+        assert sorted(found) == sorted(expected) == list(range(FRAMES))
+        for index, labels in expected.items():
+            np.testing.assert_array_equal(found[index], labels)
+
+
+def test_what_is_usual_is_not_said():
+    plan = plan_clip(*SIZE, FRAMES, Prompt.from_clicks([(8, 9, 1, 1)]))
+    assert as_command(plan, "a.mp4") == "python -m stm_core segment a.mp4 --click=8,9,1,1 --out out"
+    assert "MemoryConfig()" in as_python(plan, "a.mp4")
+
+
+@pytest.mark.parametrize("name", ["a b.mp4", "it's.mp4", '"; import os #.mp4', "$(rm).mp4", "é\\n.mp4"])
+def test_a_clips_name_is_only_a_name_in_both(name):
+    plan = plan_clip(*SIZE, FRAMES, Prompt.from_clicks([(8, 9, 1, 1)]))
+    assert shlex.split(as_command(plan, name))[4] == name
+    names = {}
+    line = next(line for line in as_python(plan, name).splitlines() if "segment_clip" in line)
+    exec(f"found = {line.split('model, ', 1)[1].split(', prompts', 1)[0]}", names)  # noqa: S102
+    assert names["found"] == name
