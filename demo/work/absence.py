@@ -1,18 +1,9 @@
 """Objects that are gone for a while: ranges of frames in which they have no mask, said and taken back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from stm_core.engine.prompts import absent_at
+from demo.work.work import Work
 from stm_core.errors import PromptError
-from stm_core.masks.files import object_ids
-
-if TYPE_CHECKING:
-    from demo.work.work import Work
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -44,13 +35,6 @@ def take_back_absent(work: Work, number: int, index: int) -> None:
         before = found[0][0] - 1
         if work.run is not None and before in work.run.records:
             work.rest = [(before, 1), *(two for two in work.rest if two != (before, 1))]
-
-
-def check_there(work: Work, index: int, labels: np.ndarray) -> None:
-    """Raises PromptError when labels show an object on a frame in which it is said to be gone."""
-    for number in sorted(absent_at(work.absent, index).intersection(object_ids(labels))):
-        name = work.objects[number].name if number in work.objects else f"Object {number}"
-        raise PromptError(f"“{name}” is said to be gone on this frame; take that back first")
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:

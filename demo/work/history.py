@@ -51,10 +51,14 @@ def _copied(value: Any) -> Any:
 
 @dataclass
 class History:
-    """Moments before the present one, the last one last, and those that were undone."""
+    """Moments before the present one, the last one last, and those that were undone.
+
+    inside: a step is under way.
+    """
 
     past: list[Moment] = field(default_factory=list)
     undone: list[Moment] = field(default_factory=list)
+    inside: bool = False
 
     def __len__(self) -> int:
         return len(self.past)

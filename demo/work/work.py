@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from demo.limits import Limits
-from demo.work.absence import check_there
 from demo.work.choices import Choices
 from demo.work.clip import Clip
 from demo.work.compared import Compared
@@ -22,7 +21,7 @@ from demo.work.history import History, Moment
 from demo.work.marks import Marks
 from demo.work.objects import Objects
 from demo.work.run import Run
-from stm_core.engine.prompts import Prompt
+from stm_core.engine.prompts import Prompt, absent_at
 from stm_core.errors import LimitError, MaskError, PromptError
 from stm_core.masks.files import decode_mask, encode_mask, object_ids
 
@@ -195,7 +194,7 @@ class Work:
 
     def put(self, index: int, marks: Marks, labels: np.ndarray) -> None:
         """Take a frame's marks whose mask was computed; undo brings back what was there."""
-        check_there(self, index, labels)
+        self._check_there(index, labels)
         with self.one_step(index):
             self._keep(index, marks.computed(labels))
 
@@ -212,7 +211,7 @@ class Work:
                 f"the mask is {labels.shape[1]}x{labels.shape[0]}, the clip {width}x{height}; "
                 "export it at the clip's size"
             )
-        check_there(self, index, labels)
+        self._check_there(index, labels)
         return self._marks_to_change(index, limit).drawn(labels)
 
     def import_labels(self, index: int, labels: np.ndarray, limits: Limits) -> None:
@@ -229,10 +228,26 @@ class Work:
 
     @contextmanager
     def one_step(self, index: int | None = None) -> Iterator[None]:
-        """What is changed inside is one step of undo, unless it fails.  index: its frame."""
+        """What is changed inside is one step of undo, unless it fails; steps in a step count as that one.
+
+        index: its frame.
+        """
+        if self.history.inside:
+            yield
+            return
         before = Moment.of(self, self.frame if index is None else index)
-        yield
+        self.history.inside = True
+        try:
+            yield
+        finally:
+            self.history.inside = False
         self.history.add(before)
+
+    def _check_there(self, index: int, labels: np.ndarray) -> None:
+        """Raises PromptError when labels show an object on a frame in which it is said to be gone."""
+        for number in sorted(absent_at(self.absent, index).intersection(object_ids(labels))):
+            name = self.objects[number].name if number in self.objects else f"Object {number}"
+            raise PromptError(f"“{name}” is said to be gone on this frame; take that back first")
 
     def undo(self) -> bool:
         """Take the last step back and show its frame; False when there is nothing to undo."""
