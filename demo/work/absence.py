@@ -50,7 +50,7 @@ def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 def restored(saved: object, numbers: Iterable[int], inside: range) -> dict[int, Ranges]:
     """The ranges of saved work, by object; what makes no sense is left out."""
-    found = {}
+    found: dict[int, Ranges] = {}
     for number in numbers:
         ranges = saved.get(str(number)) if isinstance(saved, dict) else None
         pairs = [

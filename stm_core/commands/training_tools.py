@@ -45,6 +45,11 @@ def _parser() -> Parser:
     add("--weights", default="compact", help="compact, or a file")
     add("--all", action="store_true", help="every picture of images/, not only what training left out")
     add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
+    add = tool("boxes", _boxes)
+    add("folders", type=Path, nargs="+", metavar="DIR", help="as for clicks")
+    add("--weights", default="compact", help="compact, or a file")
+    add("--all", action="store_true", help="every picture of images/, not only what training left out")
+    add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
     add = tool("review", _review)
     add("clips", type=Path, nargs="+", metavar="CLIP", help="DAVIS root, or NAME.mp4 beside NAME_masks.zip")
     add("--weights", default="compact", help="compact, or a file")
@@ -70,9 +75,9 @@ def _choose(args: argparse.Namespace) -> None:
         compare_short(LeftOut(args.images, args.davis), args.weights)
 
 
-def _clicks(args: argparse.Namespace) -> None:
-    """Score masks from clicks, as a Markdown table with a row a method."""
-    from stm_core.training.measure.click_score import COLUMNS, methods, read_examples, score
+def _examples(args: argparse.Namespace) -> list:
+    """(picture, truth) of all folders.  Raises OptionError when there is none."""
+    from stm_core.training.measure.click_score import read_examples
 
     examples = [
         pair for folder in args.folders for pair in read_examples(folder, args.every, everything=args.all)
@@ -80,6 +85,24 @@ def _clicks(args: argparse.Namespace) -> None:
     if not examples:
         folders = ", ".join(map(str, args.folders))
         raise OptionError(f"no picture that training left out shows an object in {folders}; try --all")
+    return examples
+
+
+def _boxes(args: argparse.Namespace) -> None:
+    """Score masks from the box around each object, as a Markdown table."""
+    from stm_core.training.measure.click_score import BOX_COLUMNS, score_boxes
+
+    examples = _examples(args)
+    row = score_boxes(examples, args.weights)
+    print(f"{len(examples)} pictures\n\n| {' | '.join(BOX_COLUMNS)} |\n|{'---|' * len(BOX_COLUMNS)}")
+    print(f"| {' | '.join(f'{row[column]:.3f}' for column in BOX_COLUMNS)} |")
+
+
+def _clicks(args: argparse.Namespace) -> None:
+    """Score masks from clicks, as a Markdown table with a row a method."""
+    from stm_core.training.measure.click_score import COLUMNS, methods, score
+
+    examples = _examples(args)
     print(f"{len(examples)} pictures\n\n| method | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
     for name, segmenter in methods(args.weights).items():
         row = score(examples, segmenter)
