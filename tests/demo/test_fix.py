@@ -83,3 +83,32 @@ def test_continue_goes_on_to_the_end_when_that_was_asked_for(bench, tracked):
     bench.track.get_ready(tracked)
     list(bench.track.track(tracked, *SETTINGS, "forward", True))
     assert tracked.work.run.done == 28 and not tracked.work.run.untouched
+
+
+# boxes and clicks that move ---------------------------------------------------------------------------------
+
+
+def test_a_box_becomes_the_selected_objects_mask_and_can_be_undone(bench, user):
+    bench.click(user, 0, 24, 24)  # object 1 is the second square
+    bench.mark.order(user, {"kind": "add"})
+    bench.mark.edit(user, {"kind": "box", "frame": 0, "box": [15.2, 15.8, 0, 0]}, 0)
+    labels = user.work.labels(0)
+    assert (labels == 2).any() and not (labels == 2)[17:].any() and (labels[16:32, 16:32] == 1).all()
+    bench.mark.order(user, {"kind": "undo"})
+    assert set(np.unique(user.work.labels(0))) == {0, 1}
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [5, 5, 6, 6], ["a", 0, 9, 9], [900, 900, 990, 990]])
+def test_a_box_that_is_none_is_refused_and_changes_nothing(bench, user, box):
+    assert notice(bench.mark.edit(user, {"kind": "box", "frame": 0, "box": box}, 0)) and not user.work.marks
+
+
+def test_a_click_moves_to_the_selected_object(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.mark.order(user, {"kind": "add"})
+    bench.mark.edit(user, {"kind": "move", "frame": 0, "dot": 0}, 0)
+    assert user.work.marks[0].dots == ((8, 8, 1, 2),) and set(np.unique(user.work.labels(0))) == {0, 2}
+    for dot in (1, -1, "x", None):
+        assert notice(bench.mark.edit(user, {"kind": "move", "frame": 0, "dot": dot}, 0))
+    bench.mark.edit(user, {"kind": "stroke", "frame": 0, "radius": 3, "points": [[60, 50]]}, 0)
+    assert "undo" in notice(bench.mark.edit(user, {"kind": "move", "frame": 0, "dot": 0}, 0))
