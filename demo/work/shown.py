@@ -18,7 +18,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
     colors = {one.id: one.color for one in work.objects}
     names = [(one.id, one.name, one.color, one.in_files) for one in work.objects]
-    step = work.current.last if live and work.running else None
+    step = work.current.last if live and work.current is not None and work.running else None
     preview = step.preview if step else None
     return {
         "clip": f"{Path(clip.folder).parent.name}/{Path(clip.folder).name}",
@@ -49,7 +49,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "doubtful": {} if preview else {str(one.frame): one.sentence for one in reversed(queue(work))},
         "running": work.running,
         "live": html.data_url(preview, "jpeg") if preview else None,
-        "at": step.index if preview else None,
+        "at": step.index if step and preview else None,
         "hint": _hint(work),
     }
 

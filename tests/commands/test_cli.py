@@ -18,7 +18,7 @@ from PIL import Image
 from stm_core import faults
 from stm_core.commands import cli, option_values, options
 from stm_core.errors import PromptError
-from stm_core.masks.files import read_mask, write_mask
+from stm_core.masks.files import read_labels, write_mask
 from stm_core.media.video import VideoLimits, read_video
 from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import PRESETS
@@ -74,7 +74,7 @@ def test_an_object_that_is_absent_has_no_mask_there_and_a_wrong_range_is_a_mista
     words = ["segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path / "out"]
     assert run(*words, "--absent", "1:3-4", "--absent=1:6")[0] == 0
     for n in (3, 4, 6):
-        assert not read_mask(tmp_path / "out" / "masks" / f"{n:05d}.png").any()
+        assert not read_labels(tmp_path / "out" / "masks" / f"{n:05d}.png").any()
     for wrong in ("1", "1:4-3", "1:0-2", "0:3-4", "a:1-2"):  # the mask is on frame 0
         code, _, err = run(*words, "--absent", wrong)
         assert code == 2 and is_one_line(err)

@@ -23,31 +23,36 @@ def zoom(visitor) -> float:
 def test_clicks_and_strokes_are_exact_at_every_zoom(visitor, site, clip):
     visitor.open(clip[0])
     work = work_of(visitor, site)
-    visitor.click(100, 100)  # the canvas has the focus, so the wheel is its
-    visitor.idle()
-    for x, y in [(3, 5), (9, 14), (12, 2)]:
+    visitor.click(8, 8)  # the canvas has the focus, so the wheel is its
+    wait_for(lambda: 0 in work.marks)
+    visitor.keys("u")
+    wait_for(lambda: not work.marks)
+    for x, y in [(20, 20), (26, 22), (23, 28)]:
         larger = zoom(visitor) * 1.1
         visitor.page.mouse.move(*visitor.at(x, y))
         visitor.page.mouse.wheel(0, -240)
         visitor.wait("(z) => +document.querySelector('.stm-screen').dataset.zoom > z", larger)
-        before = len(work.marks[0].dots) if 0 in work.marks else 0
-        visitor.keys("r")
-        visitor.click(x, y)
         visitor.keys("a")
         visitor.click(x, y)
-        wait_for(lambda before=before: 0 in work.marks and len(work.marks[0].dots) > before)
-        assert work.marks[0].dots[-1][:2] == (x, y)
-        visitor.idle()
+        wait_for(lambda: 0 in work.marks)
+        assert work.marks[0].dots[0][:2] == (x, y)
+        visitor.keys("u", "b")
+        wait_for(lambda: not work.marks)
+        visitor.click(x, y)  # a stroke of one point
+        wait_for(lambda: 0 in work.marks)
+        rows, columns = work.labels(0).nonzero()
+        assert abs(rows.mean() - y) <= 0.6 and abs(columns.mean() - x) <= 0.6
+        visitor.keys("u")
+        wait_for(lambda: not work.marks)
     deep = zoom(visitor)
-    visitor.page.mouse.move(*visitor.at(8, 8))
+    visitor.page.mouse.move(*visitor.at(20, 20))
     visitor.page.mouse.down(button="middle")
-    visitor.page.mouse.move(*visitor.at(12, 12), steps=3)
+    visitor.page.mouse.move(*visitor.at(24, 24), steps=3)
     visitor.page.mouse.up(button="middle")
     visitor.keys("b")
-    visitor.page.mouse.move(*visitor.at(20, 7))
-    visitor.page.mouse.down()
-    visitor.page.mouse.up()
-    wait_for(lambda: work.labels(0)[7, 20] == 1)
+    visitor.click(28, 18)
+    wait_for(lambda: 0 in work.marks)
+    assert work.labels(0)[18, 28] == 1
     visitor.keys("-")
     visitor.wait("(z) => +document.querySelector('.stm-screen').dataset.zoom < z", deep)
     visitor.keys("0")
