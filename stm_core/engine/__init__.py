@@ -2,6 +2,7 @@
 
 propagate    a whole clip, frame by frame; `step` is one frame, and `result` what comes out for it
 prompts      what may be given for a frame: masks and clicks; `clicks` makes a mask of clicks
+decoding     from what was read to logits, object by object where they are far apart
 look         where a pixel looked in memory, and what memory says there
 whereabouts  where an object may be, from where it was on the frame before
 geometry     scaling, padding and coordinates

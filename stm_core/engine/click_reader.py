@@ -92,13 +92,13 @@ def read_itself(network: Network, frame: Tensor, query: QueryFeatures, maps: Ten
     masks before (n, H, W).
     """
     key, value = network.encode_memory(frame, masks, query, maps)
-    values = readout.rows(value).transpose(0, 1)[None, None]  # (1, 1, P, n, Cv)
+    values = readout.rows(value).transpose(0, 1)[None]  # (1, P, n, Cv)
     result = readout.read(
-        [readout.rows(key)[:, None]],
+        [readout.rows(key)],
         [values],
         readout.rows(query.key),
         scale=network.scale,
-        margin=network.margin,
+        bounded=network.bounded,
     )
     read = readout.maps(result.value[0].contiguous(), *query.key.shape[-2:])
     return network.decode(read, query).float()

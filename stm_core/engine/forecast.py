@@ -48,8 +48,9 @@ def predict(
 
     pinned: prompted frames, the first one included.
     size: short side at which it is processed; None: as it is.
-    With one prompted frame the numbers are exact. With more they are bounds, as it is not known where those
-    frames lie. Objects are assumed to stay in view: the only frame with one that left is kept in addition.
+    With one prompted frame the numbers are exact where all frames are stored whole, and bounds where most are
+    stored in part (`Trust.reach`). With more they are bounds, as it is not known where those frames lie.
+    Objects are assumed to stay in view: the only frame with one that left is kept in addition.
     Raises LimitError when the budget cannot hold the prompted frames and the previous one, OptionError.
     """
     check_size(size)
@@ -64,8 +65,9 @@ def predict(
         objects=objects,
         positions=rows * columns,
         channels=(network.key_channels, network.value_channels),
-        itemsize=dtype.itemsize,
+        dtype=dtype,
         device=torch.device(device).type,
+        bounded=network.bounded,
     )
     strategy = config.strategy
     clip = {"pinned": pinned, "frames": frames, "every": config.every}

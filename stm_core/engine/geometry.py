@@ -7,6 +7,7 @@ multiples of 16.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +15,46 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stm_core.errors import OptionError, VideoError
+from stm_core.memory.window import Window
 from stm_core.networks.interface import STRIDE
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of a processed frame's pixels, which may reach into its padding.
+
+    rows, columns: (first, last + 1).
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @classmethod
+    def of(cls, window: Window, height: int, width: int) -> Area:
+        """The pixels of a window's cells, in a frame that is processed at height x width."""
+        left, _, top, _ = padding(height, width)
+        rows, columns = ([STRIDE * end for end in side] for side in (window.rows, window.columns))
+        return cls((rows[0] - top, rows[1] - top), (columns[0] - left, columns[1] - left))
+
+    def inside(self, height: int, width: int, grain: int = 1) -> Area:
+        """The same, without the padding, and first enlarged to multiples of `grain` pixels."""
+        return Area(
+            *(
+                (max(0, first // grain * grain), min(most, -(-last // grain) * grain))
+                for (first, last), most in zip((self.rows, self.columns), (height, width), strict=True)
+            )
+        )
+
+    @property
+    def at(self) -> tuple[slice, slice]:
+        """Where it lies in maps of the whole frame, if it is inside."""
+        return slice(*self.rows), slice(*self.columns)
+
+    def moved(self, maps: Tensor, to: Area, fill: float = 0) -> Tensor:
+        """Maps (..., H', W') of this area as maps of another, with `fill` where this one ends."""
+        pairs = ((self.columns, to.columns), (self.rows, to.rows))
+        sides = [side for own, other in pairs for side in (own[0] - other[0], other[1] - own[1])]
+        return F.pad(maps, sides, value=fill) if any(sides) else maps
 
 
 def check_image(image: np.ndarray) -> None:
@@ -47,15 +87,24 @@ def processed_size(height: int, width: int, size: int | None) -> tuple[int, int]
     return max(1, round(height * size / short)), max(1, round(width * size / short))
 
 
-def to_network(image: np.ndarray, size: int | None, device: torch.device) -> Tensor:
-    """A frame uint8 (H, W, 3) as float32 (1, 3, Hp, Wp) in [0, 1], scaled and padded, channels_last."""
+def to_network(
+    image: np.ndarray, size: int | None, device: torch.device, window: Window | None = None
+) -> Tensor:
+    """A frame uint8 (H, W, 3) as float32 (1, 3, Hp, Wp) in [0, 1], scaled and padded, channels_last.
+
+    window: only this part of it.
+    """
     image = np.require(image, requirements=("C", "W"))
     pixels = torch.from_numpy(image).to(device).permute(2, 0, 1).unsqueeze(0)
     wanted = processed_size(*image.shape[:2], size)
     if wanted != image.shape[:2]:
         pixels = pixels if pixels.device.type == "cpu" else pixels.float()  # CUDA has no uint8 resize
         pixels = F.interpolate(pixels, wanted, mode="bilinear", antialias=True, align_corners=False)
-    return pad(pixels.float().div_(255))
+    if window is None:
+        return pad(pixels.float().div_(255))
+    area = Area.of(window, *wanted)
+    inside = area.inside(*wanted)
+    return inside.moved(pixels[..., inside.at[0], inside.at[1]].float().div_(255), area)
 
 
 def masks_of(labels: np.ndarray, ids: Sequence[int], size: int | None, device: torch.device) -> Tensor:

@@ -30,11 +30,11 @@ from stm_core.engine.geometry import (
 )
 from stm_core.engine.prompts import check_inside
 from stm_core.engine.result import Held
-from stm_core.engine.whereabouts import Window
 from stm_core.errors import PromptError
 from stm_core.faults import memory_told
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import PUBLISHED, TUNED, MemoryConfig
+from stm_core.memory.window import Window
 from stm_core.networks.weights import Model, check_model
 
 MATCHES = 5  # strongest positions that are named
@@ -194,17 +194,17 @@ def _bank(
         MemoryConfig(preset="every-5", every=1, top_k=memory.top_k),  # which keeps every frame
         scale=network.scale,
         shared_keys=network.shared_keys,
-        margin=network.margin,
+        bounded=network.bounded,
         trust=trust,
     )
     # the latest frame is the last one written; older frames know fewer objects
     for one in sorted(held, key=lambda one: (one.kind == "previous", len(one.objects), one.t)):
         image = frames[one.t]
         soft = _soft(masks[one.t], one, size, model.device)
-        key = one.window.spread(_key(model, image, one, soft, size), 0)
+        key = _key(model, image, one, soft, size)
         values = F.avg_pool2d(pad(soft)[:, None], network.stride).to(key.dtype)
-        values = one.window.spread(one.window.cut(values), 0)
-        bank.write(one.t, key, values, pinned=one.kind == "prompted", present=one.present)
+        values, pinned = one.window.cut(values), one.kind == "prompted"
+        bank.write(one.t, key, values, pinned=pinned, present=one.present, window=one.window)
     return bank
 
 

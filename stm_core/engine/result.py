@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stm_core.engine.geometry import enlarge
-from stm_core.engine.whereabouts import Window
+from stm_core.engine.geometry import Area, enlarge
 from stm_core.memory.bank import MemoryBank
+from stm_core.memory.window import Window
 from stm_core.networks.interface import strongest
 
 
@@ -35,8 +35,8 @@ class Held:
     window: Window
 
     @classmethod
-    def of(cls, bank: MemoryBank, objects: Sequence[int], windows: Mapping[int, Window]) -> tuple[Held, ...]:
-        """The frames of a bank by index.  objects: all ids known by now; windows: of each frame."""
+    def of(cls, bank: MemoryBank, objects: Sequence[int]) -> tuple[Held, ...]:
+        """The frames of a bank by index.  objects: all ids known by now."""
         return tuple(
             cls(
                 one.t,
@@ -44,7 +44,7 @@ class Held:
                 one.pinned or one.due or one.t != bank.latest,
                 tuple(objects[: len(one.present)]),
                 one.present,
-                windows[one.t],
+                bank.windows[one.t],
             )
             for one in bank.stored
         )
@@ -107,35 +107,52 @@ class FrameResult:
     memory: MemoryReport
     seconds: float
     prompted: bool
-    _masks: Tensor = field(repr=False)  # (N, H', W') on the CPU, at the processed size
+    _masks: Tensor = field(repr=False)  # (N, a, b) on the CPU, of `_area`; elsewhere there is no object
+    _area: Area = field(repr=False)
+    _processed: tuple[int, int] = field(repr=False)
     refused: dict[int, float] = field(default_factory=dict)
 
     @property
     def masks(self) -> np.ndarray:
         """Probabilities of the objects, float32 (N, H', W'), at the processed size."""
-        return self._masks.numpy()
+        return _whole(self._masks, self._area, self._processed).numpy()
 
     @property
     def probs(self) -> np.ndarray:
         """Probabilities float32 (objects + 1, H, W), background first; they sum to 1."""
-        masks = enlarge(self._masks, *self.labels.shape)
+        masks = enlarge(_whole(self._masks, self._area, self._processed), *self.labels.shape)
         return torch.cat([(1 - masks.sum(0, keepdim=True)).clamp(min=0), masks]).numpy()
 
 
-def labels_at(shape: tuple[int, int], masks: Tensor, channels: Tensor, objects: Sequence[int]) -> np.ndarray:
-    """Ids uint8 (H, W) at the frame's own size, from masks and their strongest channels (H', W')."""
-    if channels.shape != shape:
-        channels, _ = strongest(enlarge(masks, *shape))
-    found = channels.cpu().numpy()
-    if tuple(objects) == tuple(range(1, len(objects) + 1)):
-        return found
-    return np.array([0, *objects], np.uint8)[found]
+def labels_at(
+    shape: tuple[int, int],
+    masks: Tensor,
+    channels: Tensor,
+    objects: Sequence[int],
+    area: Area,
+    processed: tuple[int, int],
+) -> np.ndarray:
+    """Ids uint8 (H, W) at the frame's own size, from an area's masks (N, a, b), strongest channels."""
+    if processed != shape:
+        channels, _ = strongest(enlarge(_whole(masks, area, processed), *shape))
+        area = Area((0, shape[0]), (0, shape[1]))
+    labels = np.zeros(shape, np.uint8)
+    labels[area.at] = np.array([0, *objects], np.uint8)[channels.cpu().numpy()]
+    return labels
 
 
-def pixels_of(channels: Tensor, probs: Tensor, objects: Sequence[int]) -> tuple[list[int], dict[int, float]]:
-    """Pixels of each object at the processed size, and its mean probability over them by id."""
-    channels, most = channels.flatten().int(), len(objects) + 1
-    counts = torch.bincount(channels, minlength=most).tolist()[1:]
-    sums = torch.bincount(channels, weights=probs.flatten(), minlength=most).tolist()[1:]
-    means = [total / count if count else 0.0 for count, total in zip(counts, sums, strict=True)]
-    return counts, dict(zip(objects, means, strict=True))
+def pixels_of(shown: Tensor, best: Tensor) -> Tensor:
+    """(2, N): pixels of hard masks (N, H', W'), and the sums of probabilities (H', W') over them."""
+    shown = shown.flatten(1)
+    return torch.stack([shown.sum(1), shown @ best.flatten()])
+
+
+def confidence_of(pixels: Sequence[float], sums: Sequence[float], objects: Sequence[int]) -> dict[int, float]:
+    """Mean probability of each object over its own pixels, by id; 0 where it has none."""
+    means = (total / count if count else 0.0 for count, total in zip(pixels, sums, strict=True))
+    return dict(zip(objects, means, strict=True))
+
+
+def _whole(masks: Tensor, area: Area, processed: tuple[int, int]) -> Tensor:
+    """Masks of an area as masks of the whole processed frame."""
+    return area.moved(masks, Area((0, processed[0]), (0, processed[1])))

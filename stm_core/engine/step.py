@@ -12,27 +12,26 @@ import torch
 from torch import Tensor
 
 from stm_core.engine.clicks import click_logits
+from stm_core.engine.decoding import decoded
 from stm_core.engine.geometry import (
+    Area,
     check_image,
     check_size,
     masks_of,
-    pad,
     place,
     processed_size,
     spread_over_pixels,
     to_network,
-    unpad,
 )
 from stm_core.engine.prompts import Prompt, Reference, as_given, check_inside, listed
-from stm_core.engine.result import FrameResult, Held, MemoryReport, labels_at, pixels_of
-from stm_core.engine.whereabouts import Whereabouts, Window
+from stm_core.engine.result import FrameResult, Held, MemoryReport, confidence_of, labels_at, pixels_of
+from stm_core.engine.whereabouts import CELL, Whereabouts, cells_of
 from stm_core.errors import MaskError, PromptError, StmError, VideoError
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import PUBLISHED, TUNED, MemoryConfig
+from stm_core.memory.window import Window
 from stm_core.networks.interface import LOGIT_LIMIT, STRIDE, QueryFeatures, aggregate, one_hot, strongest
 from stm_core.networks.weights import Model, check_model
-
-OBJECTS_AT_ONCE = 8  # decoded together, which bounds the memory of a frame with many objects
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,18 @@ class _Seen:
 
     frame: (1, 3, H, W), the pixels in the window.
     query: their features.
+    area: its pixels that are not padding, in whole cells of `Whereabouts`: that of all masks.
     """
 
     frame: Tensor
     query: QueryFeatures
     window: Window
+    area: Area
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """The cell of `Whereabouts` at which the area begins."""
+        return self.area.rows[0] // CELL, self.area.columns[0] // CELL
 
 
 class Propagator:
@@ -66,13 +72,12 @@ class Propagator:
             memory,
             scale=model.network.scale,
             shared_keys=model.network.shared_keys,
-            margin=model.network.margin,
+            bounded=model.network.bounded,
             trust=self._trust,
         )
         self.objects: tuple[int, ...] = ()
         self._shape: tuple[int, int] | None = None
         self._whereabouts = Whereabouts(self._trust.reach)
-        self._windows: dict[int, Window] = {}  # of the frames in memory
 
     @torch.inference_mode()
     def step(
@@ -102,33 +107,43 @@ class Propagator:
             raise PromptError(
                 f"nothing is known at frame {index}; give a mask or a click on it, or on one before"
             )
-        seen = self._seen(image, None if prompts else index)
+        seen = self._seen(image, whole=bool(prompts))
         logits = self._predict(seen)
         logits[[n for n, i in enumerate(self.objects[: len(logits)]) if i in absent]] = -LOGIT_LIMIT
         refused = self._whereabouts.refused
         masks = aggregate(logits)[1:]
         for one in prompts:
             logits, masks = self._prompted(one, image, logits, masks)
-        usage, read = self.bank.usage, Held.of(self.bank, self.objects, self._windows)
         channels, best = strongest(masks)
-        pixels, confidence = pixels_of(channels, best, self.objects)
-        labels = as_given(labels_at(self._shape, masks, channels, self.objects), prompts)
-        result_masks = masks.cpu()
-        kept = one_hot(channels, len(masks)) if self._trust.firm and not prompts else masks
+        shown = one_hot(channels, len(masks))
+        pixels, sums, cells = self._counted(shown, best)
+        labels = labels_at(self._shape, masks, channels, self.objects, seen.area, self._processed)
+        usage, read = self.bank.usage, Held.of(self.bank, self.objects)
+        kept = shown if self._trust.firm and not prompts else masks
         spoken = {i for one in prompts for i in one.objects} - set(absent)
         self._remember(index, seen, kept, pixels, spoken)
-        self._whereabouts.update(masks)
+        self._whereabouts.update(cells, pixels, self._processed, seen.corner)
         return FrameResult(
             index=index,
-            labels=labels,
+            labels=as_given(labels, prompts),
             objects=self.objects,
-            confidence=confidence,
+            confidence=confidence_of(pixels, sums, self.objects),
             memory=MemoryReport.of(self.bank, index, usage, read),
             seconds=time.perf_counter() - begin,
             prompted=bool(prompts),
-            _masks=result_masks,
+            _masks=masks.cpu(),
+            _area=seen.area,
+            _processed=self._processed,
             refused=dict(zip(self.objects, refused, strict=False)),
         )
+
+    @staticmethod
+    def _counted(shown: Tensor, best: Tensor) -> tuple[list[float], list[float], np.ndarray]:
+        """What `pixels_of` and `cells_of` say of hard masks (N, a, b), in one transfer from the device."""
+        cells = cells_of(shown)
+        found = torch.cat([pixels_of(shown, best).flatten(), cells.flatten()]).cpu().numpy()
+        pixels, sums = found[: 2 * len(shown)].reshape(2, -1).tolist()
+        return pixels, sums, found[2 * len(shown) :].reshape(cells.shape) > 0
 
     @torch.inference_mode()
     def remember(self, reference: Reference) -> None:
@@ -136,7 +151,7 @@ class Propagator:
         prompt = Prompt.from_mask(reference.labels)
         with self._unless_refused():
             self._check(reference.index, reference.frame)
-            seen = self._seen(reference.frame)
+            seen = self._seen(reference.frame, whole=True)
             nothing = seen.frame.new_zeros(0, *self._processed)
             _, masks = self._prompted(prompt, reference.frame, nothing, nothing)
             self._remember(reference.index, seen, masks, [0] * len(self.objects), set(prompt.objects))
@@ -154,7 +169,7 @@ class Propagator:
         with self._unless_refused():
             self._check("to look from", image)
             check_inside([(x, y)], *self._shape)
-            query = self._seen(image).query
+            query = self._seen(image, whole=True).query
             column, row = (int(side) // stride for side in place(x, y, *self._shape, self.size))
             found = sorted(self.bank.look(query.key, max(row, 0), max(column, 0)).items())
         cells = torch.stack([attention for _, attention in found])  # (S, h, w)
@@ -166,7 +181,6 @@ class Propagator:
         self.bank.clear()
         self.objects, self._shape = (), None
         self._whereabouts.forget()
-        self._windows.clear()
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
@@ -192,20 +206,14 @@ class Propagator:
                 "scale the frames of a clip to one size"
             )
 
-    def _seen(self, image: np.ndarray, passing: int | None = None) -> _Seen:
-        """A frame as the network sees it.
-
-        passing: index of a frame without a prompt. If memory drops it soon, only the part near the objects is
-            seen.
-        """
-        frame = to_network(image, self.size, self.model.device)
-        cells = frame.shape[-2] // STRIDE, frame.shape[-1] // STRIDE
-        if passing is None or not self.bank.passes(passing):
-            window = Window.whole(cells)
-        else:
-            window = self._whereabouts.window(len(self.bank.known), cells)
-        frame = window.cut(frame)
-        return _Seen(frame, self.model.network.encode_query(frame), window)
+    def _seen(self, image: np.ndarray, *, whole: bool) -> _Seen:
+        """A frame as the network sees it: whole, or only near the objects."""
+        height, width = self._processed
+        cells = -(-height // STRIDE), -(-width // STRIDE)
+        window = Window.whole(cells) if whole else self._whereabouts.window(len(self.bank.known), cells)
+        frame = to_network(image, self.size, self.model.device, window)
+        area = Area.of(window, height, width).inside(height, width, CELL)
+        return _Seen(frame, self.model.network.encode_query(frame), window, area)
 
     def _sought(self, seen: _Seen) -> tuple[Window, QueryFeatures]:
         """The window in which objects may be, and the features of the frame in it."""
@@ -216,15 +224,16 @@ class Propagator:
         return window, QueryFeatures(window.cut(query.key), (), for_decoder)
 
     def _predict(self, seen: _Seen) -> Tensor:
-        """Logits (N, H', W') from the memory, with "not here" for objects that no stored frame knows."""
+        """Logits (N, a, b) from the memory, with "not here" for objects that no stored frame knows."""
         network, known = self.model.network, self.bank.known
         if not known:
             return seen.frame.new_zeros(0, *self._processed)
         window, query = self._sought(seen)
         read = network.read(self.bank, query)
-        parts = [network.decode(part, query) for part in read.split(OBJECTS_AT_ONCE)]
-        logits = window.spread(torch.cat(parts).float(), -LOGIT_LIMIT)
-        logits = self._whereabouts.bound(unpad(logits, *self._processed))
+        logits = decoded(network, read, query, self._whereabouts.windows(len(known), window))
+        area = Area.of(window, *self._processed)
+        logits = area.moved(logits, seen.area, -LOGIT_LIMIT)
+        logits = self._whereabouts.bound(logits, seen.corner)
         if not all(known):
             logits[[n for n, here in enumerate(known) if not here]] = -LOGIT_LIMIT
         return logits
@@ -284,9 +293,6 @@ class Propagator:
         """
         present = [count > 0 or i in spoken for count, i in zip(pixels, self.objects, strict=True)]
         if any(present) and self.bank.wants(index, bool(spoken)):
-            masks = seen.window.cut(pad(masks))
-            parts = self.model.network.encode_memory(seen.frame, masks, seen.query)
-            key, value = (seen.window.spread(part, 0) for part in parts)
-            self.bank.write(index, key, value, pinned=bool(spoken), present=present)
-            windows = {**self._windows, index: seen.window}
-            self._windows = {t: windows[t] for t in self.bank.frames}
+            masks = seen.area.moved(masks, Area.of(seen.window, *self._processed))
+            key, value = self.model.network.encode_memory(seen.frame, masks, seen.query)
+            self.bank.write(index, key, value, pinned=bool(spoken), present=present, window=seen.window)

@@ -2,17 +2,22 @@
 
 What resembles an object but is far from where it was is something else. So is a part of its mask that lies
 apart: neither near the mask of the frame before, nor connected with a part that is.
+
+It is worked out in NumPy, in cells of 8 and 16 pixels: a GPU is asked once a frame, not once for each ring of
+a growing region.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stm_core.memory.window import Window
 from stm_core.networks.interface import LOGIT_LIMIT, STRIDE
 
 LOST = 0.1  # an object whose area is at most this share of its recent largest one may turn up anywhere
@@ -21,38 +26,8 @@ EDGE = 2  # cells around a window: padding moves features by up to half a cell, 
 CELL = STRIDE // 2  # pixels of the finer cells in which parts of a mask touch
 GAP, OWN_GAP = 3, 0.15  # most between a part and the mask before: cells, and share of the root of its area
 MISSED = 2  # frames for which a part may be missing and come back
+APART = 0.8  # objects are decoded each by itself where that is at most this share of the work together
 STEPS = 7  # sizes of windows, about this many a side: a CPU packs the convolutions for each (`packed.py`)
-
-
-@dataclass(frozen=True)
-class Window:
-    """A rectangle of a frame's 16x16 cells, outside of which there is nothing to find.
-
-    rows, columns: (first, last + 1) of its cells.
-    size: (h, w) cells of the whole frame.
-    """
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    size: tuple[int, int]
-
-    @classmethod
-    def whole(cls, size: tuple[int, int]) -> Window:
-        """All of a frame of h x w cells."""
-        return cls((0, size[0]), (0, size[1]), size)
-
-    def cut(self, maps: Tensor) -> Tensor:
-        """The part of maps (..., H', W') of the whole frame that lies in the window; a view."""
-        step = maps.shape[-2] // self.size[0]
-        (top, bottom), (left, right) = self.rows, self.columns
-        return maps[..., top * step : bottom * step, left * step : right * step]
-
-    def spread(self, maps: Tensor, fill: float) -> Tensor:
-        """Maps (..., H', W') of the window as maps of the whole frame, with `fill` around them."""
-        step = maps.shape[-2] // (self.rows[1] - self.rows[0])
-        (top, bottom), (left, right), (height, width) = self.rows, self.columns, self.size
-        around = [side * step for side in (left, width - right, top, height - bottom)]
-        return F.pad(maps, around, value=fill) if any(around) else maps
 
 
 class Whereabouts:
@@ -69,83 +44,139 @@ class Whereabouts:
 
     def forget(self) -> None:
         """Know nothing of the frame before."""
-        self._near: Tensor | None = None  # bool (N, h, w), cells within reach
-        self._beside: list[Tensor] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
-        self._largest: Tensor | None = None  # (N,) pixels
-        self._lost: Tensor | None = None  # bool (N,)
+        self._near: np.ndarray | None = None  # bool (N, h, w), cells of 16 pixels within reach
+        self._beside: list[np.ndarray] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
+        self._largest = np.zeros(0)  # (N,) pixels
+        self._lost = np.zeros(0, bool)  # (N,)
         self.refused: list[float] = []  # of what resembled each object, the share that `bound` took away
 
-    def update(self, masks: Tensor) -> None:
-        """Take masks (N, H', W') in [0, 1] as those of the frame before."""
+    def update(
+        self, cells: np.ndarray, areas: Sequence[float], size: Sequence[int], corner: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Take masks as those of the frame before.
+
+        cells: bool (N, a, b), where they have a pixel, see `cells_of`; elsewhere they have none.
+        areas: (N,) their pixels.
+        size: (H', W') of the frame.
+        corner: row and column of the first of these cells.
+        """
         if self.reach is None:
             return
-        masks = masks > 0.5
-        parts = F.max_pool2d(masks.float(), CELL, ceil_mode=True)
-        cells = F.max_pool2d(parts, STRIDE // CELL, ceil_mode=True)
-        self._near = _dilated(cells, max(1, round(self.reach * min(masks.shape[1:]) / STRIDE))) > 0
-        areas = masks.sum((1, 2))
-        self._beside = [*self._beside[-MISSED:], _beside(parts, areas.tolist())]
-        earlier = areas[:0] if self._largest is None else self._largest
-        self._largest = torch.maximum(areas, FADING * F.pad(earlier, (0, len(areas) - len(earlier))))
-        self._lost = areas <= LOST * self._largest
+        top, left = corner
+        height, width = (math.ceil(side / CELL) for side in size)
+        parts = np.zeros((len(cells), height, width), bool)
+        parts[:, top : top + cells.shape[1], left : left + cells.shape[2]] = cells
+        self._near = _dilated(_coarser(parts), max(1, round(self.reach * min(size) / STRIDE)))
+        self._beside = [*self._beside[-MISSED:], _beside(parts, areas)]
+        earlier = np.zeros(len(areas))
+        earlier[: len(self._largest)] = self._largest
+        self._largest = np.maximum(areas, FADING * earlier)
+        self._lost = np.asarray(areas) <= LOST * self._largest
 
-    def bound(self, logits: Tensor) -> Tensor:
-        """logits (N, H', W') with "not here" wherever an object cannot be.
+    def bound(self, logits: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
+        """logits (N, a, b), changed in place: "not here" wherever an object cannot be.
 
         That is out of reach of where it was, and in parts of its mask that lie apart; unless it was lost.
+        corner: the cell at which they begin. They end with a cell, or with the frame.
         """
         if self._near is None:
             return logits
-        count = len(self._near)
-        found = F.max_pool2d(logits[:count], CELL, ceil_mode=True) > 0
-        near = _enlarged(self._near, STRIDE // CELL, found.shape[-2:])
-        beside = torch.stack([_filled(cells, count) for cells in self._beside]).any(0)
-        free = (near & ~_apart(found & near, beside)) | self._lost.view(-1, 1, 1)
-        shares = (found & ~free).sum((1, 2)) / found.sum((1, 2)).clamp(min=1)
-        self.refused = shares.tolist()
-        known = logits[:count].masked_fill(~_enlarged(free, CELL, logits.shape[-2:]), -LOGIT_LIMIT)
-        return torch.cat([known, logits[count:]])
+        known = logits[: len(self._near)]
+        found = cells_of(known).cpu().numpy()
+        (top, left), (count, height, width) = corner, found.shape
+        here = np.s_[:, top : top + height, left : left + width]
+        near = self._near.repeat(STRIDE // CELL, 1).repeat(STRIDE // CELL, 2)[here]
+        beside = np.any([_filled(cells[here], count) for cells in self._beside], axis=0)
+        shut = ~(near & ~_apart(found & near, beside)) & ~self._lost[:, None, None]
+        self.refused = ((found & shut).sum((1, 2)) / found.sum((1, 2)).clip(min=1)).tolist()
+        if shut.any():
+            shut = torch.from_numpy(shut).to(logits.device, non_blocking=True)
+            known.masked_fill_(_enlarged(shut, logits.shape[-2:]), -LOGIT_LIMIT)
+        return logits
 
     def window(self, count: int, size: tuple[int, int]) -> Window:
         """The part of a frame of h x w cells in which `bound` may find any of the first `count` objects.
 
         With EDGE cells around it.  It is the whole frame where one of them may be anywhere.
         """
-        if self._near is None or count > len(self._near) or bool(self._lost.any()):
+        if self._anywhere(count):
             return Window.whole(size)
-        near = self._near.any(0).cpu()
-        sides = (near.any(dim).nonzero().flatten()[[0, -1]].tolist() for dim in (1, 0))
-        return Window(*(_widened(*side, most) for side, most in zip(sides, size, strict=True)), size)
+        return _around(self._near.any(0), size)
+
+    def windows(self, count: int, window: Window) -> list[Window]:
+        """The same for each of the first `count` objects by itself: parts of that `window`, of one shape.
+
+        They count its cells: their `size` is its shape.  Empty where that would save little.
+        """
+        if self._near is None or count < 2 or self._anywhere(count):
+            return []
+        own = [_around(near, window.size) for near in self._near[:count]]
+        height, width = (max(sides) for sides in zip(*(one.shape for one in own), strict=True))
+        most_rows, most_columns = window.shape
+        if height * width > APART * most_rows * most_columns:
+            return []
+        top, left = window.rows[0], window.columns[0]
+        corners = [
+            (min(one.rows[0] - top, most_rows - height), min(one.columns[0] - left, most_columns - width))
+            for one in own
+        ]
+        return [Window((y, y + height), (x, x + width), window.shape) for y, x in corners]
+
+    def _anywhere(self, count: int) -> bool:
+        """Whether one of the first `count` objects may be anywhere."""
+        return self._near is None or count > len(self._near) or bool(self._lost.any())
 
 
-def _beside(cells: Tensor, areas: list[int]) -> Tensor:
+def cells_of(masks: Tensor) -> Tensor:
+    """bool (N, H'/8, W'/8): cells in which masks (N, H', W'), positive in their pixels, have one."""
+    return F.max_pool2d(masks, CELL, ceil_mode=True) > 0
+
+
+def _beside(cells: np.ndarray, areas: Sequence[float]) -> np.ndarray:
     """bool (N, H'/8, W'/8): cells so near those of masks, of so many pixels, that a part may lie there."""
     gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
-    return torch.cat([cells[:0], *(_dilated(cells[i : i + 1], gap) for i, gap in enumerate(gaps))]) > 0
+    return np.array([_dilated(one, gap) for one, gap in zip(cells, gaps, strict=True)]).reshape(cells.shape)
 
 
-def _filled(cells: Tensor, count: int) -> Tensor:
+def _filled(cells: np.ndarray, count: int) -> np.ndarray:
     """cells (n, h, w) as (count, h, w): False for objects that came later."""
-    return F.pad(cells, (0, 0, 0, 0, 0, count - len(cells)))
+    return np.pad(cells, ((0, count - len(cells)), (0, 0), (0, 0)))
 
 
-def _apart(found: Tensor, beside: Tensor) -> Tensor:
+def _apart(found: np.ndarray, beside: np.ndarray) -> np.ndarray:
     """The cells of masks, bool (N, h, w), that are not connected with a cell of `beside`.
 
     None where they are at least half of the mask: then the object itself moved.
     """
-    cells, before = found.float(), None
-    joined = cells * beside
-    while before is None or not torch.equal(joined, before):
-        before, joined = joined, F.max_pool2d(joined, 3, 1, 1) * cells
-    apart = cells > joined
+    joined, grown = found & beside, found
+    while not np.array_equal(joined, grown):
+        grown, joined = joined, _dilated(joined, 1) & found
+    apart = found & ~joined
     fewer = 2 * apart.sum((1, 2)) < found.sum((1, 2))
-    return apart & fewer.view(-1, 1, 1)
+    return apart & fewer[:, None, None]
 
 
-def _enlarged(cells: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
-    """cells (N, h, w) as a map of that size, in which each has factor x factor pixels."""
-    return cells.repeat_interleave(factor, 1).repeat_interleave(factor, 2)[:, : size[0], : size[1]]
+def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
+    """cells (N, h, w) as a map of that size, in which each has 8x8 pixels."""
+    count, height, width = cells.shape
+    pixels = (
+        cells[:, :, None, :, None].expand(-1, -1, CELL, -1, CELL).reshape(count, height * CELL, width * CELL)
+    )
+    return pixels[:, : size[0], : size[1]]
+
+
+def _coarser(cells: np.ndarray) -> np.ndarray:
+    """bool (N, h, w) as cells of twice the side."""
+    height, width = cells.shape[1:]
+    cells = np.pad(cells, ((0, 0), (0, height % 2), (0, width % 2)))
+    return cells[:, ::2, ::2] | cells[:, 1::2, ::2] | cells[:, ::2, 1::2] | cells[:, 1::2, 1::2]
+
+
+def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
+    """The window around cells bool (h', w') of a frame of h x w cells."""
+    sides = (near.any(axis).nonzero()[0][[0, -1]].tolist() for axis in (1, 0))
+    rows, columns = (_widened(*side, most) for side, most in zip(sides, size, strict=True))
+    return Window(rows, columns, size)
 
 
 def _widened(first: int, last: int, most: int) -> tuple[int, int]:
@@ -160,7 +191,11 @@ def _widened(first: int, last: int, most: int) -> tuple[int, int]:
     return begin, begin + length
 
 
-def _dilated(cells: Tensor, radius: int) -> Tensor:
-    """cells (N, h, w) of 0 and 1, with 1 also up to `radius` cells around each 1."""
-    side = 2 * radius + 1
-    return F.max_pool2d(F.max_pool2d(cells, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))
+def _dilated(cells: np.ndarray, radius: int) -> np.ndarray:
+    """cells bool (..., h, w), also True up to `radius` cells around each that is."""
+    for axis in (-2, -1):
+        sides = [(0, 0)] * cells.ndim
+        sides[axis] = (radius + 1, radius)
+        passed = np.moveaxis(np.pad(cells, sides).cumsum(axis, dtype=np.int32), axis, 0)  # True cells so far
+        cells = np.moveaxis(passed[2 * radius + 1 :] > passed[: -2 * radius - 1], 0, axis)
+    return cells

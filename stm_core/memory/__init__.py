@@ -4,5 +4,6 @@ policy     start here: what a strategy decides, the table of presets, how far ea
 bank       `MemoryBank`: the frames held now; write, read, look, evict
 storage    where their keys and values lie
 readout    the read itself, a softmax over all stored positions; `attention` is that softmax
+window     the part of a frame that is stored
 footprint  bytes of a stored frame and of a read, in closed form
 """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -15,13 +15,12 @@ from torch import Tensor
 class Attention:
     """A softmax over memory, not over the query.
 
-    positions: of one stored frame.
-    top_k, margin, trust: as in `readout.read`.
+    sizes: positions of each stored frame, M in all.
+    top_k, trust: as in `readout.read`.
     """
 
-    positions: int
+    sizes: Sequence[int]
     top_k: int | None = None
-    margin: float | None = None
     trust: Sequence[float] | None = None
 
     def __call__(self, scores: Tensor, known: Tensor | None = None) -> Tensor:
@@ -30,26 +29,24 @@ class Attention:
         known: (B, S) bool, the frames that count; None: all.
         """
         if known is not None:
-            scores.masked_fill_(~known.repeat_interleave(self.positions, 1).unsqueeze(1), float("-inf"))
+            for i, frame in enumerate(self._frames(scores)):
+                frame.masked_fill_(~known[:, i, None, None], float("-inf"))
         if self.top_k is not None and self.top_k < scores.shape[-1]:
             best, where = scores.topk(self.top_k, dim=-1, sorted=False)
-            best = self._within(best)
             if self.trust is not None:
                 best = best.add_(self._log_trust(scores)[where])
             return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))
-        scores = self._within(scores)
-        for i, count in enumerate(self.trust or ()):
+        for count, frame in zip(self.trust or (), self._frames(scores), strict=False):
             if count != 1:  # a pass over the few frames concerned, not over all
-                scores[..., i * self.positions : (i + 1) * self.positions] += math.log(count)
+                frame.add_(math.log(count))
         return scores.softmax(-1)
 
-    def _within(self, scores: Tensor) -> Tensor:
-        """scores (B, q, k) minus their best, in place; -inf where that is beyond the margin."""
-        if self.margin is None:
-            return scores
-        best = scores.detach().amax(-1, keepdim=True)
-        return F.threshold_(scores.sub_(best), -self.margin, float("-inf"))  # type: ignore[attr-defined]
+    def _frames(self, scores: Tensor) -> list[Tensor]:
+        """The part of each frame, a view that may be written to (what `split` gives may not, in training)."""
+        ends = itertools.accumulate(self.sizes)
+        return [scores.narrow(-1, end - size, size) for size, end in zip(self.sizes, ends, strict=True)]
 
     def _log_trust(self, scores: Tensor) -> Tensor:
         """(M,) the logarithm of how many times each stored position counts."""
-        return scores.new_tensor(self.trust).log().repeat_interleave(self.positions)
+        logs = [math.log(count) for count in self.trust or ()]
+        return torch.cat([scores.new_full((size,), log) for size, log in zip(self.sizes, logs, strict=True)])

@@ -16,6 +16,7 @@ from stm_core.memory import readout
 from stm_core.memory.footprint import Layout, chunk_bytes
 from stm_core.memory.policy import AS_PUBLISHED, PUBLISHED, MemoryConfig, Stored, Trust
 from stm_core.memory.storage import Storage
+from stm_core.memory.window import Window
 
 
 class MemoryBank:
@@ -23,7 +24,7 @@ class MemoryBank:
 
     scale: affinity = scale * key . query.
     shared_keys: a frame has one key for all its objects, or one for each.
-    margin: as in `readout.read`.
+    bounded: as in `readout.read`.
     trust: how far each kind of frame is trusted.
     """
 
@@ -33,18 +34,18 @@ class MemoryBank:
         *,
         scale: float,
         shared_keys: bool = True,
-        margin: float | None = None,
+        bounded: bool = False,
         trust: Trust = PUBLISHED,
     ):
         self.config, self.trust = config, trust
-        self.scale, self.shared_keys, self.margin = scale, shared_keys, margin
+        self.scale, self.shared_keys, self.bounded = scale, shared_keys, bounded
         self._strategy = config.strategy
         self.clear()
 
     def clear(self) -> None:
         """Forget everything and free the storage; frames of another size may follow, and other objects."""
-        self._frames: list[Stored] = []  # frame i lies in slot i
-        self._by_age: list[Stored] = []  # the same, in the order in which they were stored
+        self._frames: list[Stored] = []  # in the order in which they were stored
+        self.windows: dict[int, Window] = {}  # which part of each frame held is stored
         self._storage: Storage | None = None
         self._origin: int | None = None
         self._last: int | None = None
@@ -55,10 +56,6 @@ class MemoryBank:
         """Whether `write` would store frame t: if not, a caller need not encode it."""
         return self._strategy.stores(pinned, self._due(t))
 
-    def passes(self, t: int) -> bool:
-        """Whether frame t, if it is not pinned, will be read at most once, and then beside other frames."""
-        return bool(self._frames) and self._strategy.passing(t, self._origin, self.config.every)
-
     def write(
         self,
         t: int,
@@ -67,13 +64,15 @@ class MemoryBank:
         *,
         pinned: bool = False,
         present: Sequence[bool] | None = None,
+        window: Window | None = None,
     ) -> None:
         """Store frame t as the latest one, and drop what the strategy does not keep beside it.
 
-        key: (1 or N, Ck, h, w).
+        key: (1 or N, Ck, h, w), of the positions that are stored.
         value: (N, Cv, h, w). N never falls: new objects come last, and older frames do not know them.
         pinned: the frame was prompted.
         present: (N,) which objects this frame shows; None: all.
+        window: where in the frame these positions lie; None: they are all of it.
         A frame that alone knows some object stays, whatever the strategy says.
         Raises LimitError, and changes nothing, when the budget cannot hold the pinned frames and one more.
         """
@@ -83,7 +82,8 @@ class MemoryBank:
         if not self.wants(t, pinned) or not any(present):
             return
         frame = Stored(t, pinned and self._strategy.pins, self._due(t), present)
-        layout = self._layout_with(key, value)
+        window = window or Window.whole((key.shape[2], key.shape[3]))
+        layout = self._layout_with(key, value, window)
         limit = self._most_frames(frame, layout)
         self._drop_outdated(frame)
         self._last = t
@@ -91,7 +91,8 @@ class MemoryBank:
             self.evict()  # this ends: pinned frames are fewer, and any other may go, also the latest so far
         if not all(present):  # `readout.read` asks for zeros there
             value = value * value.new_tensor(present).view(-1, 1, 1, 1)
-        self._store(frame, key, value, layout, limit)
+        self._store(frame, key, value, layout)
+        self.windows[t] = window
 
     def read(self, query_key: Tensor) -> Tensor:
         """Values (N, Cv, h, w) that the stored frames give for a frame with key (1, Ck, h, w).
@@ -99,11 +100,11 @@ class MemoryBank:
         Raises PromptError when nothing is stored.
         """
         options = self._read_options()
-        keys, values = zip(*self._storage.held(), strict=True)
         result = readout.read(
-            keys,
-            values,
+            self._storage.keys,
+            self._storage.values,
             readout.rows(query_key),
+            bounded=self.bounded,
             present=self._presence(),
             chunk_bytes=chunk_bytes(self.config, query_key.device.type),
             **options,
@@ -115,13 +116,17 @@ class MemoryBank:
     def look(self, query_key: Tensor, row: int, column: int) -> dict[int, Tensor]:
         """Where one position (row, column) of a frame with key (1, Ck, h, w) looks: {t: attention (h, w)}.
 
-        All frames together sum to 1.  Raises PromptError when nothing is stored.
+        All frames together sum to 1; what is not stored of a frame has 0.  Raises PromptError when nothing is
+        stored.
         """
         options = self._read_options()
-        keys = [keys for keys, _ in self._storage.held()]
-        attention = readout.where(keys, query_key[:, :, row, column].unsqueeze(1), **options)
-        maps = attention.unflatten(-1, tuple(query_key.shape[-2:]))
-        return {frame.t: maps[i] for i, frame in enumerate(self._frames)}
+        found = readout.where(self._storage.keys, query_key[:, :, row, column].unsqueeze(1), **options)
+        windows = [self.windows[frame.t] for frame in self._frames]
+        maps = [
+            window.spread(one.unflatten(0, window.shape), 0)
+            for window, one in zip(windows, found, strict=True)
+        ]
+        return {frame.t: one for frame, one in zip(self._frames, maps, strict=True)}
 
     def evict(self) -> int | None:
         """Drop a frame that is neither pinned nor the latest; its index, or None if there is none.
@@ -173,18 +178,13 @@ class MemoryBank:
         return self._storage.nbytes if self._storage else 0
 
     @property
-    def allocated_bytes(self) -> int:
-        """Bytes of the storage, free slots included."""
-        return self._storage.allocated_bytes if self._storage else 0
-
-    @property
     def frame_bytes(self) -> int:
-        """Bytes of one stored frame, in closed form."""
+        """Most bytes of one stored frame, in closed form: of one that is stored whole."""
         return self._storage.layout.frame_bytes if self._storage else 0
 
     @property
     def read_peak_bytes(self) -> int:
-        """Most bytes that one read of the frames held now allocates, in closed form."""
+        """Most bytes that one read of the frames held now allocates, in closed form, were all whole."""
         if not self._frames:
             return 0
         return self._storage.layout.read_peak_bytes(len(self._frames), self.config)
@@ -201,9 +201,11 @@ class MemoryBank:
     def _due(self, t: int) -> bool:
         return self._strategy.due(t, self._origin, self.config.every)
 
-    def _layout_with(self, key: Tensor, value: Tensor) -> Layout:
+    def _layout_with(self, key: Tensor, value: Tensor, window: Window) -> Layout:
         """The layout that holds this frame too.  Raises ValueError if it does not fit the frames held."""
-        layout = Layout.of(key, value, self.shared_keys)
+        if window.shape != tuple(key.shape[2:]):
+            raise ValueError(f"the key has {tuple(key.shape[2:])} positions, its window {window.shape}")
+        layout = Layout.of(key, value, window.size, self.shared_keys, self.bounded)
         old = self._storage.layout if self._storage else layout
         same = old.positions == layout.positions and old.channels == layout.channels
         if not same or layout.objects < old.objects:
@@ -220,30 +222,24 @@ class MemoryBank:
     def _drop_outdated(self, coming: Stored) -> None:
         """Drop what the strategy does not keep beside the coming frame, and an older entry of that frame."""
         self._settle()
-        outdated = self._strategy.outdated([frame for frame in self._by_age if frame.t != coming.t])
-        for frame in reversed(self._frames.copy()):
+        outdated = self._strategy.outdated([frame for frame in self._frames if frame.t != coming.t])
+        for frame in self._frames.copy():
             if frame.t == coming.t or (frame in outdated and not self._is_sole(frame, coming)):
                 self._drop(frame)
 
-    def _store(self, frame: Stored, key: Tensor, value: Tensor, layout: Layout, limit: int | None) -> None:
-        block_frames = self._strategy.block if limit is None else limit
+    def _store(self, frame: Stored, key: Tensor, value: Tensor, layout: Layout) -> None:
         if self._storage is None:
             self._origin = frame.t
-            self._storage = Storage(layout, key.dtype, key.device)
+            self._storage = Storage(layout)
         elif self._storage.layout.objects < layout.objects:
-            self._storage = self._storage.enlarged(layout, block_frames)
-        elif limit is not None and self._storage.allocated_bytes:
-            block_frames = 1  # more frames are pinned than fit the first block
-        self._storage.append(key, value, block_frames)
+            self._storage.enlarge(layout)
+        self._storage.append(key, value)
         self._frames.append(frame)
-        self._by_age.append(frame)
 
     def _drop(self, frame: Stored) -> None:
-        i = self._frames.index(frame)
-        self._storage.remove(i)  # the last one moves there
-        self._frames[i] = self._frames[-1]
-        self._frames.pop()
-        self._by_age.remove(frame)
+        self._storage.remove(self._frames.index(frame))
+        del self.windows[frame.t]
+        self._frames.remove(frame)
 
     def _present(self, frame: Stored) -> tuple[bool, ...]:
         """(N,) which of all objects the frame knows; it knows none that was added later."""
@@ -255,7 +251,7 @@ class MemoryBank:
             raise PromptError("the memory is empty; give a mask or a click on a frame first")
         trust = [self.trust.in_frame(frame, self._last) for frame in self._frames]
         trust = trust if len(set(trust)) > 1 else None  # where all count alike there is nothing to do
-        return {"scale": self.scale, "top_k": self.config.top_k, "margin": self.margin, "trust": trust}
+        return {"scale": self.scale, "top_k": self.config.top_k, "trust": trust}
 
     def _presence(self) -> Tensor | None:
         """(B, N, S) for `readout.read`, or None when every frame knows every object."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import torch
 from torch import Tensor
 
 from stm_core.errors import LimitError
@@ -16,26 +17,30 @@ CHUNK_SHARE = 8  # one chunk of affinity takes at most this part of a budget
 
 @dataclass(frozen=True)
 class Layout:
-    """What a stored frame consists of, which fixes its cost.
+    """What a stored frame consists of, which fixes its cost; a frame that is stored in part costs less.
 
     keys: 1 for all objects, or one for each.
     objects: N.
-    positions: P = h*w.
+    positions: P = h*w of a whole frame.
     channels: Ck, Cv.
-    itemsize: bytes of an element.
+    dtype: of keys and values.
     device: type of the device.
+    bounded: as in `readout.read`.
     """
 
     keys: int
     objects: int
     positions: int
     channels: tuple[int, int]
-    itemsize: int
+    dtype: torch.dtype
     device: str
+    bounded: bool = False
 
     @classmethod
-    def of(cls, key: Tensor, value: Tensor, shared_keys: bool) -> Layout:
-        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w).
+    def of(
+        cls, key: Tensor, value: Tensor, size: tuple[int, int], shared_keys: bool, bounded: bool
+    ) -> Layout:
+        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w) of frames of that size.
 
         Raises ValueError if they do not match.
         """
@@ -44,14 +49,16 @@ class Layout:
             raise ValueError(
                 f"key {tuple(key.shape)} {key.dtype} does not match value {tuple(value.shape)} {value.dtype}"
             )
-        positions, channels = key.shape[2] * key.shape[3], (key.shape[1], value.shape[1])
-        return cls(keys, len(value), positions, channels, key.element_size(), key.device.type)
+        positions, channels = size[0] * size[1], (key.shape[1], value.shape[1])
+        return cls(keys, len(value), positions, channels, key.dtype, key.device.type, bounded)
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one stored frame: positions x (keys x Ck + objects x Cv) x itemsize."""
+        """Bytes of a frame stored whole: positions x (keys x Ck + objects x Cv) x itemsize."""
         key_channels, value_channels = self.channels
-        return self.positions * (self.keys * key_channels + self.objects * value_channels) * self.itemsize
+        return (
+            self.positions * (self.keys * key_channels + self.objects * value_channels) * self.dtype.itemsize
+        )
 
     def read_peak_bytes(self, frames: int, config: MemoryConfig) -> int:
         """Most bytes that a read of so many frames allocates."""
@@ -61,8 +68,9 @@ class Layout:
             positions=self.positions,
             objects=self.objects // self.keys,
             channels=self.channels,
-            itemsize=self.itemsize,
+            dtype=self.dtype,
             device=self.device,
+            bounded=self.bounded,
             top_k=config.top_k,
             chunk_bytes=chunk_bytes(config, self.device),
         )
@@ -90,23 +98,32 @@ def read_peak_bytes(
     positions: int,
     objects: int,
     channels: tuple[int, int],
-    itemsize: int,
+    dtype: torch.dtype,
     device: str = "cpu",
+    bounded: bool = False,
     top_k: int | None = None,
     chunk_bytes: int | None = None,
 ) -> int:
     """Most bytes that one `read` for a frame of as many positions allocates beside keys, values and query.
 
-    objects: of one read, the N of values (B, S, P, N, Cv).
+    objects: of one read, the N of values (B, P, N, Cv).
     channels: (Ck, Cv).
     """
-    stored, (key_channels, value_channels) = frames * positions, channels
+    stored, (key_channels, value_channels), itemsize = frames * positions, channels, dtype.itemsize
+    if bounded and readout.reads_plainly(batch, dtype, top_k, stored):
+        step = readout.chunk_rows(positions, positions * itemsize, device, chunk_bytes)
+        sums = 4 * (3 * frames + 3 * objects)  # per position: the mass of each frame, what an object knows
+        if dtype != torch.float32:
+            sums += objects * value_channels * (8 + itemsize)  # summed in float32
+        value = (objects * value_channels + key_channels) * itemsize
+        return step * (positions * itemsize + sums) + positions * value
     row_bytes = batch * stored * itemsize
     step = readout.chunk_rows(positions, row_bytes, device, chunk_bytes)
-    affinity = step * row_bytes * 2  # scores and their softmax
+    value = batch * objects * value_channels * itemsize  # per position
+    sums = value if dtype == torch.float32 else value + 8 * value // itemsize  # over frames, in float32
+    affinity = step * (row_bytes + max(row_bytes, sums))  # scores, softmax, what it gives
     if top_k is not None and top_k < stored:
         affinity += step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
-    value = batch * objects * value_channels * itemsize  # per position
     copies = 1 if step == positions else 2
     return affinity + step * value + copies * positions * value + positions * key_channels * itemsize
 

@@ -13,8 +13,6 @@ from numbers import Integral
 
 from stm_core.errors import OptionError
 
-UNBOUNDED_BLOCK = 8  # slots allocated at once where the number of frames grows with the clip
-
 
 @dataclass(eq=False)  # one is the same as another only if it is that one
 class Stored:
@@ -64,11 +62,6 @@ class Strategy:
         """Whether frame t stays beyond the latest ones.  origin: the first frame stored, None before it."""
         return self.spaced and (origin is None or (t - origin) % every == 0)
 
-    def passing(self, t: int, origin: int | None, every: int) -> bool:
-        """Whether frame t, if it is not prompted, is read at most once, and then beside other frames."""
-        alone = not (self.pins or self.spaced)
-        return self.recent <= 1 and not alone and not self.due(t, origin, every)
-
     def outdated(self, held: Sequence[Stored]) -> list[Stored]:
         """The frames to drop before another is stored.  held: in the order in which they were stored."""
         earlier = held[: max(0, len(held) - max(0, self.recent - 1))]
@@ -91,11 +84,6 @@ class Strategy:
             held = self.recent + (pinned if self.pins else 0)
         held = min(held, frames + pinned - 1)
         return held if fitting is None else min(held, fitting)
-
-    @property
-    def block(self) -> int:
-        """Slots to allocate at once where no budget says how many."""
-        return UNBOUNDED_BLOCK if self.spaced else self.recent + self.pins
 
 
 @dataclass(frozen=True)

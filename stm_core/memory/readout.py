@@ -1,11 +1,12 @@
-"""The memory read: softmax attention of a frame's positions over all stored ones. Pure and differentiable.
+"""The memory read: softmax attention of a frame's positions over all stored ones. Pure.
 
 Memory is kept position-major, (positions, channels). That is how a channels_last map lies in memory, so
 turning maps into rows and back copies nothing. Queries are read in chunks, so the affinity of a whole frame
 never exists.
 
 B reads side by side (clips in training; objects where each has its own keys), N objects, S stored frames,
-P positions of each, M = S*P, Q query positions, of which a chunk has q, Ck key channels, Cv value channels.
+Pi positions of frame i, M of all frames, Q query positions, of which a chunk has q, Ck key channels, Cv value
+channels.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from stm_core.memory.attention import Attention
 
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}  # affinity held at once
 MIN_ROWS = 16
+BOUND = 60.0  # e^60 times any number of positions is far from what float32 and bf16 can hold
 
 
 @dataclass(frozen=True)
@@ -52,51 +54,54 @@ def read(
     query: Tensor,
     *,
     scale: float,
+    bounded: bool = False,
     top_k: int | None = None,
-    margin: float | None = None,
     trust: Sequence[float] | None = None,
     present: Tensor | None = None,
     chunk_bytes: int | None = None,
 ) -> Readout:
     """Attention-weighted mean of the stored values for each query position.
 
-    keys: blocks (B, Si, P, Ck) of stored frames, S in all.
-    values: blocks (B, Si, P, N, Cv) of the same frames.
+    keys: (B, Pi, Ck) of each stored frame.
+    values: (B, Pi, N, Cv) of the same frames.
     query: (B, Q, Ck), or (1, Q, Ck) for all.
     scale: affinity = scale * key . query.
+    bounded: every affinity lies within `BOUND` of 0, and no gradient is wanted.  This reads faster, see
+        `reads_plainly`.
     top_k: only the k best stored positions count for each query; None or k >= all: every one.
-    margin: of these, only positions whose affinity is less than this below the best one's; None: every one.
     trust: (S,) above 0, how many times a position of each stored frame counts; None: once.
     present: (B, N, S) bool on the CPU, which stored frames know an object.  The others are left out of that
         object's softmax, and their values must be zeros; an object that no frame knows reads zeros.
     chunk_bytes: most bytes of affinity held at once; None: what suits the device.
     Source: Oh et al., ICCV 2019, section 3.2; top-k as in Cheng et al., STCN, NeurIPS 2021.
     """
-    frames, positions = sum(block.shape[1] for block in keys), keys[0].shape[2]
-    batch, objects, channels = keys[0].shape[0], values[0].shape[3], values[0].shape[4]
-    row_bytes = batch * frames * positions * query.element_size()
-    groups = _groups(present, objects, query.device)
-    # not in half precision, where small attention vanishes at once
-    once = batch == 1 and top_k is None and len(groups) > 1 and query.dtype != torch.float16
-    known = present[0].to(query.device) if once else None
-    attend = Attention(positions, top_k, margin, trust)
+    sizes = [block.shape[1] for block in keys]
+    batch, (objects, channels) = len(keys[0]), values[0].shape[2:]
+    plain = bounded and reads_plainly(batch, query.dtype, top_k, sum(sizes))
+    row_bytes = batch * (max(sizes) if plain else sum(sizes)) * query.element_size()
     step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
-    flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]  # (B, Ck, Mi), Mi = Si * P
-    parts, usage = [], torch.zeros(frames, device=query.device)
+    if plain:
+        known = None if present is None else present[0].to(query.device, torch.float32)
+        return _read_plainly((query[0] * scale).split(step), keys, values, trust, known)
+    groups = _groups(present, objects, query.device)
+    attend = Attention(sizes, top_k, trust)
+    flat_keys = [block.transpose(1, 2) for block in keys]  # (B, Ck, Pi)
+    parts, usage = [], torch.zeros(len(sizes), device=query.device)
     for chunk in (query * scale).split(step, dim=1):
-        chunk = chunk.expand(batch, -1, -1)
-        if known is None:
-            part, mass = _read_groups(chunk, flat_keys, values, groups, attend)
-        else:
-            part, mass, vanished = _read_once(chunk, flat_keys, values, known, attend)
-            if vanished.any():
-                rest = chunk[:, vanished]
-                part[:, vanished], more = _read_groups(rest, flat_keys, values, groups, attend)
-                mass = mass + more
+        part, mass = _read_groups(chunk.expand(batch, -1, -1), flat_keys, values, groups, attend)
         parts.append(part)
         usage += mass
     value = _joined(parts, dim=1).unflatten(2, (objects, channels)).transpose(1, 2)
     return Readout(value, usage / usage.sum().clamp(min=1e-12))
+
+
+def reads_plainly(batch: int, dtype: torch.dtype, top_k: int | None, stored: int) -> bool:
+    """Whether bounded affinities are read without their maximum and without a softmax.
+
+    Not where each object has its own keys, where only the best of the stored positions count, nor in half
+    precision, which cannot hold e^BOUND.
+    """
+    return batch == 1 and dtype != torch.float16 and (top_k is None or top_k >= stored)
 
 
 def where(
@@ -105,66 +110,72 @@ def where(
     *,
     scale: float,
     top_k: int | None = None,
-    margin: float | None = None,
     trust: Sequence[float] | None = None,
-) -> Tensor:
-    """Where one position looks: its attention (S, P) over all stored positions, float32, sums to 1.
+) -> list[Tensor]:
+    """Where one position looks: its attention (Pi,) to each stored frame, float32; together they sum to 1.
 
-    keys: blocks (B, Si, P, Ck), as in `read`; the result is the mean over B.
+    keys: (B, Pi, Ck), as in `read`; the result is the mean over B.
     query: (1, 1, Ck).
     The rest as in `read`.
     """
-    flat_keys = [block.flatten(1, 2).transpose(1, 2) for block in keys]
-    attend = Attention(keys[0].shape[2], top_k, margin, trust)
-    scores = _joined([_matmul((query * scale).expand(len(block), -1, -1), block) for block in flat_keys])
-    return attend(scores.float()).mean(0)[0].unflatten(-1, (-1, attend.positions))
+    sizes = [block.shape[1] for block in keys]
+    query = (query * scale).expand(len(keys[0]), -1, -1)
+    scores = _scores(query, [block.transpose(1, 2) for block in keys])
+    return list(Attention(sizes, top_k, trust)(scores.float()).mean(0)[0].split(sizes))
 
 
-def _read_once(
-    query: Tensor, flat_keys: list[Tensor], values: Sequence[Tensor], known: Tensor, attend: Attention
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What `_read_groups` returns, with one softmax for all objects instead of one for each group.
+def _read_plainly(
+    chunks: Sequence[Tensor],
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    trust: Sequence[float] | None,
+    known: Tensor | None,
+) -> Readout:
+    """What `read` returns, for queries (q, Ck) that are scaled, and all objects at once.
 
-    known: (N, S).  The values of frames that do not know an object are zeros, so what the object sees of the
-    common softmax, divided by its mass at the frames that know it, is what its own softmax would give. (A
-    margin counts from the best position of all frames, then.)
-    The third result, (q,) bool, marks queries where that mass is too small to divide by: read these anew.
+    known: (N, S) of 0 and 1, or None.  The values of frames that do not know an object are zeros, so what it
+    reads, divided by the mass at the frames that know it, is what its own softmax would give.
     """
-    scores = _joined([_matmul(query, block) for block in flat_keys])
-    attention = attend(scores)
-    del scores
-    mass, own, vanished = _masses(attention, known)
-    part = _weighted(attention, [_columns(block, 0, len(known)) for block in values])
-    del attention
-    share = (mass.detach() * ((1 / own.detach()) @ known.to(mass.dtype))).sum(0)
-    return _divided(part, own), share, vanished
+    objects, channels = values[0].shape[2:]
+    value = chunks[0].new_empty(sum(map(len, chunks)), objects, channels)
+    affinity = value.new_empty(len(chunks[0]) * max(block.shape[1] for block in keys))
+    usage = torch.zeros(len(keys), device=value.device)
+    for chunk, part in zip(chunks, value.split(len(chunks[0])), strict=True):
+        total, mass = _totals(chunk, keys, values, trust, part, affinity)
+        own = mass.sum(1, keepdim=True) if known is None else mass @ known.T
+        own = own.masked_fill_(own == 0, 1)  # no frame knows the object
+        part.copy_(total.div_(own.unsqueeze(-1)))
+        usage += (mass / own if known is None else mass * ((1 / own) @ known)).sum(0)
+    return Readout(value.transpose(0, 1).unsqueeze(0), usage / usage.sum().clamp(min=1e-12))
 
 
-def _masses(attention: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mass of attention (1, q, M) at each frame, (q, S), and at the frames that know each object, (q, N).
+def _totals(
+    query: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    trust: Sequence[float] | None,
+    part: Tensor,
+    affinity: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """e^affinity times values, (q, N, Cv), and summed for each frame, (q, S); both float32.
 
-    The third result, (q,) bool, marks queries where the mass of some object is lost in rounding: there the
-    first is 0 and the second 1.
+    Frame by frame: what is worked on stays in the cache.
+    part: (q, N, Cv) of the result, which is summed up in place where it is float32.
+    affinity: room for that of one frame.
     """
-    exact = torch.promote_types(attention.dtype, torch.float32)
-    frames = attention[0].chunk(known.shape[1], -1)  # one by one: a sum in another dtype copies first
-    mass = torch.stack([frame.sum(-1, dtype=exact) for frame in frames], -1)
-    own = torch.where(known.any(1), mass @ known.T.to(exact), 1.0)
-    limits = torch.finfo(attention.dtype)
-    vanished = (own < limits.tiny * attention.shape[-1] / limits.eps).any(1)
-    return mass.masked_fill(vanished[:, None], 0.0), own.masked_fill(vanished[:, None], 1.0), vanished
-
-
-def _divided(part: Tensor, own: Tensor) -> Tensor:
-    """part (1, q, N*Cv) with the columns of each object divided by its own (q, N).
-
-    Object by object, because the quotient of two dtypes has the wider one.
-    """
-    value, channels = torch.empty_like(part), part.shape[-1] // own.shape[1]
-    for n in range(own.shape[1]):
-        its = slice(n * channels, (n + 1) * channels)
-        value[..., its] = part[..., its] / own[:, n, None]
-    return value
+    exact = part.dtype == torch.float32
+    total = part if exact else torch.empty_like(part, dtype=torch.float32)
+    total, mass = total.zero_(), total.new_empty(len(query), len(keys))
+    for i, (key, value) in enumerate(zip(keys, values, strict=True)):
+        weights = affinity[: len(query) * key.shape[1]].view(len(query), -1)
+        torch.mm(query, key[0].T, out=weights).exp_()
+        count = 1 if trust is None else trust[i]
+        mass[:, i] = weights.sum(-1) * count
+        if exact:
+            total.flatten(1).addmm_(weights, value[0].flatten(1), alpha=count)
+        else:
+            total.flatten(1).add_(torch.mm(weights, value[0].flatten(1)), alpha=count)
+    return total, mass
 
 
 def _read_groups(
@@ -180,11 +191,13 @@ def _read_groups(
     """
     parts, mass = [], 0
     for first, last, known, anywhere in groups:
-        scores = _joined([_matmul(query, block) for block in flat_keys])  # (B, q, M)
+        scores = _scores(query, flat_keys)
         attention = attend(scores, known)
+        del scores
         part = _weighted(attention, [_columns(block, first, last) for block in values])
-        share = attention.detach().unflatten(-1, (-1, attend.positions)).sum(-1)
-        share = share.sum((0, 1), dtype=torch.float32)
+        seen = attention.detach().split(attend.sizes, -1)
+        share = torch.stack([frame.sum(-1).sum(dtype=torch.float32) for frame in seen])
+        del seen
         if anywhere is not None:
             part, share = part * anywhere.view(-1, 1, 1), share * anywhere.any()
         parts.append(part)
@@ -219,23 +232,39 @@ def _groups(present: Tensor | None, objects: int, device: torch.device) -> list[
     return groups
 
 
+def _scores(query: Tensor, flat_keys: list[Tensor]) -> Tensor:
+    """Affinities (B, q, M) of queries (B, q, Ck) with the keys (B, Ck, Pi) of all frames."""
+    if torch.is_grad_enabled() and any(one.requires_grad for one in (query, *flat_keys)):
+        return _joined([_matmul(query, keys) for keys in flat_keys])
+    scores = query.new_empty(*query.shape[:2], sum(keys.shape[2] for keys in flat_keys))
+    parts = scores.split([keys.shape[2] for keys in flat_keys], dim=-1)
+    for keys, part in zip(flat_keys, parts, strict=True):  # in place: to join them would double the peak
+        _matmul(query, keys, out=part)
+    return scores
+
+
 def _weighted(attention: Tensor, values: list[Tensor]) -> Tensor:
-    """attention (B, q, M) times blocks of values (B, Mi, C), summed in float32 over blocks: (B, q, C)."""
+    """attention (B, q, M) times the frames' values (B, Pi, C), summed in float32 over frames: (B, q, C)."""
     if len(values) == 1:
         return _matmul(attention, values[0])
     parts = attention.split([block.shape[1] for block in values], dim=-1)
-    total = sum(_matmul(part, block).float() for part, block in zip(parts, values, strict=True))
+    exact = torch.promote_types(attention.dtype, torch.float32)
+    total = attention.new_zeros(*attention.shape[:2], values[0].shape[2], dtype=exact)
+    for part, block in zip(parts, values, strict=True):
+        total += _matmul(part, block)
     return total.to(attention.dtype)
 
 
 def _columns(block: Tensor, first: int, last: int) -> Tensor:
-    """Values (B, S, P, N, Cv) of neighbouring objects as (B, S*P, n*Cv), without a copy."""
-    return block[..., first:last, :].flatten(1, 2).flatten(2)
+    """Values (B, P, N, Cv) of neighbouring objects as (B, P, n*Cv), without a copy."""
+    return block[..., first:last, :].flatten(2)
 
 
-def _matmul(a: Tensor, b: Tensor) -> Tensor:
+def _matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """Batched product. A batch of one uses the plain product, up to twice as fast on a CPU in bf16."""
-    return torch.mm(a[0], b[0]).unsqueeze(0) if a.shape[0] == 1 else torch.bmm(a, b)
+    if a.shape[0] != 1:
+        return torch.bmm(a, b, out=out)
+    return torch.mm(a[0], b[0], out=None if out is None else out[0]).unsqueeze(0)
 
 
 def _joined(parts: list[Tensor], dim: int = -1) -> Tensor:

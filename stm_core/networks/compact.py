@@ -23,8 +23,7 @@ from stm_core.networks.efficientnet import DEVIATION, MEAN, LiteTrunk
 from stm_core.networks.interface import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
-READ_SHARPNESS = 0.85  # scale of affinities outside training: chosen on left-out clips (assets/README.md)
-READ_MARGIN = 4.0  # else the many positions that match a little would outweigh the few that match well
+READ_SHARPNESS = 1.2  # scale of affinities outside training: chosen on left-out clips (assets/README.md)
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 does not separate neighbours
 
@@ -34,6 +33,7 @@ class CompactSTM(Network):
 
     stride = 16
     shared_keys = True
+    bounded = True  # by MAX_SHARPNESS * READ_SHARPNESS
     takes_clicks = True
     click_side = 160  # chosen on frames that training did not see (assets/README.md)
     click_sides = (112, 288)  # what else a first click may mean: coarser takes the whole, finer a part
@@ -44,7 +44,7 @@ class CompactSTM(Network):
         super().__init__()
         self.config = config
         self.key_channels, self.value_channels = config.key, config.value
-        self.scale, self.margin = READ_SHARPNESS, READ_MARGIN  # training uses 1, and no margin
+        self.scale = READ_SHARPNESS  # training uses 1
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.lite = LiteTrunk(config.lite)

@@ -54,7 +54,7 @@ class Network(nn.Module):
     look.
     click_passes: reads of a clicked frame, each with the mask of the read before.
     scale: affinity = scale * key . query.
-    margin: positions whose affinity is further below the best one are not read; None: all are.
+    bounded: affinities lie within 60 of 0, so that memory is read without their maximum.
     """
 
     key_channels: int
@@ -67,7 +67,7 @@ class Network(nn.Module):
     close_side: int | None = None
     click_passes: int = 1
     scale: float
-    margin: float | None = None
+    bounded: bool = False
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """Features of frame (1, 3, H, W), RGB in [0, 1], H and W multiples of 16."""

@@ -7,10 +7,10 @@ from conftest import colour_model, squares
 
 from stm_core import Held, MemoryConfig, Prompt, Propagator, gone_before, look, random_model
 from stm_core.engine.geometry import to_network
-from stm_core.engine.whereabouts import Window
 from stm_core.errors import PromptError
 from stm_core.memory import readout
 from stm_core.memory.policy import Trust
+from stm_core.memory.window import Window
 
 LAST = 8
 SIZE = {"height": 64, "width": 96}
@@ -105,8 +105,8 @@ def test_the_vote_of_each_object_is_the_read_of_a_mask_by_the_frames_that_know_i
         for t in known
     ]
     read = readout.read(
-        [torch.stack([readout.rows(keys[t])[0] for t in known])[None]],
-        [torch.stack(values).float().flatten(1, 2)[None, ..., None]],
+        [readout.rows(keys[t]) for t in known],
+        [value.float().flatten(0, 1)[None, ..., None] for value in values],
         keys[LAST][:, :, y // 16, x // 16][None],
         scale=colour.network.scale,
         present=torch.tensor([list(known.values())]).mT,

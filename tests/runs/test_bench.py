@@ -46,7 +46,7 @@ def test_a_row_says_what_it_measured():
         Case(TINY, (48, 80), "fp32", MemoryConfig(preset="every-5"), frames=12, objects=2, device="cpu")
     )
     assert row["random_weights"] and row["frames"] == 12 and row["dtype"] == "fp32" and row["device"] == "cpu"
-    assert row["bank_bytes"] == row["predicted_bank_bytes"] > 0
+    assert 0 < row["bank_bytes"] <= row["predicted_bank_bytes"]
     assert 0 < row["seconds"]["median"] <= row["seconds"]["p95"]
     assert row["at"] == {"50": None, "1000": None} and row["command_fps"] is None
     assert row["process_peak_bytes"] > 50 * 2**20

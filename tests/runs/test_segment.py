@@ -108,7 +108,7 @@ def test_files_and_report_are_as_promised(model, clip, tmp_path, first):
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert sorted(os.listdir(tmp_path)) == ["masks", "overlay.mp4", "report.json"]
     check_report(report)
-    assert report["memory"]["peak_bytes"] == report["memory"]["predicted_peak_bytes"]
+    assert 0 < report["memory"]["peak_bytes"] <= report["memory"]["predicted_peak_bytes"]
 
 
 def check_report(report: dict) -> None:

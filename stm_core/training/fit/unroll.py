@@ -142,9 +142,9 @@ def _encode(network: CompactSTM, frames: Tensor) -> list[QueryFeatures]:
 def _read(query: QueryFeatures, keys: list[Tensor], values: list[Tensor], objects: int) -> Tensor:
     """The same read as at inference, over the clip's frames so far: (N,Cv,h,w)."""
     height, width = query.key.shape[-2:]
-    key_blocks = [rows(key)[:, None] for key in keys]
-    value_blocks = [rows(value).unflatten(0, (-1, objects)).transpose(1, 2)[:, None] for value in values]
-    readout = read(key_blocks, value_blocks, rows(query.key), scale=1.0, chunk_bytes=2**31)
+    key_rows = [rows(key) for key in keys]
+    value_rows = [rows(value).unflatten(0, (-1, objects)).transpose(1, 2) for value in values]
+    readout = read(key_rows, value_rows, rows(query.key), scale=1.0, chunk_bytes=2**31)
     return maps(readout.value.flatten(0, 1), height, width)
 
 
