@@ -98,6 +98,7 @@ class FrameResult:
     confidence: mean probability of each object over its own pixels, 0 where it has none.
     seconds: time that the frame took.
     prompted: whether something was given for it.
+    refused: of what resembled each object, the share that lay where it cannot be; 0 where it is left out.
     """
 
     index: int
@@ -110,6 +111,7 @@ class FrameResult:
     _masks: Tensor = field(repr=False)  # (N, a, b) on the CPU, of `_area`; elsewhere there is no object
     _area: Area = field(repr=False)
     _processed: tuple[int, int] = field(repr=False)
+    refused: dict[int, float] = field(default_factory=dict)
 
     @property
     def masks(self) -> np.ndarray:
