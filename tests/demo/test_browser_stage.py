@@ -73,12 +73,12 @@ def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site,
     wait_for(lambda: (work.labels(0) == 2).any() and not (work.labels(0) == 1).any())
     visitor.idle()
     visitor.keys("u", "x")
-    wait_for(lambda: (work.labels(0) == 1).any())
+    wait_for(lambda: 1 in work.labels(0))
     visitor.page.mouse.move(*visitor.at(0, 0))
     visitor.page.mouse.down()
     visitor.page.mouse.move(*visitor.at(15, 15), steps=3)
     visitor.page.mouse.up()
-    wait_for(lambda: (work.labels(0) == 2).any())
+    wait_for(lambda: 2 in work.labels(0))
     assert not (work.labels(0) == 2)[17:].any() and not (work.labels(0) == 2)[:, 17:].any()
 
 
