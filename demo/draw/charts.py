@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from demo.draw.html import faint, number, size, spans
+from demo.draw.html import faint, size, spans
 
 WIDTH, HIGH, LOW, LEFT = 440, 142, 66, 58  # drawing units; about pixels in the desk layout
 MOST_POINTS = 240
-MOST_LINKS = 12  # frames to check that are offered by a button of their own
 NO_TIMELINE = faint("After tracking, each object’s size and confidence appear here, frame by frame.")
 
 Scale = Callable[[float], float]
@@ -157,8 +156,8 @@ def _axis(top: float, y: Scale, most: int) -> str:
 
 
 def timeline(start: int, stop: int, rows: Sequence[Row], marked: Sequence[int]) -> str:
-    """HTML: a row per object with its area (curve), confidence (band) and the frames to check; a click jumps
-    there.  start, stop: the frames of the clip.  marked: those that the visitor marked.
+    """HTML: a row per object with its area (curve), confidence (band) and the frames to look at; a click
+    jumps there.  start, stop: the frames of the clip.  marked: those that the visitor marked.
     """
     drawn = "".join(_row(start, stop, row, marked) for row in rows)
     return (
@@ -183,33 +182,21 @@ def _row(start: int, stop: int, row: Row, marked: Sequence[int]) -> str:
         f'class="stm-sure" opacity="{_shade(value):.2f}"/>'
         for i, value in sure.items()
     )
-    doubtful = spans(row.doubts)
     flags = "".join(
         f'<rect class="stm-doubt" x="{x(a) - width / 2:.1f}" y="0" '
         f'width="{max(x(b) - x(a) + width, 4):.1f}" height="52"/>'
-        for a, b in doubtful
+        for a, b in spans(row.doubts)
     )
     pins = "".join(f'<path class="stm-pin" d="M{x(i):.1f} 0V52"/>' for i in sorted(marked))
-    mean = f"mean confidence {sum(sure.values()) / len(sure):.0%} · " if sure else ""
+    mean = f"mean confidence {sum(sure.values()) / len(sure):.0%}" if sure else ""
     return (
         f'<div class="stm-row" style="--object:{row.color}"><div class="stm-row-head"><i></i>'
-        f"<b>{escape(row.name)}</b><span>{mean}{_to_check(doubtful)}</span></div>"
+        f"<b>{escape(row.name)}</b><span>{mean}</span></div>"
         f'<svg viewBox="0 0 1000 52" preserveAspectRatio="none" role="img" '
         f'aria-label="Size and confidence of {escape(row.name)} over the clip">{flags}{fill}'
         f'<path class="stm-area" d="{curve}"/>{band}{pins}'
         f'<path class="stm-playhead" d="M0 0V52"/></svg></div>'
     )
-
-
-def _to_check(doubtful: Sequence[tuple[int, int]]) -> str:
-    if not doubtful:
-        return "the network is sure of every frame; have a look yourself"
-    buttons = "".join(
-        f'<button type="button" data-go="{a}">{number(a)}{f"–{number(b)}" if a < b else ""}</button>'
-        for a, b in doubtful[:MOST_LINKS]
-    )
-    more = f" and {len(doubtful) - MOST_LINKS} more" if len(doubtful) > MOST_LINKS else ""
-    return f"unsure: look at frames {buttons}{more}"
 
 
 def _shade(confidence: float) -> float:

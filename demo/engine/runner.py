@@ -54,7 +54,9 @@ class Runner:
         chosen = int(size or 0) or min(height, width)
         return self.limits.max_side if chosen > self.limits.max_side else int(size or 0) or None
 
-    def plan(self, work: Work, memory: MemoryConfig, size: int | None, direction: str) -> Job:
+    def plan(
+        self, work: Work, memory: MemoryConfig, size: int | None, direction: str, to_end: bool = False
+    ) -> Job:
         """The job that a visitor's marks ask for; its folder is still to be named.  With a direction: only
         what follows from the corrected frame.  PromptError when there is nothing to begin from.
         """
@@ -78,6 +80,8 @@ class Runner:
             known=known,
             memory=memory,
             size=size,
+            absent=dict(work.absent),
+            earlier=str(work.run.mask_path(0).parent) if direction and work.run and not to_end else None,
         )
         seconds = rate * clip.frames
         return Job(plan, clip.path, "", self.limits.preview_side, OPACITY, work.objects.colours, seconds)

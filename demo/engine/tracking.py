@@ -24,6 +24,8 @@ from stm_core.masks.palette import on_screen
 from stm_core.media.files import write_whole
 from stm_core.networks.weights import Model
 from stm_core.runs import clip as core
+from stm_core.runs.plan import Plan
+from stm_core.runs.record import record_of
 from stm_core.runs.report import Report
 
 PREVIEW_EVERY = 0.15  # seconds between pictures while it runs: six a second
@@ -67,7 +69,7 @@ class Tracker:
                     due = time.perf_counter() - shown >= PREVIEW_EVERY
                     preview = picture(step.image, step.result.labels, job) if due else None
                     shown = time.perf_counter() if due else shown
-                    yield _step(step.result, preview)
+                    yield _step(step, plan, preview)
             masks.close()
         finally:
             with suppress(DiskError):  # raised above already, or the run ended for another reason
@@ -89,14 +91,13 @@ class _Guarded:
         return 0.0  # no file of the run has times: films are made from the clip afterwards
 
 
-def _step(result: core.FrameResult, preview: bytes | None) -> Step:
-    counts = np.bincount(result.labels.ravel(), minlength=256)
-    memory = result.memory
+def _step(frame: core.ClipFrame, plan: Plan, preview: bytes | None) -> Step:
+    memory = frame.result.memory
+    # forward, what differs was wrong before; backward, it is what two ways of tracking disagree on
+    backward = frame.result.index < plan.first
     return Step(
-        index=result.index,
-        areas={int(i): int(counts[i]) for i in result.objects},
-        confidence={int(i): float(c) for i, c in result.confidence.items()},
-        prompted=result.prompted,
+        index=frame.result.index,
+        record=record_of(frame.result, frame.agreement if backward else None),
         bank=memory.nbytes,
         read_peak=memory.read_peak_bytes,
         unbounded=memory.unbounded_bytes,

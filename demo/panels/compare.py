@@ -25,7 +25,7 @@ from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
 from stm_core.errors import StmError
 from stm_core.masks.difference import RUN_COLOURS
-from stm_core.runs.compare_table import REFERENCE
+from stm_core.memory.policy import SHOWN, UNLIMITED
 
 TELL_EVERY = 1.0  # seconds between two views while a run goes
 COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RUN_COLOURS.tolist()]
@@ -45,7 +45,7 @@ class ComparePanel(Panel):
         with gr.Accordion("Compare memories on this clip", open=False, elem_id="compare-fold"):
             cases = gr.CheckboxGroup(
                 list(CASES),
-                value=["first", "previous", "every-5", "bounded"],
+                value=SHOWN,
                 label="Two to five runs from the same marks",
                 info="Strategies; or sizes and budgets with what is chosen under Memory.",
                 elem_id="cases",
@@ -140,8 +140,8 @@ class ComparePanel(Panel):
             return
         try:
             cases = chosen(names)
-            if self._truth(work) is None and REFERENCE not in names:  # it is what the others agree with
-                cases.append(CASES[REFERENCE])
+            if self._truth(work) is None and UNLIMITED not in names:  # it is what the others agree with
+                cases.append(CASES[UNLIMITED])
             runs = {case.name: self._planned(work, case, settings) for case in cases}
             yield from self._run(visitor, work, runs)
         except StmError:

@@ -1,49 +1,100 @@
-"""Check and fix: how each object fares over the clip, and which frames deserve a look."""
+"""Check and fix: which frames to look at and why, and how each object fares over the clip."""
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from demo.draw import charts, html
-from demo.panels.base import Change, Panel
+from demo.panels.base import Change, Panel, View, Wires, answers
+from demo.work import reviewing
 from demo.work.visitor import Visitor
 from demo.work.work import Work
+from stm_core.errors import PromptError
 
-SCRIPT = Path(__file__).with_name("timeline.js")
+TIMELINE = Path(__file__).with_name("timeline.js")
+QUEUE = Path(__file__).with_name("review.js")
 
 
 class FixPanel(Panel):
-    """The timeline; what continues from a correction is a run (see `track`)."""
+    """The review queue and the timeline; what continues from a correction is a run (see `track`)."""
 
-    name, live = "fix", ("timeline",)
+    name, live = "fix", ("review", "timeline")
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
         gr.HTML(html.title(number, "Check and fix", "find a wrong frame, correct it, continue"))
+        review = gr.HTML("", elem_id="review", js_on_load=QUEUE.read_text(), apply_default_css=False)
         timeline = gr.HTML(
-            charts.NO_TIMELINE, elem_id="timeline", js_on_load=SCRIPT.read_text(), apply_default_css=False
+            charts.NO_TIMELINE, elem_id="timeline", js_on_load=TIMELINE.read_text(), apply_default_css=False
         )
-        return {"timeline": timeline}
+        return {"review": review, "timeline": timeline}
+
+    def wire(self, wires: Wires) -> None:
+        """As Panel.wire."""
+        review = self.parts["review"]
+        wires.on(review.review, self.review, sent=True, lane="own", trigger_mode="multiple")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""
-        work = visitor.work
-        if change < Change.RESULTS:
-            return {}
-        return {"timeline": timeline(work) if work is not None and work.tracked else charts.NO_TIMELINE}
+        work, view = visitor.work, {}
+        tracked = work is not None and work.tracked
+        if change >= Change.MARKS:
+            view["review"] = queue(work) if work is not None and tracked else ""
+        if change >= Change.RESULTS:
+            view["timeline"] = timeline(work) if work is not None and tracked else charts.NO_TIMELINE
+        return view
+
+    @answers
+    def review(self, visitor: Visitor, data: dict) -> View:
+        """A frame was found right, or flagged."""
+        work = visitor.need_work()
+        frame, number = data.get("frame"), data.get("object")
+        if type(frame) is not int or not work.clip.start <= frame < work.clip.stop:
+            raise PromptError(f"there is no frame {str(frame)[:20]!r} in this clip; reload the page")
+        with visitor.changing(work):
+            if data.get("kind") == "right" and type(number) is int:
+                reviewing.approve(work, frame, number)
+            elif data.get("kind") == "flag":
+                reviewing.flag(work, frame)
+        return View(Change.MARKS)
+
+
+def queue(work: Work) -> str:
+    """The list of frames to look at, best first."""
+    names = {one.id: one for one in work.objects}
+    items = "".join(
+        f'<li data-look="{one.frame}" data-object="{one.obj}">'
+        f'<button type="button" data-do="go">Frame {html.number(one.frame)}</button>'
+        f'<span><i style="background:{names[one.obj].color}"></i>'
+        f"{escape(names[one.obj].name) + ': ' if len(names) > 1 else ''}{escape(one.sentence)}</span>"
+        f'<button type="button" data-do="right" title="It leaves the list (Y)">Looks right</button></li>'
+        for one in reviewing.queue(work)
+    )
+    told = "Nothing stands out; step through the clip yourself."
+    return (
+        f'<ol class="stm-queue" aria-label="Frames to look at, the most doubtful first">{items}</ol>'
+        + html.faint(
+            ("" if items else told + " ")
+            + "Keys: . next, , previous, Y looks right, F flag the frame shown. "
+            + '<button type="button" data-do="flag">Flag this frame</button>'
+        )
+    )
 
 
 def timeline(work: Work) -> str:
     """The drawing of a tracked clip's objects."""
-    records = work.run.records
+    if work.run is None:
+        return charts.NO_TIMELINE
+    records, found = work.run.records, reviewing.queue(work)
     rows = [
         charts.Row(
             one.name,
             one.color,
             {index: record.areas.get(one.id, 0) for index, record in records.items()},
             {index: record.confidence.get(one.id, 1.0) for index, record in records.items()},
-            work.run.doubts(one.id),
+            sorted(two.frame for two in found if two.obj == one.id),
         )
         for one in work.objects
     ]

@@ -15,10 +15,13 @@ from demo.draw import html
 from demo.engine.in_turn import InTurn
 from demo.panels.base import Change, Host, Panel, View, Wires, answers
 from demo.work import strokes
+from demo.work.absence import say_absent, take_back_absent
 from demo.work.marks import Marks
 from demo.work.pictures import about, picture
+from demo.work.shown import WELCOME, stage_state
 from demo.work.visitor import Visitor
 from demo.work.work import Work
+from stm_core.engine.boxes import BoxPrompt
 from stm_core.errors import PromptError
 from stm_core.masks.files import decode_mask
 
@@ -28,8 +31,7 @@ AGAIN = 3  # times that a click is computed while its frame is changed under it
 QUICK_SIDE, QUICK_CLICKS = 480, 25
 STAGE = Path(__file__).with_name("stage")
 # one script, in this order
-SCRIPTS = ("shared.js", "pictures.js", "moving.js", "pointer.js", "tools.js", "state.js")
-WELCOME = "Upload a clip or pick an example. Then click the object and press Track."
+SCRIPTS = ("shared.js", "pictures.js", "moving.js", "pointer.js", "zoom.js", "tools.js", "state.js")
 
 
 class MarkPanel(Panel):
@@ -117,11 +119,16 @@ class MarkPanel(Panel):
 
     @answers
     def edit(self, visitor: Visitor, data: dict, size: int) -> View:
-        """A click (mask answered by the network) or a brush stroke on the frame that is shown."""
+        """A click or a box (masks answered by the network), a brush stroke, or a click that moves to the
+        selected object: on the frame that is shown.
+        """
         work = _check_free(visitor.need_work())
         index = work.go(_whole(data.get("frame"), "frame"))
-        if data.get("kind") == "stroke":
-            told = self._stroke(visitor, index, data)
+        kinds = {"stroke": self._stroke, "box": self._box}
+        if data.get("kind") in kinds:
+            told = kinds[data["kind"]](visitor, index, data)
+        elif data.get("kind") == "move":
+            told = self._move(visitor, index, data, size)
         else:
             told = self._click(visitor, index, data, size)
         return self._marked(visitor, html.notice(told, "info"))
@@ -140,6 +147,44 @@ class MarkPanel(Panel):
                 work.objects.colour(image, painted)
                 work.draw(index, painted, self.host.limits.max_edits)
         return ""
+
+    def _box(self, visitor: Visitor, index: int, data: dict) -> str:
+        """The network's mask of what is in a box becomes the selected object's; "" comes back."""
+        with visitor.at_work() as work:
+            image = picture(self.host.guard, visitor, index)
+            box = BoxPrompt.of(data.get("box", ()), *work.clip.size)
+            number = work.objects.selected
+            mask = box.pasted(self._ask(box.cut(image), tuple(box.clicks), None, None) == 1)
+            if not mask.any():
+                return (
+                    "The network finds no object in this box; draw it closer around the object, or click it."
+                )
+            with visitor.changing(work):
+                _check_free(work)
+                labels = work.labels(index)
+                labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
+                labels = np.where(mask, number, np.where(labels == number, 0, labels)).astype(np.uint8)
+                work.objects.colour(image, labels)
+                work.draw(index, labels, self.host.limits.max_edits)
+        return ""
+
+    def _move(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
+        """Give a click to the selected object; "" comes back."""
+        place = _whole(data.get("dot"), "dot")
+        with visitor.at_work() as work:
+            image = picture(self.host.guard, visitor, index)
+            for _ in range(AGAIN):
+                with visitor.changing(work):
+                    _check_free(work)
+                    before, marks = work.seen(index), work.plan_move(index, place)
+                labels = self._ask(image, marks.clicks, marks.base, size or None)
+                with visitor.changing(work):
+                    _check_free(work)
+                    if work.seen(index) == before:
+                        work.objects.colour(image, labels)
+                        work.put(index, marks, labels)
+                        return ""
+        raise PromptError("this frame was changed while the mask was computed; move the click once more")
 
     def _click(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
         """Ask the network; what comes back says why nothing changed."""
@@ -189,7 +234,7 @@ class MarkPanel(Panel):
 
     @answers
     def order(self, visitor: Visitor, data: dict) -> View:
-        """Objects and history: add, select, rename, delete, undo, clear."""
+        """Objects and history: add, select, rename, delete, gone or not, undo, redo, clear."""
         work, kind, number = visitor.need_work(), data.get("kind"), data.get("object")
         notice, change = "", Change.MARKS
         with visitor.changing(work):
@@ -197,21 +242,25 @@ class MarkPanel(Panel):
             if data.get("frame") is not None:
                 work.go(_whole(data["frame"], "frame"))
             if kind == "add":
-                work.objects.add(self.host.limits.max_objects)
+                with work.one_step():
+                    work.objects.add(self.host.limits.max_objects)
             elif kind == "select":
                 work.objects.select(_whole(number, "object"))
             elif kind == "rename":
-                work.objects.rename(_whole(number, "object"), str(data.get("name", "")))
+                with work.one_step():
+                    work.objects.rename(_whole(number, "object"), str(data.get("name", "")))
                 change = Change.RESULTS  # which speak of the objects
             elif kind == "delete":
                 work.delete_object(_whole(number, "object"))
                 change = Change.RESULTS
             elif kind == "clear":
                 work.clear()
-            elif kind == "undo" and work.undo():
-                work.jump += 1
-            elif kind == "undo":
-                notice = html.notice("There is nothing to undo.", "info")
+            elif kind in ("absent", "present"):
+                notice, change = _absence(work, data), Change.RESULTS
+            elif kind in ("undo", "redo") and (work.undo() if kind == "undo" else work.redo()):
+                work.jump, change = work.jump + 1, Change.RESULTS
+            elif kind in ("undo", "redo"):
+                notice = html.notice(f"There is nothing to {kind}.", "info")
         return self._marked(visitor, notice, change)
 
     def _marked(
@@ -232,6 +281,16 @@ def _check_free(work: Work) -> Work:
             "the saved session of this clip is still being opened; wait a moment, or reload the page"
         )
     return work
+
+
+def _absence(work: Work, data: dict) -> str:
+    """Say that the selected object is gone for a while, or take it back; what to tell comes back."""
+    number, frame = work.objects.selected, _whole(data.get("frame"), "frame")
+    if data["kind"] == "absent":
+        say_absent(work, number, _whole(data.get("first"), "frame"), frame)
+        return ""
+    take_back_absent(work, number, frame)
+    return html.notice("Those frames have no mask of it yet: press Resume to track it there.", "info")
 
 
 def _nothing_new(work: Work, index: int, labels: np.ndarray, click: tuple[int, int, int, int]) -> str:
@@ -260,67 +319,3 @@ def _number(value: Any, name: str) -> float:
     if not abs(number) < 1e7:
         raise PromptError(f"{name} is {number:g}, which is no place in a clip; reload the page")
     return number
-
-
-# what the stage shows ---------------------------------------------------------------------------------------
-
-
-def stage_state(visitor: Visitor, live: bool = False) -> dict:
-    """The state that the stage in the browser draws from.  live: with the picture of the run that goes."""
-    work = visitor.work
-    if work is None:
-        return {"clip": None, "welcome": WELCOME, "answer": visitor.answer}
-    clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
-    colors = {one.id: one.color for one in work.objects}
-    names = [(one.id, one.name, one.color, one.in_files) for one in work.objects]
-    step = work.current.last if live and work.running else None
-    preview = step.preview if step else None
-    return {
-        "clip": f"{Path(clip.folder).parent.name}/{Path(clip.folder).name}",
-        "folder": Path(clip.folder).as_posix(),
-        "height": clip.size[0],
-        "width": clip.size[1],
-        "start": clip.start,
-        "stop": clip.stop,
-        "total": max(clip.stop, clip.info.get("frames") or 0),
-        "fps": clip.fps,
-        "times": None if preview else [round(t, 3) for t in clip.times],
-        "frame": work.frame,
-        "jump": work.jump,
-        "answer": visitor.answer,
-        "sharp": [[i, i + 1] for i in sorted(work.sharp)],
-        "proxies": [[clip.start, clip.start + work.proxies]],
-        # a picture that was asked for while the run was under way may be of the run that it continues
-        "run": f"{Path(run.folder).name}/masks" if run else "",
-        "run_state": run.state if run else "",
-        "masked": html.ranges(run.records) if run else [],
-        "marks": html.data_url(marks.mask, "png") if marks and marks.mask else None,
-        "dots": [[x, y, label, colors.get(n, "#888")] for x, y, label, n in marks.dots] if marks else [],
-        "objects": [dict(zip(("id", "name", "color", "palette"), one, strict=True)) for one in names],
-        "selected": work.objects.selected,
-        "prompted": sorted(work.marks),
-        "pinned": list(work.pinned),
-        "doubtful": [] if preview else work.doubts(),
-        "running": work.running,
-        "live": html.data_url(preview, "jpeg") if preview else None,
-        "at": step.index if preview else None,
-        "hint": _hint(work),
-    }
-
-
-def _hint(work: Work) -> str:
-    """The next thing to do, in a few words."""
-    if work.running:
-        return "Tracking… Stop keeps what is done."
-    if not work.marks:
-        return "Click the object in the picture, on any frame."
-    if fixes := work.fixes():
-        word = "Frames" if len(fixes) > 1 else "Frame"
-        return f"{word} {html.numbers(fixes)} corrected: press Continue."
-    if work.tracked and work.rest:
-        return "Not all frames have a mask yet: press Resume."
-    if work.tracked:
-        return "Is a mask wrong? Go to that frame, click or paint it right, and press Continue."
-    if work.intro:
-        return f"{work.intro} The object is marked already: press Track."
-    return "Is the mask right? Press Track. If not, add clicks: on the object, or where it is not."

@@ -3,8 +3,7 @@ const box = () => element.querySelector(".stm-timeline");
 const go = (index) => document.dispatchEvent(new CustomEvent("stm-go", { detail: index }));
 let at = null;
 element.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-go]"), drawing = event.target.closest("svg"), timeline = box();
-  if (button) return go(Number(button.dataset.go));
+  const drawing = event.target.closest("svg"), timeline = box();
   if (!drawing || !timeline) return;
   const area = drawing.getBoundingClientRect(), start = Number(timeline.dataset.start), stop = Number(timeline.dataset.stop);
   go(start + Math.round((event.clientX - area.left) / area.width * (stop - 1 - start)));

@@ -23,7 +23,7 @@ READOUT_EVERY = 0.4  # seconds between drawings of the memory: the chart costs a
 class TrackPanel(Panel):
     """Runs, one at a time for each visitor."""
 
-    name, live = "track", ("track", "fix", "direction", "stop", "progress", "readout")
+    name, live = "track", ("track", "fix", "direction", "to_end", "stop", "progress", "readout")
 
     def __init__(self, host: Host):
         super().__init__(host)
@@ -43,6 +43,11 @@ class TrackPanel(Panel):
                 elem_id="direction",
                 visible=False,
             )
+            to_end = gr.Checkbox(
+                label="To the last frame, even where the masks come out as they were",
+                elem_id="to-end",
+                visible=False,
+            )
             with gr.Row():
                 fix = gr.Button("Continue", variant="primary", elem_id="fix", **off)
                 track = gr.Button("Track", variant="primary", elem_id="track", **off)
@@ -55,6 +60,7 @@ class TrackPanel(Panel):
             "track": track,
             "fix": fix,
             "direction": direction,
+            "to_end": to_end,
             "stop": stop,
             "progress": progress,
             "readout": shown,
@@ -63,7 +69,7 @@ class TrackPanel(Panel):
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
         waiting = {"show_progress": "minimal", "show_progress_on": self.parts["progress"]}
-        for button, more in (("track", ()), ("fix", ("direction",))):
+        for button, more in (("track", ()), ("fix", ("direction", "to_end"))):
             ready = wires.on(wires.part(button).click, self.get_ready, queue=False)
             inputs = [*SETTINGS, *more]
             wires.on(ready.then, self.track, inputs, lane="gpu", live=True, leads_to="ran", **waiting)
@@ -135,9 +141,10 @@ class TrackPanel(Panel):
         size: int,
         capacity: float = MemoryConfig.capacity,
         direction: str = "",
+        to_end: bool = False,
     ) -> Iterator[View]:
         """Give every frame its mask; with a direction, go on from the corrected frame, or from where the
-        last run was stopped, and recompute only what follows.
+        last run was stopped, and recompute only what follows: to the end, or till it comes out as it was.
         """
         work = visitor.work
         run = work.current if work else None
@@ -148,7 +155,7 @@ class TrackPanel(Panel):
         try:
             memory = self.host.runner.memory(preset, budget_mb, every, capacity)
             seen = self.host.runner.side(*work.clip.size, size)
-            begun = self._begin(visitor, work, run, memory, seen, direction)
+            begun = self._begin(visitor, work, run, memory, seen, direction, to_end)
         except BaseException:
             run.end()
             raise
@@ -158,7 +165,14 @@ class TrackPanel(Panel):
             yield View()
 
     def _begin(
-        self, visitor: Visitor, work: Work, run: Run, memory: MemoryConfig, size: int | None, direction: str
+        self,
+        visitor: Visitor,
+        work: Work,
+        run: Run,
+        memory: MemoryConfig,
+        size: int | None,
+        direction: str,
+        to_end: bool,
     ) -> bool:
         """Begin a run with all marks there are; from then on nobody may mark.  False when it was stopped, or
         another clip was opened, while it was planned.
@@ -166,7 +180,7 @@ class TrackPanel(Panel):
         runner = self.host.runner
         while run.state == "waiting":  # planning takes seconds: Stop counts till here
             with visitor.at_work():
-                job = runner.plan(work, memory, size, direction)
+                job = runner.plan(work, memory, size, direction, to_end)
             found = runner.predict(job.plan)
             with visitor.alone():
                 if run.state == "waiting" and work.given() == job.plan.known:
@@ -245,6 +259,8 @@ def _verdict(run: Run) -> str:
     spent, total = time.perf_counter() - run.began, run.job.plan.frames
     what = "Done" if run.state == "done" else "Stopped, every mask so far is kept"
     words = f"{what}: {run.done} of {total} frames in {html.clock(spent)}."
+    if run.untouched:
+        words = f"{what}: {run.done} frames recomputed, {run.untouched} untouched, in {html.clock(spent)}."
     return html.bar(run.done, total, words, link="Result" if run.done else "")
 
 
@@ -252,7 +268,8 @@ def _buttons(work: Work | None) -> dict:
     """What can be pressed: what a visitor most likely wants next is the primary one."""
     if work is None:
         off = Props(interactive=False)
-        return {"track": off, "fix": off, "stop": off, "direction": Props(visible=False)}
+        hidden = Props(visible=False)
+        return {"track": off, "fix": off, "stop": off, "direction": hidden, "to_end": hidden}
     tracked, ready = work.tracked, bool(work.marks) and not work.busy
     fixes, rest = work.fixes(), work.rest if work.tracked else []
     label, waits = "Continue", bool(fixes)
@@ -266,9 +283,11 @@ def _buttons(work: Work | None) -> dict:
     again = (
         f"Track from scratch (replaces {len(work.run.records)} masks)" if tracked and work.run else "Track"
     )
+    choice = Props(visible=usable and not work.busy and not (rest and not fixes))
     return {
         "track": Props(interactive=ready, value=again, variant="secondary" if tracked else "primary"),
         "fix": Props(interactive=usable and ready, value=label, variant="primary" if waits else "secondary"),
-        "direction": Props(visible=usable and not work.busy and not (rest and not fixes)),
+        "direction": choice,
+        "to_end": choice,
         "stop": Props(interactive=work.busy),
     }

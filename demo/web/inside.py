@@ -16,7 +16,7 @@ from demo.web.api import EXAMPLE, STILL_THERE, Api, caller_from, endpoint, promp
 from demo.work.compared import Compared, MaskFiles, new_run
 from demo.work.run import Again, Run
 from stm_core.errors import OptionError, PromptError
-from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.memory.policy import PRESETS, SHOWN, MemoryConfig
 from stm_core.runs.compare import FILM, chosen
 from stm_core.runs.look import PICTURE, WEIGHTS, look_files
 from stm_core.runs.look_picture import look_picture
@@ -34,7 +34,7 @@ def add(host: Host) -> None:
         presets, truth = gr.JSON(label="presets"), gr.File(label="truth")
         inputs = [gr.File(label="video"), presets, *prompting(), truth, *sizing()]
         outputs = [gr.JSON(label="table"), gr.File(label="film")]
-        endpoint(inside.compare, inputs, outputs, "gpu", {**EXAMPLE, "presets": ["first", "every-5"]})
+        endpoint(inside.compare, inputs, outputs, "gpu", {**EXAMPLE, "presets": [*SHOWN[:2]]})
 
 
 class Inside:
@@ -50,7 +50,7 @@ class Inside:
         at: list | None = None,
         mask: str | None = None,
         clicks: list | None = None,
-        preset: str = "bounded",
+        preset: str = MemoryConfig.preset,
         budget_mb: float = 64,
         every: int = 5,
         size: int | None = None,

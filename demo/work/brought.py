@@ -9,12 +9,13 @@ import numpy as np
 from demo.guard.process import Guard
 from demo.limits import Limits
 from demo.work.clip import Clip
-from demo.work.run import Record, Run
+from demo.work.run import Run
 from demo.work.work import Work
 from stm_core.errors import MaskError
 from stm_core.incoming.masks import SPARSE
 from stm_core.masks.files import decode_mask, encode_mask, object_ids
 from stm_core.media.files import write_whole
+from stm_core.runs.record import record_from
 
 
 def read(guard: Guard, clip: Clip, limits: Limits, path: str) -> dict[int, bytes]:
@@ -60,13 +61,15 @@ def take(work: Work, masks: dict[int, bytes], limits: Limits) -> str:
     objects = deepcopy(work.objects)
     objects.adopt(found, limits.max_objects)
     if len(marked) <= SPARSE:
-        for index in marked:
-            work.import_labels(index, labels[index], limits)
+        with work.one_step(marked[0]):
+            for index in marked:
+                work.import_labels(index, labels[index], limits)
         work.go(marked[0])
         work.jump += 1
         return f"Marked from the file: {len(marked)} frame{'s' * (len(marked) > 1)}. Press Track."
-    work.show(_as_run(work, labels))
-    work.objects = objects
+    with work.one_step():
+        work.show(_as_run(work, labels))
+        work.objects = objects
     return f"{len(labels)} masks are taken as a result. Correct a frame, then continue from there."
 
 
@@ -77,7 +80,6 @@ def _as_run(work: Work, labels: dict[int, np.ndarray]) -> Run:
         path = run.mask_path(index)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), encode_mask(one))
-        counts = np.bincount(one.ravel(), minlength=256)
-        run.records[index] = Record({n: int(counts[n]) for n in object_ids(one)}, {})
+        run.records[index] = record_from(one, object_ids(one), {})
     run.state = "done"
     return run

@@ -10,7 +10,7 @@ import numpy as np
 from demo.work.run import Run
 from stm_core.errors import OptionError
 from stm_core.masks.files import decode_mask
-from stm_core.memory.policy import PRESETS
+from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.compare_table import Tried
 from stm_core.runs.plan import Plan
 
@@ -32,7 +32,10 @@ class Case:
 CASES = {
     **{name: Case(name, preset=name) for name in PRESETS},
     **{f"size {size}": Case(f"size {size}", size=size) for size in SIZES},
-    **{f"budget {most} MB": Case(f"budget {most} MB", preset="bounded", budget_mb=most) for most in BUDGETS},
+    **{
+        f"budget {most} MB": Case(f"budget {most} MB", preset=MemoryConfig.preset, budget_mb=most)
+        for most in BUDGETS
+    },
 }
 
 

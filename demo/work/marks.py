@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stm_core.engine.prompts import Prompt
+from stm_core.errors import PromptError
 from stm_core.masks.files import decode_mask, encode_mask, object_ids
 
 
@@ -28,6 +29,19 @@ class Marks:
     def with_click(self, click: tuple[int, int, int, int]) -> "Marks":
         """The same with one more click; the mask is to be computed anew."""
         return replace(self, clicks=(*self.clicks, click), dots=(*self.dots, click))
+
+    def with_moved(self, place: int, number: int) -> "Marks":
+        """The same with the click of that place among the dots given to another object.  PromptError."""
+        old = self.dots[place]
+        if old not in self.clicks:
+            raise PromptError("this click is part of a painted mask by now and cannot be moved; undo instead")
+        new = (*old[:3], number)
+        at = len(self.clicks) - 1 - self.clicks[::-1].index(old)
+        return replace(
+            self,
+            clicks=(*self.clicks[:at], new, *self.clicks[at + 1 :]),
+            dots=(*self.dots[:place], new, *self.dots[place + 1 :]),
+        )
 
     def drawn(self, labels: np.ndarray) -> "Marks":
         """The same with a mask that was drawn or imported; later clicks refine it."""

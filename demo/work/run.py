@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from stm_core.engine.result import Held
 from stm_core.masks.files import decode_mask, encode_mask
 from stm_core.media.files import write_whole
 from stm_core.runs.plan import Plan
+from stm_core.runs.record import Record
+from stm_core.runs.review import suggestions
 
-DOUBT = 0.6  # confidence below this is worth a look
-JUMP = 2.5  # so is an area that changes by this factor from one frame to the next
 SOFT = "soft"  # folder of probabilities, beside that of the masks
 # of the clip's report, for the downloaded one
 FACTS = ("container", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "audio")
@@ -58,6 +58,7 @@ class Job:
 class Step:
     """What the page learns about one frame.
 
+    record: what was found on it.
     bank: bytes stored.
     read_peak: most bytes that one read took.
     unbounded: bytes that would be stored without a budget.
@@ -68,9 +69,7 @@ class Step:
     """
 
     index: int
-    areas: dict[int, int]
-    confidence: dict[int, float]
-    prompted: bool
+    record: Record
     bank: int
     read_peak: int
     unbounded: int
@@ -87,20 +86,6 @@ class Again:
 
     job: Job
     why: str
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a run found on one frame: pixels and confidence by object."""
-
-    areas: dict[int, int]
-    confidence: dict[int, float]
-    prompted: bool = False
-
-    def without(self, gone: int) -> "Record":
-        """The same without one object."""
-        areas = {n: area for n, area in self.areas.items() if n != gone}
-        return replace(self, areas=areas, confidence={n: c for n, c in self.confidence.items() if n != gone})
 
 
 @dataclass(eq=False)
@@ -207,7 +192,7 @@ class Run:
         if not self.fresh and not self.continues:
             self.records, self.glances = {}, {}
         self.fresh.add(step.index)
-        self.records[step.index] = Record(step.areas, step.confidence, step.prompted)
+        self.records[step.index] = step.record
         assert self.job is not None, "a run that began has a job"
         plan = self.job.plan
         self.glances[step.index] = Glance(
@@ -223,7 +208,7 @@ class Run:
 
     def rest(self) -> list[tuple[int, int]]:
         """Where it goes on after it was stopped: (the last frame with a mask, direction of those without)."""
-        if self.job is None:
+        if self.job is None or self.untouched:
             return []
         found, plan = [], self.job.plan
         for direction in plan.directions:
@@ -232,6 +217,13 @@ class Run:
             if done and len(done) < len(way):
                 found.append((max(done) if direction > 0 else min(done), direction))
         return found
+
+    @property
+    def untouched(self) -> int:
+        """How many frames kept their masks because a run that continues ended by itself."""
+        if self.state != "done" or self.job is None or self.job.plan.earlier is None:
+            return 0
+        return self.job.plan.frames - self.done
 
     def mask_path(self, index: int) -> Path:
         """Where its mask of a frame lies."""
@@ -258,33 +250,23 @@ class Run:
         """After a failure: forget the frames whose mask never reached the disk."""
         self.records = {i: record for i, record in self.records.items() if self.mask_path(i).exists()}
 
-    def doubts(self, number: int) -> list[int]:
-        """Frames where an object deserves a look: low confidence, a sudden change of area, or the frame that
-        it vanishes on.
+    def without(self, gone: int, frames: Collection[int] | None = None) -> "Run":
+        """A copy of an ended run without one object, or without its pixels on some frames: other masks, and
+        so another run.
         """
-        found: list[int] = []
-        before: tuple[int, int] | None = None  # index and area of the frame before
-        for index in sorted(self.records):
-            record = self.records[index]
-            area, sure = record.areas.get(number, 0), record.confidence.get(number, 1.0)
-            earlier = before[1] if before is not None and before[0] == index - 1 else 0
-            vanished = earlier > 0 and area == 0
-            jumped = min(area, earlier) > 0 and not 1 / JUMP < area / earlier < JUMP
-            if not record.prompted and ((area and sure < DOUBT) or vanished or jumped):
-                found.append(index)
-            before = index, area
-        return found
-
-    def without(self, gone: int) -> "Run":
-        """A copy of an ended run without one object: other masks, and so another run."""
         found = Run.new(Path(self.folder).parent)
         found.copy(self)
         for index, record in self.records.items():
+            if frames is not None and index not in frames:
+                continue
             labels = found.labels(index) if record.areas.get(gone) else None
             if labels is not None:
                 rest = np.where(labels == gone, 0, labels).astype(np.uint8)
                 write_whole(found.mask_path(index), encode_mask(rest))
-        found.records = {index: record.without(gone) for index, record in self.records.items()}
+            left = record.without(gone)
+            if frames is not None:  # it is known, but not there
+                left = replace(left, areas={**left.areas, gone: 0}, confidence={**left.confidence, gone: 0.0})
+            found.records[index] = left
         found.state, found.report, found.points = self.state, self.report, self.points
         return found
 
@@ -306,11 +288,17 @@ class Run:
                 "directions": list(plan.directions),
                 "stopped": self.state != "done",
                 "frames_done": self.done,
+                "frames_untouched": self.untouched,
                 "size": plan.size,
                 "first_preview": self.first_preview,
             },
             "frames_with_masks": ranges(self.records),
             "marked_frames": sorted(marked),
-            "doubtful_frames": {one.name: self.doubts(one.id) for one in objects},
+            "doubtful_frames": self._doubtful(list(objects)),
             "memory_log": [asdict(point) for point in thin(self.points)],
         }
+
+    def _doubtful(self, objects: list[Object]) -> dict[str, list[int]]:
+        """The frames to look at, by the name of the object."""
+        found = suggestions(self.records, [one.id for one in objects])
+        return {one.name: sorted(two.frame for two in found if two.obj == one.id) for one in objects}

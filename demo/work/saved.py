@@ -1,17 +1,16 @@
 """The work on a clip as JSON, and back: part of the ZIP of a full session, to go on another day."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeGuard
 
-import numpy as np
-
 from demo.limits import Limits
+from demo.work.absence import restored
 from demo.work.marks import Marks
-from demo.work.run import Record, Run
+from demo.work.run import Run
 from demo.work.work import Work
 from stm_core.masks.files import decode_mask
 from stm_core.masks.palette import SCREEN
+from stm_core.runs.record import record_from
 
 
 def to_json(work: Work) -> dict:
@@ -32,8 +31,12 @@ def to_json(work: Work) -> dict:
             }
             for n, marks in work.marks.items()
         },
-        "records": {str(n): asdict(record) for n, record in run.records.items()},
+        "records": {
+            str(n): {"areas": one.areas, "confidence": one.confidence, "prompted": one.prompted}
+            for n, one in run.records.items()
+        },
         "pinned": list(work.pinned),
+        "absent": {str(number): ranges for number, ranges in work.absent.items()},
         "report": run.report,
     }
 
@@ -56,8 +59,8 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
     for index in [n for n in kept["prompts"] if n in inside]:
         _restore_marks(work, index, saved["marks"].get(str(index), {}), limits.max_edits)
     run = _restored_run(work, saved, [n for n in kept["masks"] if n in inside], names)
-    if run.records:
-        work.show(run)
+    work.run = run if run.records else None
+    work.absent = restored(saved.get("absent"), names, inside)
     work.pinned = tuple(n for n in work.marks if n in set(_list(saved, "pinned")))
     work.changed = set(work.marks) - set(work.pinned)
     work.corrected = sorted(work.changed)
@@ -77,10 +80,10 @@ def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, 
         Path(run.folder).mkdir()
         (Path(work.clip.folder) / "masks").rename(Path(run.folder) / "masks")
     for index in indices:
-        counts = np.bincount(decode_mask(run.mask_path(index).read_bytes()).ravel(), minlength=256)
+        labels = decode_mask(run.mask_path(index).read_bytes())
         old = saved["records"].get(str(index), {})
         sure = {int(n): float(value) for n, value in old.get("confidence", {}).items() if int(n) in names}
-        run.records[index] = Record({n: int(counts[n]) for n in names}, sure, bool(old.get("prompted")))
+        run.records[index] = record_from(labels, names, sure, prompted=bool(old.get("prompted")))
     return run
 
 

@@ -5,6 +5,8 @@ of the visitor is a StmError whose text is shown as it is.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +17,13 @@ from demo.limits import Limits
 from demo.work.choices import Choices
 from demo.work.clip import Clip
 from demo.work.compared import Compared
+from demo.work.history import History, Moment
 from demo.work.marks import Marks
 from demo.work.objects import Objects
 from demo.work.run import Run
-from stm_core.engine.prompts import Prompt
+from stm_core.engine.prompts import Prompt, absent_at
 from stm_core.errors import LimitError, MaskError, PromptError
 from stm_core.masks.files import decode_mask, encode_mask, object_ids
-
-UNDO_DEPTH = 100
 
 
 @dataclass(eq=False)
@@ -31,12 +32,14 @@ class Work:
 
     frame: the one that is shown.
     marks: by frame.
-    history: (frame, marks before), the last change last.
+    history: what can be undone and done again.
     run: whose masks are shown.
     current: the run that waits or is under way; its masks are shown from its first frame on.
     pinned: marked frames that the shown masks were made from.
     changed: frames marked or corrected since.
     corrected: frames corrected since all was tracked; one can be continued from again, the other way too.
+    absent: ranges of frames (first, last) in which an object is not there.
+    approved, flagged: (frame, object) that the visitor found right, or wants to look at.
     rest: where runs were stopped: (the last frame with a mask, direction of those without).
     sharp: frames whose lossless picture is on disk, oldest first.
     proxies: how many small pictures are on disk, from the first frame on.
@@ -51,13 +54,16 @@ class Work:
     frame: int = 0
     objects: Objects = field(default_factory=Objects)
     marks: dict[int, Marks] = field(default_factory=dict)
-    history: list[tuple[int, Marks | None]] = field(default_factory=list)
+    history: History = field(default_factory=History)
     run: Run | None = None
     current: Run | None = None
     pinned: tuple[int, ...] = ()
     changed: set[int] = field(default_factory=set)
     corrected: list[int] = field(default_factory=list)
     rest: list[tuple[int, int]] = field(default_factory=list)
+    absent: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    approved: set[tuple[int, int]] = field(default_factory=set)
+    flagged: set[tuple[int, int]] = field(default_factory=set)
     sharp: dict[int, None] = field(default_factory=dict)
     proxies: int = 0
     jump: int = 0
@@ -94,12 +100,22 @@ class Work:
         return self.run is not None and bool(self.run.records)
 
     def show(self, run: Run) -> None:
-        """Show another run's masks.  The one before keeps its files: a film of it may be under way."""
-        kept = {run.folder, self.run.folder if self.run else ""}
-        self.run = run
+        """Show the masks of a run that is under way.  Those before come back with undo."""
+        with self.one_step():
+            self.replace_run(run)
+
+    def replace_run(self, run: Run | None) -> None:
+        """Show another run.  The one before keeps all its files: a film of it may be under way."""
+        before, self.run = self.run, run
+        if run is not None:
+            run.filmed = False  # the player shows another one's
+        whole = {one.folder for one in (run, before, self.current) if one}
+        kept = self.history.runs(run) | whole
         for folder in Path(self.clip.folder).glob("run-*"):
             if str(folder) not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+            elif str(folder) not in whole:
+                shutil.rmtree(folder / "files", ignore_errors=True)  # made again when they are asked for
 
     def finish(self, run: Run, state: str) -> None:
         """A run has ended.  Without a frame of its own, what an earlier one made stays."""
@@ -111,6 +127,8 @@ class Work:
                 self.rest = [*run.rest(), *kept]
             else:
                 self.rest, self.corrected = run.rest(), [n for n in self.corrected if n not in run.fresh]
+            self.approved = {one for one in self.approved if one[0] not in run.fresh}
+            self.flagged = {one for one in self.flagged if one[0] not in run.fresh}
             self.changed -= run.fresh  # a correction that no frame of this run was made from stays one
             self.pinned = tuple(sorted(set(self.marks) - self.changed))
             run.report = {**(run.report or {}), **run.summary(self.clip, self.objects, self.marks)}
@@ -118,22 +136,24 @@ class Work:
     def delete_object(self, number: int) -> None:
         """Remove an object, its marks and its masks; with the last one goes the run."""
         gone = self.objects[number].id
+        with self.one_step():
+            self._delete(gone)
+
+    def _delete(self, gone: int) -> None:
         if self.run is not None and len(self.objects) > 1:
-            self.show(self.run.without(gone))
+            self.replace_run(self.run.without(gone))
         for index, marks in list(self.marks.items()):
             left = marks.without(gone)
             if left is None:
                 self._keep(index, None)
             else:
                 self.marks[index] = left  # which is no correction: other objects are where they were
-        self.history = [(index, marks and marks.without(gone)) for index, marks in self.history]
+        self.absent.pop(gone, None)
+        self.approved = {one for one in self.approved if one[1] != gone}
+        self.flagged = {one for one in self.flagged if one[1] != gone}
         if len(self.objects) == 1:
             self.run, self.pinned, self.rest = None, (), []
         self.objects.remove(gone)
-
-    def doubts(self) -> list[int]:
-        """Frames where some object deserves a look."""
-        return sorted({i for one in self.objects for i in self.run.doubts(one.id)}) if self.run else []
 
     # marks ------------------------------------------------------------------------------------------------
 
@@ -163,22 +183,36 @@ class Work:
         marks = self._marks_to_change(index, limit)
         return marks.with_click((x, y, int(bool(label)), self.objects[number].id))
 
+    def plan_move(self, index: int, place: int) -> Marks:
+        """A frame's marks with a click (the place in its dots) given to the selected object, mask still to be
+        computed.  PromptError.
+        """
+        marks = self.marks.get(index)
+        if marks is None or not 0 <= place < len(marks.dots):
+            raise PromptError("there is no such click on this frame; reload the page")
+        return marks.with_moved(place, self.objects.selected)
+
     def put(self, index: int, marks: Marks, labels: np.ndarray) -> None:
         """Take a frame's marks whose mask was computed; undo brings back what was there."""
-        self._remember(index)
-        self._keep(index, marks.computed(labels))
+        self._check_there(index, labels)
+        with self.one_step(index):
+            self._keep(index, marks.computed(labels))
 
     def draw(self, index: int, labels: np.ndarray, limit: int) -> None:
-        """Replace a frame's mask by one that was drawn or imported."""
+        """Replace a frame's mask by one that was drawn."""
+        marks = self._drawn(index, labels, limit)
+        with self.one_step(index):
+            self._keep(index, marks)
+
+    def _drawn(self, index: int, labels: np.ndarray, limit: int) -> Marks:
         height, width = self.clip.size
         if labels.shape != (height, width):
             raise MaskError(
                 f"the mask is {labels.shape[1]}x{labels.shape[0]}, the clip {width}x{height}; "
                 "export it at the clip's size"
             )
-        marks = self._marks_to_change(index, limit).drawn(labels)
-        self._remember(index)
-        self._keep(index, marks)
+        self._check_there(index, labels)
+        return self._marks_to_change(index, limit).drawn(labels)
 
     def import_labels(self, index: int, labels: np.ndarray, limits: Limits) -> None:
         """Take an imported mask; its objects that are new here are added.  LimitError, MaskError."""
@@ -187,23 +221,59 @@ class Work:
             raise MaskError("this mask is empty; paint the object in white or in a palette colour")
         objects = deepcopy(self.objects)
         objects.adopt(found, limits.max_objects)
-        self.draw(index, labels, limits.max_edits)
-        self.objects = objects
+        marks = self._drawn(index, labels, limits.max_edits)
+        with self.one_step(index):
+            self.objects = objects
+            self._keep(index, marks)
+
+    @contextmanager
+    def one_step(self, index: int | None = None) -> Iterator[None]:
+        """What is changed inside is one step of undo, unless it fails; steps in a step count as that one.
+
+        index: its frame.
+        """
+        if self.history.inside:
+            yield
+            return
+        before = Moment.of(self, self.frame if index is None else index)
+        self.history.inside = True
+        try:
+            yield
+        finally:
+            self.history.inside = False
+        self.history.add(before)
+
+    def _check_there(self, index: int, labels: np.ndarray) -> None:
+        """Raises PromptError when labels show an object on a frame in which it is said to be gone."""
+        for number in sorted(absent_at(self.absent, index).intersection(object_ids(labels))):
+            name = self.objects[number].name if number in self.objects else f"Object {number}"
+            raise PromptError(f"“{name}” is said to be gone on this frame; take that back first")
 
     def undo(self) -> bool:
-        """Take the last mark back and show its frame; False when there is nothing to undo."""
-        if not self.history:
+        """Take the last step back and show its frame; False when there is nothing to undo."""
+        return self._travel(self.history.past, self.history.undone)
+
+    def redo(self) -> bool:
+        """Do again what was undone last; False when there is nothing."""
+        return self._travel(self.history.undone, self.history.past)
+
+    def _travel(self, source: list[Moment], target: list[Moment]) -> bool:
+        if not source:
             return False
-        index, marks = self.history.pop()
-        self._keep(index, marks)
-        self.go(index)
+        moment, shown = source.pop(), self.run
+        target.append(Moment.of(self, moment.frame))
+        moment.restore(self)
+        if self.run is not shown:
+            run, self.run = self.run, shown
+            self.replace_run(run)
+        self.go(moment.frame)
         return True
 
     def clear(self) -> None:
         """Remove the marks of the frame that is shown."""
         if self.frame in self.marks:
-            self._remember(self.frame)
-            self._keep(self.frame, None)
+            with self.one_step():
+                self._keep(self.frame, None)
 
     def _marks_to_change(self, index: int, limit: int) -> Marks:
         marks = self.marks.get(index)
@@ -217,9 +287,6 @@ class Work:
                 f"this frame has {len(marks.dots)} clicks, the most allowed here; clear it, or upload a mask"
             )
         return marks
-
-    def _remember(self, index: int) -> None:
-        self.history = [*self.history, (index, self.marks.get(index))][-UNDO_DEPTH:]
 
     def _keep(self, index: int, marks: Marks | None) -> None:
         if marks is None:

@@ -95,6 +95,7 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
 
 def _segment(args: argparse.Namespace) -> int:
     """Segment a clip from one mask or from clicks: DIR/masks/*.png, DIR/overlay.mp4, DIR/report.json."""
+    from stm_core.engine.prompts import check_absent
     from stm_core.runs.folder import run_to_folder
     from stm_core.runs.output import check_folder, check_mask, check_results, written_in
 
@@ -102,12 +103,15 @@ def _segment(args: argparse.Namespace) -> int:
     check_folder(args.out, args.clip)
     check_mask(args.out, args.mask, args.prompt_frame)
     check_results(written_in(args.out), prompts)  # before the model loads
+    ranges = options.absent_ranges(args)
+    check_absent(ranges, prompts)
     model, memory = _model(args), options.memory_config(args, args.memory)
     with _progress(info.frames) as bar:
         report = run_to_folder(
             *(model, info, prompts, args.out),
             memory=memory,
             size=args.size,
+            absent=ranges,
             limits=limits,
             on_frame=lambda step: bar.update(),
         )

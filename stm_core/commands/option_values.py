@@ -31,6 +31,15 @@ def click(text: str) -> Click:
     return x, y, int(label), int(object_id)
 
 
+def absent(text: str) -> tuple[int, int, int]:
+    """OBJECT:FIRST-LAST as three numbers.  Raises ArgumentTypeError."""
+    if not re.fullmatch(r"\d{1,3}:\d{1,9}(-\d{1,9})?", text):
+        raise argparse.ArgumentTypeError(f"got {text}, expected OBJECT:FIRST-LAST, for example 2:30-45")
+    number, _, frames = text.partition(":")
+    first, _, last = frames.partition("-")
+    return int(number), int(first), int(last or first)
+
+
 def folder(text: str) -> Path:
     """The path of a folder.  Raises ArgumentTypeError when there is none, as for an unset variable."""
     if not text:

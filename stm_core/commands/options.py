@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, cast
 
 from stm_core.commands.flags import add_flags, flags_of, made_from
 from stm_core.commands.option_values import (
+    absent,
     folder,
     frame_size,
     limit,
@@ -68,6 +69,14 @@ class Parser(argparse.ArgumentParser):
 
 def add_segment(parser: argparse.ArgumentParser) -> None:
     """Options of `segment`."""
+    parser.add_argument(
+        "--absent",
+        action="append",
+        type=absent,
+        metavar="OBJECT:FIRST-LAST",
+        default=[],
+        help="frames in which an object is not there, the last one included; may be given several times",
+    )
     _add_clip(parser, "folder for masks, overlay and report")
 
 
@@ -235,6 +244,14 @@ def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
     budget = None if args.budget_mb is None else int(args.budget_mb * 2**20)
     given = {"every": args.every, "top_k": args.top_k, "budget_bytes": budget}
     return MemoryConfig(preset=preset, **{name: value for name, value in given.items() if value is not None})
+
+
+def absent_ranges(args: argparse.Namespace) -> dict[int, list[tuple[int, int]]]:
+    """The ranges of --absent, by object."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for number, first, last in args.absent:
+        found.setdefault(number, []).append((first, last))
+    return found
 
 
 def video_limits(args: argparse.Namespace) -> VideoLimits:

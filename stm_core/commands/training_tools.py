@@ -1,4 +1,4 @@
-"""Tools around training: `python -m stm_core.commands.training_tools choose|clicks|mean|shards --help`."""
+"""Tools around training: `python -m stm_core.commands.training_tools --help` names them."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ def _parser() -> Parser:
     add("--weights", default="compact", help="compact, or a file")
     add("--all", action="store_true", help="every picture of images/, not only what training left out")
     add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
+    add = tool("boxes", _boxes)
+    add("folders", type=Path, nargs="+", metavar="DIR", help="as for clicks")
+    add("--weights", default="compact", help="compact, or a file")
+    add("--all", action="store_true", help="every picture of images/, not only what training left out")
+    add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
+    add = tool("review", _review)
+    add("clips", type=Path, nargs="+", metavar="CLIP", help="DAVIS root, or NAME.mp4 beside NAME_masks.zip")
+    add("--weights", default="compact", help="compact, or a file")
+    add("--size", type=whole_number(16), metavar="SHORT_SIDE", help="short side that the network sees")
     add = tool("mean", _mean)
     add("files", nargs="+", metavar="FILE=SHARE", help="weights; FILE alone has share 1")
     add("--out", type=Path, required=True, metavar="FILE", help="where the mean goes")
@@ -66,9 +75,9 @@ def _choose(args: argparse.Namespace) -> None:
         compare_short(LeftOut(args.images, args.davis), args.weights)
 
 
-def _clicks(args: argparse.Namespace) -> None:
-    """Score masks from clicks, as a Markdown table with a row a method."""
-    from stm_core.training.measure.click_score import COLUMNS, methods, read_examples, score
+def _examples(args: argparse.Namespace) -> list:
+    """(picture, truth) of all folders.  Raises OptionError when there is none."""
+    from stm_core.training.measure.click_score import read_examples
 
     examples = [
         pair for folder in args.folders for pair in read_examples(folder, args.every, everything=args.all)
@@ -76,10 +85,42 @@ def _clicks(args: argparse.Namespace) -> None:
     if not examples:
         folders = ", ".join(map(str, args.folders))
         raise OptionError(f"no picture that training left out shows an object in {folders}; try --all")
+    return examples
+
+
+def _boxes(args: argparse.Namespace) -> None:
+    """Score masks from the box around each object, as a Markdown table."""
+    from stm_core.training.measure.click_score import BOX_COLUMNS, score_boxes
+
+    examples = _examples(args)
+    row = score_boxes(examples, args.weights)
+    print(f"{len(examples)} pictures\n\n| {' | '.join(BOX_COLUMNS)} |\n|{'---|' * len(BOX_COLUMNS)}")
+    print(f"| {' | '.join(f'{row[column]:.3f}' for column in BOX_COLUMNS)} |")
+
+
+def _clicks(args: argparse.Namespace) -> None:
+    """Score masks from clicks, as a Markdown table with a row a method."""
+    from stm_core.training.measure.click_score import COLUMNS, methods, score
+
+    examples = _examples(args)
     print(f"{len(examples)} pictures\n\n| method | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
     for name, segmenter in methods(args.weights).items():
         row = score(examples, segmenter)
         print(f"| {name} | {' | '.join(f'{row[column]:.3f}' for column in COLUMNS)} |", flush=True)
+
+
+def _review(args: argparse.Namespace) -> None:
+    """Count the wrong frames that the review queue finds, as a Markdown table."""
+    from stm_core.networks.weights import load_model
+    from stm_core.runs.review_score import COLUMNS, clips_of, counted, tracked
+
+    model, total = load_model(args.weights), [0] * len(COLUMNS)
+    print(f"| clip | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
+    for clip in clips_of(args.clips):
+        row = counted(*tracked(model, clip, args.size))
+        total = [a + b for a, b in zip(total, row, strict=True)]
+        print(f"| {clip.name} | {' | '.join(map(str, row))} |", flush=True)
+    print(f"| all | {' | '.join(map(str, total))} |")
 
 
 def _mean(args: argparse.Namespace) -> None:

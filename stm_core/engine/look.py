@@ -33,7 +33,7 @@ from stm_core.engine.result import Held
 from stm_core.errors import PromptError
 from stm_core.faults import memory_told
 from stm_core.memory.bank import MemoryBank
-from stm_core.memory.policy import PUBLISHED, TUNED, MemoryConfig
+from stm_core.memory.policy import LATEST, PUBLISHED, TUNED, UNLIMITED, Kind, MemoryConfig
 from stm_core.memory.window import Window
 from stm_core.networks.weights import Model, check_model
 
@@ -51,14 +51,14 @@ class Seen:
     """A stored frame, and how a pixel looked at it.
 
     t: index of the frame.
-    kind: "prompted", "due" or "previous", as in `Held`.
+    kind: why it was in memory, as in `Held`.
     share: of the attention; all shares sum to 1.
     weights: float32 (H, W), the attention spread over its pixels; all frames together sum to 1, less what
         falls into the padding.
     """
 
     t: int
-    kind: str
+    kind: Kind
     share: float
     weights: np.ndarray = field(repr=False)
 
@@ -191,14 +191,14 @@ def _bank(
     """A bank that holds these frames as the run's did, with each frame's masks as its values (N, 1, h, w)."""
     network, trust = model.network, memory.trust or (TUNED if model.tuned else PUBLISHED)
     bank = MemoryBank(
-        MemoryConfig(preset="every-5", every=1, top_k=memory.top_k),  # which keeps every frame
+        MemoryConfig(preset=UNLIMITED, every=1, top_k=memory.top_k),  # which keeps every frame
         scale=network.scale,
         shared_keys=network.shared_keys,
         bounded=network.bounded,
         trust=trust,
     )
     # the latest frame is the last one written; older frames know fewer objects
-    for one in sorted(held, key=lambda one: (one.kind == "previous", len(one.objects), one.t)):
+    for one in sorted(held, key=lambda one: (one.kind == LATEST, len(one.objects), one.t)):
         image = frames[one.t]
         soft = _soft(masks[one.t], one, size, model.device)
         key = _key(model, image, one, soft, size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from stm_core.errors import LimitError, MaskError, PromptError
 from stm_core.masks.palette import MAX_OBJECTS
 
 Click = tuple[float, float, int, int]  # x, y in pixels of the frame; 1 object or 0 background; object id
+Absent = Mapping[int, Sequence[tuple[int, int]]]  # object id -> first and last frames without it
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,30 @@ def check_begun(prompts: Iterable[Prompt]) -> None:
                     "click on the object first"
                 )
         begun.update(prompt.objects)
+
+
+def absent_at(absent: Absent, index: int) -> set[int]:
+    """The objects that are said to be absent from a frame."""
+    return {i for i, ranges in absent.items() if any(first <= index <= last for first, last in ranges)}
+
+
+def check_absent(absent: Absent, prompts: Iterable[Prompt]) -> None:
+    """Raises PromptError when a range makes no sense, or an object is marked where it is absent."""
+    for i, ranges in absent.items():
+        for first, last in ranges:
+            if not (1 <= i <= MAX_OBJECTS and 0 <= first <= last):
+                raise PromptError(
+                    f"object {i} is said to be absent from frame {first} to {last}; give an object from 1 to "
+                    f"{MAX_OBJECTS}, and its first frame before its last"
+                )
+    for prompt in prompts:
+        gone = absent_at(absent, prompt.frame)
+        shown = prompt.objects if prompt.labels is None else np.unique(prompt.labels).tolist()
+        for i in sorted(gone.intersection(shown)):
+            raise PromptError(
+                f"object {i} is marked on frame {prompt.frame}, where it is said to be absent; take one of "
+                "them back"
+            )
 
 
 def as_given(labels: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from stm_core.engine.prompts import Prompt, Reference, listed
+from stm_core.engine.prompts import Absent, Prompt, Reference, absent_at, check_absent, listed
 from stm_core.engine.result import FrameResult, MemoryReport
 from stm_core.engine.step import Propagator
 from stm_core.engine.threads import DEPTH, read_ahead
@@ -31,6 +31,7 @@ def propagate(
     start: int = 0,
     step: int = 1,
     references: Sequence[Reference] = (),
+    absent: Absent | None = None,
     ahead: int = DEPTH,
 ) -> Generator[FrameResult, None, None]:
     """Yield a FrameResult for each frame from the first prompted one on; frames before it are skipped.
@@ -42,6 +43,7 @@ def propagate(
     start: index of the first of the frames.
     step: 1, or -1 for frames that come backwards.
     references: other frames whose masks are known; with them the first frame needs no prompt.
+    absent: (first, last) frames of ranges in which an object is not there, by id; it gets no pixel there.
     ahead: how many frames are read ahead; 0: without a thread.
     Closing the generator stops the thread and frees the memory.
     Raises PromptError (no prompt, or none of these frames is prompted), and what `Propagator` raises.
@@ -58,9 +60,10 @@ def propagate(
             raise PromptError(
                 f"frame {prompt.frame} is prompted, but the frames begin at {start}; begin at it"
             )
+    check_absent(absent or {}, prompts)
     engine = Propagator(model, memory=memory, size=size)
     source = read_ahead(frames, ahead) if ahead else iter(frames)
-    return _results(engine, source, prompts, references, start, step)
+    return _results(engine, source, prompts, references, absent or {}, start, step)
 
 
 def _results(
@@ -68,6 +71,7 @@ def _results(
     source: Iterator[np.ndarray],
     prompts: Sequence[Prompt],
     references: Sequence[Reference],
+    absent: Absent,
     start: int,
     step: int,
 ) -> Generator[FrameResult, None, None]:
@@ -79,7 +83,7 @@ def _results(
             here = [prompt for prompt in prompts if prompt.frame == index]
             begun = begun or bool(here)
             if begun:
-                yield engine.step(index, image, here)
+                yield engine.step(index, image, here, absent_at(absent, index))
         unused = [prompt.frame for prompt in prompts if (prompt.frame - index) * step > 0]
         if not begun and index == start - step:
             after = f" from frame {start} on" if start else ""

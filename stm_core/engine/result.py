@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stm_core.engine.geometry import Area, enlarge
 from stm_core.memory.bank import MemoryBank
+from stm_core.memory.policy import Kind
 from stm_core.memory.window import Window
 from stm_core.networks.interface import strongest
 
@@ -20,7 +21,7 @@ class Held:
     """A frame that was in memory while another one was read.
 
     t: index of the frame.
-    kind: "prompted" (a person gave its mask, it stays), "previous" (the latest one) or "due" (any other).
+    kind: why it was in memory.
     stays: it is there for more than one read, until memory is full; so is every frame but most previous ones.
     objects: ids known when it was stored, in the order of their channels.
     present: which of these objects it shows.
@@ -28,7 +29,7 @@ class Held:
     """
 
     t: int
-    kind: str
+    kind: Kind
     stays: bool
     objects: tuple[int, ...]
     present: tuple[bool, ...]
@@ -40,7 +41,7 @@ class Held:
         return tuple(
             cls(
                 one.t,
-                "prompted" if one.pinned else "previous" if one.t == bank.latest else "due",
+                one.kind(bank.latest),
                 one.pinned or one.due or one.t != bank.latest,
                 tuple(objects[: len(one.present)]),
                 one.present,
@@ -97,6 +98,7 @@ class FrameResult:
     confidence: mean probability of each object over its own pixels, 0 where it has none.
     seconds: time that the frame took.
     prompted: whether something was given for it.
+    refused: of what resembled each object, the share that lay where it cannot be; 0 where it is left out.
     """
 
     index: int
@@ -109,6 +111,7 @@ class FrameResult:
     _masks: Tensor = field(repr=False)  # (N, a, b) on the CPU, of `_area`; elsewhere there is no object
     _area: Area = field(repr=False)
     _processed: tuple[int, int] = field(repr=False)
+    refused: dict[int, float] = field(default_factory=dict)
 
     @property
     def masks(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -80,18 +80,27 @@ class Propagator:
         self._whereabouts = Whereabouts(self._trust.reach)
 
     @torch.inference_mode()
-    def step(self, index: int, image: np.ndarray, prompt: Prompt | Sequence[Prompt] = ()) -> FrameResult:
+    def step(
+        self,
+        index: int,
+        image: np.ndarray,
+        prompt: Prompt | Sequence[Prompt] = (),
+        absent: Collection[int] = (),
+    ) -> FrameResult:
         """The masks of the next frame, which then joins the memory.
 
         index: of the frame; each frame has another one.
         image: uint8 (H, W, 3) RGB; all frames have one size.
         prompt: what is given for this frame, if anything; its `frame` is ignored.
+        absent: objects that are not in this frame: they get no pixel, and memory stores nothing of them.
         Raises PromptError, MaskError, LimitError, VideoError.
         """
         with self._unless_refused():
-            return self._step(index, image, listed(prompt))
+            return self._step(index, image, listed(prompt), absent)
 
-    def _step(self, index: int, image: np.ndarray, prompts: Sequence[Prompt]) -> FrameResult:
+    def _step(
+        self, index: int, image: np.ndarray, prompts: Sequence[Prompt], absent: Collection[int]
+    ) -> FrameResult:
         begin = time.perf_counter()
         self._check(index, image)
         if not prompts and not self.bank.frames:
@@ -100,6 +109,8 @@ class Propagator:
             )
         seen = self._seen(image, whole=bool(prompts))
         logits = self._predict(seen)
+        logits[[n for n, i in enumerate(self.objects[: len(logits)]) if i in absent]] = -LOGIT_LIMIT
+        refused = self._whereabouts.refused
         masks = aggregate(logits)[1:]
         for one in prompts:
             logits, masks = self._prompted(one, image, logits, masks)
@@ -109,7 +120,7 @@ class Propagator:
         labels = labels_at(self._shape, masks, channels, self.objects, seen.area, self._processed)
         usage, read = self.bank.usage, Held.of(self.bank, self.objects)
         kept = shown if self._trust.firm and not prompts else masks
-        spoken = {i for one in prompts for i in one.objects}
+        spoken = {i for one in prompts for i in one.objects} - set(absent)
         self._remember(index, seen, kept, pixels, spoken)
         self._whereabouts.update(cells, pixels, self._processed, seen.corner)
         return FrameResult(
@@ -123,6 +134,7 @@ class Propagator:
             _masks=masks.cpu(),
             _area=seen.area,
             _processed=self._processed,
+            refused=dict(zip(self.objects, refused, strict=False)),
         )
 
     @staticmethod

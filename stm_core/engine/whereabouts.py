@@ -48,6 +48,7 @@ class Whereabouts:
         self._beside: list[np.ndarray] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
         self._largest = np.zeros(0)  # (N,) pixels
         self._lost = np.zeros(0, bool)  # (N,)
+        self.refused: list[float] = []  # of what resembled each object, the share that `bound` took away
 
     def update(
         self, cells: np.ndarray, areas: Sequence[float], size: Sequence[int], corner: tuple[int, int] = (0, 0)
@@ -87,6 +88,7 @@ class Whereabouts:
         near = self._near.repeat(STRIDE // CELL, 1).repeat(STRIDE // CELL, 2)[here]
         beside = np.any([_filled(cells[here], count) for cells in self._beside], axis=0)
         shut = ~(near & ~_apart(found & near, beside)) & ~self._lost[:, None, None]
+        self.refused = ((found & shut).sum((1, 2)) / found.sum((1, 2)).clip(min=1)).tolist()
         if shut.any():
             shut = torch.from_numpy(shut).to(logits.device, non_blocking=True)
             known.masked_fill_(_enlarged(shut, logits.shape[-2:]), -LOGIT_LIMIT)

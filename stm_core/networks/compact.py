@@ -23,7 +23,7 @@ from stm_core.networks.efficientnet import DEVIATION, MEAN, LiteTrunk
 from stm_core.networks.interface import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
-READ_SHARPNESS = 1.2  # scale of affinities outside training: chosen on left-out clips (assets/README.md)
+READ_SHARPNESS = 1.0  # scale of affinities outside training: chosen on left-out clips (assets/README.md)
 OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
 MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 does not separate neighbours
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from stm_core.engine.prompts import Prompt, Reference
+from stm_core.engine.prompts import Absent, Prompt, Reference
 from stm_core.engine.propagate import FrameResult, propagate
 from stm_core.errors import LimitError, PromptError
 from stm_core.faults import OUT_OF_MEMORY
@@ -24,6 +24,7 @@ from stm_core.masks.files import decode_mask, encode_mask
 from stm_core.media.video import VideoInfo, VideoLimits, probe, read_video
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
+from stm_core.runs.agreement import Agreement
 from stm_core.runs.plan import Plan, check_budget, plan_clip
 
 RETRIES = 3  # smaller sizes tried after the GPU ran out of memory
@@ -54,11 +55,13 @@ class ClipFrame:
     image: uint8 (H, W, 3) RGB, upright.
     seconds: its time in the clip.
     result: index, labels, probabilities, memory.
+    agreement: overlap (IoU) of each object with the mask that was there, where the plan continues others.
     """
 
     image: np.ndarray
     seconds: float
     result: FrameResult
+    agreement: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def segment_clip(
     *,
     memory: MemoryConfig | None = None,
     size: int | None = None,
+    absent: Absent | None = None,
     limits: VideoLimits | None = None,
     warnings: list[str] | None = None,
 ) -> Generator[ClipFrame, None, None]:
@@ -112,6 +116,7 @@ def segment_clip(
 
     path: video file, folder or zip of pictures.
     size: short side in pixels that the network sees; None: as it is.
+    absent: (first, last) frames of ranges in which an object is not there, by id.
     warnings: a list that receives what is wrong with the file, such as a missing end.
     An object is followed from its first prompt on; the frames before the earliest prompt show those objects
     that were prompted there.
@@ -120,7 +125,8 @@ def segment_clip(
     check_model(model)
     limits = VideoLimits() if limits is None else limits
     info = probe(path, limits=limits)
-    plan = plan_clip(info.height, info.width, info.frames, prompts, memory=memory, size=size)
+    shape = info.height, info.width, info.frames
+    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent)
     check_budget(model, plan)
     steps = follow(model, plan, FileSource(info, limits), [] if warnings is None else warnings)
     with closing(steps):
@@ -166,6 +172,7 @@ def follow(
 ) -> Generator[ClipFrame | None, None, None]:
     """Every frame of a plan once, with its mask: direction after direction.
 
+    A plan that continues earlier masks ends a direction where they come out again.
     None comes after each marked frame outside a direction that is read for the memory, so that a caller can
     stop there too.
     notes: receives what a user should know.  Closing the generator frees the clip and the memory.
@@ -174,7 +181,7 @@ def follow(
     known, done = dict(plan.known), set()
     try:
         for direction in plan.directions:
-            last = plan.first - direction
+            last, agreement = plan.first - direction, Agreement(plan, direction)
             with closing(_one_way(model, plan, source, direction, known)) as frames:
                 for frame in frames:
                     if frame is None:
@@ -186,12 +193,14 @@ def follow(
                     done.add(last)
                     if frame.result.prompted:
                         known[last] = encode_mask(frame.result.labels)
-                    yield frame
+                    yield replace(frame, agreement=agreement.of(frame.result))
+                    if agreement.settled:
+                        break
             if not done:
                 raise PromptError(
                     f"frame {plan.first} was prompted, but the clip ends before it; choose an earlier frame"
                 )
-            notes += _missed(plan, direction, last)
+            notes += [] if agreement.settled else _missed(plan, direction, last)
     finally:
         notes += [note for note in source.warnings if note not in notes]
 
@@ -226,6 +235,7 @@ def _one_way(
         start=plan.first,
         step=direction,
         references=[reference for reference in references if reference is not None],
+        absent=plan.absent,
     )
     with closing(results):
         for result in results:

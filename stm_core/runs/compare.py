@@ -15,11 +15,11 @@ from stm_core.errors import MaskError, OptionError
 from stm_core.masks.files import decode_mask, encode_mask, read_mask
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written, as_json
-from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.memory.policy import PRESETS, UNLIMITED, MemoryConfig
 from stm_core.networks.weights import Model, check_model
 from stm_core.runs.clip import FileSource, follow
 from stm_core.runs.compare_film import write_film
-from stm_core.runs.compare_table import REFERENCE, Labels, Tried, compare_markdown, compare_table
+from stm_core.runs.compare_table import Labels, Tried, compare_markdown, compare_table
 from stm_core.runs.output import check_folder
 from stm_core.runs.plan import Plan, check_budget, plan_clip
 
@@ -110,7 +110,7 @@ def chosen(presets: Sequence[str], truth: bool) -> list[str]:
             raise OptionError(f"there is no memory preset {name!r}; choose from {', '.join(PRESETS)}")
     if not 1 <= len(set(names)) == len(names) < MOST:
         raise OptionError(f"presets are {', '.join(names) or 'none'}; give one to five, each once")
-    return names if truth or REFERENCE in names else [*names, REFERENCE]
+    return names if truth or UNLIMITED in names else [*names, UNLIMITED]
 
 
 def _tried(

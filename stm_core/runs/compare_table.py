@@ -12,18 +12,9 @@ import numpy as np
 
 from stm_core.masks.files import object_ids
 from stm_core.masks.metrics import Scorer, jaccard
-from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.memory.policy import PRESETS, UNLIMITED, MemoryConfig
 
-REFERENCE = "every-5"  # the run that others are measured against: STM as published
 PARTED = 0.9  # frames whose masks agree less than this are named
-# J of the paper's own network and weights, by what it remembers.
-# Source: Oh et al., ICCV 2019, Table 5: (DAVIS-2016 val, DAVIS-2017 val)
-PAPER_J = {
-    "first": (81.4, 67.0),
-    "previous": (83.2, 69.6),
-    "first+previous": (87.8, 77.7),
-    "every-5": (88.7, 79.2),
-}
 
 Labels = Mapping[int, np.ndarray]  # by frame, uint8 (H, W); may read a file when it is asked
 
@@ -54,6 +45,12 @@ class Score:
     J: float
     F: float
     by_frame: dict[int, float] = field(repr=False)
+
+
+def _published(tried: Tried) -> float | None:
+    """J of the paper's own network with this memory, on DAVIS-2017 val."""
+    preset = PRESETS.get(tried.name)
+    return preset.published[1] if preset and preset.published else None
 
 
 def score(tried: Tried, truth: Labels) -> Score | None:
@@ -93,7 +90,7 @@ def agreement(tried: Tried, reference: Tried) -> dict[int, float]:
 
 def compare_table(runs: Sequence[Tried], truth: Labels | None = None) -> dict:
     """The content of `compare.json`.  "reference" is the run that "agreement" is measured against."""
-    reference = next((one for one in runs if one.name == REFERENCE), runs[0])
+    reference = next((one for one in runs if one.name == UNLIMITED), runs[0])
     return {"runs": [_row(one, reference, truth) for one in runs], "reference": reference.name}
 
 
@@ -116,7 +113,7 @@ def _row(one: Tried, reference: Tried, truth: Labels | None) -> dict:
         "F": found.F if found else None,
         "agreement": float(np.mean(list(agrees.values()))) if agrees else 1.0,
         "parts": spans([t for t, value in agrees.items() if value < PARTED]),
-        "paper_J": PAPER_J.get(one.name, (None, None))[1],
+        "paper_J": _published(one),
         "over_time": {
             "t": frames,
             "bank_bytes": [one.bank.get(t) for t in frames],

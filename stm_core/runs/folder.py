@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stm_core.engine.prompts import Prompt
+from stm_core.engine.prompts import Absent, Prompt
 from stm_core.media.kinds import check_sides
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written
@@ -45,6 +45,7 @@ def segment_to_folder(
     *,
     memory: MemoryConfig | None = None,
     size: int | None = None,
+    absent: Absent | None = None,
     limits: VideoLimits | None = None,
 ) -> Generator[ClipFrame, None, dict]:
     """Yield the frames of `segment_clip` while writing `out/masks/*.png`, `overlay.mp4` and `report.json`.
@@ -59,7 +60,8 @@ def segment_to_folder(
     """
     out, limits = Path(out), limits or VideoLimits()
     info = clip if isinstance(clip, VideoInfo) else probe(clip, limits=limits)
-    plan = plan_clip(info.height, info.width, info.frames, prompts, memory=memory, size=size)
+    shape = info.height, info.width, info.frames
+    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent)
     check_folder(out, info.path)
     check_sides(OVERLAY, info.width, info.height)
     written = written_in(out)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stm_core.engine.forecast import predict
-from stm_core.engine.prompts import Prompt, check_begun, check_inside, listed
+from stm_core.engine.prompts import Absent, Prompt, check_absent, check_begun, check_inside, listed
 from stm_core.errors import MaskError, PromptError
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model
@@ -24,6 +24,9 @@ class Plan:
     directions: 1 (forward to the end) and -1 (backward to the start), in this order.
     known: masks (PNG) of marked frames; those outside a direction's frames are pinned in memory.
     size: short side that the network sees, in pixels (None: as it is).
+    absent: ranges of frames in which an object is not there.
+    earlier: folder of the masks that are continued; a direction ends where they come out again (see
+        `agreement`). None: it goes on to the end.
     """
 
     height: int
@@ -36,6 +39,8 @@ class Plan:
     known: Mapping[int, bytes] = field(default_factory=dict)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     size: int | None = None
+    absent: Absent = field(default_factory=dict)
+    earlier: str | None = None
 
     @property
     def frames(self) -> int:
@@ -71,12 +76,14 @@ def plan_clip(
     *,
     memory: MemoryConfig | None = None,
     size: int | None = None,
+    absent: Absent | None = None,
 ) -> Plan:
     """All of a clip of so many frames: from the earliest prompt to the end, then backward to frame 0.
 
     The prompts are checked here, once.  Raises PromptError, MaskError.
     """
     prompts = check_prompts(height, width, frames, prompts)
+    check_absent(absent or {}, prompts)
     first = prompts[0].frame
     return Plan(
         height=height,
@@ -88,6 +95,7 @@ def plan_clip(
         directions=(1, -1) if first > 0 else (1,),
         memory=memory or MemoryConfig(),
         size=size,
+        absent=absent or {},
     )
 
 

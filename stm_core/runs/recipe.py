@@ -28,6 +28,8 @@ def as_command(plan: Plan, clip: str, out: str = "out", weights: str = "compact"
         "--size": None if plan.size is None else str(plan.size),
     }
     words += [word for option, value in given.items() if value is not None for word in (option, value)]
+    for number, ranges in plan.absent.items():
+        words += [f"--absent={number}:{first}-{last}" for first, last in ranges]
     return " ".join(map(shlex.quote, [*words, "--out", out]))
 
 
@@ -41,6 +43,8 @@ def as_python(plan: Plan, clip: str, out: str = "out", weights: str = "compact")
     ]
     prompts = "".join(f"    {_prompt_code(prompt)},\n" for prompt in plan.prompts)
     size = f", size={plan.size}" if plan.size is not None else ""
+    gone = {number: list(ranges) for number, ranges in plan.absent.items() if ranges}
+    absent = f", absent={gone}" if gone else ""
     return f"""from pathlib import Path
 
 import stm_core
@@ -51,7 +55,7 @@ prompts = [
 memory = stm_core.MemoryConfig({", ".join(given)})
 masks = Path({out!r}) / "masks"
 masks.mkdir(parents=True, exist_ok=True)
-for frame in stm_core.segment_clip(model, {clip!r}, prompts, memory=memory{size}):
+for frame in stm_core.segment_clip(model, {clip!r}, prompts, memory=memory{size}{absent}):
     stm_core.write_mask(masks / f"{{frame.result.index:05d}}.png", frame.result.labels)
 """
 

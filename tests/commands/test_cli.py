@@ -18,7 +18,7 @@ from PIL import Image
 from stm_core import faults
 from stm_core.commands import cli, option_values, options
 from stm_core.errors import PromptError
-from stm_core.masks.files import write_mask
+from stm_core.masks.files import read_labels, write_mask
 from stm_core.media.video import VideoLimits, read_video
 from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import PRESETS
@@ -68,6 +68,16 @@ def test_segment_writes_its_results(run, tmp_path):
     assert len(list((tmp_path / "new/out/masks").glob("*.png"))) == FRAMES
     report = json.loads((tmp_path / "new/out/report.json").read_text())
     assert report["weights"]["name"] == "tiny.safetensors" and len(report["weights"]["sha256"]) == 64
+
+
+def test_an_object_that_is_absent_has_no_mask_there_and_a_wrong_range_is_a_mistake(run, tmp_path):
+    words = ["segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path / "out"]
+    assert run(*words, "--absent", "1:3-4", "--absent=1:6")[0] == 0
+    for n in (3, 4, 6):
+        assert not read_labels(tmp_path / "out" / "masks" / f"{n:05d}.png").any()
+    for wrong in ("1", "1:4-3", "1:0-2", "0:3-4", "a:1-2"):  # the mask is on frame 0
+        code, _, err = run(*words, "--absent", wrong)
+        assert code == 2 and is_one_line(err)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -154,23 +154,31 @@ def test_deleting_the_last_object_empties_the_results(bench, user):
     assert not view["results"]["visible"] and "Object" not in view["timeline"]
 
 
-def test_undo_still_knows_the_marks_of_the_objects_that_remain(bench, user):
+def test_undo_brings_back_a_deleted_object(bench, user):
     bench.click(user, 0, 8, 8)
     bench.mark.edit(user, {"kind": "stroke", "frame": 0, "points": [[5, 60]], "radius": 3}, 0)
     bench.mark.order(user, {"kind": "add"})
     bench.click(user, 0, 24, 24)
     bench.mark.order(user, {"kind": "delete", "object": 2})
-    bench.mark.order(user, {"kind": "undo"})  # the click on the deleted object, which is gone already
-    bench.mark.order(user, {"kind": "undo"})
-    assert [dot[:2] for dot in user.work.marks[0].dots] == [(8, 8)]
+    assert [dot[:2] for dot in user.work.marks[0].dots] == [(8, 8)] and len(user.work.objects) == 1
+    bench.mark.order(user, {"kind": "undo"})  # the object is back, with its click
+    assert len(user.work.objects) == 2 and set(np.unique(user.work.labels(0))) == {0, 1, 2}
+    for _ in range(3):
+        bench.mark.order(user, {"kind": "undo"})
+    assert len(user.work.objects) == 1 and set(np.unique(user.work.labels(0))) == {0, 1}
 
 
 def test_an_undone_correction_is_no_longer_pinned(bench, user):
     bench.click(user, 0, 8, 8)
     bench.tracked(user)
-    assert user.work.pinned == (0,)
+    run = user.work.run
+    bench.mark.edit(user, {"kind": "stroke", "frame": 5, "points": [[60, 60]], "radius": 3}, 0)
+    bench.tracked(user, "forward")
+    assert user.work.pinned == (0, 5)
+    bench.mark.order(user, {"kind": "undo"})  # the run
+    assert user.work.pinned == (0,) and user.work.fixes() == [5] and user.work.run is run
     bench.mark.order(user, {"kind": "undo"})
-    assert user.work.pinned == () and user.work.run.records
+    assert user.work.pinned == (0,) and not user.work.fixes() and user.work.run.records
 
 
 def test_a_click_or_stroke_that_changes_nothing_says_so_and_is_no_mark(bench, user):
@@ -185,7 +193,7 @@ def test_a_click_or_stroke_that_changes_nothing_says_so_and_is_no_mark(bench, us
     )
     for act in nothing:
         assert "stm-info" in notice(act())
-        assert len(user.work.history) == 1 and not user.work.fixes()
+        assert len(user.work.history) == 2 and not user.work.fixes()
 
 
 def test_an_objects_colour_is_chosen_once_by_what_lies_under_it(bench, user):

@@ -1,4 +1,4 @@
-"""What is drawn: numbers in words, the chart's curves, the timeline's doubts."""
+"""What is drawn: numbers in words, the chart's curves, the queue."""
 
 import re
 import time
@@ -8,7 +8,7 @@ from demo.draw import charts, html
 from demo.draw.charts import Point
 from demo.limits import Limits
 from demo.panels.clip import clip_report
-from demo.panels.fix import timeline
+from demo.panels.fix import queue, timeline
 from demo.work.clip import Clip
 from demo.work.run import Record, Run
 from demo.work.work import Work
@@ -47,13 +47,7 @@ def test_axis_labels_are_whole_numbers():
     assert re.findall(r">([^<]+ [kMG]?B)<", text) == ["20 MB"]
 
 
-def test_low_confidence_a_jump_and_a_loss_are_doubtful_but_a_marked_frame_is_not():
-    areas = {0: 100, 1: 100, 2: 400, 3: 400, 4: 0, 5: 0}
-    records = {n: Record({1: a}, {1: 0.9}, n == 0) for n, a in areas.items()}
-    run = Run("", records=records)
-    assert run.doubts(1) == [2, 4]
-    records[3] = Record({1: 400}, {1: 0.4})
-    assert run.doubts(1) == [2, 3, 4]
+def test_neighbouring_frames_are_one_span():
     assert html.spans([2, 3, 4, 9]) == [(2, 4), (9, 9)]
 
 
@@ -61,8 +55,9 @@ def test_what_a_visitor_typed_is_never_markup(tmp_path):
     info = {"height": 4, "width": 4, "frames": 3, "fps": 10}
     work = Work.begin(Clip("x", "<script>", str(tmp_path), info, 0, 3, warnings=("<b>",)))
     work.objects.rename(1, "<img src=x onerror=1>")
-    work.run = Run("", records={0: Record({1: 5}, {1: 0.2})})
-    assert "<img src=x" not in timeline(work)
+    work.run = Run("", records={0: Record({1: 5}, {1: 0.9}), 1: Record({1: 0}, {1: 0.0})})
+    work.objects.add(8)
+    assert "<img src=x" not in timeline(work) + queue(work) and "data-look" in queue(work)
     hostile = {"codec": "<script>", "audio": "<script>", "rotation": "<script>", "frames": "<script>"}
     taken_over = Clip("<script>", "<script>", str(tmp_path), {**info, **hostile}, 0, 3)
     assert "<script>" not in clip_report(taken_over, Limits()).lower()

@@ -91,7 +91,8 @@ def test_few_masks_become_marks_that_can_be_undone(bench, user, tmp_path):
     assert np.array_equal(user.work.labels(9), truth()[9]) and len(user.work.objects) == 2
     bench.tracked(user)
     assert all(np.array_equal(user.work.result(n), one) for n, one in truth().items())
-    assert user.work.undo() and sorted(user.work.marks) == [3]
+    assert user.work.undo() and sorted(user.work.marks) == [3, 9] and user.work.run is None
+    assert user.work.undo() and not user.work.marks
 
 
 def test_many_masks_become_a_result_that_can_be_corrected(bench, user, tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from pages import serve, wait_for
 from tab import Tab
 
-from demo.panels.mark import stage_state
 from demo.web.visits import Visits
 from demo.work import saved
+from demo.work.shown import stage_state
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ function where() {
   $(".stm-where").textContent = `frame ${ui.frame + 1} of ${state.total} · ${seconds.toFixed(2)} s`;   // in files they count from 0
   const notes = [];
   if ((state.prompted || []).includes(ui.frame)) notes.push((state.pinned || []).includes(ui.frame) ? "your mark, always kept" : "your mark");
-  if ((state.doubtful || []).includes(ui.frame)) notes.push("the network is unsure here");
+  if (state.doubtful?.[ui.frame]) notes.push(state.doubtful[ui.frame]);
+  if ((state.absent || []).some(([, first, last]) => first <= ui.frame && ui.frame <= last)) notes.push("an object is gone here, as you said");
+  goneButton();
   const badge = $(".stm-badge");
   badge.hidden = !notes.length || !!state.live;
   badge.textContent = notes.join(" · ");

@@ -3,12 +3,14 @@ function position(event) {
   const { zoom, left, top } = pictureBox();
   return [(event.clientX - left) / zoom, (event.clientY - top) / zoom];
 }
+const boxing = () => ui.mode === "box";
 const painting = () => ui.mode === "brush" || ui.mode === "erase";
 function ready(event) {
   if (!state.clip || state.live || state.running) return false;
   return event.button === 0 || event.button === 2;
 }
 canvas.addEventListener("pointerdown", (event) => {
+  if (holding(event)) return;
   canvas.focus({ preventScroll: true });   // keys work after a slider was used
   if (!ready(event)) return;
   play(false);
@@ -19,9 +21,13 @@ canvas.addEventListener("pointerdown", (event) => {
   }
   const [x, y] = position(event);
   ui.stroke = { points: [[x, y]], from: [event.clientX, event.clientY], away: event.button === 2 || event.altKey };
+  const dot = event.shiftKey ? dotAt(x, y) : -1;
+  if (dot >= 0) { ui.stroke = null; event.preventDefault(); return send("edit", { kind: "move", frame: ui.frame, dot }); }
+  if (boxing()) { canvas.setPointerCapture(event.pointerId); return event.preventDefault(); }
   if (painting()) { canvas.setPointerCapture(event.pointerId); inkStroke(); event.preventDefault(); }
 });
 canvas.addEventListener("pointermove", (event) => {
+  if (ui.stroke && boxing()) { ui.stroke.to = position(event); return inkBox(); }
   if (!ui.stroke || !painting()) return;
   for (const e of event.getCoalescedEvents?.() || [event]) {
     const [x, y] = position(e), last = ui.stroke.points.at(-1);
@@ -33,6 +39,14 @@ canvas.addEventListener("pointerup", (event) => {
   const stroke = ui.stroke;
   ui.stroke = null;
   if (!stroke) return;
+  if (boxing()) {
+    const corners = [...stroke.points[0], ...position(event)].map((value) => Math.round(value * 10) / 10);
+    const large = Math.hypot(event.clientX - stroke.from[0], event.clientY - stroke.from[1]) > 8;
+    if (large) return send("edit", { kind: "box", frame: ui.frame, box: corners });
+    clearInk();
+    $(".stm-hint").textContent = "Draw the box: press at one corner of the object and let go at the other.";
+    return;
+  }
   if (painting()) {
     return paintAlong(stroke.points.map(([x, y]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10]), stroke.away);
   }
@@ -56,6 +70,7 @@ function aim(key) {
   const [right, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
   ui.cursor = [Math.min(Math.max(x + right * step, 0), state.width - 1), Math.min(Math.max(y + down * step, 0), state.height - 1)];
   showDots();
+  followCursor();
 }
 function markAtCursor() {
   play(false);
@@ -78,6 +93,19 @@ function inkStroke() {
   context.moveTo(...points[0]);
   points.forEach(([x, y]) => context.lineTo(x, y + 0.01));
   context.stroke();
+}
+function inkBox() {
+  const context = ink.getContext("2d"), [[x, y]] = ui.stroke.points, [right, bottom] = ui.stroke.to;
+  if (ink.width !== state.width || ink.height !== state.height) { ink.width = state.width; ink.height = state.height; }
+  context.clearRect(0, 0, ink.width, ink.height);
+  context.lineWidth = 2.5 * scale();
+  context.strokeStyle = color();
+  context.strokeRect(x, y, right - x, bottom - y);
+}
+// The click near a place, by its number among the dots; -1 without one.
+function dotAt(x, y) {
+  if (ui.frame !== state.frame) return -1;
+  return (state.dots || []).findIndex(([column, row]) => Math.hypot(column + 0.5 - x, row + 0.5 - y) <= 12 * scale());
 }
 const clearInk = () => ink.getContext("2d").clearRect(0, 0, ink.width, ink.height);
 function send(name, data) {

@@ -6,7 +6,7 @@
 const $ = (selector) => element.querySelector(selector);
 const screen_ = $(".stm-screen"), canvas = $(".stm-canvas"), ink = $(".stm-ink"), dots = $(".stm-dots");
 const live = $(".stm-live"), slider = $(".stm-slider");
-const ui = { mode: "add", view: "overlay", opacity: 0.5, radius: 14, frame: 0, playing: null, stroke: null, cursor: null };
+const ui = { mode: "add", view: "overlay", opacity: 0.5, radius: 14, frame: 0, playing: null, stroke: null, cursor: null, gone: null };
 let state = {}, times = [], pictures = new Map(), drawn = 0, seekTimer = null;
 
 // Where the picture stands on the page: the canvas around it may be wider or higher.

@@ -3,7 +3,7 @@ function tools() {
   element.querySelectorAll("[data-mode]").forEach((button) =>
     button.setAttribute("aria-checked", String(button.dataset.mode === ui.mode)));
   $(".stm-size").style.display = painting() ? "" : "none";
-  canvas.style.touchAction = painting() ? "none" : "manipulation";
+  canvas.style.touchAction = painting() || boxing() || sight.zoom > 1 ? "none" : "pan-x pan-y";
   screen_.dataset.pointer = ui.view === "overlay" ? ui.mode : "";
   screen_.dataset.view = ui.view;
 }
@@ -17,10 +17,30 @@ const actions = {
   next: () => { play(false); go(ui.frame + 1); },
   play: () => play(),
   undo: () => send("order", { kind: "undo", frame: ui.frame }),
+  redo: () => send("order", { kind: "redo", frame: ui.frame }),
+  gone: () => gone(),
+  keys: () => { const help = $(".stm-keys"); help.open ? help.close() : help.showModal(); },
+  "zoom-in": () => zoomMiddle(1.5),
+  "zoom-out": () => zoomMiddle(1 / 1.5),
+  "zoom-off": () => unzoom(),
   clear: () => send("order", { kind: "clear", frame: ui.frame }),
   "add-object": () => send("order", { kind: "add", frame: ui.frame }),
   "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: state.selected }),
 };
+// The selected object is gone: from the frame of the first press to that of the second one.
+const goneHere = () => (state.absent || []).some(([id, first, last]) => id === state.selected && first <= ui.frame && ui.frame <= last);
+function gone() {
+  if (goneHere()) return send("order", { kind: "present", frame: ui.frame });
+  if (ui.gone?.object !== state.selected) ui.gone = { object: state.selected, first: ui.frame };
+  else { send("order", { kind: "absent", frame: ui.frame, first: ui.gone.first }); ui.gone = null; }
+  goneButton();
+}
+function goneButton() {
+  if (ui.gone && ui.gone.object !== state.selected) ui.gone = null;
+  const button = $("[data-do=gone]");
+  button.textContent = goneHere() ? "Not gone here" : ui.gone ? `Gone from frame ${ui.gone.first + 1} to this one` : "Gone…";
+  button.setAttribute("aria-pressed", String(!!ui.gone));
+}
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
@@ -44,6 +64,11 @@ $(".stm-name").addEventListener("change", (event) =>
   send("order", { kind: "rename", frame: ui.frame, object: state.selected, name: event.target.value }));
 function keys(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", keys);
+  if (event.key === "?" && !event.target.closest?.("input:not([type=range]), textarea")) { actions.keys(); return event.preventDefault(); }
+  if (event.altKey && sight.zoom > 1 && event.key.startsWith("Arrow")) {
+    pan({ ArrowLeft: 60, ArrowRight: -60 }[event.key] || 0, { ArrowUp: 60, ArrowDown: -60 }[event.key] || 0);
+    return event.preventDefault();
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || !state.clip || state.running) return;
   const onRange = event.target.matches?.("input[type=range]");
   if (!onRange && event.target.closest?.("input, textarea, select, [contenteditable=true], [role=listbox], video, audio")) return;
@@ -51,12 +76,17 @@ function keys(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.shiftKey && key.startsWith("Arrow")) { aim(key); return event.preventDefault(); }
   if (key === "Enter" && event.target === canvas && ui.cursor) { markAtCursor(); return event.preventDefault(); }
-  const mode = { a: "add", r: "remove", b: "brush", e: "erase" }[key];
+  const mode = { a: "add", r: "remove", b: "brush", e: "erase", x: "box" }[key];
   if (onRange && key.startsWith("Arrow")) return;
   if (key === "ArrowLeft") actions.prev();
   else if (key === "ArrowRight") actions.next();
   else if (key === " " && !onButton) actions.play();
-  else if (key === "u") actions.undo();
+  else if (key === "u") event.shiftKey ? actions.redo() : actions.undo();
+  else if (key === "g") actions.gone();
+  else if (key === "+" || key === "=") actions["zoom-in"]();
+  else if (key === "-") actions["zoom-out"]();
+  else if (key === "0") unzoom();
+  else if (key === "Escape" && ui.gone) { ui.gone = null; goneButton(); }
   else if (mode) { ui.mode = mode; tools(); }
   else return;
   event.preventDefault();

@@ -1,0 +1,40 @@
+// The review queue: its buttons and keys.  The best frame stands first; "." and "," step through the list.
+const go = (index) => document.dispatchEvent(new CustomEvent("stm-go", { detail: index }));
+const items = () => [...element.querySelectorAll("[data-look]")];
+const here = () => items().find((item) => Number(item.dataset.look) === at);
+let at = null;
+function step(by) {
+  const all = items();
+  if (!all.length) return;
+  const place = all.indexOf(here());
+  const next = place < 0 ? (by > 0 ? 0 : all.length - 1) : (place + by + all.length) % all.length;
+  go(Number(all[next].dataset.look));
+}
+function right(item) {
+  if (!item) return;
+  const { look, object } = item.dataset;
+  if (item === here() && items().length > 1) step(1);
+  trigger("review", { kind: "right", frame: Number(look), object: Number(object) });
+}
+const flag = () => at !== null && trigger("review", { kind: "flag", frame: at });
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button"), item = button?.closest("[data-look]");
+  if (button?.dataset.do === "flag") flag();
+  else if (item && button.dataset.do === "right") right(item);
+  else if (item) go(Number(item.dataset.look));
+});
+function keys(event) {
+  if (!element.isConnected) return document.removeEventListener("keydown", keys);
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=listbox], video, audio")) return;
+  const action = { ".": () => step(1), ",": () => step(-1), y: () => right(here()), f: flag }[event.key.toLowerCase()];
+  if (!action || !element.querySelector(".stm-queue")) return;
+  action();
+  event.preventDefault();
+}
+document.addEventListener("keydown", keys);
+function follow() {
+  items().forEach((item) => item.toggleAttribute("aria-current", Number(item.dataset.look) === at));
+}
+document.addEventListener("stm-frame", (event) => { at = event.detail; follow(); });
+watch("value", follow);

@@ -1,0 +1,99 @@
+"""A headless Chromium repairs a clip that goes wrong: the queue, its keys, undo, an object that is gone."""
+
+import re
+
+import numpy as np
+import pytest
+from conftest import COLOURS
+from pages import wait_for
+from visitor import DESK, Visitor
+
+from stm_core.media.write import VideoWriter
+
+pytestmark = pytest.mark.browser
+FRAMES, HEIGHT, WIDTH = 60, 128, 192
+WRONG = range(20, 26)  # the object has another colour there, so it is not found
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """A clip whose red square is blue for a while."""
+    path = tmp_path_factory.mktemp("broken") / "broken.mp4"
+    with VideoWriter(path, WIDTH, HEIGHT, fps=10) as writer:
+        for n in range(FRAMES):
+            image = np.zeros((HEIGHT, WIDTH, 3), np.uint8) + COLOURS[0]
+            image[32:64, 64:96] = COLOURS[3 if n in WRONG else 1]
+            writer.write(image)
+    return path
+
+
+def queue(visitor) -> list[int]:
+    return visitor.page.evaluate(
+        "[...document.querySelectorAll('[data-look]')].map((li) => +li.dataset.look)"
+    )
+
+
+def done(visitor) -> list[int]:
+    """The numbers that the end of a run tells."""
+    visitor.wait_text("#progress .stm-count", "Done:")
+    return [int(n) for n in re.findall(r"\d+", visitor.text("#progress .stm-count"))]
+
+
+def test_a_clip_that_goes_wrong_is_repaired_with_three_clicks(browser, site, broken):
+    visitor = Visitor(browser, site, DESK)
+    visitor.open(broken)
+    visitor.click(80, 48)
+    visitor.shown(0, True)
+    visitor.track()
+    run = "document.querySelector('#progress .stm-count').textContent"
+    visitor.wait("() => document.querySelector('[data-look]')")
+    assert queue(visitor)[0] == WRONG[0]
+    visitor.page.click("[data-look] [data-do=go]")  # one
+    visitor.shown(WRONG[0], True)
+    assert visitor.text(".stm-badge")
+    before = visitor.page.evaluate(run)
+    visitor.click(80, 48)  # two
+    visitor.wait("() => !document.querySelector('#fix').disabled")
+    visitor.page.click("#fix")  # three
+    visitor.wait(f"(old) => {run} !== old && {run}.includes('Done:')", before)
+    recomputed, untouched, *_ = done(visitor)
+    assert recomputed == len(WRONG) + 10 < FRAMES / 2 and recomputed + untouched == FRAMES - WRONG[0]
+    (work,) = (one.work for one in site.page.wires.visits._by_page.values())
+    for n in range(FRAMES):
+        assert (work.result(n)[32:64, 64:96] == 1).all() and (work.result(n) == 1).sum() == 32 * 32
+    assert not queue(visitor)
+
+    by_keys(visitor, work)
+    assert not visitor.errors
+    visitor.close()
+
+
+def by_keys(visitor, work) -> None:
+    """Undo brings the version before; the queue by keys; an object that is gone."""
+    visitor.page.locator(".stm-canvas").focus()
+    visitor.keys("u")
+    wait_for(lambda: not work.result(WRONG[1]).any())  # the version before is back
+    visitor.keys("u")  # the click
+    visitor.wait("(n) => +document.querySelector('[data-look]')?.dataset.look === n", WRONG[0])
+    visitor.go(3)
+    visitor.shown(3, True)
+    visitor.keys("f")
+    visitor.wait("() => +document.querySelector('[data-look]')?.dataset.look === 3")
+    visitor.keys(".")
+    visitor.shown(WRONG[0], True)
+    visitor.keys(",")
+    visitor.shown(3, True)
+    visitor.keys("y")
+    visitor.wait("() => document.querySelectorAll('[data-look=\"3\"]').length === 0")
+    visitor.go(40)
+    visitor.shown(40, True)
+    visitor.keys("g")
+    visitor.go(45)
+    visitor.shown(45, True)
+    visitor.keys("g")
+    visitor.wait("() => document.querySelector('[data-do=gone]').textContent.includes('Not')")
+    assert work.absent == {1: ((40, 45),)} and not work.result(42).any() and work.result(46).any()
+    visitor.keys("Shift+U")  # nothing to redo
+    visitor.keys("u")
+    visitor.wait("() => !document.querySelector('[data-do=gone]').textContent.includes('Not')")
+    assert not work.absent and work.result(42).any()

@@ -1,0 +1,114 @@
+"""A headless Chromium on the stage: zoom and pan with exact clicks, a box, a click that moves, all keys."""
+
+from pathlib import Path
+
+import pytest
+from pages import wait_for
+from visitor import CLIP, DESK, PHONE, Visitor
+
+pytestmark = pytest.mark.browser
+assert CLIP["width"] == 192
+
+
+def work_of(visitor, site):
+    """The work on the clip that was opened last."""
+    found = [one.work for one in site.page.wires.visits._by_page.values() if one.work]
+    return max(found, key=lambda work: Path(work.clip.folder).stat().st_ctime)
+
+
+def zoom(visitor) -> float:
+    return float(visitor.page.get_attribute(".stm-screen", "data-zoom"))
+
+
+def test_clicks_and_strokes_are_exact_at_every_zoom(visitor, site, clip):
+    visitor.open(clip[0])
+    work = work_of(visitor, site)
+    visitor.click(8, 8)  # the canvas has the focus, so the wheel is its
+    wait_for(lambda: 0 in work.marks)
+    visitor.keys("u")
+    wait_for(lambda: not work.marks)
+    for x, y in [(20, 20), (26, 22), (23, 28)]:
+        larger = zoom(visitor) * 1.1
+        visitor.page.mouse.move(*visitor.at(x, y))
+        visitor.page.mouse.wheel(0, -240)
+        visitor.wait("(z) => +document.querySelector('.stm-screen').dataset.zoom > z", larger)
+        visitor.keys("a")
+        visitor.click(x, y)
+        wait_for(lambda: 0 in work.marks)
+        assert work.marks[0].dots[0][:2] == (x, y)
+        visitor.keys("u", "b")
+        wait_for(lambda: not work.marks)
+        visitor.click(x, y)  # a stroke of one point
+        wait_for(lambda: 0 in work.marks)
+        rows, columns = work.labels(0).nonzero()
+        assert abs(rows.mean() - y) <= 0.6 and abs(columns.mean() - x) <= 0.6
+        visitor.keys("u")
+        wait_for(lambda: not work.marks)
+    deep = zoom(visitor)
+    visitor.page.mouse.move(*visitor.at(20, 20))
+    visitor.page.mouse.down(button="middle")
+    visitor.page.mouse.move(*visitor.at(24, 24), steps=3)
+    visitor.page.mouse.up(button="middle")
+    visitor.keys("b")
+    visitor.click(28, 18)
+    wait_for(lambda: 0 in work.marks)
+    assert work.labels(0)[18, 28] == 1
+    visitor.keys("-")
+    visitor.wait("(z) => +document.querySelector('.stm-screen').dataset.zoom < z", deep)
+    visitor.keys("0")
+    visitor.wait("() => +document.querySelector('.stm-screen').dataset.zoom === 1")
+    assert visitor.page.evaluate("document.querySelector('.stm-canvas').style.transform") == ""
+
+
+def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site, clip):
+    visitor.open(clip[0])
+    work = work_of(visitor, site)
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    visitor.page.click("[data-do=add-object]")
+    visitor.wait("() => document.querySelectorAll('.stm-chips button').length === 2")
+    visitor.page.keyboard.down("Shift")
+    visitor.click(9, 8)  # the dot of the first object
+    visitor.page.keyboard.up("Shift")
+    wait_for(lambda: (work.labels(0) == 2).any() and not (work.labels(0) == 1).any())
+    visitor.idle()
+    visitor.keys("u", "x")
+    wait_for(lambda: (work.labels(0) == 1).any())
+    visitor.page.mouse.move(*visitor.at(0, 0))
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(*visitor.at(15, 15), steps=3)
+    visitor.page.mouse.up()
+    wait_for(lambda: (work.labels(0) == 2).any())
+    assert not (work.labels(0) == 2)[17:].any() and not (work.labels(0) == 2)[:, 17:].any()
+
+
+def test_a_question_mark_shows_all_keys(visitor, clip):
+    visitor.open(clip[0])
+    visitor.page.locator(".stm-canvas").focus()
+    visitor.keys("?")
+    visitor.wait("() => document.querySelector('.stm-keys').open")
+    visitor.keys("Escape")
+    visitor.wait("() => !document.querySelector('.stm-keys').open")
+
+
+def test_two_fingers_zoom_on_a_phone(browser, site, clip):
+    phone = Visitor(browser, site, PHONE, touch=True)
+    phone.open(clip[0])
+    middle = phone.at(96, 64)
+    talk = phone.context.new_cdp_session(phone.page)
+
+    def touch(kind: str, *away: float) -> None:
+        points = [{"x": middle[0] + by, "y": middle[1], "id": n} for n, by in enumerate(away)]
+        talk.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", -20)
+    touch("touchStart", -20, 20)
+    for by in (25, 32, 40):
+        touch("touchMove", -by, by)
+    touch("touchEnd")
+    phone.wait("() => +document.querySelector('.stm-screen').dataset.zoom > 1.5")
+    phone.tap(96, 64)
+    work = work_of(phone, site)
+    wait_for(lambda: 0 in work.marks or phone.page.is_hidden(".stm-busy"))
+    assert not phone.errors and phone.page.viewport_size == PHONE and DESK != PHONE
+    phone.close()
