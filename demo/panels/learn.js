@@ -78,8 +78,10 @@ function watched() {
 const places = { picture: "#stage", timeline: "#timeline", chart: "#readout", look: "#inside", compare: "#compare-fold" };
 function scroll(there) {   // again while it unfolds: at the end of the page there was no room before
   const follow = new ResizeObserver(() => there.scrollIntoView({ block: "start" }));
+  const stop = () => follow.disconnect();
   follow.observe(there);
-  setTimeout(() => follow.disconnect(), 700);
+  setTimeout(stop, 700);
+  for (const kind of ["pointerdown", "wheel", "touchstart", "keydown"]) addEventListener(kind, stop, { once: true, capture: true });
 }
 function see(place) {
   const there = page(places[place]);
