@@ -21,10 +21,11 @@ FOLLOW = """element.addEventListener("click", (event) => {
 _told = itertools.count()  # the same sentence twice is two notices: shown and read out again
 
 
-def title(number: int, name: str, text: str) -> str:
-    """The heading of a panel: its number, its name, and a few words on what it is for."""
+def title(name: str, text: str, number: int | None = None) -> str:
+    """The heading of a panel: its name, a few words on what it is for, and the number of a step."""
+    step = f"<b>{number}</b>" if number else ""
     words = f"<span>{escape(name)}</span><small>{escape(text)}</small>"
-    return f'<h2 class="stm-title" id="{anchor(name)}"><b>{number}</b>{words}</h2>'
+    return f'<h2 class="stm-title" id="{anchor(name)}">{step}{words}</h2>'
 
 
 def anchor(name: str) -> str:

@@ -99,17 +99,20 @@ def memory(points: Sequence[Point], total: int, held: Held, device: str) -> str:
 def _lead_before(held: Held) -> str:
     bank, unbounded = sizes((held.most * held.frame_bytes, held.unbounded))
     told = "what a run over this clip will keep, against a memory without a limit"
-    return _lead(f"{_frames(held.most)}, {bank}", unbounded, told)
+    return _lead(_frames(held.most), bank, unbounded, told)
 
 
 def _lead_now(last: Point, held: Held) -> str:
     bank, unbounded = sizes((last.bank, last.unbounded))
     told = f"in memory after {_frames(last.frames)}, against a memory without a limit"
-    return _lead(f"{_frames(len(held.frames))}, {bank}", unbounded, told)
+    return _lead(_frames(len(held.frames)), bank, unbounded, told)
 
 
-def _lead(large: str, unbounded: str, told: str) -> str:
-    return f'<p class="stm-lead"><b>{large}</b> instead of <b>{unbounded}</b></p>{faint(told)}'
+def _lead(frames: str, bank: str, unbounded: str, told: str) -> str:
+    saved = (
+        f" instead of <b>{unbounded}</b>" if unbounded != bank else ", as much as a memory without a limit"
+    )
+    return f'<p class="stm-lead"><b>{frames}, {bank}</b>{saved}</p>{faint(told)}'
 
 
 def _rows(last: Point | None, held: Held) -> str:

@@ -73,7 +73,7 @@ class Panel:
     wide: it stands in the left column on a desk, which is the wider one; else in the right one.
     below: it stands below both, over the whole width.
     seen: its card is seen from the start.
-    step: it is a step of the work, which has a number; else it is told the number of the step before.
+    step: it is a step of the work, whose number it shows.
     live: names of its parts that change while a run goes; more would cost the browser at each picture.
     card, parts: what the page gave it, and what `layout` made.
     """

@@ -36,7 +36,7 @@ class ClipPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Clip", "upload, record, or pick an example"))
+        gr.HTML(html.title("Clip", "upload, record, or pick an example", number))
         with gr.Tabs(elem_classes="stm-tabs"):
             with gr.Tab("Upload"):
                 upload = gr.File(

@@ -37,11 +37,11 @@ TRUTH = "truth"  # folder of true masks, in the clip's
 class ComparePanel(Panel):
     """Runs comparisons."""
 
-    name, wide, below = "compare", True, True
+    name, wide, below, step = "compare", True, True, False
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Compare", "what each memory keeps, costs and loses"))
+        gr.HTML(html.title("Compare", "what each memory keeps, costs and loses"))
         with gr.Accordion("Compare memories on this clip", open=False, elem_id="compare-fold"):
             cases = gr.CheckboxGroup(
                 list(CASES),

@@ -24,7 +24,7 @@ class FixPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Check and fix", "find a wrong frame, correct it, continue"))
+        gr.HTML(html.title("Check and fix", "find a wrong frame, correct it, continue", number))
         review = gr.HTML("", elem_id="review", js_on_load=QUEUE.read_text(), apply_default_css=False)
         timeline = gr.HTML(
             charts.NO_TIMELINE, elem_id="timeline", js_on_load=TIMELINE.read_text(), apply_default_css=False

@@ -25,7 +25,7 @@ LIMITS = [name for name in SETTINGS if name not in ("preset", "size")]  # of the
 class LearnPanel(Panel):
     """Leads through a lesson."""
 
-    name, wide = "learn", True
+    name, wide, step = "learn", True, False
 
     def __init__(self, host: Host):
         super().__init__(host)
@@ -34,7 +34,7 @@ class LearnPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Learn", "how a space-time memory works, in ten minutes"))
+        gr.HTML(html.title("Learn", "how a space-time memory works, in ten minutes"))
         titles = {path.stem: about(path).get("title", "") for path in self.host.examples.glob("*.mp4")}
         shell = SHELL.read_text(encoding="utf-8").replace("<!-- steps -->", lesson(self.steps, titles))
         learn = gr.HTML(

@@ -32,11 +32,11 @@ NOTHING = {"clip": None}
 class LookPanel(Panel):
     """Answers where a pixel looked."""
 
-    name, wide, below = "look", True, True
+    name, wide, below, step = "look", True, True, False
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Look inside", "where in memory a pixel looked"))
+        gr.HTML(html.title("Look inside", "where in memory a pixel looked"))
         inside = gr.HTML(
             NOTHING,
             html_template=HERE.with_suffix(".html").read_text(),

@@ -45,7 +45,7 @@ class MarkPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Mark", "click or paint the object on any frame"))
+        gr.HTML(html.title("Mark", "click or paint the object on any frame", number))
         stage = gr.HTML(
             {"clip": None, "welcome": WELCOME},
             html_template=(STAGE / "stage.html").read_text(),

@@ -21,7 +21,7 @@ class MemoryPanel(Panel):
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
         gr.HTML(
-            html.title(number, "Memory", "what the network may remember")
+            html.title("Memory", "what the network may remember", number)
             + '<button type="button" class="stm-fold" aria-expanded="false">Change</button>',
             elem_classes="stm-folding",
             js_on_load=SCRIPT.read_text(),

@@ -42,7 +42,7 @@ class ResultPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout; the card itself is a part, which is seen once there are masks."""
-        gr.HTML(html.title(number, "Result", "watch and download"))
+        gr.HTML(html.title("Result", "watch and download", number))
         player = gr.Video(
             label="The clip with its masks",
             interactive=False,

@@ -32,12 +32,12 @@ FILES = "COCO JSON, CVAT for images 1.1, a ZIP of mask pictures, or a black and 
 class SharePanel(Panel):
     """Exports from the table of formats, and the ways in."""
 
-    name, seen = "share", False  # there is no clip yet
+    name, seen, step = "share", False, False  # there is no clip yet
     live = ("sharing", "taking", *RECIPE)
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout; the card is a part, seen once a clip is open."""
-        gr.HTML(html.title(number, "Other programs", "take masks there, or bring them"))
+        gr.HTML(html.title("Other programs", "take masks there, or bring them"))
         with gr.Group(visible=False, elem_classes="stm-plain") as taking:
             which = gr.Dropdown(
                 [(f"{one.name}: {one.sentence}", name) for name, one in FORMATS.items()],

@@ -32,7 +32,7 @@ class TrackPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
-        gr.HTML(html.title(number, "Track", "follow the object through the clip"))
+        gr.HTML(html.title("Track", "follow the object through the clip", number))
         off = {"interactive": False, "min_width": 90}
         with gr.Column(elem_classes="stm-actions"):  # stays in sight
             direction = gr.Radio(

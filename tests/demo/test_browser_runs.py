@@ -51,6 +51,7 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     assert f"rame {FIXED + 1}" in visitor.text(".stm-hint") and f"rame {FIXED + 1}" in visitor.text("#fix")
     look = "(s) => getComputedStyle(document.querySelector(s)).backgroundColor"
     assert visitor.page.evaluate(look, "#fix") != visitor.page.evaluate(look, "#track")  # one is primary
+    visitor.page.check("#to-end input")
     visitor.page.click("#fix")
     visitor.wait_text("#progress", f"Done: {FRAMES - FIXED} of {FRAMES - FIXED} frames")
     assert "always kept" in visitor.page.text_content(".stm-badge")
@@ -78,6 +79,8 @@ def test_the_whole_story_by_keys_alone(browser, site, network, tmp_path):
     visitor.shown(2, True)
     visitor.keys("b", *["Shift+ArrowDown"] * 30, "Enter")
     visitor.wait("() => !document.querySelector('#fix').disabled")
+    visitor.tab_to("#to-end input")
+    visitor.keys(" ")
     visitor.tab_to("#fix")
     visitor.keys("Enter")
     visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
@@ -104,6 +107,7 @@ def test_the_whole_story_by_touch_alone(browser, site, network, tmp_path):
     visitor.page.tap("[data-mode=brush]")
     visitor.tap(20, 110)
     visitor.wait("() => !document.querySelector('#fix').disabled")
+    visitor.page.tap("#to-end input")
     visitor.page.tap("#fix")
     visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

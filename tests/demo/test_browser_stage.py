@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 from pages import wait_for
-from visitor import CLIP, DESK, PHONE, Visitor
+from visitor import PHONE, Visitor
 
 pytestmark = pytest.mark.browser
-assert CLIP["width"] == 192
 
 
 def work_of(visitor, site):
@@ -70,15 +69,15 @@ def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site,
     visitor.page.keyboard.down("Shift")
     visitor.click(9, 8)  # the dot of the first object
     visitor.page.keyboard.up("Shift")
-    wait_for(lambda: (work.labels(0) == 2).any() and not (work.labels(0) == 1).any())
+    wait_for(lambda: 2 in work.labels(0) and 1 not in work.labels(0))
     visitor.idle()
     visitor.keys("u", "x")
-    wait_for(lambda: (work.labels(0) == 1).any())
+    wait_for(lambda: 1 in work.labels(0))
     visitor.page.mouse.move(*visitor.at(0, 0))
     visitor.page.mouse.down()
     visitor.page.mouse.move(*visitor.at(15, 15), steps=3)
     visitor.page.mouse.up()
-    wait_for(lambda: (work.labels(0) == 2).any())
+    wait_for(lambda: 2 in work.labels(0))
     assert not (work.labels(0) == 2)[17:].any() and not (work.labels(0) == 2)[:, 17:].any()
 
 
@@ -107,8 +106,5 @@ def test_two_fingers_zoom_on_a_phone(browser, site, clip):
         touch("touchMove", -by, by)
     touch("touchEnd")
     phone.wait("() => +document.querySelector('.stm-screen').dataset.zoom > 1.5")
-    phone.tap(96, 64)
-    work = work_of(phone, site)
-    wait_for(lambda: 0 in work.marks or phone.page.is_hidden(".stm-busy"))
-    assert not phone.errors and phone.page.viewport_size == PHONE and DESK != PHONE
+    assert not phone.errors
     phone.close()
