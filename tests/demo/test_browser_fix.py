@@ -29,7 +29,7 @@ def broken(tmp_path_factory):
 
 def queue(visitor) -> list[int]:
     return visitor.page.evaluate(
-        "[...document.querySelectorAll('[data-look]')].map((li) => +li.dataset.look)"
+        "[...document.querySelectorAll('#review [data-look]')].map((li) => +li.dataset.look)"
     )
 
 
@@ -46,9 +46,9 @@ def test_a_clip_that_goes_wrong_is_repaired_with_three_clicks(browser, site, bro
     visitor.shown(0, True)
     visitor.track()
     run = "document.querySelector('#progress .stm-count').textContent"
-    visitor.wait("() => document.querySelector('[data-look]')")
+    visitor.wait("() => document.querySelector('#review [data-look]')")
     assert queue(visitor)[0] == WRONG[0]
-    visitor.page.click("[data-look] [data-do=go]")  # one
+    visitor.page.click("#review [data-look] [data-do=go]")  # one
     visitor.shown(WRONG[0], True)
     assert visitor.text(".stm-badge")
     before = visitor.page.evaluate(run)
@@ -74,17 +74,17 @@ def by_keys(visitor, work) -> None:
     visitor.keys("u")
     wait_for(lambda: not work.result(WRONG[1]).any())  # the version before is back
     visitor.keys("u")  # the click
-    visitor.wait("(n) => +document.querySelector('[data-look]')?.dataset.look === n", WRONG[0])
+    visitor.wait("(n) => +document.querySelector('#review [data-look]')?.dataset.look === n", WRONG[0])
     visitor.go(3)
     visitor.shown(3, True)
     visitor.keys("f")
-    visitor.wait("() => +document.querySelector('[data-look]')?.dataset.look === 3")
+    visitor.wait("() => +document.querySelector('#review [data-look]')?.dataset.look === 3")
     visitor.keys(".")
     visitor.shown(WRONG[0], True)
     visitor.keys(",")
     visitor.shown(3, True)
     visitor.keys("y")
-    visitor.wait("() => document.querySelectorAll('[data-look=\"3\"]').length === 0")
+    visitor.wait("() => document.querySelectorAll('#review [data-look=\"3\"]').length === 0")
     visitor.go(40)
     visitor.shown(40, True)
     visitor.keys("g")

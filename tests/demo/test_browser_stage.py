@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from pages import wait_for
-from visitor import PHONE, Visitor
+from visitor import CLIP, PHONE, Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -93,14 +93,13 @@ def test_a_question_mark_shows_all_keys(visitor, clip):
 def test_two_fingers_zoom_on_a_phone(browser, site, clip):
     phone = Visitor(browser, site, PHONE, touch=True)
     phone.open(clip[0])
-    middle = phone.at(96, 64)
+    middle = phone.at(CLIP["width"] // 2, CLIP["height"] // 2)
     talk = phone.context.new_cdp_session(phone.page)
 
     def touch(kind: str, *away: float) -> None:
         points = [{"x": middle[0] + by, "y": middle[1], "id": n} for n, by in enumerate(away)]
         talk.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    touch("touchStart", -20)
     touch("touchStart", -20, 20)
     for by in (25, 32, 40):
         touch("touchMove", -by, by)

@@ -66,6 +66,10 @@ canvas.addEventListener("pointermove", (event) => {
 for (const name of ["pointerup", "pointercancel"]) {
   canvas.addEventListener(name, (event) => { fingers.delete(event.pointerId); held = null; });
 }
+// Two fingers are ours: else the browser takes them for a scroll, and the pointers end.
+for (const name of ["touchstart", "touchmove"]) {
+  canvas.addEventListener(name, (event) => { if (event.touches.length > 1) event.preventDefault(); }, { passive: false });
+}
 // The cursor of the keys stays in sight.
 function followCursor() {
   if (!ui.cursor || sight.zoom === 1) return;
