@@ -244,12 +244,13 @@ def test_a_film_that_a_deleted_object_overtook_is_not_shown(bench, user, monkeyp
     assert Path(bench.result.show_film(user)["player"]).is_relative_to(user.work.run.folder)
 
 
-def test_files_of_earlier_runs_do_not_pile_up(bench, user):
+def test_files_of_earlier_runs_do_not_pile_up(bench, user, monkeypatch):
+    monkeypatch.setattr("demo.work.history.RUNS_KEPT", 2)
     bench.click(user, 0, 8, 8)
     for _ in range(4):
         bench.tracked(user)
         *_, last = bench.result.make(user, "palette")
-    assert Path(last["file"]).exists() and len(list(Path(user.work.clip.folder).glob("run-*"))) == 2
+    assert Path(last["file"]).exists() and len(list(Path(user.work.clip.folder).glob("run-*"))) == 2 + 1
 
 
 def test_a_refused_download_hands_over_nothing(bench, user):
