@@ -38,13 +38,16 @@ class ClickReader:
         """Logits (n, H', W') after clicks (n, P, 3), from those before.
 
         fresh: bool (n,), objects that were clicked since.  Objects without a mask are searched in the whole
-        frame, the others around their mask.
+        frame, the others around their mask; each as if it were the only one, because a first mask often
+        holds a look-alike that is another object.
         """
         logits, close = logits.clone(), self.network.close_side is not None
         found = (logits > 0).flatten(1).any(1)
         sought = (fresh & ~found if close else fresh).nonzero()[:, 0]
-        if len(sought):
-            logits[sought] = self._coarse(points[sought], logits[sought].sigmoid())
+        for (
+            n
+        ) in sought.tolist():  # each alone: a first mask often holds a look-alike, which is another object
+            logits[n] = self._coarse(points[n : n + 1], logits[n : n + 1].sigmoid())[0]
         for n in fresh.nonzero()[:, 0].tolist() if close else ():
             logits[n] = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
         return logits
@@ -69,13 +72,11 @@ class ClickReader:
         masks = logits.sigmoid()
         places = placed(points, self.image.shape[:2], self.processed, padded=False)
         close = self._close_up(piece_around(masks[n], places[:, 0], places[:, 1]))
-        others = masks.sum(0) - masks[n]
-        rows = torch.stack([masks[n], others]) if len(masks) > 1 else masks
-        seen, none = close.masks(rows), points.new_zeros(len(rows) - 1, 2, *close.frame.shape[-2:])
-        maps = torch.cat([click_maps(close.points(points)[None], *close.frame.shape[-2:]), none])
+        seen = close.masks(masks[n : n + 1])
+        maps = click_maps(close.points(points)[None], *close.frame.shape[-2:])
         for _ in range(self.network.click_passes):
-            read = read_itself(self.network, close.frame, close.query, maps, seen)[:1]
-            seen = torch.cat([read.sigmoid(), seen[1:]])
+            read = read_itself(self.network, close.frame, close.query, maps, seen)
+            seen = read.sigmoid()
         return close.pasted(read[0], logits[n])
 
     def _close_up(self, piece: Piece) -> CloseUp:

@@ -59,4 +59,10 @@ def test_a_click_finds_the_jellyfish(model):
     assert overlap(one == 1, true) > CLICKED
 
 
-FOLLOWED, CLICKED, CROSSED = 0.65, 0.5, 0.4
+def test_look_alikes_that_are_clicked_together_are_found_each(model):
+    image, true = stm_core.read_frame(EXAMPLES / "koi.mp4", 0), truth("koi")[0]
+    both = stm_core.segment_frame(model, image, [(161, 109, 1, 1), (475, 255, 1, 2)], size=240)
+    assert min(overlap(both == fish, true == fish) for fish in (1, 2)) > APART
+
+
+FOLLOWED, CLICKED, CROSSED, APART = 0.65, 0.5, 0.4, 0.8
