@@ -41,9 +41,13 @@ class Shared:
     weights: str = _option("compact, paper:PATH or PATH", "compact", metavar="W")
     memory: str = _option("what is kept", MemoryConfig.preset, metavar="PRESET", read=one_of(PRESETS))
     budget_mb: float | None = _option(
-        "most MB that stored frames and reading them take, where there is a limit (default: 64), "
-        f"which holds {MemoryConfig.capacity} frames, or the prompted ones and the previous",
+        "most MB that stored frames and reading them take, where there is a limit (default: 64)",
         read=megabytes,
+    )
+    capacity: int | None = _option(
+        f"most frames kept, where there is a limit (default: {MemoryConfig.capacity}); the prompted ones and "
+        "the previous are always kept",
+        least=2,
     )
     every: int | None = _option("store one frame in N (default: 5)", least=1)
     top_k: int | None = _option("read only the K best matches (default: all)", least=1, metavar="K")
@@ -242,7 +246,7 @@ def _add_compared(parser: argparse.ArgumentParser) -> None:
 def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
     """The memory that the options ask for."""
     budget = None if args.budget_mb is None else int(args.budget_mb * 2**20)
-    given = {"every": args.every, "top_k": args.top_k, "budget_bytes": budget}
+    given = {name: getattr(args, name) for name in ("every", "top_k", "capacity")} | {"budget_bytes": budget}
     return MemoryConfig(preset=preset, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -24,6 +24,7 @@ def as_command(plan: Plan, clip: str, out: str = "out", weights: str = "compact"
         "--memory": None if memory.preset == usual.preset else memory.preset,
         "--every": None if memory.every == usual.every else str(memory.every),
         "--budget-mb": None if memory.budget_bytes == usual.budget_bytes else _megabytes(memory),
+        "--capacity": None if memory.capacity == usual.capacity else str(memory.capacity),
         "--top-k": None if memory.top_k is None else str(memory.top_k),
         "--size": None if plan.size is None else str(plan.size),
     }

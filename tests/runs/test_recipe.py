@@ -29,7 +29,7 @@ PROMPTS = {
 MEMORIES = [
     MemoryConfig(),
     MemoryConfig(preset="every-5", every=2, top_k=7),
-    MemoryConfig(budget_bytes=3_333_333),
+    MemoryConfig(budget_bytes=3_333_333, capacity=3),
 ]
 
 
