@@ -96,4 +96,5 @@ def by_keys(visitor, work) -> None:
     visitor.keys("Shift+U")  # nothing to redo
     visitor.keys("u")
     visitor.wait("() => !document.querySelector('[data-do=gone]').textContent.includes('Not')")
-    assert not work.absent and work.result(42).any()
+    wait_for(lambda: not work.absent)
+    assert work.result(42).any()

@@ -34,6 +34,17 @@ WHERE = """(ids) => ids.map((id) => {
   const box = document.getElementById(id).getBoundingClientRect();
   return [box.x, box.y + scrollY, box.width];
 })"""
+# comes back once these parts have stood still for 40 pictures of the screen
+STILL = f"""(ids) => new Promise((done) => {{
+  let was = "", count = 0;
+  const watch = () => {{
+    const now = JSON.stringify(({WHERE})(ids));
+    count = now === was ? count + 1 : 0;
+    was = now;
+    if (count < 40) requestAnimationFrame(watch); else done();
+  }};
+  watch();
+}})"""
 
 
 def set_up(visitor: Visitor, step) -> None:
@@ -51,6 +62,7 @@ def test_the_lesson_is_walked_from_the_first_step_to_the_last(browser, site):
     visitor = Visitor(browser, site, PHONE)
     page = visitor.page
     visitor.wait("(ids) => ids.every((id) => document.getElementById(id))", [*WAY, "learn"])
+    page.evaluate(STILL, WAY)  # the page has just been loaded
     before = page.evaluate(WHERE, WAY)
     page.click("#learn summary")
     assert page.evaluate(WHERE, WAY) == before

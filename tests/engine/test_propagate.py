@@ -48,11 +48,11 @@ def test_the_prompted_mask_comes_back_unchanged_whatever_the_network(tiny, size)
     assert len(result.objects) == 254 == len(np.unique(labels)) - 1
 
 
-def test_order_of_ids_does_not_matter(tiny):
+def test_order_of_ids_does_not_matter(colour):
     clip = squares(6, objects=3)
     swap = np.array([0, 30, 7, 200], np.uint8)
-    first = propagate(tiny, frames_of(clip), Prompt.from_mask(clip[0][1]))
-    second = propagate(tiny, frames_of(clip), Prompt.from_mask(swap[clip[0][1]]))
+    first = propagate(colour, frames_of(clip), Prompt.from_mask(clip[0][1]))
+    second = propagate(colour, frames_of(clip), Prompt.from_mask(swap[clip[0][1]]))
     for one, two in zip(first, second, strict=True):
         channels = [0] + [1 + two.objects.index(int(swap[i])) for i in one.objects]
         np.testing.assert_allclose(one.probs, two.probs[channels], atol=1e-4)
