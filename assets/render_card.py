@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from stm_core import MemoryConfig, load_model
 from stm_core.commands.choose import new_folders, played
-from stm_core.masks.files import read_labels, write_mask
+from stm_core.masks.mask_files import read_labels, write_mask
 from stm_core.masks.overlay import overlay
 from stm_core.memory.policy import PRESETS, TUNED, Trust
 from stm_core.runs.evaluate import Sequence, evaluate, find_sequences

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         VideoError,
         WeightsError,
     )
-    from stm_core.masks.files import encode_mask, object_ids, read_mask, write_mask
+    from stm_core.masks.mask_files import encode_mask, object_ids, read_mask, write_mask
     from stm_core.masks.metrics import evaluate_masks
     from stm_core.masks.overlay import overlay
     from stm_core.media.video import VideoInfo, VideoLimits, VideoReader, probe, read_frame, read_video
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from stm_core.networks.weights import Model, load_model, random_model
     from stm_core.runs.clip import ClipFrame, segment_clip
     from stm_core.runs.compare import Comparison, compare
-    from stm_core.runs.look import LookedClip, look_clip
+    from stm_core.runs.look_run import LookedClip, look_clip
 
 __all__ = [
     "PRESETS",
@@ -91,7 +91,7 @@ NAMES_OF = {
     "engine.clicks": "segment_frame",
     "memory.policy": "PRESETS MemoryConfig",
     "errors": "LimitError MaskError OptionError PromptError StmError VideoError WeightsError",
-    "masks.files": "encode_mask object_ids read_mask write_mask",
+    "masks.mask_files": "encode_mask object_ids read_mask write_mask",
     "masks.overlay": "overlay",
     "engine.forecast": "Prediction predict",
     "engine.look": "Look gone_before look",
@@ -102,7 +102,7 @@ NAMES_OF = {
     "engine.result": "Held",
     "runs.clip": "ClipFrame segment_clip",
     "runs.compare": "Comparison compare",
-    "runs.look": "LookedClip look_clip",
+    "runs.look_run": "LookedClip look_clip",
     "media.video": "VideoInfo VideoLimits VideoReader probe read_frame read_video",
     "media.write": "VideoWriter",
     "networks.weights": "Model load_model random_model",

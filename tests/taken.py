@@ -11,11 +11,11 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stm_core.export.folder import export
+from stm_core.export.finished_run import read_result
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
-from stm_core.export.result import read_result
-from stm_core.masks.files import read_labels, write_mask
+from stm_core.export.writing import export
+from stm_core.masks.mask_files import read_labels, write_mask
 from stm_core.masks.outlines import fill
 from stm_core.media.write import VideoWriter
 

@@ -18,7 +18,7 @@ from demo.guard.process import Guard
 from demo.work.run import SOFT, Again, Job, Step
 from stm_core.engine.threads import WriteBehind
 from stm_core.errors import DiskError
-from stm_core.masks.files import encode_mask
+from stm_core.masks.mask_files import encode_mask
 from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import on_screen
 from stm_core.media.files import write_whole

@@ -17,12 +17,12 @@ from PIL import Image
 
 from demo.guard.reading import read_again, recall
 from stm_core.errors import LimitError, VideoError
-from stm_core.export.folder import export_file
+from stm_core.export.finished_run import Result
 from stm_core.export.order import Options
 from stm_core.export.pngs import binary
 from stm_core.export.registry import formats_of
-from stm_core.export.result import Result
-from stm_core.masks.files import encode_mask, object_ids, read_labels
+from stm_core.export.writing import export_file
+from stm_core.masks.mask_files import encode_mask, object_ids, read_labels
 from stm_core.media.files import Whole, write_whole
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.video import probe

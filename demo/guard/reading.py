@@ -23,7 +23,7 @@ from PIL import Image
 
 from stm_core.errors import LimitError, MaskError
 from stm_core.incoming.masks import read_masks
-from stm_core.masks import files as masks
+from stm_core.masks import mask_files as masks
 from stm_core.media import video
 from stm_core.media.decode import index_of
 from stm_core.media.files import Whole, write_whole

@@ -14,7 +14,7 @@ from PIL import Image
 from demo.draw import html
 from demo.engine.in_turn import InTurn
 from demo.panels.base import Change, Host, Panel, Props, View, Wires, answers
-from demo.work.choices import Choices, open_click
+from demo.work.offered import Choices, open_click
 from demo.work.pictures import picture
 from demo.work.visitor import Visitor
 from demo.work.work import Work

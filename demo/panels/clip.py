@@ -16,7 +16,7 @@ from demo.draw import html
 from demo.gradio_fixes import webcam_input
 from demo.limits import Limits
 from demo.panels.base import Change, Panel, Props, View, Wires, answers
-from demo.work.clip import Clip
+from demo.work.opened import Clip
 from demo.work.pictures import about, picture
 from demo.work.saved import restore
 from demo.work.visitor import Visitor

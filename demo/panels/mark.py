@@ -23,7 +23,7 @@ from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.engine.boxes import BoxPrompt
 from stm_core.errors import PromptError
-from stm_core.masks.files import decode_mask
+from stm_core.masks.mask_files import decode_mask
 
 SAME = 0.002  # share of an object's pixels: nobody sees that fewer have changed
 AGAIN = 3  # times that a click is computed while its frame is changed under it

@@ -1,4 +1,4 @@
-"""The web API: `/segment` and `/click`, the same engine and the same guard as the page (`inside.py`: more).
+"""The web API: `/segment` and `/click`, with the engine and the guard of the page; more in `memory_api.py`.
 
 Everything else that the page does is private: it belongs to a visitor and may change at any time.
 """
@@ -26,7 +26,7 @@ from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
-from stm_core.masks import files as masks
+from stm_core.masks import mask_files as masks
 from stm_core.media.files import Whole, write_whole
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.plan import plan_clip

@@ -18,8 +18,8 @@ from demo.work.run import Again, Run
 from stm_core.errors import OptionError, PromptError
 from stm_core.memory.policy import PRESETS, SHOWN, MemoryConfig
 from stm_core.runs.compare import FILM, chosen
-from stm_core.runs.look import PICTURE, WEIGHTS, look_files
 from stm_core.runs.look_picture import look_picture
+from stm_core.runs.look_run import PICTURE, WEIGHTS, look_files
 
 
 def add(host: Host) -> None:

@@ -37,7 +37,8 @@ from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
 from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
-from demo.web import api, inside
+from demo.web import api
+from demo.web import memory_api as inside
 from demo.web.events import Events
 from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder

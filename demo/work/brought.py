@@ -8,12 +8,12 @@ import numpy as np
 
 from demo.guard.process import Guard
 from demo.limits import Limits
-from demo.work.clip import Clip
+from demo.work.opened import Clip
 from demo.work.run import Run
 from demo.work.work import Work
 from stm_core.errors import MaskError
 from stm_core.incoming.masks import SPARSE
-from stm_core.masks.files import decode_mask, encode_mask, object_ids
+from stm_core.masks.mask_files import decode_mask, encode_mask, object_ids
 from stm_core.media.files import write_whole
 from stm_core.runs.record import record_from
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from demo.work.run import Run
 from stm_core.errors import OptionError
-from stm_core.masks.files import decode_mask
+from stm_core.masks.mask_files import decode_mask
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.compare_table import Tried
 from stm_core.runs.plan import Plan

@@ -6,7 +6,7 @@ import numpy as np
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import PromptError
-from stm_core.masks.files import decode_mask, encode_mask, object_ids
+from stm_core.masks.mask_files import decode_mask, encode_mask, object_ids
 
 
 @dataclass(frozen=True)

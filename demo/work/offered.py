@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.work.marks import Marks
-from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.masks.mask_files import decode_mask, encode_mask
 
 
 @dataclass(frozen=True)

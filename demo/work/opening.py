@@ -9,7 +9,7 @@ from pathlib import Path
 
 from demo.guard.process import Guard
 from demo.limits import Limits
-from demo.work.clip import Clip
+from demo.work.opened import Clip
 from demo.work.quotas import Quotas
 from demo.work.retention import adopt, check_room
 from demo.work.saved import clip_name, first_frame

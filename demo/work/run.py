@@ -15,12 +15,12 @@ import numpy as np
 
 from demo.draw.charts import MOST_POINTS, Point, thin
 from demo.draw.html import ranges
-from demo.work.clip import Clip
 from demo.work.glance import Glance
 from demo.work.objects import Object
+from demo.work.opened import Clip
 from stm_core.engine.forecast import Prediction
 from stm_core.engine.result import Held
-from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.masks.mask_files import decode_mask, encode_mask
 from stm_core.media.files import write_whole
 from stm_core.runs.plan import Plan
 from stm_core.runs.record import Record

@@ -8,7 +8,7 @@ from demo.work.absence import restored
 from demo.work.marks import Marks
 from demo.work.run import Run
 from demo.work.work import Work
-from stm_core.masks.files import decode_mask
+from stm_core.masks.mask_files import decode_mask
 from stm_core.masks.palette import SCREEN
 from stm_core.runs.record import record_from
 

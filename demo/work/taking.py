@@ -6,9 +6,9 @@ from pathlib import Path
 
 from demo.guard.process import Guard
 from stm_core.errors import OptionError
+from stm_core.export.finished_run import Result
 from stm_core.export.order import Format, Options, Order
 from stm_core.export.registry import formats_of
-from stm_core.export.result import Result
 
 CPU_SECONDS = 3600
 

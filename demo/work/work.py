@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from demo.limits import Limits
-from demo.work.choices import Choices
-from demo.work.clip import Clip
 from demo.work.compared import Compared
 from demo.work.history import History, Moment
 from demo.work.marks import Marks
 from demo.work.objects import Objects
+from demo.work.offered import Choices
+from demo.work.opened import Clip
 from demo.work.run import Run
 from stm_core.engine.prompts import Prompt, absent_at
 from stm_core.errors import LimitError, MaskError, PromptError
-from stm_core.masks.files import decode_mask, encode_mask, object_ids
+from stm_core.masks.mask_files import decode_mask, encode_mask, object_ids
 
 
 @dataclass(eq=False)

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stm_core.commands import inside, option_values, options
-from stm_core.commands.given import model as _model
-from stm_core.commands.given import opened
-from stm_core.commands.given import progress as _progress
+from stm_core.commands.inputs import model as _model
+from stm_core.commands.inputs import opened
+from stm_core.commands.inputs import progress as _progress
 from stm_core.errors import OptionError
 from stm_core.faults import DONE, FAULT, INTERRUPTED, MISTAKE, tell
 
@@ -220,9 +220,9 @@ def _batch(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     """Write a finished run in formats that other programs read: DIR/FORMAT/..."""
-    from stm_core.export.folder import export
+    from stm_core.export.finished_run import read_result
     from stm_core.export.registry import formats_of
-    from stm_core.export.result import read_result
+    from stm_core.export.writing import export
     from stm_core.runs.output import check_folder
 
     formats, chosen = formats_of(args.format), options.export_options(args)

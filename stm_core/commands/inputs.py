@@ -43,8 +43,8 @@ def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> li
     """The prompts that the options describe.  size: (H, W) of the clip's frames."""
     clicks = [option_values.click(text) for text in args.click]
     from stm_core.engine.prompts import Prompt
-    from stm_core.masks.files import read_mask
-    from stm_core.runs.given import read_prompts
+    from stm_core.masks.mask_files import read_mask
+    from stm_core.runs.prompt_files import read_prompts
 
     if clicks:
         return [Prompt.from_clicks(clicks, frame=args.prompt_frame)]

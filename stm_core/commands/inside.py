@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from stm_core.commands import options
-from stm_core.commands.given import model, opened, progress
+from stm_core.commands.inputs import model, opened, progress
 from stm_core.faults import DONE
 
 
 def look(args: argparse.Namespace) -> int:
     """Show where a pixel of a frame looks in memory: DIR/weights.npz, DIR/look.json, DIR/look.png."""
-    from stm_core.runs.look import check_look, look_clip, write_look
     from stm_core.runs.look_picture import look_words, seen_words
+    from stm_core.runs.look_run import check_look, look_clip, write_look
 
     info, prompts, limits = opened(args)
     written = check_look(args.out, args.clip)

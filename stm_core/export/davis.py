@@ -8,7 +8,7 @@ from functools import partial
 
 from stm_core.export.order import Format, Order, jpeg
 from stm_core.export.sinks import Sink
-from stm_core.masks.files import encode_mask, object_ids
+from stm_core.masks.mask_files import encode_mask, object_ids
 
 LIST = "ImageSets/2017/val.txt"
 META = "meta.json"

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from stm_core.errors import VideoError
+from stm_core.export.finished_run import WITHOUT_CLOCK
 from stm_core.export.order import Format, Order
 from stm_core.export.pngs import cut_out
-from stm_core.export.result import WITHOUT_CLOCK
 from stm_core.export.sinks import Sink
 from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import on_screen

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stm_core.errors import MaskError, OptionError, VideoError
-from stm_core.masks.files import object_ids, read_labels
+from stm_core.masks.mask_files import object_ids, read_labels
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.video import VideoInfo, probe, read_video
 

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from stm_core.errors import OptionError
+from stm_core.export.finished_run import Result, Shot
 from stm_core.export.names import Template, check_different, safe
-from stm_core.export.result import Result, Shot
 
 if TYPE_CHECKING:
     from stm_core.export.sinks import Sink

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from stm_core.export.finished_run import Shot
 from stm_core.export.order import Format, Order, masks_of
-from stm_core.export.result import Shot
 from stm_core.export.sinks import Sink
 from stm_core.masks.outlines import area, outlines
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from stm_core.export.order import Format, Order, png
 from stm_core.export.sinks import Sink
-from stm_core.masks.files import encode_mask
+from stm_core.masks.mask_files import encode_mask
 
 
 def binary(labels: np.ndarray, number: int) -> bytes:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stm_core.errors import DiskError
+from stm_core.export.finished_run import Result
 from stm_core.export.order import Format, Options, Order
-from stm_core.export.result import Result
 from stm_core.export.sinks import FolderSink, one_file
 from stm_core.media.written import Written
 

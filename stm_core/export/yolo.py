@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from stm_core.export.finished_run import Shot
 from stm_core.export.order import Format, Order, jpeg, masks_of
-from stm_core.export.result import Shot
 from stm_core.export.sinks import Sink
 from stm_core.masks.outlines import bridged, outlines
 

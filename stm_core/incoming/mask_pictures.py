@@ -11,8 +11,8 @@ import numpy as np
 
 from stm_core.errors import MaskError, VideoError
 from stm_core.incoming.numbering import check_size, frames_of, ids_of
-from stm_core.masks.files import MASK_FORMATS
 from stm_core.masks.foreign import labels_of_image
+from stm_core.masks.mask_files import MASK_FORMATS
 from stm_core.masks.palette import MAX_OBJECTS, PALETTE
 from stm_core.media.limits import VideoLimits
 from stm_core.media.pictures import SUFFIXES

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from stm_core.errors import MaskError
-from stm_core.incoming.coco import read_coco
-from stm_core.incoming.cvat import read_cvat
-from stm_core.incoming.pictures import open_zip, read_matte, read_sequence
-from stm_core.masks.files import read_mask
+from stm_core.incoming.coco_reader import read_coco
+from stm_core.incoming.cvat_reader import read_cvat
+from stm_core.incoming.mask_pictures import open_zip, read_matte, read_sequence
+from stm_core.masks.mask_files import read_mask
 from stm_core.media.limits import SAFE_LIMITS, VideoLimits
 
 STILLS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".jpg", ".jpeg")

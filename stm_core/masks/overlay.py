@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from stm_core.errors import MaskError
-from stm_core.masks.files import check_labels
+from stm_core.masks.mask_files import check_labels
 from stm_core.masks.palette import OVERLAY_COLOURS, lighter
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from stm_core.engine.result import FrameResult
 from stm_core.errors import MaskError
-from stm_core.masks.files import decode_mask, object_ids
+from stm_core.masks.mask_files import decode_mask, object_ids
 from stm_core.masks.metrics import jaccard
 from stm_core.runs.plan import Plan
 

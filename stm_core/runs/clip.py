@@ -20,7 +20,7 @@ from stm_core.engine.prompts import Absent, Prompt, Reference
 from stm_core.engine.propagate import FrameResult, propagate
 from stm_core.errors import LimitError, PromptError
 from stm_core.faults import OUT_OF_MEMORY
-from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.masks.mask_files import decode_mask, encode_mask
 from stm_core.media.video import VideoInfo, VideoLimits, probe, read_video
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model

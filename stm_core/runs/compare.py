@@ -12,7 +12,7 @@ import numpy as np
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import MaskError, OptionError
-from stm_core.masks.files import decode_mask, encode_mask, read_mask
+from stm_core.masks.mask_files import decode_mask, encode_mask, read_mask
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written, as_json
 from stm_core.memory.policy import PRESETS, UNLIMITED, MemoryConfig

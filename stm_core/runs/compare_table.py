@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stm_core.masks.files import object_ids
+from stm_core.masks.mask_files import object_ids
 from stm_core.masks.metrics import Scorer, jaccard
 from stm_core.memory.policy import PRESETS, UNLIMITED, MemoryConfig
 

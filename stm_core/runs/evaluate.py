@@ -21,7 +21,7 @@ import numpy as np
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import DiskError, MaskError, OptionError, VideoError
-from stm_core.masks.files import read_labels
+from stm_core.masks.mask_files import read_labels
 from stm_core.masks.metrics import averaged, evaluate_masks
 from stm_core.masks.palette import IGNORE
 from stm_core.media.limits import NO_LIMITS

@@ -19,7 +19,7 @@ import numpy as np
 from stm_core.engine.prompts import Prompt
 from stm_core.engine.threads import WriteBehind, read_ahead
 from stm_core.errors import MaskError, OptionError
-from stm_core.masks.files import encode_mask, read_labels
+from stm_core.masks.mask_files import encode_mask, read_labels
 from stm_core.masks.overlay import overlay
 from stm_core.media.files import disk_error, write_whole
 from stm_core.media.video import VideoInfo, VideoLimits, read_video

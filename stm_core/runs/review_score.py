@@ -18,7 +18,7 @@ import numpy as np
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import OptionError
-from stm_core.masks.files import decode_mask, object_ids
+from stm_core.masks.mask_files import decode_mask, object_ids
 from stm_core.masks.metrics import jaccard
 from stm_core.media.limits import NO_LIMITS
 from stm_core.runs.clip import segment_clip

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from stm_core.commands import choose, training_tools
-from stm_core.masks.files import write_mask
+from stm_core.masks.mask_files import write_mask
 from stm_core.runs.evaluate import find_sequences
 
 FRAMES = 9

@@ -18,7 +18,7 @@ from PIL import Image
 from stm_core import faults
 from stm_core.commands import cli, option_values, options
 from stm_core.errors import PromptError
-from stm_core.masks.files import read_labels, write_mask
+from stm_core.masks.mask_files import read_labels, write_mask
 from stm_core.media.video import VideoLimits, read_video
 from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import PRESETS

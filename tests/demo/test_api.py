@@ -19,12 +19,12 @@ from PIL import Image
 from demo.web.api import UNDER_WAY, Api
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
-from stm_core.masks.files import decode_mask, encode_mask
+from stm_core.masks.mask_files import decode_mask, encode_mask
 from stm_core.media.video import read_video
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.compare import compare
 from stm_core.runs.folder import run_to_folder
-from stm_core.runs.look import look_clip
+from stm_core.runs.look_run import look_clip
 
 FACTS = {"frames": FRAMES, "height": 64, "width": 96}
 

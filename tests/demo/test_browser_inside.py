@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from visitor import CLIP, DESK, PHONE, Visitor
 
-from stm_core.masks.files import encode_mask
+from stm_core.masks.mask_files import encode_mask
 
 pytestmark = pytest.mark.browser
 HEIGHT, WIDTH = CLIP["height"], CLIP["width"]

@@ -10,7 +10,7 @@ import pytest
 from visitor import CLIP, DESK, PHONE, Visitor
 
 from stm_core.engine.prompts import Prompt
-from stm_core.masks.files import decode_mask
+from stm_core.masks.mask_files import decode_mask
 from stm_core.runs.folder import run_to_folder
 
 pytestmark = pytest.mark.browser

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from visitor import CLIP
 
-from stm_core.masks.files import encode_mask
+from stm_core.masks.mask_files import encode_mask
 
 pytestmark = pytest.mark.browser
 FRAMES = CLIP["frames"]

@@ -5,8 +5,8 @@ import pytest
 from pages import HEIGHT, WIDTH, Bench, notice
 
 from demo.panels.choices import ChoicesPanel
-from demo.work.choices import open_click
 from demo.work.marks import Marks
+from demo.work.offered import open_click
 
 
 @pytest.fixture

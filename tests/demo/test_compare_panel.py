@@ -7,7 +7,7 @@ import pytest
 from pages import FRAMES, SETTINGS, Bench, notice
 
 from demo.work.compared import TABLE_5
-from stm_core.masks.files import encode_mask
+from stm_core.masks.mask_files import encode_mask
 
 
 def compared(bench: Bench, user, *names: str) -> list[dict]:

@@ -9,7 +9,7 @@ from demo.draw.charts import Point
 from demo.limits import Limits
 from demo.panels.clip import clip_report
 from demo.panels.fix import queue, timeline
-from demo.work.clip import Clip
+from demo.work.opened import Clip
 from demo.work.run import Record, Run
 from demo.work.work import Work
 

@@ -15,8 +15,8 @@ from pages import FRAMES, Bench, masks_of, notice
 from PIL import Image
 
 from demo.guard import exports as export
-from stm_core.masks import files as masks
-from stm_core.masks.files import decode_mask
+from stm_core.masks import mask_files as masks
+from stm_core.masks.mask_files import decode_mask
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from demo.panels.base import EMPTIED
 from demo.work.run import Run
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError
-from stm_core.masks.files import decode_mask
+from stm_core.masks.mask_files import decode_mask
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.agreement import AGREED
 from stm_core.runs.folder import run_to_folder

@@ -13,7 +13,7 @@ from pages import FRAMES, notice
 from PIL import Image
 
 from demo.panels.share import recipe
-from stm_core.masks.files import encode_mask
+from stm_core.masks.mask_files import encode_mask
 from stm_core.masks.rle import coco_counts
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import OptionError, StmError
+from stm_core.export.finished_run import read_result
 from stm_core.export.names import Template, safe
 from stm_core.export.order import Options, Order
 from stm_core.export.registry import FORMATS
-from stm_core.export.result import read_result
 from stm_core.runs.folder import run_to_folder
 
 CONTRACT = (

@@ -14,10 +14,10 @@ from pages import write_clip
 from PIL import Image
 
 from stm_core.errors import MaskError, StmError
-from stm_core.export.folder import export_file
+from stm_core.export.finished_run import read_result
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
-from stm_core.export.result import read_result
+from stm_core.export.writing import export_file
 from stm_core.incoming.masks import read_masks, sparse
 from stm_core.masks.rle import coco_counts
 

@@ -7,12 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from stm_core.errors import MaskError
-from stm_core.masks.files import (
-    encode_mask,
-    object_ids,
-    read_mask,
-    write_mask,
-)
+from stm_core.masks.mask_files import encode_mask, object_ids, read_mask, write_mask
 from stm_core.masks.palette import OVERLAY_COLOURS, PALETTE, SCREEN, on_screen, standing_out
 
 SIZE = (120, 160)

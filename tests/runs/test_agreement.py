@@ -7,7 +7,7 @@ import pytest
 from conftest import frames_of, squares
 
 from stm_core.engine.prompts import Prompt
-from stm_core.masks.files import encode_mask
+from stm_core.masks.mask_files import encode_mask
 from stm_core.runs.agreement import AGREED
 from stm_core.runs.clip import follow
 from stm_core.runs.plan import Plan

@@ -14,7 +14,7 @@ from PIL import Image
 from stm_core.commands import cli
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import StmError
-from stm_core.masks.files import write_mask
+from stm_core.masks.mask_files import write_mask
 from stm_core.runs.folder import segment_to_folder
 
 ROOT = Path(__file__).parents[2]

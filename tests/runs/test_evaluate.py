@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from stm_core.errors import MaskError, OptionError, StmError
-from stm_core.masks.files import write_mask
+from stm_core.masks.mask_files import write_mask
 from stm_core.runs import evaluate as module
 from stm_core.runs.clip import ClipFrame
 from stm_core.runs.evaluate import evaluate, find_sequences, read_truth

@@ -9,7 +9,7 @@ from pages import write_clip
 
 from stm_core.commands import cli
 from stm_core.engine.prompts import Prompt
-from stm_core.masks.files import read_labels, write_mask
+from stm_core.masks.mask_files import read_labels, write_mask
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import load_model
 from stm_core.runs.clip import segment_clip

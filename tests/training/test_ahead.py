@@ -6,7 +6,7 @@ from conftest import colour_model, squares
 from PIL import Image
 
 from stm_core.commands.choose import new_folders
-from stm_core.masks.files import write_mask
+from stm_core.masks.mask_files import write_mask
 from stm_core.runs.evaluate import find_sequences, read_truth
 from stm_core.training.measure.ahead import PAIRS, ahead
 

@@ -8,7 +8,7 @@ from PIL import Image
 from stm_core.commands import training_tools
 from stm_core.commands.choose import new_folders
 from stm_core.errors import OptionError
-from stm_core.masks.files import write_mask
+from stm_core.masks.mask_files import write_mask
 from stm_core.networks.compact import CompactSTM
 from stm_core.networks.weights import TINY
 from stm_core.training.data.stores import held_out, load_clips, load_photos

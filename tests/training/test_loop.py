@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from stm_core.commands import cli
 from stm_core.errors import OptionError, WeightsError
-from stm_core.masks.files import write_mask
+from stm_core.masks.mask_files import write_mask
 from stm_core.networks.compact import CompactConfig, CompactSTM
 from stm_core.networks.efficientnet import FROZEN
 from stm_core.networks.weight_files import bundled_file

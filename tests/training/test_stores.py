@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from stm_core.commands.choose import new_folders
-from stm_core.masks.files import write_mask
+from stm_core.masks.mask_files import write_mask
 from stm_core.training.data.stores import IGNORE, MAX_OBJECTS, load_clips
 
 

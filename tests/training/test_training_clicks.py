@@ -7,7 +7,7 @@ from conftest import generator
 from PIL import Image
 
 from stm_core.networks.compact import click_maps
-from stm_core.training.data.clicks import error_click, first_clicks, next_clicks
+from stm_core.training.data.simulated_clicks import error_click, first_clicks, next_clicks
 from stm_core.training.data.stores import held_out
 from stm_core.training.measure.click_score import COUNTED, MOST_CLICKS, read_examples, score
 

@@ -4,7 +4,7 @@ import torch
 from conftest import generator
 from test_loop import tiny_config
 
-from stm_core.training.data import closer
+from stm_core.training.data import closer_crops as closer
 from stm_core.training.data.stores import IGNORE
 from stm_core.training.fit import unroll
 from stm_core.training.fit.loop import Trainer

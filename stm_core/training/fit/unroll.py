@@ -12,8 +12,8 @@ from torch import Tensor
 from stm_core.memory.readout import maps, read, rows
 from stm_core.networks.compact import CompactSTM, click_maps
 from stm_core.networks.interface import QueryFeatures, aggregate
-from stm_core.training.data import closer as closely
-from stm_core.training.data.clicks import first_clicks, next_clicks
+from stm_core.training.data import closer_crops as closely
+from stm_core.training.data.simulated_clicks import first_clicks, next_clicks
 from stm_core.training.data.synth import IGNORE, Batch
 from stm_core.training.fit.losses import correspondence, segmentation, transported
 

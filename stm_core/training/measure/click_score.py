@@ -19,7 +19,7 @@ from stm_core.engine.boxes import segment_box
 from stm_core.engine.clicks import segment_frame
 from stm_core.errors import OptionError
 from stm_core.networks.weights import load_model
-from stm_core.training.data.clicks import error_click
+from stm_core.training.data.simulated_clicks import error_click
 from stm_core.training.data.stores import IGNORE, PICTURES, held_out
 
 COUNTED = (1, 2, 3, 5, 10)  # clicks after which the overlap is reported
