@@ -17,9 +17,10 @@ import numpy as np
 from demo.draw import comparison as draw
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
-from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
 from demo.work.compared import CASES, TABLE_5, Case, Compared, MaskFiles, answers_to, chosen, new_run
-from demo.work.run import Job, Run
+from demo.work.job import Job
+from demo.work.run import Run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
@@ -67,7 +68,7 @@ class ComparePanel(Panel):
                 NOTHING,
                 html_template=HERE.with_suffix(".html").read_text(),
                 elem_id="compared",
-                js_on_load=HERE.with_suffix(".js").read_text(),
+                js_on_load=script(HERE.with_suffix(".js")),
                 apply_default_css=False,
             )
         return {"cases": cases, "compare": start, "compare_stop": halt, "truth": truth, "compared": shown}
@@ -98,7 +99,9 @@ class ComparePanel(Panel):
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
         work.prompts()  # nothing is marked: said before anybody waits
-        work.current = new_run(work.clip.folder)
+        run = new_run(work.clip.folder)
+        self.host.waiting.join(visitor, run)
+        work.current = run
         told = html.bar(0, 1, "waiting for its turn…")
         stop = Props(interactive=True)
         return View(Change.MARKS, compared=compared_state(work, told), compare_stop=stop)
@@ -273,6 +276,7 @@ def compared_state(work: Work, progress: str = "") -> dict:
         "width": clip.size[1],
         "proxies": [[clip.start, clip.start + work.proxies]],
         "first": html.number(0),
+        "objects": work.objects.shown(),
         "runs": runs,
         "progress": progress,
         "chart": draw.chart(made, COLORS) if made else "",

@@ -14,7 +14,8 @@ from demo.engine.looking import look_at
 from demo.panels.base import Host
 from demo.web.api import EXAMPLE, STILL_THERE, Api, caller_from, endpoint, prompting, sizing, spoken
 from demo.work.compared import Compared, MaskFiles, new_run
-from demo.work.run import Again, Run
+from demo.work.job import Again
+from demo.work.run import Run
 from stm_core.errors import OptionError, PromptError
 from stm_core.memory.policy import PRESETS, SHOWN, MemoryConfig
 from stm_core.runs.compare import FILM, chosen
