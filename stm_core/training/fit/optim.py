@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
 
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """The nearest matrix with equal singular values (about 1), times sqrt(rows/columns) where it is tall."""
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if matrix.is_cuda else matrix.float()  # a CPU without bf16 takes ten times as long
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
