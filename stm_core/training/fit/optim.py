@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """The nearest matrix with equal singular values (about 1), times sqrt(rows/columns) where it is tall.
 
-    Each Newton-Schulz step multiplies by a polynomial of x x'; these are multiplied first, for they are small.
+    Each Newton-Schulz step multiplies by a polynomial of x x'. Their product is made first: it is small.
     """
     x = matrix.float()
     tall = x.shape[0] > x.shape[1]
