@@ -48,7 +48,7 @@ class ComparePanel(Panel):
                 list(CASES),
                 value=SHOWN,
                 label="Two to five runs from the same marks",
-                info="Strategies; or sizes and budgets with what is chosen under Memory.",
+                info="Strategies; or other sizes or memory limits, the rest as chosen under Memory.",
                 elem_id="cases",
             )
             with gr.Row():

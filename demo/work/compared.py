@@ -33,7 +33,7 @@ CASES = {
     **{name: Case(name, preset=name) for name in PRESETS},
     **{f"size {size}": Case(f"size {size}", size=size) for size in SIZES},
     **{
-        f"budget {most} MB": Case(f"budget {most} MB", preset=MemoryConfig.preset, budget_mb=most)
+        f"limit {most} MB": Case(f"limit {most} MB", preset=MemoryConfig.preset, budget_mb=most)
         for most in BUDGETS
     },
 }
