@@ -18,7 +18,7 @@ from demo.draw import comparison as draw
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
-from demo.work.compared import CASES, TABLE_5, Case, Compared, MaskFiles, answers_to, chosen, new_run
+from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
 from demo.work.job import Job
 from demo.work.run import Run
 from demo.work.visitor import Visitor
@@ -26,7 +26,8 @@ from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
 from stm_core.errors import StmError
 from stm_core.masks.difference import RUN_COLOURS
-from stm_core.memory.policy import SHOWN, UNLIMITED
+from stm_core.memory.policy import SHOWN
+from stm_core.runs.compare_cases import Case, with_reference
 
 TELL_EVERY = 1.0  # seconds between two views while a run goes
 COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RUN_COLOURS.tolist()]
@@ -142,9 +143,7 @@ class ComparePanel(Panel):
             yield self._idle(work)  # it was stopped before its turn
             return
         try:
-            cases = chosen(names)
-            if self._truth(work) is None and UNLIMITED not in names:  # it is what the others agree with
-                cases.append(CASES[UNLIMITED])
+            cases = with_reference(chosen(names), self._truth(work) is not None)
             runs = {case.name: self._planned(work, case, settings) for case in cases}
             yield from self._run(visitor, work, runs)
         except StmError:

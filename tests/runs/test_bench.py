@@ -84,9 +84,7 @@ def test_a_budget_too_small_is_refused_before_anything_runs(monkeypatch):
 
 def test_a_measurement_names_the_processor_its_instructions_and_the_threads(tmp_path, monkeypatch):
     info = tmp_path / "cpuinfo"
-    info.write_text(
-        "processor : 0\nmodel name\t: A 9000\nflags : avx2 avx512_vnni avx512_bf16 amx_int8\n"
-    )
+    info.write_text("processor : 0\nmodel name\t: A 9000\nflags : avx2 avx512_vnni avx512_bf16 amx_int8\n")
     monkeypatch.setattr("stm_core.runs.machine.CPU_INFO", info)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     found = machine()
