@@ -16,8 +16,9 @@ from demo.engine.in_turn import InTurn
 from demo.panels.base import Change, Host, Panel, View, Wires, answers, script
 from demo.work import strokes
 from demo.work.absence import say_absent, take_back_absent
+from demo.work.examples import about
 from demo.work.marks import Marks
-from demo.work.pictures import about, picture
+from demo.work.pictures import picture
 from demo.work.shown import WELCOME, stage_state
 from demo.work.visitor import Visitor
 from demo.work.work import Work
