@@ -18,6 +18,7 @@ from demo.draw import comparison as draw
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
+from demo.work.asking import prompts
 from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
 from demo.work.job import Job
 from demo.work.run import Run
@@ -99,7 +100,7 @@ class ComparePanel(Panel):
         work = visitor.need_work()
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
-        work.prompts()  # nothing is marked: said before anybody waits
+        prompts(work)  # nothing is marked: said before anybody waits
         run = new_run(work.clip.folder)
         self.host.waiting.join(visitor, run)
         work.current = run

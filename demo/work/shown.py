@@ -16,6 +16,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     if work is None:
         return {"clip": None, "welcome": WELCOME, "answer": visitor.answer}
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
+    marked = work.marked(work.frame)
     colors = {one.id: one.color for one in work.objects}
     step = work.current.last if live and work.current is not None and work.running else None
     preview = step.preview if step else None
@@ -38,7 +39,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "run": f"{Path(run.folder).name}/masks" if run else "",
         "run_state": run.state if run else "",
         "masked": html.ranges(run.records) if run else [],
-        "marks": html.data_url(marks.mask, "png") if marks and marks.mask else None,
+        "marks": html.data_url(marked, "png") if marked else None,
         "dots": [[x, y, label, colors.get(n, "#888")] for x, y, label, n in marks.dots] if marks else [],
         "objects": work.objects.shown(),
         "selected": work.objects.selected,
