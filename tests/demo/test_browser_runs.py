@@ -99,6 +99,10 @@ def test_the_whole_story_by_touch_alone(browser, site, network, tmp_path):
     visitor.tap(8, 8)
     visitor.shown(0, True)
     visitor.wait("() => !document.querySelector('#track').disabled")
+    assert not visitor.page.is_visible("#budget")  # folded away
+    visitor.page.tap(".stm-fold")
+    visitor.page.wait_for_selector("#budget", state="visible")
+    visitor.page.tap(".stm-fold")
     visitor.page.tap("#track")  # at the bottom of the screen, wherever one is
     visitor.wait_text("#progress", "Done:")
     for _ in range(2):
