@@ -36,6 +36,8 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     assert visitor.page.locator("#readout svg .stm-bank").count() == 1
     visitor.wait("() => document.querySelector('#player video')?.currentSrc")
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    bottom = "(s) => document.querySelector(s).getBoundingClientRect().bottom"
+    assert visitor.page.evaluate(bottom, "#player video") <= visitor.page.evaluate(bottom, "#player")
 
     first = masks_in(visitor.download("palette", tmp_path))
     run_to_folder(site.model, path, Prompt.from_clicks([(8, 8, 1, 1)]), tmp_path / "command", size=360)
