@@ -149,7 +149,7 @@ class Host:
         if not isinstance(error, StmError):
             log.error("an event failed", exc_info=error)
             error = StmError("something went wrong on the server; reload the page and try again")
-        told = html.notice(html.from_zero(html.sentence(for_visitors(error))))
+        told = html.notice(html.from_one(html.sentence(for_visitors(error))))
         return self.complete(visitor, View(Change.MARKS, notice=told, **EMPTIED))
 
 

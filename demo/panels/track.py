@@ -215,7 +215,7 @@ class TrackPanel(Panel):
         work.frame = run.job.plan.first
         work.jump += 1
         notes = " ".join(map(html.sentence, (run.report or {}).get("warnings") or ()))
-        told = {"notice": html.notice(html.from_zero(notes), "info")} if notes else {}
+        told = {"notice": html.notice(html.from_one(notes), "info")} if notes else {}
         return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": _verdict(run)})
 
     def _numbers(self, run: Run, memory: bool = True) -> dict[str, str]:

@@ -1,7 +1,12 @@
 """What the page tells of a visitor's work: the stage's picture, its hint, and the end of a run."""
 
-import numpy as np
+import re
 
+import numpy as np
+import pytest
+from pages import notice
+
+from demo.draw import html
 from demo.work.shown import stage_state
 
 ROW = 16  # pixels of a square; each object has a row of its own
@@ -21,3 +26,27 @@ def test_a_marked_frame_shows_all_objects_of_a_run_made_since(bench, user, clip)
     bench.mark.edit(user, stroke, 0)  # what is shown is what a correction changes
     assert set(np.unique(user.work.labels(5))) == {0, 1, 2} and user.work.labels(5)[55, 90] == 2
     assert stage_state(user)["marks"] and user.work.fixes() == [5]
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("frame 0 and frames 3, 5 and 9", "frame 1 and frames 4, 6 and 10"),
+        (
+            "there is no frame 60; the clip has frames 0 to 59",
+            "there is no frame 61; the clip has frames 1 to 60",
+        ),
+        ("the clip ends after frame 12, 2 marks", "the clip ends after frame 13, 2 marks"),
+        ("the mask is 30x30, the frame 640x360; 8 frames", "the mask is 30x30, the frame 640x360; 8 frames"),
+        ("can't read 'frame 3.mp4'", "can't read 'frame 3.mp4'"),
+    ],
+)
+def test_errors_count_frames_from_one_on_the_page(text, told):
+    assert html.from_one(text) == told
+
+
+def test_an_object_that_is_marked_where_it_is_said_to_be_gone_is_told_from_one(bench, user):
+    bench.click(user, 0, 8, 8)
+    gone = {"kind": "absent", "frame": 3, "first": 0}
+    found = re.findall(r"\d+", re.sub("<.*?>|“.*?”", "", notice(bench.mark.order(user, gone))))
+    assert found == ["1"] and not user.work.absent
