@@ -19,12 +19,13 @@ const actions = {
   undo: () => send("order", { kind: "undo", frame: ui.frame }),
   redo: () => send("order", { kind: "redo", frame: ui.frame }),
   gone: () => gone(),
+  stay: () => { ui.gone = null; goneButton(); },
   keys: () => { const help = $(".stm-keys"); help.open ? help.close() : help.showModal(); },
   "zoom-in": () => zoomMiddle(1.5),
   "zoom-out": () => zoomMiddle(1 / 1.5),
   "zoom-off": () => unzoom(),
   clear: () => send("order", { kind: "clear", frame: ui.frame }),
-  "add-object": () => send("order", { kind: "add", frame: ui.frame }),
+  "add-object": () => { if (ui.mode === "remove" || ui.mode === "erase") ui.mode = "add"; tools(); send("order", { kind: "add", frame: ui.frame }); },
   "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: state.selected }),
 };
 // The selected object is gone: from the frame of the first press to that of the second one.
@@ -38,8 +39,15 @@ function gone() {
 function goneButton() {
   if (ui.gone && ui.gone.object !== state.selected) ui.gone = null;
   const button = $("[data-do=gone]");
-  button.textContent = goneHere() ? "Not gone here" : ui.gone ? `Gone from frame ${ui.gone.first + 1} to this one` : "Gone…";
+  button.textContent = goneHere() ? "Not gone here" : ui.gone ? "Gone to here" : "Gone…";
   button.setAttribute("aria-pressed", String(!!ui.gone));
+  $("[data-do=stay]").hidden = !ui.gone;
+  hint();
+}
+function hint() {
+  const name = () => state.objects.find(({ id }) => id === state.selected)?.name;
+  $(".stm-hint").textContent = !ui.gone ? state.hint || "" :
+    `“${name()}” is gone from frame ${ui.gone.first + 1} on. Go to the last frame without it and press “Gone to here”.`;
 }
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
@@ -86,7 +94,7 @@ function keys(event) {
   else if (key === "+" || key === "=") actions["zoom-in"]();
   else if (key === "-") actions["zoom-out"]();
   else if (key === "0") unzoom();
-  else if (key === "Escape" && ui.gone) { ui.gone = null; goneButton(); }
+  else if (key === "Escape" && ui.gone) actions.stay();
   else if (mode) { ui.mode = mode; tools(); }
   else return;
   event.preventDefault();
