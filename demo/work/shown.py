@@ -60,13 +60,21 @@ def _hint(work: Work) -> str:
         return "Tracking… Stop keeps what is done."
     if not work.marks:
         return "Click the object in the picture, on any frame."
+    if not work.spoken_of(work.objects.selected):
+        return f"Click “{work.objects[work.objects.selected].name}” in the picture, on any frame."
     if fixes := work.fixes():
-        word = "Frames" if len(fixes) > 1 else "Frame"
-        return f"{word} {html.numbers(fixes)} corrected: press Continue."
+        more = [index for index in sorted(work.marks) if index not in fixes]
+        word, also = ("Frames" if len(found) > 1 else "Frame" for found in (fixes, more))
+        told = f"{word} {html.numbers(fixes)} corrected: press Continue."
+        return (
+            f"{told} {also} {html.numbers(more)} count{'s' * (len(more) == 1)} too; clear a wrong one."
+            if more
+            else told
+        )
     if work.tracked and work.rest:
         return "Not all frames have a mask yet: press Resume."
     if work.tracked:
         return "Is a mask wrong? Go to that frame, click or paint it right, and press Continue."
     if work.intro:
         return f"{work.intro} The object is marked already: press Track."
-    return "Is the mask right? Press Track. If not, add clicks: on the object, or where it is not."
+    return "Is the mask right? Press Track. If not: + Add on a missing part, − Remove on a wrong part."

@@ -308,6 +308,12 @@ class Work:
 
     # what a run is made from ------------------------------------------------------------------------------
 
+    def spoken_of(self, number: int) -> bool:
+        """Whether an object has a click or a mask on any frame."""
+        found = list(dict(self.marks).values())
+        clicked = any(number == dot[3] for marks in found for dot in marks.dots)
+        return clicked or any(number in marks.before or number in marks.objects for marks in found)
+
     def given(self) -> dict[int, bytes]:
         """The masks of all marked frames, PNG, by frame."""
         return {index: marks.mask for index, marks in dict(self.marks).items() if marks.mask}

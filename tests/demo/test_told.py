@@ -50,3 +50,23 @@ def test_an_object_that_is_marked_where_it_is_said_to_be_gone_is_told_from_one(b
     gone = {"kind": "absent", "frame": 3, "first": 0}
     found = re.findall(r"\d+", re.sub("<.*?>|“.*?”", "", notice(bench.mark.order(user, gone))))
     assert found == ["1"] and not user.work.absent
+
+
+def test_the_hint_names_an_object_that_is_not_marked_yet(bench, user):
+    bench.click(user, 0, 8, 8)
+    before = stage_state(user)["hint"]
+    bench.mark.order(user, {"kind": "add"})
+    assert "Object 2" in stage_state(user)["hint"]
+    bench.click(user, 0, 24, 24)
+    assert stage_state(user)["hint"] == before and "Object" not in before
+
+
+def test_with_a_correction_the_hint_says_which_other_marks_count(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.tracked(user)
+    for frame in (7, 11):
+        stroke = {"kind": "stroke", "frame": frame, "radius": 3, "points": [[90, 55]]}
+        bench.mark.edit(user, stroke, 0)
+        found = [int(n) for n in re.findall(r"\d+", stage_state(user)["hint"])]
+        assert found == ([8, 1] if frame == 7 else [12, 1, 8])
+        bench.tracked(user, "forward")
