@@ -91,6 +91,12 @@ def ready(seconds: float) -> str:
     return f'<p class="stm-count">A run takes about {clock(seconds)}.</p>'
 
 
+def unready(words: str, link: str, where: str) -> str:
+    """Why nothing can be run yet, with a link to the panel with this title."""
+    go = f'<button type="button" data-to="{anchor(link)}">{escape(where)} ↑</button>'
+    return f'<p class="stm-count">{escape(words)} {go}</p>'
+
+
 def progress(done: int, total: int, began: float) -> str:
     """The bar of a run: frames a second, and the time left.  began: time.perf_counter() at its start."""
     if not done:

@@ -113,5 +113,5 @@ class MemoryPanel(Panel):
             most, unbounded = found.frames_held, found.unbounded_bytes
             held = readout.Held((), (), found.frame_bytes, most, unbounded, memory)
             view["readout"] = readout.memory([], clip.frames, held, engine.device)
-            view["progress"] = html.ready(rate * clip.frames)
+            view |= {"progress": html.ready(rate * clip.frames)} if work.marks else {}
         return view

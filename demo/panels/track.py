@@ -17,6 +17,8 @@ from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
 TELLING = 10  # frames of a run that say how long others will take
+UNOPENED = html.unready("There is no clip yet.", "Clip", "Choose one")
+UNMARKED = html.unready("Nothing is marked yet.", "Mark", "Mark the object")
 READOUT_EVERY = 0.4  # seconds between drawings of the memory: the chart costs a browser more than the picture
 
 
@@ -47,7 +49,7 @@ class TrackPanel(Panel):
                 fix = gr.Button("Continue", variant="primary", elem_id="fix", **off)
                 track = gr.Button("Track", variant="primary", elem_id="track", **off)
                 stop = gr.Button("Stop", variant="stop", elem_id="stop", **off)
-            progress = gr.HTML("", elem_id="progress", min_height=46, js_on_load=html.FOLLOW)
+            progress = gr.HTML(UNOPENED, elem_id="progress", min_height=46, js_on_load=html.FOLLOW)
         shown = gr.HTML(
             readout.NO_READOUT, elem_id="readout", apply_default_css=False, js_on_load=readout.SCRIPT
         )
@@ -75,10 +77,11 @@ class TrackPanel(Panel):
         work, view = visitor.work, {}
         if change >= Change.MARKS:
             view |= _buttons(work)
-        if change >= Change.RESULTS and (work is None or not work.tracked):
-            view["progress"] = ""
+        idle = work is None or not (work.tracked or work.busy)
+        if idle and (change >= Change.RESULTS or (change >= Change.MARKS and _before(work))):
+            view["progress"] = _before(work)
         if change == Change.CLIP:
-            view["progress"], view["readout"] = "", readout.NO_READOUT
+            view |= {"readout": readout.NO_READOUT}
         return view
 
     # before and after -------------------------------------------------------------------------------------
@@ -193,12 +196,12 @@ class TrackPanel(Panel):
                             drawn = time.perf_counter() if due else drawn
                             yield View(Change.STAGE, **self._numbers(run, memory=due))
             if visitor.work is not work:  # another clip was opened
-                yield View(progress="")
+                yield View(progress=_before(visitor.work))
                 return
             yield self._finished(visitor, work, run)
         except Exception:
             if visitor.work is not work:  # its clip was closed under it, which is no news
-                yield View(progress="")
+                yield View(progress=_before(visitor.work))
                 return
             run.keep_what_is_written()
             work.finish(run, "failed")
@@ -233,6 +236,11 @@ class TrackPanel(Panel):
             )
             view["readout"] = readout.memory(run.points, plan.frames, held, self.host.engine.device)
         return view
+
+
+def _before(work: Work | None) -> str:
+    """What stands where the progress will be, until a run is forecast."""
+    return "" if work and work.marks else UNMARKED if work else UNOPENED
 
 
 def _verdict(run: Run) -> str:

@@ -2,7 +2,7 @@
 function tools() {
   element.querySelectorAll("[data-mode]").forEach((button) =>
     button.setAttribute("aria-checked", String(button.dataset.mode === ui.mode)));
-  $(".stm-size").style.display = painting() ? "" : "none";
+  $(".stm-size").style.visibility = painting() ? "" : "hidden";   // its place is kept, so that nothing moves
   canvas.style.touchAction = painting() || boxing() || sight.zoom > 1 ? "none" : "pan-x pan-y";
   screen_.dataset.pointer = ui.view === "overlay" ? ui.mode : "";
   screen_.dataset.view = ui.view;
@@ -42,16 +42,20 @@ function goneButton() {
   button.textContent = goneHere() ? "Not gone here" : ui.gone ? "Gone to here" : "Gone…";
   button.setAttribute("aria-pressed", String(!!ui.gone));
   $("[data-do=stay]").hidden = !ui.gone;
+  $("[data-do=delete-object]").hidden = !!ui.gone;   // in its place, so that the row stays as wide as it was
   hint();
 }
 function hint() {
-  const name = () => state.objects.find(({ id }) => id === state.selected)?.name;
-  $(".stm-hint").textContent = !ui.gone ? state.hint || "" :
-    `“${name()}” is gone from frame ${ui.gone.first + 1} on. Go to the last frame without it and press “Gone to here”.`;
+  const words = !ui.gone ? state.hint || "" :
+    `Gone from frame ${ui.gone.first + 1} on. Go to the last frame without it and press “Gone to here”.`;
+  // the button that is to be pressed may be out of sight
+  $(".stm-hint").replaceChildren(...words.split(/(?<=[Pp]ress )(Track|Continue|Resume)/).map((part, n) =>
+    n % 2 ? Object.assign(document.createElement("button"), { type: "button", className: "stm-link", textContent: part }) : part));
 }
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
+  if (button.matches(".stm-hint button")) return document.querySelector("#track").scrollIntoView({ block: "center" });
   if (button.dataset.mode) { ui.mode = button.dataset.mode; tools(); }
   else if (button.dataset.object) send("order", { kind: "select", frame: ui.frame, object: Number(button.dataset.object) });
   else actions[button.dataset.do]?.();
