@@ -81,7 +81,9 @@ class TrackPanel(Panel):
         if idle and (change >= Change.RESULTS or (change >= Change.MARKS and _before(work))):
             view["progress"] = _before(work)
         if change == Change.CLIP:
-            view |= {"readout": readout.NO_READOUT}
+            view = {"progress": "", "readout": readout.NO_READOUT} | view
+            if work is not None and work.run is not None and work.run.job is not None and not work.busy:
+                view |= {**self._numbers(work.run), "progress": _verdict(work, work.run)}
         return view
 
     # before and after -------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ class TrackPanel(Panel):
         work.jump += 1
         notes = " ".join(map(html.sentence, (run.report or {}).get("warnings") or ()))
         told = {"notice": html.notice(html.from_one(notes), "info")} if notes else {}
-        return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": _verdict(run)})
+        return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": _verdict(work, run)})
 
     def _numbers(self, run: Run, memory: bool = True) -> dict[str, str]:
         """Progress and memory readout."""
@@ -228,7 +230,7 @@ class TrackPanel(Panel):
             plan, last, forecast = run.job.plan, run.last, run.forecast
             held = readout.Held(
                 last.held if last else (),
-                last.pinned if last else (),
+                tuple(n for n in last.pinned if n in plan.known) if last else (),  # the others are no marks
                 forecast.frame_bytes,
                 forecast.frames_held,
                 forecast.unbounded_bytes,
@@ -243,14 +245,17 @@ def _before(work: Work | None) -> str:
     return "" if work and work.marks else UNMARKED if work else UNOPENED
 
 
-def _verdict(run: Run) -> str:
-    """The last line of the progress."""
-    spent, total = time.perf_counter() - run.began, run.job.plan.frames
+def _verdict(work: Work, run: Run) -> str:
+    """The last line of the progress: of the whole clip, also where only a part was computed."""
+    masks, total = len(run.records), work.clip.frames
     what = "Done" if run.state == "done" else "Stopped, every mask so far is kept"
-    words = f"{what}: {run.done} of {total} frames in {html.clock(spent)}."
+    took = f"in {html.clock(run.last_step - run.began)}."
+    words = f"{what}: {masks} of {total} frames {took}"
     if run.untouched:
-        words = f"{what}: {run.done} frames recomputed, {run.untouched} untouched, in {html.clock(spent)}."
-    return html.bar(run.done, total, words, link="Result" if run.done else "")
+        words = f"{what}: {run.done} frames recomputed, {run.untouched} untouched, {took}"
+    elif run.continues:
+        words = f"{what}: {masks} of {total} frames have a mask, {run.done} of them new, {took}"
+    return html.bar(masks, total, words, link="Result" if masks else "")
 
 
 def _buttons(work: Work | None) -> dict:

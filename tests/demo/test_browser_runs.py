@@ -55,7 +55,7 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     assert visitor.page.evaluate(look, "#fix") != visitor.page.evaluate(look, "#track")  # one is primary
     visitor.page.check("#to-end input")
     visitor.page.click("#fix")
-    visitor.wait_text("#progress", f"Done: {FRAMES - FIXED} of {FRAMES - FIXED} frames")
+    visitor.wait_text("#progress", f" {FRAMES - FIXED} of them")
     assert "always kept" in visitor.page.text_content(".stm-badge")
     second = masks_in(visitor.download("palette", tmp_path))
     assert [first[n] == second[n] for n in range(FIXED)] == [True] * FIXED
@@ -85,7 +85,7 @@ def test_the_whole_story_by_keys_alone(browser, site, network, tmp_path):
     visitor.keys(" ")
     visitor.tab_to("#fix")
     visitor.keys("Enter")
-    visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
+    visitor.wait_text("#progress", f" {FRAMES - 2} of them")
     visitor.wait("() => document.querySelector('#player video')?.currentSrc")
     visitor.tab_to("#get-report")
     with visitor.page.expect_download() as found:
@@ -115,7 +115,7 @@ def test_the_whole_story_by_touch_alone(browser, site, network, tmp_path):
     visitor.wait("() => !document.querySelector('#fix').disabled")
     visitor.page.tap("#to-end input")
     visitor.page.tap("#fix")
-    visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
+    visitor.wait_text("#progress", f" {FRAMES - 2} of them")
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     visitor.page.tap("#progress button")
     visitor.wait("() => document.querySelector('.stm-result').getBoundingClientRect().top < innerHeight")
@@ -172,6 +172,9 @@ def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, c
     visitor.shown(0, True)
     visitor.page.wait_for_selector("#prediction table")
     visitor.idle()
+    visitor.page.fill("#budget input", "63")
+    visitor.page.press("#budget input", "Enter")
+    visitor.wait_text("#prediction", "63 MB")
     network.close_after(9)
     try:
         visitor.page.click("#track")
@@ -182,9 +185,13 @@ def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, c
     visitor.wait_text("#notice", "Resume")
     visitor.wait("() => !document.querySelector('#track').disabled")
     visitor.shown(0, True)
+    assert visitor.page.input_value("#budget input") == "63"  # as it was chosen
+    assert visitor.page.locator("#readout svg .stm-bank").count() == 1
     done = visitor.page.evaluate("document.querySelector('#fix').textContent.match(/\\d+/)[0]")
     visitor.page.click("#fix")  # resume: only what is missing is computed
-    visitor.wait_text("#progress", f"{FRAMES - int(done) + 2} of {FRAMES - int(done) + 2} frames")
+    visitor.wait_text(
+        "#progress", f"{FRAMES} of {FRAMES} frames have a mask, {FRAMES - int(done) + 2} of them"
+    )
     visitor.go(FRAMES - 1)
     visitor.shown(FRAMES - 1, True)
 

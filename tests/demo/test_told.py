@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from pages import notice
+from pages import SETTINGS, notice
 
 from demo.draw import html
 from demo.work.shown import stage_state
@@ -70,3 +70,42 @@ def test_with_a_correction_the_hint_says_which_other_marks_count(bench, user):
         found = [int(n) for n in re.findall(r"\d+", stage_state(user)["hint"])]
         assert found == ([8, 1] if frame == 7 else [12, 1, 8])
         bench.tracked(user, "forward")
+
+
+def forecast(bench, user, budget) -> dict:
+    return bench.memory.forecast(user, "bounded", budget, 5, 0, 8)
+
+
+def test_what_is_told_of_wrong_settings_goes_when_they_are_right(bench, user):
+    bench.click(user, 0, 8, 8)
+    good = forecast(bench, user, 64)
+    assert "notice" not in good  # what else is told stays
+    for wrong in (0, None, 0.01):
+        bad = forecast(bench, user, wrong)
+        assert notice(bad) and "table" not in bad["prediction"] and "table" not in bad["readout"]
+        right = forecast(bench, user, 64)
+        assert right["notice"] == "" and "table" in right["prediction"]
+    (refused,) = bench.tracked(user, settings=("bounded", 0.101, 5, 0, 1))
+    assert notice(refused) and forecast(bench, user, 64)["notice"] == ""
+    forecast(bench, user, 0)
+    bench.mark.edit(user, {"kind": "move", "frame": 0, "dot": 9}, 0)  # another mistake, told later
+    assert "notice" not in forecast(bench, user, 64)
+
+
+def test_a_page_that_is_loaded_again_has_the_settings_the_chart_and_the_whole(bench, user, clip):
+    bench.click(user, 0, 8, 8)
+    forecast(bench, user, 14)
+    bench.track.get_ready(user)
+    run = bench.track.track(user, *SETTINGS)
+    while user.work.current is None or user.work.current.done < 9:
+        next(run)
+    bench.track.stop(user)
+    list(run)
+    done, total = len(user.work.run.records), user.work.clip.frames
+    back, *_ = bench.clip.come_back(user)
+    assert back["budget"] == 14 and "<svg" in back["readout"] and f"{done} of {total}" in back["progress"]
+    last = bench.tracked(user, "forward")[-1]
+    new = user.work.run.done
+    assert [int(n) for n in re.findall(r"\d+", last["progress"].split("<p")[1])][:3] == [total, total, new]
+    always = [int(n) for n in re.findall(r"\d+", last["readout"].split("always kept: ")[1].split("<")[0])]
+    assert always == [1]  # not the frame that it went on from
