@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from demo.draw import html
+from demo.work.offered import Choices
 from demo.work.reviewing import queue
 from demo.work.visitor import Visitor
 from demo.work.work import Work
@@ -54,6 +55,14 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     }
 
 
+def offered(work: Work) -> Choices | None:
+    """The masks that the click on the frame shown may mean, until the frame is marked again or tracked."""
+    found = work.choices
+    if found is None or found.frame != work.frame or work.marks.get(found.frame) is not found.marks:
+        return None
+    return None if work.busy or found.frame not in work.changed else found
+
+
 def _hint(work: Work) -> str:
     """The next thing to do, in a few words."""
     if work.running:
@@ -62,6 +71,9 @@ def _hint(work: Work) -> str:
         return "Click the object in the picture, on any frame."
     if not work.spoken_of(work.objects.selected):
         return f"Click “{work.objects[work.objects.selected].name}” in the picture, on any frame."
+    if offered(work):
+        word = "Continue" if work.tracked else "Track"
+        return f"Is the mask right? Press {word}. If not, press Other masks, or + Add and − Remove."
     if fixes := work.fixes():
         more = [index for index in sorted(work.marks) if index not in fixes]
         word, also = ("Frames" if len(found) > 1 else "Frame" for found in (fixes, more))
