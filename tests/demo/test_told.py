@@ -109,3 +109,7 @@ def test_a_page_that_is_loaded_again_has_the_settings_the_chart_and_the_whole(be
     assert [int(n) for n in re.findall(r"\d+", last["progress"].split("<p")[1])][:3] == [total, total, new]
     always = [int(n) for n in re.findall(r"\d+", last["readout"].split("always kept: ")[1].split("<")[0])]
     assert always == [1]  # not the frame that it went on from
+
+
+def test_what_was_told_of_a_file_goes_with_its_clip(bench, user, clip):
+    assert next(bench.clip.open_clip(user, str(clip[0])))["made"] == ""
