@@ -52,8 +52,9 @@ def acting(most: int, frame_bytes: int, unbounded: int, memory: MemoryConfig) ->
     if most * frame_bytes >= unbounded:
         return "neither limit is reached"
     if most >= memory.capacity:
-        return f"the limit of {memory.capacity} frames acts; it keeps every frame quick"
-    return f"the limit of {_megabytes(memory)} acts"
+        first = f"{memory.capacity} frames is reached first ({_megabytes(memory)} is not)"
+        return f"{first}; fewer frames keep it fast"
+    return f"{_megabytes(memory)} is reached first ({memory.capacity} frames is not)"
 
 
 def prediction(
@@ -136,7 +137,7 @@ def _rows(last: Point | None, held: Held) -> str:
     if config.bound_bytes is not None:
         now = acting(held.most, held.frame_bytes, held.unbounded, config)
         used = f"{count} of {config.capacity} frames" if last else _frames(config.capacity)
-        rows.insert(1, ("none", "Limits", used, f"and {_megabytes(config)} with one lookup; {now}", ""))
+        rows.insert(1, ("none", "Limits", used, now, ""))
     return _table(rows)
 
 

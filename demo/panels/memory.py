@@ -37,7 +37,11 @@ class MemoryPanel(Panel):
         narrow = {"min_width": 130}
         with gr.Row():
             budget = gr.Number(
-                64, label="Memory limit, MB", elem_id="budget", info="Bank and a lookup.", **narrow
+                64,
+                label="Memory limit, MB",
+                elem_id="budget",
+                info="For stored frames and searching them.",
+                **narrow,
             )
             capacity = gr.Number(
                 MemoryConfig.capacity,

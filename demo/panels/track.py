@@ -41,7 +41,7 @@ class TrackPanel(Panel):
                 visible=False,
             )
             to_end = gr.Checkbox(
-                label="To the last frame, even where the masks come out as they were",
+                label="Do not stop early when nothing changes any more",
                 elem_id="to-end",
                 visible=False,
             )

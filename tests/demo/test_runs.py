@@ -345,7 +345,7 @@ def test_a_correction_stays_usable_for_the_other_direction(bench, user):
 
 @pytest.mark.parametrize(
     "budget, capacity, limit",
-    [(64, 8, "8 frames acts"), (0.01, 99, "MB acts"), (64, 99, "neither limit")],
+    [(64, 8, "8 frames is"), (0.01, 99, "MB is"), (64, 99, "neither limit")],
 )
 def test_the_forecast_names_the_limit_that_acts(bench, user, monkeypatch, budget, capacity, limit):
     config = MemoryConfig(every=1, budget_bytes=int(budget * 2**20), capacity=capacity)

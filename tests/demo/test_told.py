@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from pages import SETTINGS, notice
+from pages import notice
 
 from demo.draw import html
 from demo.work.shown import stage_state
@@ -93,12 +93,9 @@ def test_what_is_told_of_wrong_settings_goes_when_they_are_right(bench, user):
 
 
 def test_a_page_that_is_loaded_again_has_the_settings_the_chart_and_the_whole(bench, user, clip):
-    bench.click(user, 0, 8, 8)
     forecast(bench, user, 14)
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
-    while user.work.current is None or user.work.current.done < 9:
-        next(run)
+    run = bench.begun(user)
+    next(run)
     bench.track.stop(user)
     list(run)
     done, total = len(user.work.run.records), user.work.clip.frames
