@@ -44,4 +44,4 @@ def for_visitors(error: Exception) -> str:
             "the server could not store a file, because its disk is full or failing; finished work is kept, "
             "try again later"
         )
-    return str(error)
+    return str(error).replace("a folder of pictures or a ZIP", "a ZIP")  # a browser sends no folder

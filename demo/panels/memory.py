@@ -40,7 +40,7 @@ class MemoryPanel(Panel):
                 64,
                 label="Memory limit, MB",
                 elem_id="budget",
-                info="For stored frames and searching them.",
+                info="Frames and search.",
                 **narrow,
             )
             capacity = gr.Number(
