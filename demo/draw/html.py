@@ -97,12 +97,16 @@ def unready(words: str, link: str, where: str) -> str:
     return f'<p class="stm-count">{escape(words)} {go}</p>'
 
 
-def progress(done: int, total: int, began: float) -> str:
-    """The bar of a run: frames a second, and the time left.  began: time.perf_counter() at its start."""
+def progress(done: int, total: int, began: float, more: int = 0) -> str:
+    """The bar of a run: frames a second, and the time left.
+
+    began: time.perf_counter() at its start.
+    more: frames of other runs that come after it.
+    """
     if not done:
         return bar(0, total, "Starting…")
     speed = done / max(time.perf_counter() - began, 1e-6)
-    left = clock((total - done) / speed)
+    left = clock((total - done + more) / speed)
     return bar(done, total, f"Frame {done} of {total} · {speed:.1f} frames/s · {left} left")
 
 
