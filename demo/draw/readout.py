@@ -18,7 +18,7 @@ FORMULA = (
     "A stored frame takes at most: positions × (key numbers + objects × value numbers) × bytes of a number. "
     "Positions are the cells of a grid, one for 16 × 16 pixels."
 )
-LOOKUP = "temporary memory while it looks up one frame, freed at once"
+LOOKUP = "temporary: to search the kept frames for one new frame; freed at once"
 # keeps what is unfolded unfolded when the numbers change
 SCRIPT = """let open = false;
 element.addEventListener("toggle", (event) => { open = event.target.open; }, true);
@@ -58,7 +58,14 @@ def acting(most: int, frame_bytes: int, unbounded: int, memory: MemoryConfig) ->
 
 
 def prediction(
-    found, rate: float, frames: int, memory: MemoryConfig, machine: str, seen: tuple, most_seconds: float
+    found,
+    rate: float,
+    frames: int,
+    memory: MemoryConfig,
+    machine: str,
+    seen: tuple,
+    most_seconds: float,
+    marked: int = 0,
 ) -> str:
     """What a run will cost, before it runs.
 
@@ -67,6 +74,7 @@ def prediction(
     memory: the settings.
     seen: (height, width) that the network sees.
     most_seconds: that a run may take here.
+    marked: frames that the visitor marked.
     """
     total = rate * frames
     over = f"; a run may take {clock(most_seconds)} here" if total > most_seconds else ""
@@ -76,6 +84,8 @@ def prediction(
     )
     limit = acting(found.frames_held, found.frame_bytes, found.unbounded_bytes, memory)
     held = f"at most {_frames(found.frames_held)} of {one} each{f'; {limit}' if limit else ''}"
+    if marked > 1 and memory.strategy.pins:
+        held += f"; your {marked} marked frames are among them"
     rows = [
         ("Time", f"about {clock(total)}{over}", f"{frames} frames, {pace}, on {machine}"),
         ("Memory bank", bank, held),

@@ -117,7 +117,9 @@ class MemoryPanel(Panel):
             return View(prediction=readout.UNUSABLE, notice=complaint(visitor, error), **idle)
         most_seconds = 60 * self.host.limits.run_minutes
         rate = engine.rate(*seen, objects)
-        told = readout.prediction(found, rate, clip.frames, memory, engine.words, seen, most_seconds)
+        told = readout.prediction(
+            found, rate, clip.frames, memory, engine.words, seen, most_seconds, len(work.marks)
+        )
         view = View(prediction=told, **({"notice": ""} if visitor.complaint else {}))
         if not work.tracked and not work.busy:
             most, unbounded = found.frames_held, found.unbounded_bytes
