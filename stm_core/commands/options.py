@@ -17,12 +17,14 @@ from stm_core.commands.option_values import (
     list_of,
     megabytes,
     one_of,
+    part,
     pixel,
     whole_number,
 )
 from stm_core.errors import OptionError
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
+from stm_core.incoming.masks import SPARSE
 from stm_core.masks.palette import MAX_OBJECTS
 from stm_core.media.limits import VideoLimits
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -81,6 +83,12 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="frames in which an object is not there, the last one included; may be given several times",
     )
+    parser.add_argument(
+        "--part",
+        type=part,
+        metavar="FIRST-LAST",
+        help="only these frames, the last one included; masks keep the numbers of their frames",
+    )
     _add_clip(parser, "folder for masks, overlay and report")
 
 
@@ -125,9 +133,18 @@ def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
     )
     add(
         "--prompts",
+        action="append",
         metavar="FILE",
+        default=[],
         help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
-        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]",
+        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]; of several for one frame the "
+        "last one counts",
+    )
+    add(
+        "--all-prompts",
+        action="store_true",
+        help="take every mask of --prompts "
+        f"(default: of more than {SPARSE}, those on which an object appears first)",
     )
     add(
         "--prompt-frame",

@@ -19,6 +19,7 @@ from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
 from stm_core.export.writing import export_file
 from stm_core.incoming.masks import read_masks, sparse
+from stm_core.masks.mask_files import read_labels
 from stm_core.masks.rle import coco_counts
 
 SIZE, FRAMES = taken.SIZE, 5
@@ -192,3 +193,22 @@ def test_segment_takes_prompts_from_a_file_and_clicks_on_several_frames(tmp_path
         assert code == 2 and is_one_line(err), given
     code, _, err = command(*words, masks, "--click", "1,1")
     assert code == 2 and is_one_line(err)
+
+
+def test_segment_tracks_a_part_from_its_own_masks_or_from_all_that_are_given(tmp_path, command, monkeypatch):
+    monkeypatch.setattr("stm_core.networks.weights.load_model", lambda *_, **__: colour_model())
+    truth = write_clip(tmp_path / "clip.mp4", frames=12)
+    given = [np.roll(labels, 5, axis=0) for labels in truth]  # none is what the network would find
+    masks = folder(tmp_path / "masks", {f"{t:05d}.png": picture(one) for t, one in enumerate(given)})
+    words = ("segment", tmp_path / "clip.mp4", "--out", tmp_path / "out", "--prompts", masks)
+    for more, kept in ((("--part", "2-10"), {2}), (("--part=2-10", "--all-prompts"), set(range(2, 11)))):
+        code, _, err = command(*words, *more)
+        assert code == 0, err
+        found = {int(path.stem): read_labels(path) for path in (tmp_path / "out" / "masks").iterdir()}
+        assert sorted(found) == list(range(2, 11))
+        assert {t for t, one in found.items() if np.array_equal(one, given[t])} == kept
+    for wrong in ("2-12", "5-2", "x", "-1-4", "3"):
+        code, _, err = command(*words, f"--part={wrong}")
+        assert code == 2 and is_one_line(err), wrong
+    code, _, err = command(*words[:-2], "--click", "8,8", "--part", "3-5")
+    assert code == 2 and is_one_line(err) and "frame 0" in err
