@@ -27,7 +27,7 @@ PRESS_DOWNLOAD = """() => {
   if (link) link.click();
 }"""
 RECIPE = ("as_command", "as_python", "recipe_about")
-FILES = "COCO JSON, CVAT for images 1.1, a ZIP of mask pictures, or a black and white film"
+FILES = "COCO JSON, CVAT for images 1.1, mask pictures or a ZIP of them, or a black and white film per object"
 
 
 class SharePanel(Panel):
@@ -66,7 +66,7 @@ class SharePanel(Panel):
             )
             about = gr.HTML("", elem_id="recipe-about")
         with gr.Accordion("Bring masks for many frames", open=False, elem_id="bringing"):
-            bring = gr.File(label=FILES, height=84, elem_id="bring")
+            bring = gr.File(label=FILES, file_count="multiple", height=84, elem_id="bring")
         return {
             "sharing": self.card,
             "taking": taking,
@@ -150,13 +150,13 @@ class SharePanel(Panel):
         return target, [html.sentence(str(one)) for one in warnings]
 
     @answers
-    def bring(self, visitor: Visitor, path: str) -> View:
+    def bring(self, visitor: Visitor, paths: list[str] | None) -> View:
         """Take masks of another program, as marks or as a result.  After a refusal all stays as it was."""
-        if not path:
+        if not paths:
             return View()
         with visitor.at_work() as work:
             _check_free(work)
-            masks = brought.read(self.host.guard, work.clip, self.host.limits, path)
+            masks = brought.read(self.host.guard, work.clip, self.host.limits, [str(path) for path in paths])
             with visitor.changing(work):
                 _check_free(work)
                 told = brought.take(work, masks, self.host.limits)

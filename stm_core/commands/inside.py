@@ -41,7 +41,7 @@ def compare(args: argparse.Namespace) -> int:
     info, prompts, limits = opened(args)
     written = check_compare(args.out, args.clip)
     names = chosen(args.presets, args.truth is not None)
-    truth = read_truth(args.truth, (info.height, info.width), limits) if args.truth else None
+    truth = read_truth(args.truth, (info.height, info.width), info.frames, limits) if args.truth else None
     network, memory = model(args), options.memory_config(args, args.memory)
     with progress(len(names) * info.frames) as bar:
         found = run_all(

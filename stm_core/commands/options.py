@@ -114,7 +114,8 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         "--truth",
         type=Path,
         metavar="DIR",
-        help="folder of true masks, PNGs named by frame (00000.png); without it: agreement with every-5",
+        help="true masks: a folder of PNGs named by frame (00000.png), or whatever --prompts takes; without "
+        "them: agreement with every-5",
     )
     _add_clip(parser, "folder for compare.json, compare.md and compare.mp4")
 

@@ -112,7 +112,7 @@ def test_a_part_stopped_and_continued_is_told_as_a_command_that_gives_its_masks(
 
 
 def test_few_masks_become_marks_that_can_be_undone(bench, user, tmp_path):
-    view = bench.share.bring(user, str(packed(tmp_path / "masks.zip", truth([3, 9]))))
+    view = bench.share.bring(user, [str(packed(tmp_path / "masks.zip", truth([3, 9])))])
     assert "status" in notice(view) and sorted(user.work.marks) == [3, 9] and user.work.frame == 3
     assert np.array_equal(user.work.labels(9), truth()[9]) and len(user.work.objects) == 2
     bench.tracked(user)
@@ -125,11 +125,11 @@ def test_many_masks_become_a_result_that_can_be_corrected(bench, user, tmp_path)
     wrong = truth()
     for index in range(10, FRAMES):
         wrong[index] = np.where(wrong[index] == 2, 0, wrong[index]).astype(np.uint8)
-    bench.share.bring(user, str(packed(tmp_path / "masks.zip", wrong)))
+    bench.share.bring(user, [str(packed(tmp_path / "masks.zip", wrong))])
     assert user.work.tracked and not user.work.marks and len(user.work.objects) == 2
     assert all(np.array_equal(user.work.result(n), one) for n, one in wrong.items())
     assert Path(bench.result.show_film(user)["player"]).exists()
-    bench.share.bring(user, str(packed(tmp_path / "right.zip", truth([10]))))
+    bench.share.bring(user, [str(packed(tmp_path / "right.zip", truth([10])))])
     assert user.work.fixes() == [10]
     bench.tracked(user, "forward")
     for index, one in truth().items():
@@ -163,9 +163,9 @@ def test_a_coco_file_comes_in_and_a_refused_one_leaves_all_as_it_was(tracked, tm
         *(tmp_path / n for n in ("small.zip", "no.json", "no.mp4")),
     ]
     for one in bad:
-        assert "alert" in notice(bench.share.bring(user, str(one))), one
+        assert "alert" in notice(bench.share.bring(user, [str(one)])), one
         assert user.work.run is run and run.records == records and sorted(user.work.marks) == [0]
         assert len(user.work.objects) == 2
     path.write_text(json.dumps(content))
-    bench.share.bring(user, str(path))
+    bench.share.bring(user, [str(path)])
     assert sorted(user.work.marks) == [0, 4] and user.work.fixes() == [4] and user.work.run is run

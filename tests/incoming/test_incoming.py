@@ -21,6 +21,7 @@ from stm_core.export.writing import export_file
 from stm_core.incoming.masks import read_masks, sparse
 from stm_core.masks.mask_files import read_labels
 from stm_core.masks.rle import coco_counts
+from stm_core.runs.compare import read_truth
 
 SIZE, FRAMES = taken.SIZE, 5
 
@@ -32,10 +33,10 @@ def run(tmp_path_factory):
 
 
 def back(path, frames=FRAMES, size=SIZE) -> dict:
-    return taken.truth_of(read_masks(Path(path), size, frames))
+    return taken.truth_of(read_masks(path, size, frames))
 
 
-@pytest.mark.parametrize("name", ["coco", "cvat", "palette-png", "binary-png"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "palette-png", "binary-png", "davis", "youtube-vos"])
 def test_what_we_export_comes_in_again_as_zip_and_as_folder(run, tmp_path, name):
     result, labels = run
     list(export_file(result, FORMATS[name], tmp_path / "all.zip", Options(), []))
@@ -55,6 +56,48 @@ def test_a_matte_comes_in_as_one_object_cut_to_the_clips_odd_size(run, tmp_path)
     [film] = taken.exported(result.masks.parent, "overlay-mp4", tmp_path)
     with pytest.raises(MaskError, match="colours"):
         back(film)
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "palette-png", "matte-mp4"])
+def test_the_truth_of_a_comparison_is_read_as_masks_that_come_in(run, tmp_path, name):
+    result, labels = run
+    taken.exported(result.masks.parent, name, tmp_path)
+    inside = {"coco": "annotations/instances_default.json", "cvat": "annotations.xml"}.get(name, "")
+    truth = read_truth(tmp_path / name / inside, SIZE, FRAMES)
+    taken.same(taken.truth_of(truth.items()), taken.truth(labels))
+
+
+def test_several_mattes_are_an_object_each(run, tmp_path):
+    result, labels = run
+    files = taken.exported(result.masks.parent, "matte-mp4", tmp_path)
+    chosen = {int(path.stem.split("_")[2].removeprefix("object")): path for path in files}
+    expected = [np.where(np.isin(one, (2, 5)), one, 0) for one in labels]
+    taken.same(back([chosen[5], chosen[2]]), taken.truth(expected))
+    for n in {*chosen} - {2, 5}:
+        chosen[n].unlink()
+    taken.same(back(tmp_path / "matte-mp4"), taken.truth(expected))
+    with pytest.raises(MaskError, match="2 files"):
+        back([chosen[2], result.masks / "00000.png"])
+
+
+def test_pictures_are_of_the_frames_in_their_names(run, tmp_path):
+    result, labels = run
+    some = [result.masks / f"{t:05d}.png" for t in (3, 1)]
+    taken.same(back(some), {t: taken.truth(labels)[t] for t in (1, 3)})
+    taken.same(back(some[0]), {3: taken.truth(labels)[3]})
+    (tmp_path / "m99.png").write_bytes(some[0].read_bytes())
+    taken.same(back(tmp_path / "m99.png"), {0: taken.truth(labels)[3]})
+
+
+def test_our_own_zip_gives_its_masks_not_its_prompts_or_its_report(run, tmp_path):
+    result, labels = run
+    with zipfile.ZipFile(tmp_path / "session.zip", "w") as pack:
+        for name in ("report.json", "session.json"):
+            pack.writestr(name, "{}")
+        pack.writestr("prompts/00000.png", picture(np.full(SIZE, 9, np.uint8)))
+        for t in range(FRAMES):
+            pack.write(result.masks / f"{t:05d}.png", f"masks/{t:05d}.png")
+    taken.same(back(tmp_path / "session.zip"), taken.truth(labels))
 
 
 def picture(array: np.ndarray, form: str = "PNG") -> bytes:
@@ -117,6 +160,9 @@ def test_coco_of_plain_runs_and_of_polygons(tmp_path):
     for content in (coco(), coco(segmentation=polygon), coco(segmentation=polygon * 2, track_id="car 3")):
         path.write_text(json.dumps(content))
         taken.same(back(path), {2: {3: expected}})
+    attributes = {"attributes": {"occluded": False, "track_id": 4}}  # as CVAT has it
+    path.write_text(json.dumps(coco(**attributes)))
+    taken.same(back(path), {2: {4: expected}})
     hole = [[7, 5, 30, 5, 30, 20, 7, 20, 7, 5, 10, 8, 10, 12, 14, 12, 14, 8, 10, 8]]  # even-odd
     path.write_text(json.dumps(coco(segmentation=hole)))
     assert back(path)[2][3].sum() == expected.sum() - 16
