@@ -49,6 +49,11 @@ def _read_matte(path: Path, size: tuple[int, int], frames: int, limits: VideoLim
     try:
         info = probe(path, limits, count=True)
     except VideoError as error:
+        if not is_film(path.name):
+            raise MaskError(
+                f"{path.name!r} holds no masks that can be read; give COCO JSON, CVAT XML, mask pictures, a "
+                "ZIP of them, or a black and white film"
+            ) from error
         raise MaskError(str(error)) from error
     if info.frames != frames:
         raise MaskError(

@@ -89,6 +89,12 @@ def test_pictures_are_of_the_frames_in_their_names(run, tmp_path):
     taken.same(back(tmp_path / "m99.png"), {0: taken.truth(labels)[3]})
 
 
+def test_frames_cut_out_are_the_mask_that_their_alpha_is(run, tmp_path):
+    result, labels = run
+    taken.exported(result.masks.parent, "rgba-png", tmp_path)
+    taken.same(back(tmp_path / "rgba-png"), taken.truth([(one > 0).astype(np.uint8) for one in labels]))
+
+
 def test_our_own_zip_gives_its_masks_not_its_prompts_or_its_report(run, tmp_path):
     result, labels = run
     with zipfile.ZipFile(tmp_path / "session.zip", "w") as pack:
@@ -175,7 +181,9 @@ BAD_COCO = [
     coco(segmentation=[["a"] * 6]), coco(segmentation=[[1, 2, float("nan"), 3, 4, 5]]),
     coco(image={"width": 5}),
     coco(segmentation={"size": [1, 1], "counts": [1]}), coco(segmentation={"size": [*SIZE], "counts": "abc"}),
-    coco(segmentation={"size": [*SIZE], "counts": [3]}), coco(image={"file_name": "f_99.jpg"}),
+    coco(segmentation={"size": [*SIZE], "counts": [3]}),
+    coco(segmentation={"size": [*SIZE], "counts": [-5, SIZE[0] * SIZE[1] + 5]}),
+    coco(image={"file_name": "f_99.jpg"}),
     coco(segmentation={"size": [*SIZE], "counts": [SIZE[0] * SIZE[1]]}), coco(image={"id": {}}),
 ]  # fmt: skip
 BOX = '<image id="0" name="0.png" width="67" height="45">{}</image>'
@@ -207,11 +215,12 @@ def test_other_files_and_sizes_are_refused(tmp_path):
     ones = np.ones((9, 9), np.uint8)
     (tmp_path / "bad.zip").write_bytes(b"PK no")
     (tmp_path / "bad.mp4").write_bytes(b"no film")
+    (tmp_path / "notes.txt").write_text("no mask")
     (tmp_path / "empty").mkdir()
     folder(tmp_path / "small", {f"{t}.png": picture(ones) for t in range(FRAMES)})
     folder(tmp_path / "torn", {f"{t}.png": picture(ones)[:40] for t in range(FRAMES)})
     folder(tmp_path / "black", {f"{t}.png": picture(np.zeros(SIZE, np.uint8)) for t in range(FRAMES)})
-    for name in ("bad.zip", "bad.mp4", "none.json", "empty", "small", "torn", "black"):
+    for name in ("bad.zip", "bad.mp4", "notes.txt", "none.json", "empty", "small", "torn", "black"):
         with pytest.raises(StmError) as error:
             back(tmp_path / name)
         assert "\n" not in str(error.value)
