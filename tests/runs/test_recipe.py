@@ -74,6 +74,12 @@ def test_what_is_usual_is_not_said():
     assert "MemoryConfig()" in as_python(plan, "a.mp4", FRAMES)
 
 
+def test_all_masks_are_asked_for_where_a_file_of_many_would_give_some():
+    for count, said in ((8, False), (9, True)):
+        plan = plan_clip(*SIZE, 12, [Prompt.from_mask(TRUTH[0], frame=t) for t in range(count)])
+        assert ("--all-prompts" in as_command(plan, "a.mp4", 12)) is said
+
+
 @pytest.mark.parametrize("name", ["a b.mp4", "it's.mp4", '"; import os #.mp4', "$(rm).mp4", "é\\n.mp4"])
 def test_a_clips_name_is_only_a_name_in_both(name):
     plan = plan_clip(*SIZE, FRAMES, Prompt.from_clicks([(8, 9, 1, 1)]))
