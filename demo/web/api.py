@@ -18,12 +18,13 @@ from demo.draw.html import sentence
 from demo.engine.runner import OPACITY
 from demo.gradio_fixes import describe, docstring_of
 from demo.panels.base import Host
+from demo.web.sent_lists import ranges_of, rows_of
 from demo.work.job import Again, Job
 from demo.work.quotas import caller_of
 from demo.work.retention import discard
 from demo.work.run import Run
 from demo.work.taking import chosen, ordered, take
-from stm_core.engine.prompts import Prompt
+from stm_core.engine.prompts import Absent, Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
@@ -44,7 +45,7 @@ def add(host: Host) -> None:
     api = Api(host)
     with gr.Group(visible=False):
         preset = gr.Textbox(MemoryConfig.preset, label="preset")
-        more = [gr.JSON(label="formats"), gr.Textbox("", label="template")]
+        more = [gr.JSON(label="formats"), gr.Textbox("", label="template"), gr.JSON(label="absent")]
         inputs = [gr.File(label="video"), *prompting(), preset, *sizing(), *more]
         outputs = [gr.File(label="overlay"), gr.File(label="archive"), gr.JSON(label="report")]
         endpoint(api.segment, inputs, outputs, "gpu", EXAMPLE)
@@ -99,6 +100,7 @@ class Api:
         size: int | None = None,
         formats: list | None = None,
         template: str = "",
+        absent: list | None = None,
         request: gr.Request | None = None,
     ) -> Iterator[tuple[str | None, str | None, dict | None]]:
         """Give every frame of a clip a mask, from a mask of its first frame, from clicks, or from both.
@@ -113,6 +115,7 @@ class Api:
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
             formats: also export to these, list of names out of {formats}; files in exports/ of the archive.
             template: names of exported files, such as {clip}_{object}_{frame}; empty = as usual.
+            absent: list of [object, first, last]: frames in which an object is not there, the last included.
 
         Returns:
             overlay: the clip with its masks drawn in, MP4 (H.264) with the clip's times and sound.
@@ -123,7 +126,8 @@ class Api:
         with spoken(), self.opened(caller, video, mask) as (source, info):
             memory = self.runner.memory(preset, budget_mb, every)
             options, wanted = Options(template=template or "", opacity=OPACITY), chosen(formats)
-            job = self.job(source, info, self.prompts(mask, clicks, info), memory, size)
+            prompts = self.prompts(mask, clicks, info)
+            job = self.job(source, info, prompts, memory, size, ranges_of(absent))
             run = Run(job.folder)
             run.begin(job, self.runner.predict(job.plan))  # too many marked frames are refused here
             began, told, report, done, more = time.perf_counter(), 0.0, {}, [], []
@@ -169,7 +173,7 @@ class Api:
         """
         caller = caller_from(request)
         with spoken(), self.opened(caller, video) as (source, info):
-            index, rows = int(frame or 0), _rows(clicks, (2, 4), "[x, y, label, object]")
+            index, rows = int(frame or 0), rows_of(clicks, (2, 4), "[x, y, label, object]")
             self._check_clicks(index, len(rows))
             prompt = Prompt.from_clicks(rows)
             self._check_objects([prompt])
@@ -220,7 +224,7 @@ class Api:
             raise PromptError("neither mask nor clicks were given; send one of the two")
         found = [self._mask(mask, info)] if mask else []
         by_frame: dict[int, list] = {}
-        for frame, *click in _rows(clicks or [], (3, 5), "[frame, x, y, label, object]"):
+        for frame, *click in rows_of(clicks or [], (3, 5), "[frame, x, y, label, object]"):
             by_frame.setdefault(int(frame), []).append(click)
         for index, rows in by_frame.items():
             self._check_clicks(index, len(rows))
@@ -229,7 +233,13 @@ class Api:
         return found
 
     def job(
-        self, source: Path, info: dict, prompts: list[Prompt], memory: MemoryConfig, size: float | None
+        self,
+        source: Path,
+        info: dict,
+        prompts: list[Prompt],
+        memory: MemoryConfig,
+        size: float | None,
+        absent: Absent | None = None,
     ) -> Job:
         """The job of a call, in the clip's folder.  Raises LimitError, and what `plan_clip` raises."""
         height, width = info["height"], info["width"]
@@ -240,7 +250,7 @@ class Api:
                 f"send size={most} or less"
             )
         seen = int(size) if size else None
-        plan = plan_clip(height, width, info["frames"], prompts, memory=memory, size=seen)
+        plan = plan_clip(height, width, info["frames"], prompts, memory=memory, size=seen, absent=absent)
         job = Job(plan, clip=str(source), folder=str(source.parent), preview_side=64)
         engine = self.host.engine
         if not engine.zero:
@@ -313,20 +323,3 @@ class spoken:
 def caller_from(request: gr.Request | None) -> str:
     """The address that a call came from; "" where there is none."""
     return caller_of(request.client and request.client.host, request.headers) if request else ""
-
-
-def _rows(clicks, lengths: tuple[int, int], shape: str) -> list[list[float]]:
-    """Clicks as lists of numbers.  Raises PromptError, which names the expected form."""
-    if isinstance(clicks, str):
-        try:
-            clicks = json.loads(clicks)
-        except ValueError:
-            clicks = None
-    if not isinstance(clicks, list) or not all(isinstance(row, (list, tuple)) for row in clicks):
-        raise PromptError(f"clicks must be a list of {shape}, got {str(clicks)[:60]}")
-    for row in clicks:
-        if not lengths[0] <= len(row) <= lengths[1] or not all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e7 for v in row
-        ):
-            raise PromptError(f"a click is {str(row)[:60]}, expected {shape}")
-    return [list(row) for row in clicks]

@@ -13,6 +13,7 @@ from demo.engine.comparing import tabulate, try_out
 from demo.engine.looking import look_at
 from demo.panels.base import Host
 from demo.web.api import EXAMPLE, STILL_THERE, Api, caller_from, endpoint, prompting, sizing, spoken
+from demo.work import brought
 from demo.work.compared import Compared, MaskFiles, new_run
 from demo.work.job import Again
 from demo.work.run import Run
@@ -160,10 +161,9 @@ class Inside:
     def _truth(self, path: str | None, source: Path, info: dict) -> MaskFiles | None:
         if not path:
             return None
-        folder, size = source.parent / "truth", {"height": info["height"], "width": info["width"]}
-        folder.mkdir()
-        read = self.host.guard.call("truth", folder=str(folder), extra={"truth": path}, **size)
-        return MaskFiles(folder, read["frames"])
+        folder, size = source.parent / "truth", (info["height"], info["width"])
+        masks = brought.stream(self.host.guard, size, self.host.limits, [path], info["frames"])
+        return MaskFiles(folder, brought.write(masks, folder))
 
     def _film(self, source: Path, found: Compared) -> Iterator[tuple[dict, None]]:
         return self.host.guard.stream(
