@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stm_core.memory.apart import Apart
-from stm_core.memory.window import Window, cut_together, together
+from stm_core.memory.window import Window, cut_together, ends, together
 from stm_core.networks.interface import STRIDE, Network, QueryFeatures
 
 MARGIN = 3  # cells around a mask in which its object's values are its own
-GRAIN = 2  # of the sides of these windows, in cells
+GRAIN = 4  # of the sides of these windows, in cells: a CPU prepares its convolutions for each size
 WORTH = 0.9  # values are apart where they are at most this share of all values
 
 
@@ -29,12 +30,9 @@ def windows_of(
         if not mask.any():
             found.append(None)
             continue
-        ends = [mask.any(axis).nonzero()[0][[0, -1]].tolist() for axis in (1, 0)]
         sides = [
-            tuple(
-                (grain * end + start + past) // STRIDE for end, past in zip(side, (0, grain - 1), strict=True)
-            )
-            for side, start in zip(ends, corner, strict=True)
+            ((grain * first + start) // STRIDE, (grain * (last + 1) + start - 1) // STRIDE)
+            for (first, last), start in zip(ends(mask), corner, strict=True)
         ]
         found.append(Window.around(sides, size, MARGIN, (GRAIN, GRAIN)))
     whole = size[0] * size[1]
@@ -54,7 +52,8 @@ def encoded(
         return network.encode_memory(frame, masks, query)
     covered = masks.sum(0, keepdim=True)
     key, common = network.encode_memory(frame, torch.zeros_like(covered), query, others=covered.clamp(0, 1))
-    own: dict[int, tuple[Window, Tensor]] = {}
+    shares = F.avg_pool2d(masks, network.stride)
+    own: dict[int, tuple[Window, Tensor, Tensor]] = {}
     for members, group in together({n: one for n, one in enumerate(windows) if one is not None}):
         mine = torch.cat([one.cut(masks[n : n + 1]) for n, one in zip(members, group, strict=True)])
         every = torch.cat([one.cut(covered) for one in group])
@@ -62,5 +61,6 @@ def encoded(
             cut_together(query.key, group), tuple(cut_together(part, group) for part in query.for_value), ()
         )
         _, values = network.encode_memory(frame, mine, features, others=(every - mine).clamp(0, 1))
-        own.update({n: (one, value) for n, one, value in zip(members, group, values, strict=True)})
+        for n, one, value in zip(members, group, values, strict=True):
+            own[n] = one, value, one.cut(shares[n])
     return key, Apart.of(common, own, len(masks))

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stm_core.memory.window import Window
+from stm_core.memory.window import Window, ends
 from stm_core.networks.interface import LOGIT_LIMIT, STRIDE
 
 LOST = 0.1  # an object whose area is at most this share of its recent largest one may turn up anywhere
@@ -105,7 +105,7 @@ class Whereabouts:
     def windows(self, count: int, window: Window) -> list[Window]:
         """The same for each of the first `count` objects by itself: parts of that `window`.
 
-        They count its cells: their `size` is its shape.  Empty where they would save nothing.
+        They count its cells: their `size` is its shape.  Empty where there is one object, or no reach.
         """
         if self._near is None or count < 2:
             return []
@@ -114,7 +114,7 @@ class Whereabouts:
         for n, (near, lost) in enumerate(zip(self._near[:count], self._lost, strict=False)):
             if not lost:
                 found[n] = _around(near, window.size).inside(window)
-        return found if any(one.shape != whole.shape for one in found) else []
+        return found
 
     def _anywhere(self, count: int) -> bool:
         """Whether one of the first `count` objects may be anywhere."""
@@ -168,9 +168,7 @@ def _coarser(cells: np.ndarray) -> np.ndarray:
 
 def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
     """The window around cells bool (h', w') of a frame of h x w cells: EDGE around them, of few sizes."""
-    sides = (near.any(axis).nonzero()[0][[0, -1]].tolist() for axis in (1, 0))
-    grains = (max(1, round(most / STEPS)) for most in size)
-    return Window.around(tuple(sides), size, EDGE, tuple(grains))
+    return Window.around(ends(near), size, EDGE, [max(1, round(most / STEPS)) for most in size])
 
 
 def _dilated(cells: np.ndarray, radius: int) -> np.ndarray:

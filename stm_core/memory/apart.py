@@ -17,23 +17,39 @@ from stm_core.memory.window import Window
 
 
 @dataclass(frozen=True)
+class Own:
+    """What is kept of one object near its mask.
+
+    window: of the cells that are stored, p of them.
+    differs: (p, Cv), from the common values.
+    covered: (p,) the share of each cell that its mask covers.
+    """
+
+    window: Window
+    differs: Tensor
+    covered: Tensor
+
+
+@dataclass(frozen=True)
 class Apart:
     """Values of N objects at P positions.
 
     common: (P, Cv) of an object that is not near.
-    own: by object, its window and what its values differ by there, (p, Cv).  Windows count the cells that
-        are stored.  An object that is not named has the common values.
+    own: by object, what is known of it near its mask.  An object that is not named has the common values.
     objects: N.
     """
 
     common: Tensor
-    own: Mapping[int, tuple[Window, Tensor]]
+    own: Mapping[int, Own]
     objects: int
 
     @classmethod
-    def of(cls, common: Tensor, own: Mapping[int, tuple[Window, Tensor]], objects: int) -> Apart:
-        """The same from maps: common (1, Cv, h, w), and for each object named its values (Cv, a, b)."""
-        parts = {n: (window, _rows(value - window.cut(common[0]))) for n, (window, value) in own.items()}
+    def of(cls, common: Tensor, own: Mapping[int, tuple[Window, Tensor, Tensor]], objects: int) -> Apart:
+        """The same from maps: common (1, Cv, h, w), and by object window, values (Cv, a, b), covered (a, b)."""
+        parts = {
+            n: Own(window, _rows(value - window.cut(common[0])), covered.flatten().to(value.dtype))
+            for n, (window, value, covered) in own.items()
+        }
         return cls(_rows(common[0]), parts, objects)
 
     @property
@@ -44,28 +60,20 @@ class Apart:
     @property
     def nbytes(self) -> int:
         """Bytes of what is kept."""
-        return self.common.nbytes + sum(rows.nbytes for _, rows in self.own.values())
+        return self.common.nbytes + sum(one.differs.nbytes + one.covered.nbytes for one in self.own.values())
 
     @property
     def widest(self) -> int:
         """Positions of the largest window."""
-        return max((len(rows) for _, rows in self.own.values()), default=0)
+        return max((one.window.cells for one in self.own.values()), default=0)
 
     def enlarged(self, objects: int) -> Apart:
         """The same with more objects, which the frame does not know."""
         return replace(self, objects=objects)
 
     def without(self, present: Sequence[bool]) -> Apart:
-        """The same without what objects have of their own that the frame does not know."""
-        return replace(self, own={n: part for n, part in self.own.items() if present[n]})
-
-    def maps(self) -> Tensor:
-        """Values (N, Cv, h, w) of a frame that knows all objects."""
-        size = next((window.size for window, _ in self.own.values()), (1, len(self.common)))
-        found = self.common.T.unflatten(1, size).repeat(self.objects, 1, 1, 1)
-        for n, (window, rows) in self.own.items():
-            window.cut(found[n]).add_(rows.T.unflatten(1, window.shape))
-        return found
+        """The same without what it keeps of objects that the frame does not know."""
+        return replace(self, own={n: one for n, one in self.own.items() if present[n]})
 
 
 def _rows(one: Tensor) -> Tensor:

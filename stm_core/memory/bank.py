@@ -51,6 +51,7 @@ class MemoryBank:
         self._origin: int | None = None
         self._last: int | None = None
         self._share: Tensor | None = None
+        self.votes: Tensor | None = None  # of the last read, (N, h, w), see `Readout`
         self._usage: dict[int, float] = {}
 
     def wants(self, t: int, pinned: bool) -> bool:
@@ -121,6 +122,7 @@ class MemoryBank:
         )
         self._settle()
         self._share = result.usage
+        self.votes = None if result.votes is None else result.votes.unflatten(1, query_key.shape[-2:])
         return readout.maps(result.value.flatten(0, 1).contiguous(), *query_key.shape[-2:])
 
     def look(self, query_key: Tensor, row: int, column: int) -> dict[int, Tensor]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,6 +86,12 @@ class Window:
         (top, bottom), (left, right), (height, width) = self.rows, self.columns, self.size
         around = [side * step for side in (left, width - right, top, height - bottom)]
         return F.pad(maps, around, value=fill) if any(around) else maps
+
+
+def ends(cells: np.ndarray) -> list[tuple[int, int]]:
+    """The first and the last row, and so of columns, of cells bool (h, w), of which some are True."""
+    rows, columns = (cells.any(axis).nonzero()[0] for axis in (1, 0))
+    return [(int(side[0]), int(side[-1])) for side in (rows, columns)]
 
 
 def together(windows: Mapping[int, Window]) -> list[tuple[list[int], list[Window]]]:
