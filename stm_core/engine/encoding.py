@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stm_core.memory.apart import Apart
@@ -52,8 +51,7 @@ def encoded(
         return network.encode_memory(frame, masks, query)
     covered = masks.sum(0, keepdim=True)
     key, common = network.encode_memory(frame, torch.zeros_like(covered), query, others=covered.clamp(0, 1))
-    shares = F.avg_pool2d(masks, network.stride)
-    own: dict[int, tuple[Window, Tensor, Tensor]] = {}
+    own: dict[int, tuple[Window, Tensor]] = {}
     for members, group in together({n: one for n, one in enumerate(windows) if one is not None}):
         mine = torch.cat([one.cut(masks[n : n + 1]) for n, one in zip(members, group, strict=True)])
         every = torch.cat([one.cut(covered) for one in group])
@@ -61,6 +59,5 @@ def encoded(
             cut_together(query.key, group), tuple(cut_together(part, group) for part in query.for_value), ()
         )
         _, values = network.encode_memory(frame, mine, features, others=(every - mine).clamp(0, 1))
-        for n, one, value in zip(members, group, values, strict=True):
-            own[n] = one, value, one.cut(shares[n])
+        own |= {n: (one, value) for n, one, value in zip(members, group, values, strict=True)}
     return key, Apart.of(common, own, len(masks))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stm_core.engine.clicks import click_logits
-from stm_core.engine.decoding import decoded, voted
+from stm_core.engine.decoding import decoded
 from stm_core.engine.encoding import encoded, windows_of
 from stm_core.engine.geometry import (
     Area,
@@ -231,8 +231,7 @@ class Propagator:
             return seen.frame.new_zeros(0, *self._processed)
         window, query = self._sought(seen)
         read = network.read(self.bank, query)
-        windows = voted(self._whereabouts.windows(len(known), window), self.bank.votes)
-        logits = decoded(network, read, query, windows)
+        logits = decoded(network, read, query, self._whereabouts.windows(len(known), window))
         area = Area.of(window, *self._processed)
         logits = area.moved(logits, seen.area, -LOGIT_LIMIT)
         logits = self._whereabouts.bound(logits, seen.corner)

@@ -22,12 +22,10 @@ class Own:
 
     window: of the cells that are stored, p of them.
     differs: (p, Cv), from the common values.
-    covered: (p,) the share of each cell that its mask covers.
     """
 
     window: Window
     differs: Tensor
-    covered: Tensor
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,9 @@ class Apart:
     objects: int
 
     @classmethod
-    def of(cls, common: Tensor, own: Mapping[int, tuple[Window, Tensor, Tensor]], objects: int) -> Apart:
-        """The same from maps: common (1, Cv, h, w), and by object window, values (Cv, a, b), covered (a, b)."""
-        parts = {
-            n: Own(window, _rows(value - window.cut(common[0])), covered.flatten().to(value.dtype))
-            for n, (window, value, covered) in own.items()
-        }
+    def of(cls, common: Tensor, own: Mapping[int, tuple[Window, Tensor]], objects: int) -> Apart:
+        """The same from maps: common (1, Cv, h, w), and by object its window and values (Cv, a, b)."""
+        parts = {n: Own(one, _rows(value - one.cut(common[0]))) for n, (one, value) in own.items()}
         return cls(_rows(common[0]), parts, objects)
 
     @property
@@ -60,7 +55,7 @@ class Apart:
     @property
     def nbytes(self) -> int:
         """Bytes of what is kept."""
-        return self.common.nbytes + sum(one.differs.nbytes + one.covered.nbytes for one in self.own.values())
+        return self.common.nbytes + sum(one.differs.nbytes for one in self.own.values())
 
     @property
     def widest(self) -> int:

@@ -51,7 +51,6 @@ class MemoryBank:
         self._origin: int | None = None
         self._last: int | None = None
         self._share: Tensor | None = None
-        self.votes: Tensor | None = None  # of the last read, (N, h, w), see `Readout`
         self._usage: dict[int, float] = {}
 
     def wants(self, t: int, pinned: bool) -> bool:
@@ -59,7 +58,7 @@ class MemoryBank:
         return self._strategy.stores(pinned, self._due(t))
 
     def reads_apart(self, query: Tensor) -> bool:
-        """Whether values that are kept apart are read, which saves nothing on a GPU.  query: a frame's key."""
+        """Whether values may be kept apart, which saves nothing on a GPU.  query: a frame's key."""
         plain = self.bounded and self.config.top_k is None and query.dtype != torch.float16
         return plain and self.shared_keys and query.device.type == "cpu"
 
@@ -122,7 +121,6 @@ class MemoryBank:
         )
         self._settle()
         self._share = result.usage
-        self.votes = None if result.votes is None else result.votes.unflatten(1, query_key.shape[-2:])
         return readout.maps(result.value.flatten(0, 1).contiguous(), *query_key.shape[-2:])
 
     def look(self, query_key: Tensor, row: int, column: int) -> dict[int, Tensor]:

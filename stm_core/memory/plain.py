@@ -23,10 +23,8 @@ def read_plainly(
     trust: Sequence[float] | None,
     present: Tensor | None,
     step: int,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Values (1, N, Q, Cv), the share (S,) of each frame and votes (N, Q), for queries (Q, Ck), scaled.
-
-    Votes are None unless all values are apart.
+) -> tuple[Tensor, Tensor]:
+    """Values (1, N, Q, Cv), and the share (S,) of each frame, for queries (Q, Ck) that are scaled.
 
     present: (N, S) bool on the CPU, or None.  The values of frames that do not know an object are zeros, so
     what it reads, divided by the mass at the frames that know it, is what its own softmax would give.
@@ -39,18 +37,13 @@ def read_plainly(
     value = query.new_empty(len(query), objects, channels)
     affinity = value.new_empty(step * max(block.shape[1] for block in keys))
     usage = torch.zeros(len(keys), device=value.device)
-    votes = torch.zeros(len(query), objects, device=value.device)
-    chunks = (maps.split(step) for maps in (query, value, votes))
-    for chunk, part, vote in zip(*chunks, strict=True):
-        total, mass = _totals(chunk, keys, values, trust, knowing, part, vote, affinity)
+    for chunk, part in zip(query.split(step), value.split(step), strict=True):
+        total, mass = _totals(chunk, keys, values, trust, knowing, part, affinity)
         own = mass.sum(1, keepdim=True) if known is None else mass @ known.T
         own = own.masked_fill_(own == 0, 1)  # no frame knows the object
         part.copy_(total.div_(own.unsqueeze(-1)))
-        vote.div_(own)
         usage += (mass / own if known is None else mass * ((1 / own) @ known)).sum(0)
-    apart = all(isinstance(one, Apart) for one in values)
-    share = usage / usage.sum().clamp(min=1e-12)
-    return value.transpose(0, 1).unsqueeze(0), share, votes.T if apart else None
+    return value.transpose(0, 1).unsqueeze(0), usage / usage.sum().clamp(min=1e-12)
 
 
 def _knowing(present: Tensor | None, objects: int, frames: int) -> list[Known]:
@@ -87,14 +80,12 @@ def _totals(
     trust: Sequence[float] | None,
     knowing: Sequence[Known],
     part: Tensor,
-    votes: Tensor,
     affinity: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """e^affinity times values, (q, N, Cv), and summed for each frame, (q, S); both float32.
 
     Frame by frame: what is worked on stays in the cache.
     part: (q, N, Cv) of the result, which is summed up in place where it is float32.
-    votes: (q, N) zeros, to which the affinity to what each object's masks cover is added.
     affinity: room for that of one frame.
     """
     total = part if part.dtype == torch.float32 else torch.empty_like(part, dtype=torch.float32)
@@ -114,7 +105,6 @@ def _totals(
         for n, own in value.own.items():
             near = own.window.cut(weights.unflatten(1, own.window.size)).flatten(1)
             _add(total[:, n], near, own.differs, count)
-            votes[:, n] += count * (near @ own.covered)
     for objects, one in common.items():
         for n in objects:
             total[:, n].add_(one)

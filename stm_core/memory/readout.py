@@ -34,12 +34,10 @@ class Readout:
 
     value: (B, N, Q, Cv).
     usage: (S,) share of the softmax mass of each stored frame, sums to 1.
-    votes: (N, Q) share of it at what each object's masks cover; None: not known.
     """
 
     value: Tensor
     usage: Tensor
-    votes: Tensor | None = None
 
 
 def rows(maps: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from stm_core.memory.footprint import Layout
 
 
 class Storage:
-    """Keys (B, P, Ck) and values (B, P, N, Cv), or apart, of frames of one layout, as `readout.read` takes them."""
+    """Keys (B, P, Ck) and values (B, P, N, Cv), or apart, of frames of one layout, for `readout.read`."""
 
     def __init__(self, layout: Layout):
         self.layout = layout

@@ -90,8 +90,8 @@ class Window:
 
 def ends(cells: np.ndarray) -> list[tuple[int, int]]:
     """The first and the last row, and so of columns, of cells bool (h, w), of which some are True."""
-    rows, columns = (cells.any(axis).nonzero()[0] for axis in (1, 0))
-    return [(int(side[0]), int(side[-1])) for side in (rows, columns)]
+    sides = (np.flatnonzero(cells.any(axis)) for axis in (1, 0))
+    return [(int(side[0]), int(side[-1])) for side in sides]
 
 
 def together(windows: Mapping[int, Window]) -> list[tuple[list[int], list[Window]]]:
