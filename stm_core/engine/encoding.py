@@ -12,7 +12,7 @@ from stm_core.memory.apart import Apart
 from stm_core.memory.window import Window, cut_together, ends, together
 from stm_core.networks.interface import STRIDE, Network, QueryFeatures
 
-MARGIN = 3  # cells around a mask in which its object's values are its own
+MARGIN = 4  # cells around a mask that are encoded for its object; in all but the last its values are its own
 GRAIN = 4  # of the sides of these windows, in cells: a CPU prepares its convolutions for each size
 WORTH = 0.9  # values are apart where they are at most this share of all values
 
@@ -59,5 +59,6 @@ def encoded(
             cut_together(query.key, group), tuple(cut_together(part, group) for part in query.for_value), ()
         )
         _, values = network.encode_memory(frame, mine, features, others=(every - mine).clamp(0, 1))
-        own |= {n: (one, value) for n, one, value in zip(members, group, values, strict=True)}
+        for n, one, value in zip(members, group, values, strict=True):
+            own[n] = one.inner, one.inner.inside(one).cut(value)  # convolutions pad at the edge
     return key, Apart.of(common, own, len(masks))

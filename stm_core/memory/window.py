@@ -66,6 +66,15 @@ class Window:
         ]
         return Window((first[0], first[0] + shape[0]), (first[1], first[1] + shape[1]), self.size)
 
+    @property
+    def inner(self) -> Window:
+        """The same without its outermost cells, except where the frame ends with them."""
+        rows, columns = (
+            (first + (first > 0), last - (last < most))
+            for (first, last), most in zip((self.rows, self.columns), self.size, strict=True)
+        )
+        return Window(rows, columns, self.size)
+
     def inside(self, other: Window) -> Window:
         """The part that lies in another window of the frame, counted in that one's cells."""
         (top, bottom), (left, right) = (
