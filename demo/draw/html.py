@@ -132,6 +132,17 @@ def numbers(indices: Iterable[int]) -> str:
     return ", ".join(shown) if len(shown) <= 9 else f"{', '.join(shown[:4])} … {', '.join(shown[-3:])}"
 
 
+def cards(examples: Iterable[tuple[str, dict, bytes]], width: int) -> str:
+    """Buttons with picture and title, one for each example (name, what is known, JPEG); "" for none."""
+    found = "".join(
+        f'<button type="button" data-example="{escape(name)}" title="{escape(known.get("sentence", ""))}">'
+        f'<img src="{data_url(picture, "jpeg")}" alt="" width="{width}">'
+        f"<span>{escape(known.get('title', name))}</span></button>"
+        for name, known, picture in examples
+    )
+    return f'<div class="stm-cards" aria-label="Example clips">{found}</div>' if found else ""
+
+
 def data_url(data: bytes, kind: str) -> str:
     """Picture bytes as an address that needs no further request."""
     return f"data:image/{kind};base64," + base64.b64encode(data).decode()

@@ -7,7 +7,8 @@ import numpy as np
 
 from demo.engine.runner import Runner
 from demo.work.compared import Compared, tried
-from demo.work.run import Again, Run
+from demo.work.job import Again
+from demo.work.run import Run
 from stm_core.runs.compare_table import compare_table
 
 

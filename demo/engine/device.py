@@ -24,7 +24,7 @@ from demo.engine.in_turn import InTurn
 from demo.engine.tracking import Tracker
 from demo.guard.process import Guard
 from demo.work.glance import Glance
-from demo.work.run import Again, Job, Step
+from demo.work.job import Again, Job, Step
 from stm_core.engine.click_choices import click_choices
 from stm_core.engine.clicks import segment_frame
 from stm_core.engine.forecast import Prediction, predict

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from demo.engine.device import Engine
 from demo.limits import Limits
-from demo.work.run import Again, Job, Run, Step
+from demo.work.job import Again, Job, Step
+from demo.work.run import Run
 from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
 from stm_core.engine.threads import read_ahead

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from demo.guard.process import Guard
-from demo.work.run import SOFT, Again, Job, Step
+from demo.work.job import Again, Job, Step
+from demo.work.run import SOFT
 from stm_core.engine.threads import WriteBehind
 from stm_core.errors import DiskError
 from stm_core.masks.mask_files import encode_mask

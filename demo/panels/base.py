@@ -25,10 +25,12 @@ from demo.work.opening import Opener
 from demo.work.quotas import Quotas
 from demo.work.retention import sweep, visitors_folder
 from demo.work.visitor import Overtaken, Visitor
+from demo.work.waiting import Waiting
 from stm_core.errors import StmError, for_visitors
 
 log = logging.getLogger(__name__)
 SETTINGS = ("preset", "budget", "every", "size", "capacity")  # parts that say how a run is computed
+FRAMES = Path(__file__).with_name("frames.js")
 EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped without removing the last one
 
 
@@ -64,6 +66,11 @@ class Wires(Protocol):
 
     def part(self, name: str) -> Any:
         """A part of any panel."""
+
+
+def script(*files: Path) -> str:
+    """These scripts as one, for a part that shows frames: `frames.js` stands before them."""
+    return "\n".join(path.read_text() for path in (FRAMES, *files))
 
 
 class Panel:
@@ -115,6 +122,7 @@ class Host:
     def __post_init__(self):
         self.visitors, self.quotas = visitors_folder(self.limits), Quotas(self.limits)
         self.runner = Runner(self.engine, self.limits)
+        self.waiting = Waiting(self.limits)
         self.opener = Opener(self.guard, self.limits, self.quotas, self.visitors)
 
     def new_visitor(self, caller: str = "") -> Visitor:

@@ -1,9 +1,6 @@
 """The clip: upload, webcam or an example; its report, and which part of a long one is worked on."""
 
-import base64
-import logging
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from html import escape
@@ -16,14 +13,14 @@ from demo.draw import html
 from demo.gradio_fixes import webcam_input
 from demo.limits import Limits
 from demo.panels.base import Change, Panel, Props, View, Wires, answers
+from demo.work.examples import shown
 from demo.work.opened import Clip
-from demo.work.pictures import about, picture
+from demo.work.pictures import picture
 from demo.work.saved import restore
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.errors import PromptError, StmError, VideoError
 
-log = logging.getLogger(__name__)
 CARD_WIDTH = 200  # pixels of an example's picture
 TELL_EVERY = 0.4  # seconds between two views while frames are counted
 SCRIPT = Path(__file__).with_suffix(".js")
@@ -48,7 +45,8 @@ class ClipPanel(Panel):
                 self.webcam = webcam_input(
                     label="Record a few seconds", height=240, elem_id="webcam", buttons=[]
                 )
-        cards = self._cards()
+        found = shown(self.host.examples, self.host.guard, self.host.visitors, CARD_WIDTH)
+        cards = html.cards(found, CARD_WIDTH)
         self.gallery = gr.HTML(
             cards, elem_classes="stm-gallery", visible=bool(cards), js_on_load=SCRIPT.read_text()
         )
@@ -214,29 +212,6 @@ class ClipPanel(Panel):
         masks = len(work.run.records) if work.run else 0
         told = f"Your session is open again: {masks} masks, {len(work.marks)} marked frames."
         return View(Change.CLIP, notice=html.notice(told, "info"))
-
-    def _cards(self) -> str:
-        """HTML of the examples (NAME.mp4 with NAME.json beside it); empty when there are none."""
-        scratch, cards = self.host.visitors, []
-        scratch.mkdir(parents=True, exist_ok=True)
-        for path in sorted(self.host.examples.glob("*.mp4")):
-            known = about(path)
-            try:
-                with tempfile.TemporaryDirectory(dir=scratch) as folder:
-                    self.host.guard.call(
-                        "check", path=str(path), folder=folder, start=0, stop=1, side=CARD_WIDTH
-                    )
-                    data = base64.b64encode((Path(folder) / "proxy" / "00000.jpg").read_bytes()).decode()
-            except (StmError, OSError) as error:
-                log.warning("example %s is left out: %s", path.name, error)
-                continue
-            cards.append(
-                f'<button type="button" data-example="{escape(path.stem)}" '
-                f'title="{escape(known.get("sentence", ""))}">'
-                f'<img src="data:image/jpeg;base64,{data}" alt="" width="{CARD_WIDTH}">'
-                f"<span>{escape(known.get('title', path.stem))}</span></button>"
-            )
-        return f'<div class="stm-cards" aria-label="Example clips">{"".join(cards)}</div>' if cards else ""
 
 
 def _ended(work: Work | None, path: str) -> str:

@@ -1,22 +1,10 @@
 // Compare: the masks of several runs under one scrubber, and where they differ.
 // The server sends one state (see compared_state in compare.py); all pictures are asked for by address.
-const $ = (selector) => element.querySelector(selector);
 const slider = $(".stm-inside-slider"), tiles = $(".stm-compare-tiles");
 let state = {}, frame = 0, drawn = 0, made = "";
 
-const number = (index) => String(index).padStart(5, "0");
-const address = (path) => `${window.gradio_config?.root ?? ""}/gradio_api/file=${state.clip}/${path}`;
-const within = (ranges, index) => (ranges || []).some(([from, to]) => index >= from && index < to);
 const spans = () => (state.runs || []).flatMap((run) => run.masked);
 const first = () => Math.min(...spans().map(([from]) => from)), last = () => Math.max(...spans().map(([, to]) => to)) - 1;
-function load(source) {
-  return new Promise((done) => {
-    const image = new Image();
-    image.onload = () => done(image);
-    image.onerror = () => done(null);
-    image.src = source;
-  });
-}
 function build() {
   const names = [...state.runs.map((run) => [run.name, run.color]), ["where they differ", ""]];
   if (made === JSON.stringify(names)) return;
@@ -57,8 +45,8 @@ function difference(context, photo, masks, width, height) {
 }
 async function draw() {
   const turn = ++drawn, index = frame, width = Math.min(state.width, 480), height = Math.max(1, Math.round(width * state.height / state.width));
-  const photo = within(state.proxies, index) ? load(address(`proxy/${number(index)}.jpg`)) : null;
-  const asked = state.runs.map((run) => (within(run.masked, index) ? load(address(`${run.folder}/${number(index)}.png`)) : null));
+  const photo = covered(state.proxies, index) ? load(address(state.clip, "proxy", index, "jpg")) : null;
+  const asked = state.runs.map((run) => (covered(run.masked, index) ? load(address(state.clip, run.folder, index, "png")) : null));
   const [picture, ...masks] = await Promise.all([photo, ...asked]);
   if (turn !== drawn || !picture) return;
   const canvases = [...tiles.querySelectorAll("canvas")];
@@ -71,9 +59,7 @@ async function draw() {
       canvas.setAttribute("aria-label", share === null ? "Not every run has this frame" : `Frame ${index + state.first}: the runs differ on ${(100 * share).toFixed(1)} % of the pixels`);
       return;
     }
-    context.drawImage(picture, 0, 0, width, height);
-    context.globalCompositeOperation = "lighter";   // black, the background, changes nothing
-    if (masks[n]) context.drawImage(masks[n], 0, 0, width, height);
+    overlay(context, picture, masks[n], width, height);
     canvas.setAttribute("aria-label", `Frame ${index + state.first} by ${run.name}${masks[n] ? ", with its mask" : ", which has no mask here"}`);
   });
   tiles.dataset.shown = index;
@@ -96,6 +82,8 @@ element.addEventListener("click", (event) => {
 function put(place, html) { const part = $(place); if (part.dataset.html !== html) { part.innerHTML = html; part.dataset.html = html; } }
 function update() {
   state = props.value || {};
+  loaded.clear();
+  layers.clear();
   put(".stm-compare-progress", state.progress || "");
   put(".stm-compare-table-place", state.table || "");
   put(".stm-compare-chart-place", state.chart || "");

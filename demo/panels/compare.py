@@ -17,15 +17,17 @@ import numpy as np
 from demo.draw import comparison as draw
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
-from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
-from demo.work.compared import CASES, TABLE_5, Case, Compared, MaskFiles, answers_to, chosen, new_run
-from demo.work.run import Job, Run
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
+from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
+from demo.work.job import Job
+from demo.work.run import Run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
 from stm_core.errors import StmError
 from stm_core.masks.difference import RUN_COLOURS
-from stm_core.memory.policy import SHOWN, UNLIMITED
+from stm_core.memory.policy import SHOWN
+from stm_core.runs.compare_cases import Case, with_reference
 
 TELL_EVERY = 1.0  # seconds between two views while a run goes
 COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RUN_COLOURS.tolist()]
@@ -47,7 +49,7 @@ class ComparePanel(Panel):
                 list(CASES),
                 value=SHOWN,
                 label="Two to five runs from the same marks",
-                info="Strategies; or sizes and budgets with what is chosen under Memory.",
+                info="Strategies; or other sizes or memory limits, the rest as chosen under Memory.",
                 elem_id="cases",
             )
             with gr.Row():
@@ -67,7 +69,7 @@ class ComparePanel(Panel):
                 NOTHING,
                 html_template=HERE.with_suffix(".html").read_text(),
                 elem_id="compared",
-                js_on_load=HERE.with_suffix(".js").read_text(),
+                js_on_load=script(HERE.with_suffix(".js")),
                 apply_default_css=False,
             )
         return {"cases": cases, "compare": start, "compare_stop": halt, "truth": truth, "compared": shown}
@@ -98,7 +100,9 @@ class ComparePanel(Panel):
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
         work.prompts()  # nothing is marked: said before anybody waits
-        work.current = new_run(work.clip.folder)
+        run = new_run(work.clip.folder)
+        self.host.waiting.join(visitor, run)
+        work.current = run
         told = html.bar(0, 1, "waiting for its turn…")
         stop = Props(interactive=True)
         return View(Change.MARKS, compared=compared_state(work, told), compare_stop=stop)
@@ -139,9 +143,7 @@ class ComparePanel(Panel):
             yield self._idle(work)  # it was stopped before its turn
             return
         try:
-            cases = chosen(names)
-            if self._truth(work) is None and UNLIMITED not in names:  # it is what the others agree with
-                cases.append(CASES[UNLIMITED])
+            cases = with_reference(chosen(names), self._truth(work) is not None)
             runs = {case.name: self._planned(work, case, settings) for case in cases}
             yield from self._run(visitor, work, runs)
         except StmError:
@@ -273,6 +275,7 @@ def compared_state(work: Work, progress: str = "") -> dict:
         "width": clip.size[1],
         "proxies": [[clip.start, clip.start + work.proxies]],
         "first": html.number(0),
+        "objects": work.objects.shown(),
         "runs": runs,
         "progress": progress,
         "chart": draw.chart(made, COLORS) if made else "",

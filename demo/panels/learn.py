@@ -13,7 +13,7 @@ import gradio as gr
 from demo.draw import html
 from demo.draw.lesson import lesson, parse
 from demo.panels.base import SETTINGS, Host, Panel, View, Wires, answers
-from demo.work.pictures import about
+from demo.work.examples import about
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 

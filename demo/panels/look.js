@@ -1,35 +1,20 @@
 // Look inside: a picture of its own, a pixel of it, and the frames that this pixel looked at.
 // The server sends one state (see inside_state and look_state in look.py); 'peek' asks it, without a pixel for the state alone.
-const $ = (selector) => element.querySelector(selector);
 const fold = $("details"), screen_ = $(".stm-look-screen"), canvas = $("canvas"), slider = $(".stm-inside-slider");
 const STEP = 8;   // pixels of an arrow key: half of what the network tells apart
 let state = {}, frame = 0, at = null, playing = false, drawn = 0, asked = 0, hovered = 0;
 
-const number = (index) => String(index).padStart(5, "0");
-const address = (path) => `${window.gradio_config?.root ?? ""}/gradio_api/file=${state.clip}/${path}`;
-const within = (ranges, index) => (ranges || []).some(([from, to]) => index >= from && index < to);
 const first = () => (state.masked || [])[0]?.[0] ?? 0, last = () => ((state.masked || []).at(-1)?.[1] ?? 1) - 1;
-function load(source) {
-  return new Promise((done) => {
-    const image = new Image();
-    image.onload = () => done(image);
-    image.onerror = () => done(null);
-    image.src = source;
-  });
-}
 async function draw() {
   const turn = ++drawn, { width, height } = state;
   if (!state.clip) return;
-  const photo = within(state.proxies, frame) ? load(address(`proxy/${number(frame)}.jpg`)) : null;
-  const mask = within(state.masked, frame) ? load(address(`${state.run}/${number(frame)}.png`)) : null;
+  const photo = covered(state.proxies, frame) ? load(address(state.clip, "proxy", frame, "jpg")) : null;
+  const mask = covered(state.masked, frame) ? load(address(state.clip, state.run, frame, "png")) : null;
   const found = await Promise.all([photo, mask]);
   if (turn !== drawn || !found[0]) return;
   canvas.width = width;
   canvas.height = height;
-  const context = canvas.getContext("2d");
-  context.drawImage(found[0], 0, 0, width, height);
-  context.globalCompositeOperation = "lighter";   // black, the background, changes nothing
-  if (found[1]) context.drawImage(found[1], 0, 0, width, height);
+  overlay(canvas.getContext("2d"), ...found, width, height);
   canvas.dataset.shown = frame;
   lines();
 }
@@ -108,7 +93,7 @@ function show(look) {
   $(".stm-look-words").textContent = look ? look.note || look.words : "Click a pixel.";
   $(".stm-look-strip").replaceChildren(...(look?.tiles || []).map(tile));
   $(".stm-look-notes").replaceChildren(...(look?.notes || []).map((note) => make("li", "", note)));
-  $(".stm-look-lines").style.setProperty("--own", state.colors?.[look?.object] || "transparent");
+  $(".stm-look-lines").style.setProperty("--own", (state.objects || []).find(({ id }) => id === look?.object)?.color || "transparent");
   lines();
 }
 function lines() {
@@ -131,6 +116,7 @@ function lines() {
 function update() {
   const before = state;
   state = { ...props.value };
+  if (!state.look) { loaded.clear(); layers.clear(); }   // masks of another run, or objects of other colours
   // what can be looked at was told anew, and may have been overtaken by an answer
   if (!state.look && state.clip === before.clip && state.run === before.run) state.look = before.look;
   const able = !!state.clip && (state.masked || []).length > 0, look = state.look;

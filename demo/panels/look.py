@@ -15,7 +15,7 @@ from PIL import Image
 
 from demo.draw import html
 from demo.engine.looking import look_at
-from demo.panels.base import Change, Panel, View, Wires, answers
+from demo.panels.base import Change, Panel, View, Wires, answers, script
 from demo.work.pictures import picture
 from demo.work.visitor import Visitor
 from demo.work.work import Work
@@ -41,7 +41,7 @@ class LookPanel(Panel):
             NOTHING,
             html_template=HERE.with_suffix(".html").read_text(),
             elem_id="inside",
-            js_on_load=HERE.with_suffix(".js").read_text(),
+            js_on_load=script(HERE.with_suffix(".js")),
             apply_default_css=False,
         )
         return {"inside": inside}
@@ -96,7 +96,7 @@ def inside_state(work: Work) -> dict:
         "masked": html.ranges(run.records) if run else [],
         "frame": work.frame,
         "first": html.number(0),
-        "colors": {str(one.id): one.color for one in work.objects},
+        "objects": work.objects.shown(),
     }
 
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from demo.draw import html
 from demo.engine.in_turn import InTurn
-from demo.panels.base import Change, Host, Panel, View, Wires, answers
+from demo.panels.base import Change, Host, Panel, View, Wires, answers, script
 from demo.work import strokes
 from demo.work.absence import say_absent, take_back_absent
+from demo.work.examples import about
 from demo.work.marks import Marks
-from demo.work.pictures import about, picture
+from demo.work.pictures import picture
 from demo.work.shown import WELCOME, stage_state
 from demo.work.visitor import Visitor
 from demo.work.work import Work
@@ -50,7 +51,7 @@ class MarkPanel(Panel):
             {"clip": None, "welcome": WELCOME},
             html_template=(STAGE / "stage.html").read_text(),
             elem_id="stage",
-            js_on_load="\n".join((STAGE / name).read_text() for name in SCRIPTS),
+            js_on_load=script(*(STAGE / name for name in SCRIPTS)),
             apply_default_css=False,
         )
         with gr.Accordion("Use a mask file instead", open=False, elem_id="own-mask"):

@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 import gradio as gr
 
 from demo.draw import html, readout
-from demo.panels.base import SETTINGS, Change, Host, Panel, Props, View, Wires, answers
-from demo.work.run import Again, Run
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
+from demo.work.job import Again
+from demo.work.run import Run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
@@ -24,11 +24,6 @@ class TrackPanel(Panel):
     """Runs, one at a time for each visitor."""
 
     name, live = "track", ("track", "fix", "direction", "to_end", "stop", "progress", "readout")
-
-    def __init__(self, host: Host):
-        super().__init__(host)
-        self.lined_up: list[tuple[str, Run]] = []  # (caller, run): those that wait, or waited
-        self.lining_up = Lock()
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
@@ -96,25 +91,11 @@ class TrackPanel(Panel):
             text = "This clip is being tracked already; press Stop first."
             return View(notice=html.notice(text, "info"))
         if not work.busy:
-            with self.lining_up:
-                refusal = self._line_up(visitor, work)
-            if refusal:
-                return View(notice=html.notice(refusal, "info"))
+            run = Run.new(work.clip.folder)
+            self.host.waiting.join(visitor, run)
+            work.current = run
         visitor.touch()
         return View(Change.MARKS, notice="", progress=html.bar(0, 1, "Waiting for its turn…"))
-
-    def _line_up(self, visitor: Visitor, work: Work) -> str:
-        """Let a run wait for its turn; what comes back says why it may not."""
-        limits = self.host.limits
-        self.lined_up = [(caller, run) for caller, run in self.lined_up if run.state == "waiting"]
-        waiting, mine = len(self.lined_up), sum(caller == visitor.caller for caller, _ in self.lined_up)
-        if waiting >= limits.queue_size:
-            return f"{waiting} runs are waiting already, the most allowed here; try again in a minute."
-        if visitor.caller and mine >= limits.runs_of_one:
-            return f"{mine} runs from your address are waiting, the most allowed; wait until one has ended."
-        work.current = Run.new(work.clip.folder)
-        self.lined_up.append((visitor.caller, work.current))
-        return ""
 
     @answers
     def stop(self, visitor: Visitor) -> View:

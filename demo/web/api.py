@@ -18,9 +18,10 @@ from demo.draw.html import sentence
 from demo.engine.runner import OPACITY
 from demo.gradio_fixes import describe, docstring_of
 from demo.panels.base import Host
+from demo.work.job import Again, Job
 from demo.work.quotas import caller_of
 from demo.work.retention import discard
-from demo.work.run import Again, Job, Run
+from demo.work.run import Run
 from demo.work.taking import chosen, ordered, take
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, PromptError, StmError, for_visitors

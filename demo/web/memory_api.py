@@ -14,10 +14,12 @@ from demo.engine.looking import look_at
 from demo.panels.base import Host
 from demo.web.api import EXAMPLE, STILL_THERE, Api, caller_from, endpoint, prompting, sizing, spoken
 from demo.work.compared import Compared, MaskFiles, new_run
-from demo.work.run import Again, Run
+from demo.work.job import Again
+from demo.work.run import Run
 from stm_core.errors import OptionError, PromptError
 from stm_core.memory.policy import PRESETS, SHOWN, MemoryConfig
-from stm_core.runs.compare import FILM, chosen
+from stm_core.runs.compare import FILM
+from stm_core.runs.compare_cases import cases_of, with_reference
 from stm_core.runs.look_picture import look_picture
 from stm_core.runs.look_run import PICTURE, WEIGHTS, look_files
 
@@ -131,7 +133,7 @@ class Inside:
         """
         caller = caller_from(request)
         with spoken(), self.api.opened(caller, video, mask, truth) as (source, info):
-            names = chosen(_names(presets), bool(truth))
+            names = [case.name for case in with_reference(cases_of(_names(presets)), bool(truth))]
             given, true = self.api.prompts(mask, clicks, info), self._truth(truth, source, info)
             jobs = {}
             for name in names:

@@ -10,33 +10,17 @@ import numpy as np
 from demo.work.run import Run
 from stm_core.errors import OptionError
 from stm_core.masks.mask_files import decode_mask
-from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.memory.policy import PRESETS
+from stm_core.runs.compare_cases import Case, checked, of_size, strategy, within
 from stm_core.runs.compare_table import Tried
 from stm_core.runs.plan import Plan
 
 SIZES, BUDGETS = (240, 360, 480), (4, 16, 64)  # pixels and MB that can be compared
-LEAST, MOST = 2, 5  # runs in one comparison
+LEAST = 2  # runs in one comparison
 TABLE_5 = list(PRESETS)  # what the paper's table compares, and the bounded memory
 
 
-@dataclass(frozen=True)
-class Case:
-    """One run of a comparison: the settings that it changes; None: as they are chosen for a run."""
-
-    name: str
-    preset: str | None = None
-    budget_mb: float | None = None
-    size: int | None = None
-
-
-CASES = {
-    **{name: Case(name, preset=name) for name in PRESETS},
-    **{f"size {size}": Case(f"size {size}", size=size) for size in SIZES},
-    **{
-        f"budget {most} MB": Case(f"budget {most} MB", preset=MemoryConfig.preset, budget_mb=most)
-        for most in BUDGETS
-    },
-}
+CASES = {case.name: case for case in (*map(strategy, PRESETS), *map(of_size, SIZES), *map(within, BUDGETS))}
 
 
 def chosen(names: Sequence[str]) -> list[Case]:
@@ -47,9 +31,7 @@ def chosen(names: Sequence[str]) -> list[Case]:
             raise OptionError(
                 f"there is nothing called {str(name)[:30]!r} to compare; choose what is offered"
             )
-    if not LEAST <= len(set(names)) == len(names) <= MOST:
-        raise OptionError(f"{len(names)} runs are chosen; choose {LEAST} to {MOST} different ones to compare")
-    return [CASES[name] for name in names]
+    return checked([CASES[name] for name in names], LEAST)
 
 
 @dataclass(eq=False)

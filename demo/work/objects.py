@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,10 @@ class Objects:
     def colours(self) -> dict[int, tuple[int, int, int]]:
         """Their colours on the screen, by number."""
         return {one.id: one.rgb for one in self}
+
+    def shown(self) -> list[dict[str, Any]]:
+        """What the browser is told of them: numbers, names, colours on the screen and in files."""
+        return [{"id": one.id, "name": one.name, "color": one.color, "palette": one.in_files} for one in self]
 
     def colour(self, image: np.ndarray, labels: np.ndarray) -> None:
         """Choose the colours of objects that are seen for the first time: image uint8 (H, W, 3), labels

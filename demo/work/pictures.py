@@ -1,6 +1,5 @@
-"""Frames of the open clip without loss, and what is known of the bundled examples."""
+"""Frames of the open clip without loss."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +27,3 @@ def picture(guard: Guard, visitor: Visitor, index: int) -> np.ndarray:
         work.sharp.pop(old)
         (path.parent / f"{old:05d}.png").unlink(missing_ok=True)
     return image
-
-
-def about(path: Path) -> dict:
-    """What the page says about an example beside its film: title, sentence, objects (names), clicks
-    [frame, x, y, label, object]; empty when nothing is.
-    """
-    beside = path.with_suffix(".json")
-    return json.loads(beside.read_text()) if beside.exists() else {}

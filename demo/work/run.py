@@ -1,7 +1,4 @@
-"""One run over a clip: what goes into it, what comes out of it frame by frame, and what stays of it.
-
-`Job`, `Step` and `Again` are small and can be pickled, because a ZeroGPU Space computes in another process.
-"""
+"""One run over a clip: what goes into it, what comes out of it frame by frame, and what stays of it."""
 
 import os
 import secrets
@@ -16,76 +13,18 @@ import numpy as np
 from demo.draw.charts import MOST_POINTS, Point, thin
 from demo.draw.html import ranges
 from demo.work.glance import Glance
+from demo.work.job import Job, Step
 from demo.work.objects import Object
 from demo.work.opened import Clip
 from stm_core.engine.forecast import Prediction
-from stm_core.engine.result import Held
 from stm_core.masks.mask_files import decode_mask, encode_mask
 from stm_core.media.files import write_whole
-from stm_core.runs.plan import Plan
 from stm_core.runs.record import Record
 from stm_core.runs.review import suggestions
 
 SOFT = "soft"  # folder of probabilities, beside that of the masks
 # of the clip's report, for the downloaded one
 FACTS = ("container", "codec", "width", "height", "frames", "fps", "seconds", "rotation", "audio")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of the page: a plan for the clip at `clip`, with masks that go to `folder`/masks.
-
-    preview_side: most pixels of a live picture's side.
-    opacity: of the masks in live pictures.
-    colours: of the objects in live pictures, where they are not the usual ones.
-    seconds: that the run is expected to take; a ZeroGPU Space grants this long.
-    """
-
-    plan: Plan
-    clip: str
-    folder: str
-    preview_side: int = 640
-    opacity: float = 0.5
-    colours: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    seconds: float = 60.0
-
-    def with_plan(self, plan: Plan) -> "Job":
-        """The same job with another plan."""
-        return replace(self, plan=plan)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the page learns about one frame.
-
-    record: what was found on it.
-    bank: bytes stored.
-    read_peak: most bytes that one read took.
-    unbounded: bytes that would be stored without a budget.
-    held, pinned: numbers of the frames stored.
-    process: bytes of resident memory, or of GPU memory when there is a GPU.
-    read: the frames that memory held while this one was read.
-    preview: a small picture with the mask, JPEG.
-    """
-
-    index: int
-    record: Record
-    bank: int
-    read_peak: int
-    unbounded: int
-    held: tuple[int, ...]
-    pinned: tuple[int, ...]
-    process: int
-    read: tuple[Held, ...] = ()
-    preview: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Again:
-    """The run begins once more with a smaller job, and why."""
-
-    job: Job
-    why: str
 
 
 @dataclass(eq=False)

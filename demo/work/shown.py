@@ -17,7 +17,6 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         return {"clip": None, "welcome": WELCOME, "answer": visitor.answer}
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
     colors = {one.id: one.color for one in work.objects}
-    names = [(one.id, one.name, one.color, one.in_files) for one in work.objects]
     step = work.current.last if live and work.current is not None and work.running else None
     preview = step.preview if step else None
     return {
@@ -41,7 +40,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "masked": html.ranges(run.records) if run else [],
         "marks": html.data_url(marks.mask, "png") if marks and marks.mask else None,
         "dots": [[x, y, label, colors.get(n, "#888")] for x, y, label, n in marks.dots] if marks else [],
-        "objects": [dict(zip(("id", "name", "color", "palette"), one, strict=True)) for one in names],
+        "objects": work.objects.shown(),
         "selected": work.objects.selected,
         "prompted": sorted(work.marks),
         "absent": [[number, *one] for number, ranges in work.absent.items() for one in ranges],

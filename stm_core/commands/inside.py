@@ -34,18 +34,28 @@ def look(args: argparse.Namespace) -> int:
 
 
 def compare(args: argparse.Namespace) -> int:
-    """Compare memory strategies on one clip: DIR/compare.json, DIR/compare.md, DIR/compare.mp4."""
-    from stm_core.runs.compare import check_compare, chosen, read_truth, write_compare
+    """Compare memories, sizes or networks on one clip: DIR/compare.json, DIR/compare.md, DIR/compare.mp4."""
+    from stm_core.networks.weights import load_model
+    from stm_core.runs.compare import check_compare, read_truth, write_compare
     from stm_core.runs.compare import compare as run_all
+    from stm_core.runs.compare_cases import cases_of, with_reference
 
     info, prompts, limits = opened(args)
     written = check_compare(args.out, args.clip)
-    names = chosen(args.presets, args.truth is not None)
+    how = {"device": args.device, "dtype": args.dtype, "engine": args.engine}
+    varied = {
+        "presets": args.presets,
+        "sizes": args.sizes,
+        "budgets_mb": args.budgets_mb,
+        "networks": {name: load_model(name, **how) for name in args.networks},
+    }
+    cases = with_reference(cases_of(**varied), args.truth is not None)
     truth = read_truth(args.truth, (info.height, info.width), limits) if args.truth else None
     network, memory = model(args), options.memory_config(args, args.memory)
-    with progress(len(names) * info.frames) as bar:
+    with progress(len(cases) * info.frames) as bar:
         found = run_all(
-            *(network, info, prompts, args.presets),
+            *(network, info, prompts),
+            **varied,
             truth=truth,
             memory=memory,
             size=args.size,

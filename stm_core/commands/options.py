@@ -16,9 +16,11 @@ from stm_core.commands.option_values import (
     limit,
     list_of,
     megabytes,
+    number,
     one_of,
     pixel,
     whole_number,
+    words,
 )
 from stm_core.errors import OptionError
 from stm_core.export.order import Options
@@ -94,14 +96,19 @@ def add_look(parser: argparse.ArgumentParser) -> None:
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
     """Options of `compare`."""
-    add, names = parser.add_argument, ",".join(PRESETS)
+    add = parser.add_argument
     add(
         "--presets",
         type=list_of(one_of(PRESETS)),
-        default=list(PRESETS),
         metavar="A,B",
-        help=f"one to five of {', '.join(PRESETS)}, separated by commas (default: {names})",
+        help=f"some of {', '.join(PRESETS)}; with the next three, one to five in all "
+        "(default: every preset, if nothing else is compared)",
     )
+    sides = list_of(whole_number(16))
+    add("--sizes", type=sides, default=[], metavar="A,B", help="short sides that the network sees, in pixels")
+    bounds = list_of(number(0.1))
+    add("--budgets-mb", type=bounds, default=[], metavar="A,B", help="most MB of the memory with a limit")
+    add("--networks", type=words, default=[], metavar="W,W", help="weights, each as for --weights")
     add(
         "--truth",
         type=Path,
@@ -253,8 +260,8 @@ def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
 def absent_ranges(args: argparse.Namespace) -> dict[int, list[tuple[int, int]]]:
     """The ranges of --absent, by object."""
     found: dict[int, list[tuple[int, int]]] = {}
-    for number, first, last in args.absent:
-        found.setdefault(number, []).append((first, last))
+    for object_id, first, last in args.absent:
+        found.setdefault(object_id, []).append((first, last))
     return found
 
 

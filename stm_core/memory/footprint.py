@@ -93,9 +93,10 @@ class Layout:
         if fitting >= least:
             return fitting
         raise LimitError(
-            f"the memory budget is {config.budget_bytes / 2**20:.4g} MB, but {pinned} prompted frame(s), the "
-            f"previous one and reading them take {needed / 2**20:.4g} MB with {self.objects} object(s) at "
-            f"this size; give a budget of at least {needed // 2**20 + 1} MB or a smaller size"
+            f"the memory limit (budget) is {config.budget_bytes / 2**20:.4g} MB, but {pinned} frame(s) with "
+            f"a given mask, the frame before and reading them take {needed / 2**20:.4g} MB with "
+            f"{self.objects} object(s) at this size; allow at least {needed // 2**20 + 1} MB, or choose a "
+            "smaller size"
         )
 
 

@@ -32,6 +32,7 @@ from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, load_model, random_model
 from stm_core.runs.folder import run_to_folder
+from stm_core.runs.machine import in_words, machine
 from stm_core.runs.made_up import moving_clip
 from stm_core.runs.report import peak_cuda_bytes, peak_rss_bytes, start_peaks
 
@@ -153,6 +154,7 @@ def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
     median, p95 = np.percentile(steady, [50, 95]).tolist()
     return {
         **_describe(case),
+        **machine(),
         "device": str(model.device),
         "dtype": model.dtype_name,
         "engine": model.engine.name,
@@ -231,7 +233,7 @@ def _command_fps(model: Model, case: Case) -> float:
 
 
 def markdown(rows: Sequence[dict]) -> str:
-    """The table; milliseconds and MiB."""
+    """The table, in milliseconds and MiB, and the processor below it."""
     head = [
         "network",
         "size",
@@ -251,7 +253,9 @@ def markdown(rows: Sequence[dict]) -> str:
     with_files = any(row.get("command_fps") for row in rows)
     head += ["command frames/s"] if with_files else []
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(_cells(row, with_files)) + " |" for row in rows])
+    lines += ["| " + " | ".join(_cells(row, with_files)) + " |" for row in rows]
+    measured = [row for row in rows if "cpu" in row]
+    return "\n".join([*lines, *(["", in_words(measured[0])] if measured else [])])
 
 
 def _cells(row: dict, with_files: bool) -> list[str]:

@@ -163,7 +163,7 @@ def run(
 
 def _told(plan: Plan) -> str:
     bound = plan.memory.bound_bytes
-    budget = "" if bound is None else f" with a memory budget of {bound / 2**20:.0f} MB"
+    budget = "" if bound is None else f" with a memory limit of {bound / 2**20:.0f} MB"
     return f"the GPU ran out of memory: done again at {plan.size} pixels{budget}"
 
 

@@ -1,10 +1,10 @@
-"""The same clip and prompts under several memory strategies, one after the other, and what came of each."""
+"""The same clip and prompts with several memories, sizes or networks, one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -15,9 +15,10 @@ from stm_core.errors import MaskError, OptionError
 from stm_core.masks.mask_files import decode_mask, encode_mask, read_mask
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written, as_json
-from stm_core.memory.policy import PRESETS, UNLIMITED, MemoryConfig
+from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
 from stm_core.runs.clip import FileSource, follow
+from stm_core.runs.compare_cases import cases_of, with_reference
 from stm_core.runs.compare_film import write_film
 from stm_core.runs.compare_table import Labels, Tried, compare_markdown, compare_table
 from stm_core.runs.output import check_folder
@@ -25,7 +26,6 @@ from stm_core.runs.plan import Plan, check_budget, plan_clip
 
 TABLE, WORDS, FILM = "compare.json", "compare.md", "compare.mp4"
 NOTES, REPORT = ".compare.notes", ".compare.report.json"
-MOST = 6  # runs: five, and the one that they are measured against
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,47 +70,42 @@ def compare(
     model: Model,
     clip: Path | str | VideoInfo,
     prompts: Prompt | Sequence[Prompt],
-    presets: Sequence[str] = tuple(PRESETS),
+    presets: Sequence[str] | None = None,
     *,
+    sizes: Sequence[int] = (),
+    budgets_mb: Sequence[float] = (),
+    networks: Mapping[str, Model] | None = None,
     truth: Labels | None = None,
     memory: MemoryConfig | None = None,
     size: int | None = None,
     limits: VideoLimits | None = None,
     on_frame: Callable[[], None] | None = None,
 ) -> Comparison:
-    """Segment a clip once for each preset, and put the results beside each other.
+    """Segment a clip once for each preset, size, memory limit and network, and put the results side by side.
 
+    model, memory, size: of the runs that are to differ in something else.
     clip: a path, or what `probe` said of it.
+    presets: None: all of them, if nothing else is compared.
+    sizes: short sides in pixels.
+    budgets_mb: limits of the memory that has one.
+    networks: other networks by name.
     truth: true masks by frame, uint8 (H, W). Without them the runs are measured against `every-5`, which
         runs too then.
-    memory: every other number of the memories.
     on_frame: called after each frame of each run.
-    Raises OptionError (no or too many presets, one twice), and what `segment_clip` raises.
+    Raises OptionError (none or more than five to compare, one twice), and what `segment_clip` raises.
     """
     check_model(model)
-    names, limits = chosen(presets, truth is not None), limits or VideoLimits()
+    compared = cases_of(presets, sizes, budgets_mb, networks)
+    cases, limits = with_reference(compared, truth is not None), limits or VideoLimits()
     info = clip if isinstance(clip, VideoInfo) else probe(clip, limits=limits)
-    base, runs = memory or MemoryConfig(), []
-    plans = {}
-    for name in names:
-        kept = replace(base, preset=name)
-        plan = plan_clip(info.height, info.width, info.frames, prompts, memory=kept, size=size)
-        check_budget(model, plan)  # all are refused before one runs
-        plans[name] = plan
-    for name, plan in plans.items():
-        runs.append(_tried(model, name, plan, info, limits, on_frame))
+    base, planned = memory or MemoryConfig(), []
+    for case in cases:
+        kept, seen, network = case.memory(base), case.size or size, case.model or model
+        plan = plan_clip(info.height, info.width, info.frames, prompts, memory=kept, size=seen)
+        check_budget(network, plan)  # all are refused before one runs
+        planned.append((network, case.name, plan))
+    runs = [_tried(*one, info, limits, on_frame) for one in planned]
     return Comparison(info, tuple(runs), compare_table(runs, truth))
-
-
-def chosen(presets: Sequence[str], truth: bool) -> list[str]:
-    """The presets to run; without the truth, the one that they are measured against comes last if missing."""
-    names = list(presets)
-    for name in names:
-        if name not in PRESETS:
-            raise OptionError(f"there is no memory preset {name!r}; choose from {', '.join(PRESETS)}")
-    if not 1 <= len(set(names)) == len(names) < MOST:
-        raise OptionError(f"presets are {', '.join(names) or 'none'}; give one to five, each once")
-    return names if truth or UNLIMITED in names else [*names, UNLIMITED]
 
 
 def _tried(

@@ -14,8 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from stm_core.engine.prompts import Prompt
 from stm_core.engine.propagate import propagate
 from stm_core.memory.policy import MemoryConfig
+from stm_core.networks.engines import TORCH
 from stm_core.networks.interface import Network
 from stm_core.networks.weights import Model
+from stm_core.runs.machine import in_words, machine
 from stm_core.runs.made_up import moving_clip
 
 PARTS = ("encode_query", "read", "decode", "encode_memory")
@@ -26,7 +28,8 @@ BEST_CHANNELS, BEST_SIZE = 128, (60, 108)  # the convolution that shows a machin
 def profile(
     model: Model, size: tuple[int, int], memory: MemoryConfig, *, frames: int, objects: int
 ) -> list[dict]:
-    """Rows {part, seconds (mean a frame), share, gflop, gflops}; the last is one large convolution alone.
+    """Rows {part, engine, seconds (mean a frame), share, gflop, gflops} and what `machine` says; the last is
+    one large convolution alone.
 
     Parts are the network's calls; `the rest` is scaling, masks and the report.  gflop counts multiplications
     and additions; None where a part has next to none.
@@ -53,7 +56,8 @@ def profile(
     work = {name: flop for name, flop in work.items() if means[name]}  # `first` stores one frame for good
     rows = [_row(name, seconds, seconds / whole, work.get(name)) for name, seconds in means.items()]
     rows.append(_row("a frame", whole, 1.0, sum(work.values())))
-    return [*rows, _best(model)]
+    names = dict.fromkeys(PARTS, model.engine.name) | {"read": TORCH.name}
+    return [{"engine": names.get(row["part"], ""), **machine(), **row} for row in [*rows, _best(model)]]
 
 
 def arithmetic(network: Network, height: int, width: int, objects: int, stored: float) -> dict[str, float]:
@@ -76,14 +80,14 @@ def arithmetic(network: Network, height: int, width: int, objects: int, stored: 
 
 
 def markdown(rows: list[dict]) -> str:
-    """The table, in milliseconds and GFLOP."""
-    lines = ["| part | ms | share | GFLOP | GFLOP/s |", "|" + " --- |" * 5]
+    """The table, in milliseconds and GFLOP, and the processor below it."""
+    lines = ["| part | engine | ms | share | GFLOP | GFLOP/s |", "|" + " --- |" * 6]
     for row in rows:
         share = "" if row["share"] is None else f"{row['share']:.0%}"
         work = ("", "") if row["gflop"] is None else (f"{row['gflop']:.1f}", f"{row['gflops']:.0f}")
-        cells = (row["part"], f"{1000 * row['seconds']:.1f}", share, *work)
+        cells = (row["part"], row["engine"], f"{1000 * row['seconds']:.1f}", share, *work)
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", in_words(rows[0])])
 
 
 def _row(part: str, seconds: float, share: float | None, work: float | None) -> dict:

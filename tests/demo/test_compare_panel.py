@@ -108,10 +108,10 @@ def test_a_page_that_was_closed_ends_the_run_and_keeps_nothing_waiting(bench, ma
 
 
 def test_sizes_and_budgets_are_compared_with_what_is_chosen_for_a_run(bench, marked):
-    compared(bench, marked, "size 240", "budget 4 MB", "every-5")
+    compared(bench, marked, "size 240", "limit 4 MB", "every-5")
     plans = {name: run.job.plan for name, run in marked.work.compared.runs.items()}
     assert plans["size 240"].size == 240 and plans["size 240"].memory.preset == "bounded"
-    assert plans["budget 4 MB"].memory.budget_bytes == 4 * 2**20
+    assert plans["limit 4 MB"].memory.budget_bytes == 4 * 2**20
 
 
 @pytest.mark.parametrize("names", [["first"], ["first", "first"], ["first", "best"], []])

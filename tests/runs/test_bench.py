@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from stm_core.errors import LimitError
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import random_model
 from stm_core.runs import bench as module
 from stm_core.runs.bench import Case, around, bench, combinations, markdown, measure
+from stm_core.runs.machine import in_words, machine
 from stm_core.runs.made_up import moving_clip
 from stm_core.runs.profile import PARTS, arithmetic, profile
 
@@ -67,16 +69,29 @@ def test_several_cases_run_apart_and_a_failed_one_keeps_its_line(monkeypatch):
     monkeypatch.setattr(module, "_measure_apart", lambda case: apart(case) if case == bad else measure(case))
     rows = list(bench([good, bad]))
     lines = markdown(rows).splitlines()
-    assert len(lines) == 4 and lines[2].startswith(
+    assert len(lines) == 6 and lines[2].startswith(
         f"| {TINY} (random weights) | 32x48 | fp32 | torch | bounded | 1 |"
     )
     assert "nowhere" in rows[1]["error"] and rows[1]["error"] in lines[3]
+    assert lines[5] == in_words(rows[0])
 
 
 def test_a_budget_too_small_is_refused_before_anything_runs(monkeypatch):
     monkeypatch.setattr(module, "propagate", None)
     with pytest.raises(LimitError, match="MB"):
         measure(Case(TINY, (480, 854), "fp32", MemoryConfig(budget_bytes=1000), frames=4, objects=1))
+
+
+def test_a_measurement_names_the_processor_its_instructions_and_the_threads(tmp_path, monkeypatch):
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor : 0\nmodel name\t: A 9000\nflags : avx2 avx512_vnni avx512_bf16 amx_int8\n")
+    monkeypatch.setattr("stm_core.runs.machine.CPU_INFO", info)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    found = machine()
+    assert found["cpu"] == "A 9000" and found["threads"] == torch.get_num_threads()
+    assert found["isa"].split()[1:] == ["VNNI", "bf16", "AMX", "held", "to", "AVX2"]
+    info.unlink()
+    assert machine()["cpu"]
 
 
 def vanish(pipe, case, folder):

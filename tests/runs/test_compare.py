@@ -71,8 +71,21 @@ def test_every_preset_runs_from_the_same_prompt(colour, tmp_path):
     assert all(row["J"] == row["agreement"] == 1 for row in rows.values())
     assert rows["first"]["bank_bytes"] < rows["first+previous"]["bank_bytes"] < rows["every-5"]["bank_bytes"]
     assert rows["every-5"]["paper_J"] and rows["bounded"]["paper_J"] is None
-    with pytest.raises(OptionError, match="first, first"):
+    with pytest.raises(OptionError, match="first, first"):  # nothing ran yet
         compare(colour, tmp_path / "clip.mp4", Prompt.from_mask(truth[0]), ["first", "first"])
+
+
+def test_sizes_limits_and_networks_are_compared_too(colour, tmp_path):
+    truth = dict(enumerate(write_clip(tmp_path / "clip.mp4", 6)))
+    given = (colour, tmp_path / "clip.mp4", Prompt.from_mask(truth[0]))
+    varied = {"sizes": [16, 32], "budgets_mb": [2], "networks": {"other": colour}}
+    found = compare(*given, truth=truth, memory=MemoryConfig("every-5"), **varied)
+    assert [one.name for one in found.runs] == ["size 16", "size 32", "limit 2 MB", "network other"]
+    assert [one.size for one in found.runs] == [16, 32, None, None]
+    assert [one.memory.preset for one in found.runs] == ["every-5", "every-5", "bounded", "every-5"]
+    assert found.runs[2].memory.budget_bytes == 2 * 2**20
+    with pytest.raises(OptionError, match="one to five|1 to 5"):
+        compare(*given, presets=[])
 
 
 def test_the_difference_shows_who_has_the_pixel():

@@ -2,12 +2,11 @@
 // The server sends one state object (see stage_state in panels/mark.py); the browser asks for small pictures by address and composes the
 // views itself, so that scrubbing, playing, views and opacity need no round trip.
 // Events to the server: 'edit' (a click or a stroke), 'seek' (the frame that is looked at), 'order' (objects, undo, clear).
-// The files of this folder are one script, in the order that panels/mark.py gives; this one holds what they share.
-const $ = (selector) => element.querySelector(selector);
+// The files of this folder are one script, in the order that panels/mark.py gives, after ../frames.js; this one holds what they share.
 const screen_ = $(".stm-screen"), canvas = $(".stm-canvas"), ink = $(".stm-ink"), dots = $(".stm-dots");
 const live = $(".stm-live"), slider = $(".stm-slider");
 const ui = { mode: "add", view: "overlay", opacity: 0.5, radius: 14, frame: 0, playing: null, stroke: null, cursor: null, gone: null };
-let state = {}, times = [], pictures = new Map(), drawn = 0, seekTimer = null;
+let state = {}, times = [], drawn = 0, seekTimer = null;
 
 // Where the picture stands on the page: the canvas around it may be wider or higher.
 function pictureBox() {

@@ -46,14 +46,20 @@ class Muon(torch.optim.Optimizer):
 
 
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest matrix with equal singular values (about 1), times sqrt(rows/columns) where it is tall."""
-    x = matrix.bfloat16()
+    """The nearest matrix with equal singular values (about 1), times sqrt(rows/columns) where it is tall.
+
+    Each Newton-Schulz step multiplies by a polynomial of x x'. Their product is made first: it is small.
+    """
+    x = matrix.float()
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
+    gram, whole = x @ x.T, torch.eye(len(x), device=x.device)
     for _ in range(steps):
-        gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        factor = 2.0315 * gram @ gram - 4.7750 * gram
+        factor.diagonal().add_(3.4445)
+        whole, gram = factor @ whole, factor @ gram @ factor
+    x = whole @ x
     return (x.T if tall else x) * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
 
 

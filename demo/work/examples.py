@@ -1,0 +1,36 @@
+"""The bundled examples: NAME.mp4 with NAME.json and NAME.png beside it."""
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+
+from demo.guard.process import Guard
+from stm_core.errors import StmError
+
+log = logging.getLogger(__name__)
+
+
+def about(path: Path) -> dict:
+    """What the page says about an example beside its film: title, sentence, objects (names), clicks
+    [frame, x, y, label, object]; empty when nothing is.
+    """
+    beside = path.with_suffix(".json")
+    return json.loads(beside.read_text()) if beside.exists() else {}
+
+
+def shown(folder: Path, guard: Guard, scratch: Path, side: int) -> list[tuple[str, dict, bytes]]:
+    """(name, what is known, JPEG of the first frame) of each example that can be read.
+
+    scratch: a folder for files on the way.  side: pixels of the picture.
+    """
+    found = []
+    scratch.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.glob("*.mp4")):
+        try:
+            with tempfile.TemporaryDirectory(dir=scratch) as made:
+                guard.call("check", path=str(path), folder=made, start=0, stop=1, side=side)
+                found.append((path.stem, about(path), (Path(made) / "proxy" / "00000.jpg").read_bytes()))
+        except (StmError, OSError) as error:
+            log.warning("example %s is left out: %s", path.name, error)
+    return found
