@@ -224,3 +224,14 @@ def read_film(path: Path, form: str) -> tuple[list[np.ndarray], list[Fraction], 
         stream = container.streams.video[0]
         frames = list(container.decode(stream))
         return [frame.to_ndarray(format=form) for frame in frames], [f.pts * f.time_base for f in frames]
+
+
+def read_alpha(path: Path) -> tuple[list[np.ndarray], list[Fraction]]:
+    """The alpha of a WebM's pictures, uint8 (H, W), and when each is shown: only libvpx itself decodes it."""
+    decoder = av.CodecContext.create("libvpx-vp9", "r")
+    with av.open(str(path)) as container:
+        frames = [frame for packet in container.demux(video=0) for frame in decoder.decode(packet)]
+        times = [frame.pts * container.streams.video[0].time_base for frame in frames]
+    planes = [frame.planes[3] for frame in frames]
+    rows = [np.frombuffer(one, np.uint8).reshape(one.height, one.line_size)[:, : one.width] for one in planes]
+    return rows, times

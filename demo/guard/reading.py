@@ -9,11 +9,8 @@ the clip, so that a later one can seek instead of decoding from the start.
 """
 
 import dataclasses
-import io
 import json
 import math
-import re
-import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stm_core.errors import LimitError, MaskError
 from stm_core.incoming.masks import read_masks
 from stm_core.masks import mask_files as masks
 from stm_core.media import video
@@ -30,8 +26,6 @@ from stm_core.media.files import Whole, write_whole
 
 INDEX = "index.json"  # beside the clip
 LARGEST_INDEX = 8 * 2**20  # bytes: hours of video
-LARGEST_MASK = 64 * 2**20  # bytes of a true mask
-NUMBER = re.compile(r"\d{1,6}")
 PROXY_QUALITY = 80  # scrubbing pictures only; the picture that is marked on is always a lossless PNG
 
 
@@ -81,50 +75,15 @@ def mask(path: str, height: int, width: int) -> Iterator[tuple[dict, np.ndarray]
     yield {}, masks.read_mask(Path(path), size=(height, width))
 
 
-def truth(folder: str, height: int, width: int, extra: dict[str, str]) -> Iterator[dict]:
-    """True masks, PNGs named by frame or ZIPs of them, written anew as `folder`/INDEX.png: which frames.
-
-    extra: any names -> the files.  MaskError when there is none, or one is no mask of this clip.
-    """
-    found: set[int] = set()
-    for source in extra.values():
-        for index, picture in _numbered(Path(source)):
-            labels = masks.read_mask(picture, size=(height, width), empty=True)
-            write_whole(Path(folder) / f"{index:05d}.png", masks.encode_mask(labels))
-            found.add(index)
-            yield {"done": len(found)}
-    if not found:
-        raise MaskError("no mask was found; give PNGs named by frame, such as 00000.png, or a ZIP of them")
-    yield {"frames": sorted(found)}
-
-
-def _numbered(source: Path) -> Iterator[tuple[int, Path | Image.Image]]:
-    """Pictures by the number in their name, of a file or of a ZIP."""
-    if source.suffix.lower() != ".zip":
-        if NUMBER.fullmatch(source.stem):
-            yield int(source.stem), source
-        return
-    try:
-        with zipfile.ZipFile(source) as pack:
-            for item in pack.infolist():
-                name = Path(item.filename)
-                if name.suffix.lower() != ".png" or not NUMBER.fullmatch(name.stem):
-                    continue
-                if item.file_size > LARGEST_MASK:
-                    raise LimitError(
-                        f"{name.name[:60]!r} is too large for a mask; export it as a palette PNG"
-                    )
-                with Image.open(io.BytesIO(pack.read(item)), formats=["PNG"]) as picture:
-                    yield int(name.stem), picture
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
-        raise MaskError("this ZIP of masks is damaged; pack it again") from error
-
-
 def brought(
-    path: str, height: int, width: int, frames: int, limits: dict
+    height: int, width: int, frames: int, limits: dict, extra: dict[str, str]
 ) -> Iterator[tuple[dict, np.ndarray]]:
-    """Masks of another program for a clip of so many frames, as labels (H, W), in order."""
-    for index, labels in read_masks(Path(path), (height, width), frames, video.VideoLimits(**limits)):
+    """Masks that were made elsewhere for a clip of so many frames, as labels (H, W), in order.
+
+    extra: any names -> the files.
+    """
+    paths = [Path(path) for path in extra.values()]
+    for index, labels in read_masks(paths, (height, width), frames, video.VideoLimits(**limits)):
         yield {"index": index}, labels
 
 
@@ -201,4 +160,4 @@ def _plain(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-JOBS = {job.__name__: job for job in (inspect, check, sharp, frames, mask, truth, brought)}
+JOBS = {job.__name__: job for job in (inspect, check, sharp, frames, mask, brought)}

@@ -18,6 +18,7 @@ from demo.draw import comparison as draw
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
+from demo.work import brought
 from demo.work.asking import prompts
 from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
 from demo.work.job import Job
@@ -63,7 +64,6 @@ class ComparePanel(Panel):
             truth = gr.File(
                 label="True masks: a ZIP, or PNGs named by frame",
                 file_count="multiple",
-                file_types=[".zip", ".png"],
                 height=84,
                 elem_id="truth",
             )
@@ -233,16 +233,10 @@ class ComparePanel(Panel):
         return MaskFiles(folder, inside) if inside else None
 
     def _read_truth(self, work: Work, paths: list[str]) -> list[int]:
-        height, width = work.clip.size
-        folder, files = Path(work.clip.folder) / TRUTH, {str(n): path for n, path in enumerate(paths)}
+        found = brought.read(self.host.guard, work.clip, self.host.limits, paths)
+        folder = Path(work.clip.folder) / TRUTH
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            read = self.host.guard.call("truth", folder=str(folder), height=height, width=width, extra=files)
-        except StmError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        return read["frames"]
+        return brought.write(found.items(), folder)
 
 
 def _discard_others(work: Work, found: Compared) -> None:

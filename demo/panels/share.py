@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ PRESS_DOWNLOAD = """() => {
   if (link) link.click();
 }"""
 RECIPE = ("as_command", "as_python", "recipe_about")
-FILES = "COCO JSON, CVAT for images 1.1, a ZIP of mask pictures, or a black and white film"
+FILES = "COCO JSON, CVAT for images 1.1, mask pictures or a ZIP of them, or a black and white film per object"
 
 
 class SharePanel(Panel):
@@ -65,7 +66,7 @@ class SharePanel(Panel):
             )
             about = gr.HTML("", elem_id="recipe-about")
         with gr.Accordion("Bring masks for many frames", open=False, elem_id="bringing"):
-            bring = gr.File(label=FILES, height=84, elem_id="bring")
+            bring = gr.File(label=FILES, file_count="multiple", height=84, elem_id="bring")
         return {
             "sharing": self.card,
             "taking": taking,
@@ -149,13 +150,13 @@ class SharePanel(Panel):
         return target, [html.sentence(str(one)) for one in warnings]
 
     @answers
-    def bring(self, visitor: Visitor, path: str) -> View:
+    def bring(self, visitor: Visitor, paths: list[str] | None) -> View:
         """Take masks of another program, as marks or as a result.  After a refusal all stays as it was."""
-        if not path:
+        if not paths:
             return View()
         with visitor.at_work() as work:
             _check_free(work)
-            masks = brought.read(self.host.guard, work.clip, self.host.limits, path)
+            masks = brought.read(self.host.guard, work.clip, self.host.limits, [str(path) for path in paths])
             with visitor.changing(work):
                 _check_free(work)
                 told = brought.take(work, masks, self.host.limits)
@@ -183,13 +184,21 @@ def recipe(work: Work | None) -> dict:
     job = work.run.job if work is not None and work.tracked else None
     if job is None:
         about = "Once a run has ended, this says how to do it again with Python or in a terminal."
+        if work is not None and work.tracked:
+            about = "These masks are not those of a run here: they were brought, or changed after the run."
         return dict(zip(RECIPE, ("", "", html.faint(about)), strict=True))
-    plan, clip = job.plan, work.clip
+    clip, total = work.clip, work.clip.info["frames"]
+    # a run that went on after a stop has its own mask of that frame among the prompts, which nobody marked
+    marked = tuple(prompt for prompt in job.plan.prompts if prompt.frame in job.plan.known)
+    plan = replace(job.plan, prompts=marked)
     path = f"assets/examples/{clip.example}.mp4" if clip.example else clip.name
-    told = ["Both track the whole clip from the same marks."]
+    what = "the whole clip" if plan.whole(total) else "the part that is open"
+    told = [f"Both track {what} from the same marks."]
+    if work.run.continues:
+        told.append("The page went on from a correction; here all is tracked anew, so that masks may differ.")
     if needs_masks(plan):
         told.append(
             "They read the marks from <code>prompts/</code>, which is in the ZIP of the full session."
         )
-    texts = as_command(plan, path), as_python(plan, path), html.faint(" ".join(told))
+    texts = as_command(plan, path, total), as_python(plan, path, total), html.faint(" ".join(told))
     return dict(zip(RECIPE, texts, strict=True))

@@ -1,6 +1,6 @@
 """Masks that a visitor brings from another program, as marks or as a result that can be corrected."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -18,29 +18,36 @@ from stm_core.media.files import write_whole
 from stm_core.runs.record import record_from
 
 
-def read(guard: Guard, clip: Clip, limits: Limits, path: str) -> dict[int, bytes]:
-    """The masks in a file, PNG by frame, of the part of the clip that is open; read behind the guard.
+def read(guard: Guard, clip: Clip, limits: Limits, paths: Sequence[str]) -> dict[int, bytes]:
+    """The masks in files, PNG by frame, of the part of the clip that is open; read behind the guard.
 
-    A file may count the frames of the whole clip, or those of the part alone.  Raises MaskError, LimitError.
+    They may count the frames of the whole clip, or those of the part alone.  Raises MaskError, LimitError.
     """
     total = clip.info["frames"]
     try:
-        found = dict(_stream(guard, clip, limits, path, total))
+        found = dict(stream(guard, clip.size, limits, paths, total))
     except MaskError:
         if clip.frames == total:
             raise
-        found = {clip.start + n: one for n, one in _stream(guard, clip, limits, path, clip.frames)}
+        found = {clip.start + n: one for n, one in stream(guard, clip.size, limits, paths, clip.frames)}
     inside = {index: one for index, one in found.items() if clip.start <= index < clip.stop}
     if not any(decode_mask(one).any() for one in inside.values()):
         raise MaskError("this file has no mask of the frames that are open; choose another part of the clip")
     return inside
 
 
-def _stream(guard: Guard, clip: Clip, limits: Limits, path: str, frames: int) -> Iterator[tuple[int, bytes]]:
-    height, width = clip.size
+def stream(
+    guard: Guard, size: tuple[int, int], limits: Limits, paths: Sequence[str], frames: int
+) -> Iterator[tuple[int, bytes]]:
+    """(frame, PNG) of the masks in files, for a clip of so many frames of size (H, W).
+
+    Raises MaskError, LimitError.
+    """
+    height, width = size
+    files = {str(n): path for n, path in enumerate(paths)}
     most = {"max_bytes": limits.upload_mb * 2**20, "max_pixels": limits.max_pixels}
     for answer, labels in guard.stream(
-        "brought", path=path, height=height, width=width, frames=frames, limits=most
+        "brought", height=height, width=width, frames=frames, limits=most, extra=files
     ):
         if labels is None or labels.shape != (height, width):
             raise MaskError("the masks of this file have another size; export them at the clip's size")
@@ -48,6 +55,16 @@ def _stream(guard: Guard, clip: Clip, limits: Limits, path: str, frames: int) ->
         if not 0 <= index < frames:  # no file can say so, but who reads it may have been taken over
             raise MaskError("the masks of this file belong to other frames; export them again")
         yield index, encode_mask(labels)
+
+
+def write(masks: Iterable[tuple[int, bytes]], folder: Path) -> list[int]:
+    """Write masks (frame, PNG) into a folder, as 00000.png and so on; the frames come back, sorted."""
+    folder.mkdir(exist_ok=True)
+    frames = []
+    for index, packed in masks:
+        write_whole(folder / f"{index:05d}.png", packed)
+        frames.append(index)
+    return sorted(frames)
 
 
 def take(work: Work, masks: dict[int, bytes], limits: Limits) -> str:

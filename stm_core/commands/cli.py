@@ -98,6 +98,7 @@ def _segment(args: argparse.Namespace) -> int:
     from stm_core.engine.prompts import check_absent
     from stm_core.runs.folder import run_to_folder
     from stm_core.runs.output import check_folder, check_mask, check_results, written_in
+    from stm_core.runs.plan import frames_inside
 
     info, prompts, limits = opened(args)
     check_folder(args.out, args.clip)
@@ -106,12 +107,13 @@ def _segment(args: argparse.Namespace) -> int:
     ranges = options.absent_ranges(args)
     check_absent(ranges, prompts)
     model, memory = _model(args), options.memory_config(args, args.memory)
-    with _progress(info.frames) as bar:
+    with _progress(len(frames_inside(info.frames, args.part))) as bar:
         report = run_to_folder(
             *(model, info, prompts, args.out),
             memory=memory,
             size=args.size,
             absent=ranges,
+            part=args.part,
             limits=limits,
             on_frame=lambda step: bar.update(),
         )

@@ -24,12 +24,12 @@ def opened(args: argparse.Namespace) -> tuple[VideoInfo, list[Prompt], VideoLimi
             "one of --mask FIRST.png, --click X,Y and --prompts FILE is needed, and no two; see --help"
         )
     from stm_core.media.video import probe
-    from stm_core.runs.plan import check_prompts
+    from stm_core.runs.plan import check_prompts, frames_inside
 
     limits = options.video_limits(args)
     info = probe(args.clip, limits=limits)
-    size = info.height, info.width
-    return info, check_prompts(*size, info.frames, _prompts(args, size, info.frames)), limits
+    size, inside = (info.height, info.width), frames_inside(info.frames, getattr(args, "part", None))
+    return info, check_prompts(*size, inside, _prompts(args, size, info.frames, inside)), limits
 
 
 def model(args: argparse.Namespace) -> Model:
@@ -39,8 +39,12 @@ def model(args: argparse.Namespace) -> Model:
     return load_model(args.weights, device=args.device, dtype=args.dtype, engine=args.engine)
 
 
-def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> list[Prompt]:
-    """The prompts that the options describe.  size: (H, W) of the clip's frames."""
+def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int, inside: range) -> list[Prompt]:
+    """The prompts that the options describe.
+
+    size: (H, W) of the clip's frames.
+    inside: the frames that are tracked.
+    """
     clicks = [option_values.click(text) for text in args.click]
     from stm_core.engine.prompts import Prompt
     from stm_core.masks.mask_files import read_mask
@@ -50,7 +54,11 @@ def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int) -> li
         return [Prompt.from_clicks(clicks, frame=args.prompt_frame)]
     limits = options.video_limits(args)
     if args.prompts:
-        return read_prompts(args.prompts, size, frames, limits)
+        found: dict[int, Prompt] = {}
+        for text in args.prompts:
+            given = read_prompts(text, size, frames, inside, limits, every=args.all_prompts)
+            found |= {prompt.frame: prompt for prompt in given}
+        return list(found.values())
     return [Prompt.from_mask(read_mask(args.mask, size=size, limits=limits), frame=args.prompt_frame)]
 
 

@@ -50,7 +50,8 @@ def compare(args: argparse.Namespace) -> int:
         "networks": {name: load_model(name, **how) for name in args.networks},
     }
     cases = with_reference(cases_of(**varied), args.truth is not None)
-    truth = read_truth(args.truth, (info.height, info.width), limits) if args.truth else None
+    size = info.height, info.width
+    truth = read_truth(args.truth, size, info.frames, limits) if args.truth else None
     network, memory = model(args), options.memory_config(args, args.memory)
     with progress(len(cases) * info.frames) as bar:
         found = run_all(

@@ -40,6 +40,14 @@ def absent(text: str) -> tuple[int, int, int]:
     return int(number), int(first), int(last or first)
 
 
+def part(text: str) -> tuple[int, int]:
+    """FIRST-LAST as two numbers.  Raises ArgumentTypeError."""
+    if not re.fullmatch(r"\d{1,9}-\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"got {text}, expected FIRST-LAST, for example 30-45")
+    first, _, last = text.partition("-")
+    return int(first), int(last)
+
+
 def folder(text: str) -> Path:
     """The path of a folder.  Raises ArgumentTypeError when there is none, as for an unset variable."""
     if not text:

@@ -18,6 +18,7 @@ from stm_core.commands.option_values import (
     megabytes,
     number,
     one_of,
+    part,
     pixel,
     whole_number,
     words,
@@ -25,6 +26,7 @@ from stm_core.commands.option_values import (
 from stm_core.errors import OptionError
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
+from stm_core.incoming.masks import SPARSE
 from stm_core.masks.palette import MAX_OBJECTS
 from stm_core.media.limits import VideoLimits
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -83,6 +85,12 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="frames in which an object is not there, the last one included; may be given several times",
     )
+    parser.add_argument(
+        "--part",
+        type=part,
+        metavar="FIRST-LAST",
+        help="only these frames, the last one included; masks keep the numbers of their frames",
+    )
     _add_clip(parser, "folder for masks, overlay and report")
 
 
@@ -113,7 +121,8 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         "--truth",
         type=Path,
         metavar="DIR",
-        help="folder of true masks, PNGs named by frame (00000.png); without it: agreement with every-5",
+        help="true masks: a folder of PNGs named by frame (00000.png), or whatever --prompts takes; without "
+        "them: agreement with every-5",
     )
     _add_clip(parser, "folder for compare.json, compare.md and compare.mp4")
 
@@ -132,9 +141,18 @@ def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
     )
     add(
         "--prompts",
+        action="append",
         metavar="FILE",
+        default=[],
         help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
-        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]",
+        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]; of several for one frame the "
+        "last one counts",
+    )
+    add(
+        "--all-prompts",
+        action="store_true",
+        help="take every mask of --prompts "
+        f"(default: of more than {SPARSE}, those on which an object appears first)",
     )
     add(
         "--prompt-frame",

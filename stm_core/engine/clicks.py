@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stm_core.engine.click_answers import Key, digest, keep, key_of, recall
 from stm_core.engine.click_reader import ClickReader
+from stm_core.engine.corrections import anchored, at_the_clicks
 from stm_core.engine.geometry import check_image, check_size, enlarge, masks_of
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
@@ -25,7 +26,7 @@ from stm_core.networks.weights import Model, check_model
 ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
 GROUPS = 4  # any number of clicks costs at most ONE_BY_ONE + GROUPS reads
 CERTAIN = 1e-3  # least probability of an object outside the mask that was given for it
-DOUBT = 0.4  # how far its probability inside is below 1: if it were 1, the network would not correct it
+DOUBT = 0.2  # how far its probability inside is below 1: if it were 1, the network would not correct it
 KEPT_LOGIT = 3.0  # of objects that were given and not clicked: strong, but a sure click wins
 
 
@@ -86,9 +87,10 @@ def click_logits(
     points = points_of(clicks, needs_positive=masks is None).to(model.device)
     reader, most = ClickReader(model, image, size), points.shape[1]
     if masks is not None:
-        return reader.answer(
-            points, points[:, 0, 2] >= 0, (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
-        )
+        scale = image.shape[0] / reader.processed[0], image.shape[1] / reader.processed[1]
+        before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
+        after = reader.answer(anchored(points, masks, scale), points[:, 0, 2] >= 0, before)
+        return at_the_clicks(before, after, points, scale)
     frame, turns = digest(image), _turns(most)
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
     begin, logits = _known(model.network, keys)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stm_core.engine.clicks import click_logits
 from stm_core.engine.decoding import decoded
+from stm_core.engine.encoding import encoded, windows_of
 from stm_core.engine.geometry import (
     Area,
     check_image,
@@ -121,7 +122,7 @@ class Propagator:
         usage, read = self.bank.usage, Held.of(self.bank, self.objects)
         kept = shown if self._trust.firm and not prompts else masks
         spoken = {i for one in prompts for i in one.objects} - set(absent)
-        self._remember(index, seen, kept, pixels, spoken)
+        self._remember(index, seen, kept, pixels, spoken, cells)
         self._whereabouts.update(cells, pixels, self._processed, seen.corner)
         return FrameResult(
             index=index,
@@ -285,14 +286,34 @@ class Propagator:
         """maps (n, H', W') with one more for each new object, filled with a constant."""
         return torch.cat([maps, maps.new_full((len(self.objects) - len(maps), *maps.shape[1:]), fill)])
 
-    def _remember(self, index: int, seen: _Seen, masks: Tensor, pixels: list[int], spoken: set[int]) -> None:
+    def _remember(
+        self,
+        index: int,
+        seen: _Seen,
+        masks: Tensor,
+        pixels: list[int],
+        spoken: set[int],
+        cells: np.ndarray | None = None,
+    ) -> None:
         """Write the frame to memory.
 
         An object without a pixel is left out unless it was prompted. A frame that does not show it says
         nothing about its appearance, and would make it vanish for good.
+        cells: bool (N, a, b), those of `Whereabouts` in which masks have a pixel; None: not known.
         """
         present = [count > 0 or i in spoken for count, i in zip(pixels, self.objects, strict=True)]
-        if any(present) and self.bank.wants(index, bool(spoken)):
-            masks = seen.area.moved(masks, Area.of(seen.window, *self._processed))
-            key, value = self.model.network.encode_memory(seen.frame, masks, seen.query)
-            self.bank.write(index, key, value, pinned=bool(spoken), present=present, window=seen.window)
+        if not any(present) or not self.bank.wants(index, bool(spoken)):
+            return
+        area, network = Area.of(seen.window, *self._processed), self.model.network
+        masks = seen.area.moved(masks, area)
+        windows: list[Window | None] = []
+        if (
+            cells is not None
+            and network.local
+            and self._trust.reach
+            and self.bank.reads_apart(seen.query.key)
+        ):
+            corner = seen.area.rows[0] - area.rows[0], seen.area.columns[0] - area.columns[0]
+            windows = windows_of(cells, CELL, corner, seen.window.shape)
+        key, value = encoded(network, seen.frame, masks, seen.query, windows)
+        self.bank.write(index, key, value, pinned=bool(spoken), present=present, window=seen.window)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stm_core.memory.window import Window
+from stm_core.memory.window import Window, ends
 from stm_core.networks.interface import LOGIT_LIMIT, STRIDE
 
 LOST = 0.1  # an object whose area is at most this share of its recent largest one may turn up anywhere
@@ -26,7 +26,6 @@ EDGE = 2  # cells around a window: padding moves features by up to half a cell, 
 CELL = STRIDE // 2  # pixels of the finer cells in which parts of a mask touch
 GAP, OWN_GAP = 3, 0.15  # most between a part and the mask before: cells, and share of the root of its area
 MISSED = 2  # frames for which a part may be missing and come back
-APART = 0.8  # objects are decoded each by itself where that is at most this share of the work together
 STEPS = 7  # sizes of windows, about this many a side: a CPU packs the convolutions for each (`packed.py`)
 
 
@@ -66,7 +65,7 @@ class Whereabouts:
         height, width = (math.ceil(side / CELL) for side in size)
         parts = np.zeros((len(cells), height, width), bool)
         parts[:, top : top + cells.shape[1], left : left + cells.shape[2]] = cells
-        self._near = _dilated(_coarser(parts), max(1, round(self.reach * min(size) / STRIDE)))
+        self._near = dilated(_coarser(parts), max(1, round(self.reach * min(size) / STRIDE)))
         self._beside = [*self._beside[-MISSED:], _beside(parts, areas)]
         earlier = np.zeros(len(areas))
         earlier[: len(self._largest)] = self._largest
@@ -104,23 +103,18 @@ class Whereabouts:
         return _around(self._near.any(0), size)
 
     def windows(self, count: int, window: Window) -> list[Window]:
-        """The same for each of the first `count` objects by itself: parts of that `window`, of one shape.
+        """The same for each of the first `count` objects by itself: parts of that `window`.
 
-        They count its cells: their `size` is its shape.  Empty where that would save little.
+        They count its cells: their `size` is its shape.  Empty where there is one object, or no reach.
         """
-        if self._near is None or count < 2 or self._anywhere(count):
+        if self._near is None or count < 2:
             return []
-        own = [_around(near, window.size) for near in self._near[:count]]
-        height, width = (max(sides) for sides in zip(*(one.shape for one in own), strict=True))
-        most_rows, most_columns = window.shape
-        if height * width > APART * most_rows * most_columns:
-            return []
-        top, left = window.rows[0], window.columns[0]
-        corners = [
-            (min(one.rows[0] - top, most_rows - height), min(one.columns[0] - left, most_columns - width))
-            for one in own
-        ]
-        return [Window((y, y + height), (x, x + width), window.shape) for y, x in corners]
+        whole = Window.whole(window.shape)
+        found = [whole] * count
+        for n, (near, lost) in enumerate(zip(self._near[:count], self._lost, strict=False)):
+            if not lost:
+                found[n] = _around(near, window.size).inside(window)
+        return found
 
     def _anywhere(self, count: int) -> bool:
         """Whether one of the first `count` objects may be anywhere."""
@@ -135,7 +129,7 @@ def cells_of(masks: Tensor) -> Tensor:
 def _beside(cells: np.ndarray, areas: Sequence[float]) -> np.ndarray:
     """bool (N, H'/8, W'/8): cells so near those of masks, of so many pixels, that a part may lie there."""
     gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
-    return np.array([_dilated(one, gap) for one, gap in zip(cells, gaps, strict=True)]).reshape(cells.shape)
+    return np.array([dilated(one, gap) for one, gap in zip(cells, gaps, strict=True)]).reshape(cells.shape)
 
 
 def _filled(cells: np.ndarray, count: int) -> np.ndarray:
@@ -150,7 +144,7 @@ def _apart(found: np.ndarray, beside: np.ndarray) -> np.ndarray:
     """
     joined, grown = found & beside, found
     while not np.array_equal(joined, grown):
-        grown, joined = joined, _dilated(joined, 1) & found
+        grown, joined = joined, dilated(joined, 1) & found
     apart = found & ~joined
     fewer = 2 * apart.sum((1, 2)) < found.sum((1, 2))
     return apart & fewer[:, None, None]
@@ -173,25 +167,11 @@ def _coarser(cells: np.ndarray) -> np.ndarray:
 
 
 def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
-    """The window around cells bool (h', w') of a frame of h x w cells."""
-    sides = (near.any(axis).nonzero()[0][[0, -1]].tolist() for axis in (1, 0))
-    rows, columns = (_widened(*side, most) for side, most in zip(sides, size, strict=True))
-    return Window(rows, columns, size)
+    """The window around cells bool (h', w') of a frame of h x w cells: EDGE around them, of few sizes."""
+    return Window.around(ends(near), size, EDGE, [max(1, round(most / STEPS)) for most in size])
 
 
-def _widened(first: int, last: int, most: int) -> tuple[int, int]:
-    """Cells first to last with EDGE on either side: the new first and last + 1.
-
-    The length is one of a few, and the cells stay inside a side of `most` cells.
-    """
-    grain = max(1, round(most / STEPS))
-    begin, end = max(0, first - EDGE), min(most, last + 1 + EDGE)
-    length = min(most, math.ceil((end - begin) / grain) * grain)
-    begin = min(begin, most - length)
-    return begin, begin + length
-
-
-def _dilated(cells: np.ndarray, radius: int) -> np.ndarray:
+def dilated(cells: np.ndarray, radius: int) -> np.ndarray:
     """cells bool (..., h, w), also True up to `radius` cells around each that is."""
     for axis in (-2, -1):
         sides = [(0, 0)] * cells.ndim

@@ -1,5 +1,6 @@
 """Label Studio: a list of tasks, one a frame, with masks as brush strokes.
 
+`config.xml` is the labelling interface that the tasks are for: paste it into the project's settings first.
 A brush is the mask as an RGBA picture, packed bit by bit: 32 bits say how many values there are, 5 bits their
 size less one, four times 4 bits the sizes (less one) in which lengths may be written; then run after run: a
 bit whether one value repeats, 2 bits which of the four sizes, the length less one, and the value or values.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -17,12 +19,14 @@ from stm_core.export.order import Format, Order, jpeg, masks_of
 from stm_core.export.sinks import Sink
 from stm_core.masks.rle import counts_of
 
-PICTURES = "images"
+PICTURES, CONFIG = "images", "config.xml"
+TAG, PICTURE = "tag", "image"  # names of the interface's parts, to which the tasks refer
 SIZES = (3, 4, 8, 16)  # bits of a length
 
 
 def _names(order: Order) -> Iterator[str]:
     yield f"{order.stem()}.json"
+    yield CONFIG
     yield from order.pictures(PICTURES)
 
 
@@ -39,14 +43,25 @@ def _write(order: Order, sink: Sink) -> Iterator[int]:
         tasks.append({"data": {"image": name, "frame": shot.index}, "annotations": [{"result": found}]})
         yield done
     sink.add(f"{order.stem()}.json", json.dumps(tasks).encode())
+    sink.add(CONFIG, _interface(order))
+
+
+def _interface(order: Order) -> bytes:
+    root = ElementTree.Element("View")
+    ElementTree.SubElement(root, "Image", name=PICTURE, value="$image")
+    labels = ElementTree.SubElement(root, "BrushLabels", name=TAG, toName=PICTURE)
+    for number in order.result.objects:
+        ElementTree.SubElement(labels, "Label", value=order.label(number))
+    ElementTree.indent(root, " ")
+    return ElementTree.tostring(root, "utf-8")
 
 
 def _brush(name: str, label: str, mask: np.ndarray) -> dict:
     return {
         "id": name,
         "type": "brushlabels",
-        "from_name": "tag",
-        "to_name": "image",
+        "from_name": TAG,
+        "to_name": PICTURE,
         "original_width": mask.shape[1],
         "original_height": mask.shape[0],
         "image_rotation": 0,
@@ -72,7 +87,7 @@ def pack(mask: np.ndarray) -> bytes:
 
 FORMAT = Format(
     "labelstudio",
-    "Label Studio JSON: a task per frame with a brush per object, and the frames",
+    "Label Studio JSON: a task per frame with a brush per object, the interface for it, and the frames",
     *(".jpg", "{clip}_{frame}", ("frame",), "beside"),
     _names,
     _write,

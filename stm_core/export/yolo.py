@@ -2,6 +2,7 @@
 
 A line knows one outline.  Holes and separate pieces are joined to it by bridges of no width, which change no
 pixel; where a reader draws outlines as lines, a bridge may become one pixel wide.
+Ultralytics reads the folder as it is; datumaro knows only the boxes of YOLO, not its outlines.
 Source: https://docs.ultralytics.com/datasets/segment/
 """
 
@@ -37,8 +38,11 @@ def _write(order: Order, sink: Sink) -> Iterator[int]:
         if shot.image is not None:
             sink.add(order.picture(PICTURES, shot.index), jpeg(shot.image))
         yield done
-    names = [f"  {n}: {json.dumps(order.label(number))}\n" for number, n in numbers.items()]
-    sink.add(LIST, f"path: .\ntrain: {PICTURES}\nval: {PICTURES}\nnames:\n{''.join(names)}".encode())
+    # YAML reads JSON's strings, but not its pairs of escapes for one character.  Without `path` the folders
+    # lie beside the file; `path: .` would be the folder that somebody happens to train in
+    labels = (json.dumps(order.label(number), ensure_ascii=False) for number in numbers)
+    names = [f"  {n}: {label}\n" for n, label in enumerate(labels)]
+    sink.add(LIST, f"train: {PICTURES}\nval: {PICTURES}\nnames:\n{''.join(names)}".encode())
 
 
 def _lines(shot: Shot, numbers: dict[int, int]) -> str:

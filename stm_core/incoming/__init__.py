@@ -1,7 +1,7 @@
 """Masks that other programs made, for a clip of ours: frame by frame, as labels.
 
-masks     start here: `read_masks` looks what a file is
-pictures  a folder or ZIP of mask pictures, and a black and white film
-coco      COCO JSON; `cvat` CVAT for images 1.1
-numbering which frame and which object something belongs to
+masks          start here: `read_masks` looks what a file is
+mask_pictures  a folder or ZIP of mask pictures; `mattes` black and white films
+coco_reader    COCO JSON; `cvat_reader` CVAT for images 1.1
+numbering      which frame and which object something belongs to
 """

@@ -23,9 +23,7 @@ def read_coco(data: bytes, name: str, size: tuple[int, int], frames: int) -> Ite
         height, width = image.get("height"), image.get("width")
         if isinstance(height, int) and isinstance(width, int):
             check_size(f"an image of {name!r}", (height, width), size)
-    keys = [
-        next((row[key] for key in (*TRACKS, "category_id") if _hashable(row.get(key))), 1) for row in rows
-    ]
+    keys = [_object(row) for row in rows]
     ids = ids_of(keys, name)
     by_image: dict[Any, list[tuple[int, dict]]] = {}
     for row, key in zip(rows, keys, strict=True):
@@ -55,6 +53,14 @@ def _content(data: bytes, name: str) -> tuple[list[dict], list[dict]]:
     if not all(_hashable(row.get("image_id")) for row in rows):
         raise MaskError(f"{name!r} has a mask without an image_id; export it as COCO again")
     return images, rows
+
+
+def _object(row: dict) -> int | str:
+    """What tells the object of an annotation from others; CVAT writes it among the attributes."""
+    attributes = row.get("attributes")
+    inside = attributes if isinstance(attributes, dict) else {}
+    said = [*(place.get(key) for key in TRACKS for place in (row, inside)), row.get("category_id")]
+    return next((one for one in said if isinstance(one, int | str) and _hashable(one)), 1)
 
 
 def _hashable(value: object) -> bool:

@@ -1,10 +1,10 @@
-"""Masks as pictures: a folder or ZIP of them, also a folder an object, and a black and white film."""
+"""Masks as pictures: a folder or ZIP of them, also a folder an object."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,10 +17,12 @@ from stm_core.masks.palette import MAX_OBJECTS, PALETTE
 from stm_core.media.limits import VideoLimits
 from stm_core.media.pictures import SUFFIXES
 from stm_core.media.still import PICTURE_ERRORS, open_picture
-from stm_core.media.video import probe, read_video
 
 ALIKE = 48  # how far the colour of one object may differ from picture to picture, per channel
-COLOURED = 40  # how far the channels of a film may lie apart where it is grey: codecs shift colours a little
+COLOURED = (
+    40  # how far the channels may lie apart where a picture or film is grey: codecs shift colours a little
+)
+MASK_FOLDERS = ("masks", "Annotations")  # of our own ZIPs and folders, and of DAVIS and YouTube-VOS
 Source = Callable[[str], bytes]
 
 
@@ -44,14 +46,21 @@ class Colours:
         return len(self._known)
 
 
-def read_sequence(
+def read_pictures(
+    name: str, files: Mapping[str, Path], size: tuple[int, int], frames: int, limits: VideoLimits
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(frame, labels uint8 (H, W)) of mask pictures.  Raises MaskError, LimitError.
+
+    name: of all of them together, for errors.
+    files: where they lie, by their names, with the folders they are in.
+    """
+    yield from _sequence(name, list(files), lambda one: files[one].read_bytes(), size, frames, limits)
+
+
+def read_zip(
     path: Path, size: tuple[int, int], frames: int, limits: VideoLimits
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame, labels uint8 (H, W)) of a folder or ZIP of mask pictures.  Raises MaskError, LimitError."""
-    if path.is_dir():
-        names = [one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file()]
-        yield from _sequence(path.name, names, lambda name: (path / name).read_bytes(), size, frames, limits)
-        return
+    """The same of a ZIP of mask pictures."""
     try:
         with zipfile.ZipFile(path) as pack:
             limits.check_bytes(sum(entry.file_size for entry in pack.infolist()), f"{path.name} (unpacked)")
@@ -63,9 +72,11 @@ def read_sequence(
 def _sequence(
     file: str, names: list[str], read: Source, size: tuple[int, int], frames: int, limits: VideoLimits
 ) -> Iterator[tuple[int, np.ndarray]]:
-    names = [name for name in names if _is_mask(name)]
+    names = _only_masks([name for name in names if is_mask(name)])
     if not names:
-        raise MaskError(f"{file!r} holds no mask pictures; expected PNG files, one a frame")
+        raise MaskError(
+            f"{file!r} holds no mask pictures; expected PNG files named by frame, such as 00000.png"
+        )
     limits.check_frames(len(names), file)
     folders = sorted({str(PurePosixPath(name).parent) for name in names})
     ids = ids_of(folders, file) if len(folders) > 1 else {}
@@ -92,10 +103,20 @@ def _in_folders(names: list[str], folders: list[str], frames: int, file: str) ->
     return [found[name] for name in names]
 
 
-def _is_mask(name: str) -> bool:
+def _only_masks(names: list[str]) -> list[str]:
+    """Without the frames, or our own prompts, that lie beside the masks in folders of their own."""
+    for folder in MASK_FOLDERS:
+        found = [name for name in names if folder in PurePosixPath(name).parts[:-1]]
+        if found:
+            return found
+    return names
+
+
+def is_mask(name: str) -> bool:
+    """Whether a file may be a picture of a mask, by its name."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in {*SUFFIXES, ".tif", ".tiff"} and not hidden
+    return path.suffix.lower() in {*SUFFIXES, ".gif", ".tif", ".tiff"} and not hidden
 
 
 def _labels(
@@ -122,33 +143,6 @@ def _by_colour(labels: np.ndarray, rgb: np.ndarray, colours: Colours) -> np.ndar
         own = int(number) if grey or (PALETTE[number] == colour).all() else colours.number(colour)
         found[where] = own
     return found
-
-
-def read_matte(
-    path: Path, size: tuple[int, int], frames: int, limits: VideoLimits
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame, labels uint8 (H, W) with object 1) of a black and white film.
-
-    A film one pixel larger, because its codec takes even sizes only, is cut.  Raises MaskError, LimitError.
-    """
-    try:
-        info = probe(path, limits, count=True)
-    except VideoError as error:
-        raise MaskError(str(error)) from error
-    if info.frames != frames:
-        raise MaskError(
-            f"{path.name!r} has {info.frames} frames, the clip has {frames}; export the matte frame by frame"
-        )
-    padded = size[0] + size[0] % 2, size[1] + size[1] % 2
-    if (info.height, info.width) != padded:
-        check_size(repr(path.name), (info.height, info.width), size)
-    with read_video(info, limits) as reader:
-        for index, image in enumerate(reader):
-            if (np.ptp(image, axis=2) > COLOURED).mean() > 0.01:
-                raise MaskError(
-                    f"{path.name!r} has colours, it is no matte; export one object in white on black"
-                )
-            yield index, (image[: size[0], : size[1]].mean(axis=2) > 127).astype(np.uint8)
 
 
 def open_zip(path: Path, wanted: Callable[[str], bool], limits: VideoLimits) -> tuple[str, bytes] | None:

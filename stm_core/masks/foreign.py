@@ -41,9 +41,19 @@ def labels_of_image(image: Image.Image, name: str) -> np.ndarray:
     if clear.any() and not rgb[~clear].any():
         return (~clear).astype(np.uint8)  # black on transparent: what is not transparent is the object
     rgb[clear] = 0
+    if clear.any() and _is_photo(rgb, ~clear):
+        return (~clear).astype(np.uint8)  # the frame itself, cut out: where there is any of it is the object
     if (rgb == rgb[..., :1]).all():
         return _from_grey(rgb[..., 0], name, lossy)
     return _from_colours(rgb, name, lossy)
+
+
+def _is_photo(rgb: np.ndarray, inside: np.ndarray) -> bool:
+    """Whether a part of a picture, bool (H, W), has many colours and few flat areas."""
+    codes = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    if not inside.any() or len(np.unique(codes[inside])) <= FEW_COLOURS:
+        return False
+    return bool((~_covered(codes))[inside].mean() > PHOTO_SHARE)
 
 
 def _from_palette(image: Image.Image) -> np.ndarray | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stm_core.errors import PromptError
 from stm_core.memory import readout
+from stm_core.memory.apart import Apart
 from stm_core.memory.footprint import Layout, chunk_bytes
 from stm_core.memory.policy import AS_PUBLISHED, PUBLISHED, MemoryConfig, Stored, Trust
 from stm_core.memory.storage import Storage
@@ -56,11 +57,16 @@ class MemoryBank:
         """Whether `write` would store frame t: if not, a caller need not encode it."""
         return self._strategy.stores(pinned, self._due(t))
 
+    def reads_apart(self, query: Tensor) -> bool:
+        """Whether values may be kept apart, which saves nothing on a GPU.  query: a frame's key."""
+        plain = self.bounded and self.config.top_k is None and query.dtype != torch.float16
+        return plain and self.shared_keys and query.device.type == "cpu"
+
     def write(
         self,
         t: int,
         key: Tensor,
-        value: Tensor,
+        value: Tensor | Apart,
         *,
         pinned: bool = False,
         present: Sequence[bool] | None = None,
@@ -69,16 +75,18 @@ class MemoryBank:
         """Store frame t as the latest one, and drop what the strategy does not keep beside it.
 
         key: (1 or N, Ck, h, w), of the positions that are stored.
-        value: (N, Cv, h, w). N never falls: new objects come last, and older frames do not know them.
+        value: (N, Cv, h, w), or apart where `reads_apart`. N never falls: new objects come last, and older
+            frames do not know them.
         pinned: the frame was prompted.
         present: (N,) which objects this frame shows; None: all.
         window: where in the frame these positions lie; None: they are all of it.
         A frame that alone knows some object stays, whatever the strategy says.
         Raises LimitError, and changes nothing, when the budget cannot hold the pinned frames and one more.
         """
-        present = (True,) * len(value) if present is None else tuple(bool(here) for here in present)
-        if len(present) != len(value):
-            raise ValueError(f"present has {len(present)} objects, value has {len(value)}")
+        count = value.objects if isinstance(value, Apart) else len(value)
+        present = (True,) * count if present is None else tuple(bool(here) for here in present)
+        if len(present) != count:
+            raise ValueError(f"present has {len(present)} objects, value has {count}")
         if not self.wants(t, pinned) or not any(present):
             return
         frame = Stored(t, pinned and self._strategy.pins, self._due(t), present)
@@ -89,7 +97,9 @@ class MemoryBank:
         self._last = t
         while limit is not None and len(self._frames) >= limit:
             self.evict()  # this ends: pinned frames are fewer, and any other may go, also the latest so far
-        if not all(present):  # `readout.read` asks for zeros there
+        if isinstance(value, Apart):
+            value = value.without(present)
+        elif not all(present):  # `readout.read` asks for zeros there
             value = value * value.new_tensor(present).view(-1, 1, 1, 1)
         self._store(frame, key, value, layout)
         self.windows[t] = window
@@ -201,7 +211,7 @@ class MemoryBank:
     def _due(self, t: int) -> bool:
         return self._strategy.due(t, self._origin, self.config.every)
 
-    def _layout_with(self, key: Tensor, value: Tensor, window: Window) -> Layout:
+    def _layout_with(self, key: Tensor, value: Tensor | Apart, window: Window) -> Layout:
         """The layout that holds this frame too.  Raises ValueError if it does not fit the frames held."""
         if window.shape != tuple(key.shape[2:]):
             raise ValueError(f"the key has {tuple(key.shape[2:])} positions, its window {window.shape}")
@@ -227,7 +237,7 @@ class MemoryBank:
             if frame.t == coming.t or (frame in outdated and not self._is_sole(frame, coming)):
                 self._drop(frame)
 
-    def _store(self, frame: Stored, key: Tensor, value: Tensor, layout: Layout) -> None:
+    def _store(self, frame: Stored, key: Tensor, value: Tensor | Apart, layout: Layout) -> None:
         if self._storage is None:
             self._origin = frame.t
             self._storage = Storage(layout)

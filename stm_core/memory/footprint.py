@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from stm_core.errors import BudgetError
 from stm_core.memory import readout
+from stm_core.memory.apart import Apart
 from stm_core.memory.policy import MemoryConfig
 
 CHUNK_SHARE = 8  # one chunk of affinity takes at most this part of a budget
@@ -17,7 +19,8 @@ CHUNK_SHARE = 8  # one chunk of affinity takes at most this part of a budget
 
 @dataclass(frozen=True)
 class Layout:
-    """What a stored frame consists of, which fixes its cost; a frame that is stored in part costs less.
+    """What a stored frame consists of, which fixes its cost; one that is stored in part, or with values apart
+    (`apart.py`), costs less.
 
     keys: 1 for all objects, or one for each.
     objects: N.
@@ -38,19 +41,24 @@ class Layout:
 
     @classmethod
     def of(
-        cls, key: Tensor, value: Tensor, size: tuple[int, int], shared_keys: bool, bounded: bool
+        cls, key: Tensor, value: Tensor | Apart, size: tuple[int, int], shared_keys: bool, bounded: bool
     ) -> Layout:
-        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w) of frames of that size.
+        """The layout of key (1 or N, Ck, h, w) and value (N, Cv, h, w), or apart, of frames of that size.
 
         Raises ValueError if they do not match.
         """
-        keys = 1 if shared_keys else len(value)
-        if len(key) != keys or key.shape[2:] != value.shape[2:] or key.dtype != value.dtype:
+        if isinstance(value, Apart):
+            (_, stored, objects, channels), dtype = value.shape, value.common.dtype
+        else:
+            (objects, channels, *sides), dtype = value.shape, value.dtype
+            stored = math.prod(sides)
+        keys = 1 if shared_keys else objects
+        if len(key) != keys or key.shape[2:].numel() != stored or key.dtype != dtype:
             raise ValueError(
-                f"key {tuple(key.shape)} {key.dtype} does not match value {tuple(value.shape)} {value.dtype}"
+                f"key {tuple(key.shape)} {key.dtype} does not match value {tuple(value.shape)} {dtype}"
             )
-        positions, channels = size[0] * size[1], (key.shape[1], value.shape[1])
-        return cls(keys, len(value), positions, channels, key.dtype, key.device.type, bounded)
+        positions = size[0] * size[1]
+        return cls(keys, objects, positions, (key.shape[1], channels), dtype, key.device.type, bounded)
 
     @property
     def frame_bytes(self) -> int:

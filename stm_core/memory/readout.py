@@ -19,7 +19,9 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from stm_core.memory.apart import Apart
 from stm_core.memory.attention import Attention
+from stm_core.memory.plain import read_plainly
 
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}  # affinity held at once
 MIN_ROWS = 16
@@ -50,7 +52,7 @@ def maps(rows: Tensor, height: int, width: int) -> Tensor:
 
 def read(
     keys: Sequence[Tensor],
-    values: Sequence[Tensor],
+    values: Sequence[Tensor | Apart],
     query: Tensor,
     *,
     scale: float,
@@ -63,7 +65,7 @@ def read(
     """Attention-weighted mean of the stored values for each query position.
 
     keys: (B, Pi, Ck) of each stored frame.
-    values: (B, Pi, N, Cv) of the same frames.
+    values: (B, Pi, N, Cv) of the same frames; where it is read plainly, they may be kept apart.
     query: (B, Q, Ck), or (1, Q, Ck) for all.
     scale: affinity = scale * key . query.
     bounded: every affinity lies within `BOUND` of 0, and no gradient is wanted.  This reads faster, see
@@ -81,8 +83,8 @@ def read(
     row_bytes = batch * (max(sizes) if plain else sum(sizes)) * query.element_size()
     step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
     if plain:
-        known = None if present is None else present[0].to(query.device, torch.float32)
-        return _read_plainly((query[0] * scale).split(step), keys, values, trust, known)
+        known = None if present is None else present[0]
+        return Readout(*read_plainly(query[0] * scale, keys, values, trust, known, step))
     groups = _groups(present, objects, query.device)
     attend = Attention(sizes, top_k, trust)
     flat_keys = [block.transpose(1, 2) for block in keys]  # (B, Ck, Pi)
@@ -122,60 +124,6 @@ def where(
     query = (query * scale).expand(len(keys[0]), -1, -1)
     scores = _scores(query, [block.transpose(1, 2) for block in keys])
     return list(Attention(sizes, top_k, trust)(scores.float()).mean(0)[0].split(sizes))
-
-
-def _read_plainly(
-    chunks: Sequence[Tensor],
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
-    trust: Sequence[float] | None,
-    known: Tensor | None,
-) -> Readout:
-    """What `read` returns, for queries (q, Ck) that are scaled, and all objects at once.
-
-    known: (N, S) of 0 and 1, or None.  The values of frames that do not know an object are zeros, so what it
-    reads, divided by the mass at the frames that know it, is what its own softmax would give.
-    """
-    objects, channels = values[0].shape[2:]
-    value = chunks[0].new_empty(sum(map(len, chunks)), objects, channels)
-    affinity = value.new_empty(len(chunks[0]) * max(block.shape[1] for block in keys))
-    usage = torch.zeros(len(keys), device=value.device)
-    for chunk, part in zip(chunks, value.split(len(chunks[0])), strict=True):
-        total, mass = _totals(chunk, keys, values, trust, part, affinity)
-        own = mass.sum(1, keepdim=True) if known is None else mass @ known.T
-        own = own.masked_fill_(own == 0, 1)  # no frame knows the object
-        part.copy_(total.div_(own.unsqueeze(-1)))
-        usage += (mass / own if known is None else mass * ((1 / own) @ known)).sum(0)
-    return Readout(value.transpose(0, 1).unsqueeze(0), usage / usage.sum().clamp(min=1e-12))
-
-
-def _totals(
-    query: Tensor,
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
-    trust: Sequence[float] | None,
-    part: Tensor,
-    affinity: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """e^affinity times values, (q, N, Cv), and summed for each frame, (q, S); both float32.
-
-    Frame by frame: what is worked on stays in the cache.
-    part: (q, N, Cv) of the result, which is summed up in place where it is float32.
-    affinity: room for that of one frame.
-    """
-    exact = part.dtype == torch.float32
-    total = part if exact else torch.empty_like(part, dtype=torch.float32)
-    total, mass = total.zero_(), total.new_empty(len(query), len(keys))
-    for i, (key, value) in enumerate(zip(keys, values, strict=True)):
-        weights = affinity[: len(query) * key.shape[1]].view(len(query), -1)
-        torch.mm(query, key[0].T, out=weights).exp_()
-        count = 1 if trust is None else trust[i]
-        mass[:, i] = weights.sum(-1) * count
-        if exact:
-            total.flatten(1).addmm_(weights, value[0].flatten(1), alpha=count)
-        else:
-            total.flatten(1).add_(torch.mm(weights, value[0].flatten(1)), alpha=count)
-    return total, mass
 
 
 def _read_groups(

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+AT_ONCE = 8  # objects of one call of a network, which bounds its memory
+CALL = 150  # cells that a network works on in the time that one more call of it takes
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,56 @@ class Window:
         """All of a frame of h x w cells."""
         return cls((0, size[0]), (0, size[1]), size)
 
+    @classmethod
+    def around(
+        cls, sides: Sequence[tuple[int, int]], size: tuple[int, int], edge: int, grains: Sequence[int]
+    ) -> Window:
+        """One around rows and columns of cells, (first, last) each, with so many more on either side.
+
+        The length of a side is a multiple of its grain, or that of the frame.
+        """
+        found = []
+        for (first, last), most, grain in zip(sides, size, grains, strict=True):
+            begin, end = max(0, first - edge), min(most, last + 1 + edge)
+            length = min(most, math.ceil((end - begin) / grain) * grain)
+            begin = min(begin, most - length)
+            found.append((begin, begin + length))
+        return cls(found[0], found[1], size)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Cells of its sides (h, w)."""
         return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+
+    @property
+    def cells(self) -> int:
+        """How many there are in it."""
+        return self.shape[0] * self.shape[1]
+
+    def enlarged(self, shape: tuple[int, int]) -> Window:
+        """A window of that shape, at least its own and at most the frame's, around this one."""
+        first = [
+            min(side[0], most - length)
+            for side, length, most in zip((self.rows, self.columns), shape, self.size, strict=True)
+        ]
+        return Window((first[0], first[0] + shape[0]), (first[1], first[1] + shape[1]), self.size)
+
+    @property
+    def inner(self) -> Window:
+        """The same without its outermost cells, except where the frame ends with them."""
+        rows, columns = (
+            (first + (first > 0), last - (last < most))
+            for (first, last), most in zip((self.rows, self.columns), self.size, strict=True)
+        )
+        return Window(rows, columns, self.size)
+
+    def inside(self, other: Window) -> Window:
+        """The part that lies in another window of the frame, counted in that one's cells."""
+        (top, bottom), (left, right) = (
+            (max(own[0], most[0]) - most[0], min(own[1], most[1]) - most[0])
+            for own, most in ((self.rows, other.rows), (self.columns, other.columns))
+        )
+        return Window((top, bottom), (left, right), other.shape)
 
     def cut(self, maps: Tensor) -> Tensor:
         """The part of maps (..., H', W') of the whole frame that lies in the window; a view."""
@@ -42,3 +95,38 @@ class Window:
         (top, bottom), (left, right), (height, width) = self.rows, self.columns, self.size
         around = [side * step for side in (left, width - right, top, height - bottom)]
         return F.pad(maps, around, value=fill) if any(around) else maps
+
+
+def ends(cells: np.ndarray) -> list[tuple[int, int]]:
+    """The first and the last row, and so of columns, of cells bool (h, w), of which some are True."""
+    sides = (np.flatnonzero(cells.any(axis)) for axis in (1, 0))
+    return [(int(side[0]), int(side[-1])) for side in sides]
+
+
+def together(windows: Mapping[int, Window]) -> list[tuple[list[int], list[Window]]]:
+    """Windows of objects in groups, one call of a network each: their objects, and windows of one shape.
+
+    Windows are enlarged where that costs less than one more call.
+    """
+    groups: list[tuple[list[int], tuple[int, int]]] = []
+    for n, window in sorted(windows.items(), key=lambda item: -item[1].cells):
+        if groups and len(groups[-1][0]) < AT_ONCE:
+            members, shape = groups[-1]
+            joined = max(shape[0], window.shape[0]), max(shape[1], window.shape[1])
+            apart = len(members) * shape[0] * shape[1] + window.cells + CALL
+            if (len(members) + 1) * joined[0] * joined[1] <= apart:
+                groups[-1] = ([*members, n], joined)
+                continue
+        groups.append(([n], window.shape))
+    return [(members, [windows[n].enlarged(shape) for n in members]) for members, shape in groups]
+
+
+def cut_together(maps: Tensor, windows: Sequence[Window]) -> Tensor:
+    """The parts of maps (1, C, H', W') in windows of one shape, (n, C, a, b), channels_last.
+
+    The maps themselves where every window is all of them: a network shares them among its objects.
+    """
+    if windows[0].shape == windows[0].size:
+        return maps
+    parts = torch.cat([window.cut(maps) for window in windows])
+    return parts.contiguous(memory_format=torch.channels_last)

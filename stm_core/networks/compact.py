@@ -35,6 +35,7 @@ class CompactSTM(Network):
     shared_keys = True
     bounded = True  # by MAX_SHARPNESS * READ_SHARPNESS
     takes_clicks = True
+    local = True
     click_side = 160  # chosen on frames that training did not see (assets/README.md)
     click_sides = (112, 288)  # what else a first click may mean: coarser takes the whole, finer a part
     close_side = 256  # of a square as large as the piece around a clicked object
@@ -82,17 +83,24 @@ class CompactSTM(Network):
         return self.key(maps[2]), *(part[0] for part in parts), *(part[1] for part in parts)
 
     def encode_memory(
-        self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
+        self,
+        frame: Tensor,
+        masks: Tensor,
+        query: QueryFeatures,
+        clicks: Tensor | None = None,
+        others: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Key (B,Ck,h,w) and value (N,Cv,h,w) of frames whose masks are known.
 
         frame: not used, as its features are in `query`.
         masks: (N,H,W) in [0,1].
         clicks: (N,2,H,W) maps of positive and negative clicks.
+        others: (N,H,W), the masks of all other objects; None: those of the same frame here.
         """
         batch, rows = len(query.key), len(masks)
-        mine = masks.view(batch, rows // batch, *masks.shape[1:])
-        others = (mine.sum(1, keepdim=True) - mine).clamp(0, 1).view_as(masks)
+        if others is None:
+            mine = masks.view(batch, rows // batch, *masks.shape[1:])
+            others = (mine.sum(1, keepdim=True) - mine).clamp(0, 1).view_as(masks)
         if clicks is None:
             clicks = masks.new_zeros(rows, 2, *masks.shape[1:])
         maps = torch.cat([masks[:, None], others[:, None], clicks], dim=1).to(self.key.weight.dtype)

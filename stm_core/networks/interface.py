@@ -55,6 +55,8 @@ class Network(nn.Module):
     click_passes: reads of a clicked frame, each with the mask of the read before.
     scale: affinity = scale * key . query.
     bounded: affinities lie within 60 of 0, so that memory is read without their maximum.
+    local: `encode_memory` takes the masks of other objects by themselves, and far from an object's mask its
+    values depend only on those.
     """
 
     key_channels: int
@@ -68,18 +70,25 @@ class Network(nn.Module):
     click_passes: int = 1
     scale: float
     bounded: bool = False
+    local: bool = False
 
     def encode_query(self, frame: Tensor) -> QueryFeatures:
         """Features of frame (1, 3, H, W), RGB in [0, 1], H and W multiples of 16."""
         raise NotImplementedError
 
     def encode_memory(
-        self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
+        self,
+        frame: Tensor,
+        masks: Tensor,
+        query: QueryFeatures,
+        clicks: Tensor | None = None,
+        others: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Key (1 or N, Ck, h, w) and value (N, Cv, h, w) of a frame whose masks are known.
 
         masks: (N, H, W) in [0, 1], background left out.  query: the features of the same frame.
         clicks: (N, 2, H, W) maps of positive and negative clicks, or None.
+        others: (N, H, W), the masks of all other objects; None: the sum of the rest.
         """
         raise NotImplementedError
 

@@ -206,13 +206,18 @@ class PaperSTM(Network):
         return QueryFeatures(key, (), self.Decoder.from_frame(f4, f8, value))
 
     def encode_memory(
-        self, frame: Tensor, masks: Tensor, query: QueryFeatures, clicks: Tensor | None = None
+        self,
+        frame: Tensor,
+        masks: Tensor,
+        query: QueryFeatures,
+        clicks: Tensor | None = None,
+        others: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Key (N, 128, h, w) and value (N, 512, h, w).  The memory encoder sees the frame, not the query."""
         if clicks is not None:
             raise ValueError("the paper's network takes no clicks")
         stem = self.Encoder_M.from_frame(frame)
-        others = (masks.sum(0) - masks).clamp(0, 1)
+        others = (masks.sum(0) - masks).clamp(0, 1) if others is None else others
         inputs = [maps.unsqueeze(1).to(stem.dtype).split(OBJECTS_AT_ONCE) for maps in (masks, others)]
         parts = [self.KV_M_r4(self.Encoder_M(stem, *part)) for part in zip(*inputs, strict=True)]
         keys, values = zip(*parts, strict=True)

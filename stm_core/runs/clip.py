@@ -25,7 +25,7 @@ from stm_core.media.video import VideoInfo, VideoLimits, probe, read_video
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
 from stm_core.runs.agreement import Agreement
-from stm_core.runs.plan import Plan, check_budget, plan_clip
+from stm_core.runs.plan import Part, Plan, check_budget, plan_clip
 
 RETRIES = 3  # smaller sizes tried after the GPU ran out of memory
 SMALLEST = 128  # short side in pixels below which a retry is pointless
@@ -109,6 +109,7 @@ def segment_clip(
     memory: MemoryConfig | None = None,
     size: int | None = None,
     absent: Absent | None = None,
+    part: Part | None = None,
     limits: VideoLimits | None = None,
     warnings: list[str] | None = None,
 ) -> Generator[ClipFrame, None, None]:
@@ -117,6 +118,7 @@ def segment_clip(
     path: video file, folder or zip of pictures.
     size: short side in pixels that the network sees; None: as it is.
     absent: (first, last) frames of ranges in which an object is not there, by id.
+    part: (first, last) frame of what is tracked of the clip; None: all.
     warnings: a list that receives what is wrong with the file, such as a missing end.
     An object is followed from its first prompt on; the frames before the earliest prompt show those objects
     that were prompted there.
@@ -126,7 +128,7 @@ def segment_clip(
     limits = VideoLimits() if limits is None else limits
     info = probe(path, limits=limits)
     shape = info.height, info.width, info.frames
-    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent)
+    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent, part=part)
     check_budget(model, plan)
     steps = follow(model, plan, FileSource(info, limits), [] if warnings is None else warnings)
     with closing(steps):

@@ -11,8 +11,8 @@ from statistics import median
 import numpy as np
 
 from stm_core.engine.prompts import Prompt
-from stm_core.errors import MaskError, OptionError
-from stm_core.masks.mask_files import decode_mask, encode_mask, read_mask
+from stm_core.incoming.masks import read_masks
+from stm_core.masks.mask_files import decode_mask, encode_mask
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written, as_json
 from stm_core.memory.policy import MemoryConfig
@@ -132,23 +132,16 @@ def _tried(
     return Tried(name, plan.memory, plan.size, masks, bank, peak, median(seconds), given)
 
 
-def read_truth(folder: Path, size: tuple[int, int], limits: VideoLimits | None = None) -> PackedMasks:
-    """The true masks in a folder by frame, which is the number in a file's name (`00005.png`).
+def read_truth(
+    path: Path, size: tuple[int, int], frames: int, limits: VideoLimits | None = None
+) -> PackedMasks:
+    """The true masks in a folder or file by frame, see `read_masks`, which says what it raises.
 
-    size: (H, W) of the clip.
-    Raises OptionError when there is no such file, MaskError when one cannot be read.
+    size, frames: of the clip, (H, W).
     """
-    names = sorted(folder.glob("*.png")) if folder.is_dir() else []
-    numbered = {int(path.stem): path for path in names if path.stem.isdecimal()}
-    if not numbered:
-        raise OptionError(
-            f"--truth {folder} holds no masks; give a folder of PNGs named by frame, such as 00000.png"
-        )
     masks = PackedMasks()
-    for index, path in sorted(numbered.items()):
-        masks.put(index, read_mask(path, size, limits or VideoLimits(), empty=True))
-    if not any(masks[index].any() for index in masks):
-        raise MaskError(f"every mask in {folder} is all background; give masks with at least one object")
+    for index, labels in read_masks(path, size, frames, limits or VideoLimits()):
+        masks.put(index, labels)
     return masks
 
 

@@ -28,7 +28,7 @@ from stm_core.runs.output import (
     write_overlay,
     written_in,
 )
-from stm_core.runs.plan import Plan, check_budget, plan_clip
+from stm_core.runs.plan import Part, Plan, check_budget, plan_clip
 from stm_core.runs.report import Report
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def segment_to_folder(
     memory: MemoryConfig | None = None,
     size: int | None = None,
     absent: Absent | None = None,
+    part: Part | None = None,
     limits: VideoLimits | None = None,
 ) -> Generator[ClipFrame, None, dict]:
     """Yield the frames of `segment_clip` while writing `out/masks/*.png`, `overlay.mp4` and `report.json`.
@@ -53,15 +54,15 @@ def segment_to_folder(
     Returns the report (the generator's return value; `run_to_folder` hands it out).
     clip: a path, or what `probe` said of it.
     Closing the generator early keeps the finished masks, a report that says so, and, when the prompt is on
-    frame 0, the overlay so far. When the GPU runs out of memory, the run starts over with a smaller picture
-    and budget, and the report says so.
+    the first frame, the overlay so far. When the GPU runs out of memory, the run starts over with a smaller
+    picture and budget, and the report says so.
     Raises StmError as `segment_clip` does. Raises OptionError when the folder cannot be written, or holds
     masks, an overlay or a report that no run of ours wrote.
     """
     out, limits = Path(out), limits or VideoLimits()
     info = clip if isinstance(clip, VideoInfo) else probe(clip, limits=limits)
     shape = info.height, info.width, info.frames
-    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent)
+    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent, part=part)
     check_folder(out, info.path)
     check_sides(OVERLAY, info.width, info.height)
     written = written_in(out)
@@ -97,10 +98,11 @@ class _Results:
         kept: set[str],
         notes: list[str],
     ):
-        self._written, self._info, self._size = written, info, plan.size
+        self._written, self._info, self._plan = written, info, plan
         self.report = Report(model, plan.memory, notes)
         self._masks = MaskFolder(written, kept=kept)
-        self._film = OverlayFile(written, info) if plan.first == 0 else None  # else a second pass makes it
+        # else a second pass makes it
+        self._film = OverlayFile(written, info, plan.start) if plan.first == plan.start else None
 
     def add(self, step: ClipFrame) -> None:
         """Queue the files of one frame, in place of those of an earlier run."""
@@ -118,8 +120,11 @@ class _Results:
             self._film.close()
             self.report.warnings.extend(self._film.warnings)
         else:
-            self.report.warnings.extend(write_overlay(self._written, self._info, limits))
+            self.report.warnings.extend(self._second_pass(limits))
         return self._write_report()
+
+    def _second_pass(self, limits: VideoLimits) -> list[str]:
+        return write_overlay(self._written, self._info, limits, self._plan.start, self._plan.stop)
 
     def drop(self) -> None:
         """Stop writing: another attempt begins, and writes over this one's masks."""
@@ -145,7 +150,9 @@ class _Results:
 
     def _write_report(self) -> dict:
         clip = {"name": self._info.path.name, "path": os.path.abspath(self._info.path)}  # for `export`
-        return self._written.report({**self.report.as_dict(self._masks.written, self._size), "clip": clip})
+        return self._written.report(
+            {**self.report.as_dict(self._masks.written, self._plan.size), "clip": clip}
+        )
 
 
 def run_to_folder(

@@ -130,10 +130,13 @@ class MaskFolder:
 
 
 class OverlayFile:
-    """Writes `overlay.mp4` frame by frame in a thread, with the clip's audio and times."""
+    """Writes `overlay.mp4` frame by frame in a thread, with the clip's audio and times.
 
-    def __init__(self, results: Written, info: VideoInfo):
-        self._results, self._info = results, info
+    start: the first frame; the film of a part begins at 0 seconds.
+    """
+
+    def __init__(self, results: Written, info: VideoInfo, start: int = 0):
+        self._results, self._info, self._start = results, info, start
         self._writer: VideoWriter | None = None
         self._submit = WriteBehind(self._write)
 
@@ -171,24 +174,27 @@ class OverlayFile:
             self._writer = VideoWriter(
                 *(self._results.folder / OVERLAY, width, height),
                 source=self._info.path,
+                offset=seconds if self._start else 0.0,
                 finished=lambda part: self._results.note(OVERLAY, part),
             )
         self._writer.write(overlay(image, labels), seconds)
 
 
-def write_overlay(results: Written, info: VideoInfo, limits: VideoLimits) -> list[str]:
+def write_overlay(results: Written, info: VideoInfo, limits: VideoLimits, start: int, stop: int) -> list[str]:
     """Write the overlay from the clip and its finished masks: the second pass of a run begun in mid-clip.
 
+    start, stop: the frames from `start` to `stop` - 1.
     Returns warnings.  Frames are written as long as each has a mask.
     """
-    film = OverlayFile(results, info)
+    film, end = OverlayFile(results, info, start), None if stop >= info.frames else stop
     try:
-        with read_video(info.path, limits=limits) as reader, closing(read_ahead(reader)) as images:
-            for index, image in enumerate(images):
+        reader = read_video(info.path, limits, start=start, stop=end)
+        with reader, closing(read_ahead(reader)) as images:
+            for index, image in enumerate(images, start):
                 mask = results.folder / MASKS / mask_name(index)
                 if not mask.exists():
                     break
-                film.write(image, read_labels(mask), reader.times[index])
+                film.write(image, read_labels(mask), reader.times[index - start])
         film.close()
     except BaseException:
         film.abort()

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from stm_core.engine.forecast import predict
 from stm_core.engine.prompts import Absent, Prompt, check_absent, check_begun, check_inside, listed
-from stm_core.errors import MaskError, PromptError
+from stm_core.errors import MaskError, OptionError, PromptError
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model
+
+Part = tuple[int, int]  # the first and the last frame
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Plan:
         short = min(self.height, self.width)
         return min(self.size or short, short)
 
+    def whole(self, frames: int) -> bool:
+        """Whether these are all frames of a clip that has so many."""
+        return (self.start, self.stop) == (0, frames)
+
     def way(self, direction: int) -> range:
         """The frames along a direction, sorted, the first one included."""
         return range(self.first, self.stop) if direction > 0 else range(self.start, self.first + 1)
@@ -77,37 +83,51 @@ def plan_clip(
     memory: MemoryConfig | None = None,
     size: int | None = None,
     absent: Absent | None = None,
+    part: Part | None = None,
 ) -> Plan:
-    """All of a clip of so many frames: from the earliest prompt to the end, then backward to frame 0.
+    """All of a clip of so many frames: from the earliest prompt to the end, then backward to the start.
 
-    The prompts are checked here, once.  Raises PromptError, MaskError.
+    part: only these frames of it.
+    The prompts are checked here, once.  Raises PromptError, MaskError, OptionError.
     """
-    prompts = check_prompts(height, width, frames, prompts)
+    inside = frames_inside(frames, part)
+    prompts = check_prompts(height, width, inside, prompts)
     check_absent(absent or {}, prompts)
     first = prompts[0].frame
     return Plan(
         height=height,
         width=width,
-        start=0,
-        stop=frames,
+        start=inside.start,
+        stop=inside.stop,
         first=first,
         prompts=tuple(prompts),
-        directions=(1, -1) if first > 0 else (1,),
+        directions=(1, -1) if first > inside.start else (1,),
         memory=memory or MemoryConfig(),
         size=size,
         absent=absent or {},
     )
 
 
-def check_prompts(height: int, width: int, frames: int, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit the clip."""
+def frames_inside(frames: int, part: Part | None) -> range:
+    """The frames of a part of a clip of so many frames; all without a part.  Raises OptionError."""
+    first, last = part or (0, frames - 1)
+    if not 0 <= first <= last < frames:
+        raise OptionError(
+            f"the part from frame {first} to {last} is not in the clip, whose frames are 0 to {frames - 1}; "
+            "choose a part of it"
+        )
+    return range(first, last + 1)
+
+
+def check_prompts(height: int, width: int, frames: range, prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """The prompts sorted by frame.  Raises PromptError or MaskError when one does not fit these frames."""
     prompts = sorted(listed(prompts), key=lambda prompt: prompt.frame)
     if not prompts:
         raise PromptError("no prompt was given; give a mask or a click on one frame")
     for prompt in prompts:
-        if not 0 <= prompt.frame < frames:
+        if prompt.frame not in frames:
             raise PromptError(
-                f"frame {prompt.frame} was prompted, but the clip has frames 0 to {frames - 1}; "
+                f"frame {prompt.frame} was prompted, but there are only frames {frames[0]} to {frames[-1]}; "
                 "choose one of them"
             )
         if prompt.labels is not None and prompt.labels.shape != (height, width):

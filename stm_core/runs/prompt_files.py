@@ -6,21 +6,31 @@ import json
 from pathlib import Path
 
 from stm_core.engine.prompts import Prompt
-from stm_core.errors import PromptError
+from stm_core.errors import MaskError, PromptError
 from stm_core.incoming.masks import read_masks, sparse
 from stm_core.media.limits import VideoLimits
 
 
-def read_prompts(text: str, size: tuple[int, int], frames: int, limits: VideoLimits) -> list[Prompt]:
+def read_prompts(
+    text: str, size: tuple[int, int], frames: int, inside: range, limits: VideoLimits, *, every: bool = False
+) -> list[Prompt]:
     """The prompts that a file holds, see `read_masks`, or that the text itself says as clicks.
 
     text: a path; or a JSON list of [frame, x, y, label, object].
     size, frames: of the clip, (H, W).
+    inside: the frames that are tracked; masks of others are left out.
+    every: all masks with an object are prompts, not only those that `sparse` chooses.
     Raises PromptError, MaskError, LimitError.
     """
     if text.lstrip().startswith("["):
         return clicks_of(text)
-    found = sparse(read_masks(Path(text), size, frames, limits))
+    masks = ((index, one) for index, one in read_masks(Path(text), size, frames, limits) if index in inside)
+    found = [(index, one) for index, one in masks if one.any()] if every else sparse(masks)
+    if not found:
+        raise MaskError(
+            f"{Path(text).name!r} has no object on the frames {inside[0]} to {inside[-1]}, which are "
+            "tracked; mark one there"
+        )
     return [Prompt.from_mask(labels, frame=index) for index, labels in found]
 
 

@@ -6,16 +6,18 @@ import shlex
 from dataclasses import fields
 
 from stm_core.engine.prompts import Click, Prompt
+from stm_core.incoming.masks import SPARSE
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.plan import Plan
 
 MASKS = "prompts"  # the folder of given masks, as a ZIP of the page has it
 
 
-def as_command(plan: Plan, clip: str, out: str = "out", weights: str = "compact") -> str:
-    """The command that tracks the whole clip from the plan's prompts.
+def as_command(plan: Plan, clip: str, frames: int, out: str = "out", weights: str = "compact") -> str:
+    """The command that tracks the plan's part of the clip from its prompts.
 
     clip: its path.  Masks among the prompts are looked for in `prompts/00000.png`, and so on.
+    frames: of the whole clip.
     """
     words = ["python", "-m", "stm_core", "segment", clip, *_prompt_words(plan.prompts)]
     usual, memory = MemoryConfig(), plan.memory
@@ -27,6 +29,7 @@ def as_command(plan: Plan, clip: str, out: str = "out", weights: str = "compact"
         "--capacity": None if memory.capacity == usual.capacity else str(memory.capacity),
         "--top-k": None if memory.top_k is None else str(memory.top_k),
         "--size": None if plan.size is None else str(plan.size),
+        "--part": None if plan.whole(frames) else f"{plan.start}-{plan.stop - 1}",
     }
     words += [word for option, value in given.items() if value is not None for word in (option, value)]
     for number, ranges in plan.absent.items():
@@ -34,8 +37,8 @@ def as_command(plan: Plan, clip: str, out: str = "out", weights: str = "compact"
     return " ".join(map(shlex.quote, [*words, "--out", out]))
 
 
-def as_python(plan: Plan, clip: str, out: str = "out", weights: str = "compact") -> str:
-    """The Python that tracks the whole clip from the plan's prompts and writes its masks; as `as_command`."""
+def as_python(plan: Plan, clip: str, frames: int, out: str = "out", weights: str = "compact") -> str:
+    """The Python that tracks the same part of the clip from the prompts and writes masks; as `as_command`."""
     usual = MemoryConfig()
     given = [
         f"{field.name}={getattr(plan.memory, field.name)!r}"
@@ -46,6 +49,7 @@ def as_python(plan: Plan, clip: str, out: str = "out", weights: str = "compact")
     size = f", size={plan.size}" if plan.size is not None else ""
     gone = {number: list(ranges) for number, ranges in plan.absent.items() if ranges}
     absent = f", absent={gone}" if gone else ""
+    part = "" if plan.whole(frames) else f", part={(plan.start, plan.stop - 1)}"
     return f"""from pathlib import Path
 
 import stm_core
@@ -56,7 +60,7 @@ prompts = [
 memory = stm_core.MemoryConfig({", ".join(given)})
 masks = Path({out!r}) / "masks"
 masks.mkdir(parents=True, exist_ok=True)
-for frame in stm_core.segment_clip(model, {clip!r}, prompts, memory=memory{size}{absent}):
+for frame in stm_core.segment_clip(model, {clip!r}, prompts, memory=memory{size}{absent}{part}):
     stm_core.write_mask(masks / f"{{frame.result.index:05d}}.png", frame.result.labels)
 """
 
@@ -67,17 +71,18 @@ def needs_masks(plan: Plan) -> list[int]:
 
 
 def _prompt_words(prompts: tuple[Prompt, ...]) -> list[str]:
-    """Clicks of one frame or of several; or masks.  Where both are given, masks stand for the clicks too."""
-    if any(prompt.labels is not None for prompt in prompts):
-        frame = ["--prompt-frame", str(prompts[0].frame)] if prompts[0].frame else []
-        one = [f"--mask={MASKS}/{prompts[0].frame:05d}.png", *frame]
-        return one if len(prompts) == 1 else ["--prompts", MASKS]
+    """Masks, then clicks: of a frame that has both, as all marked frames have in `prompts/`, clicks count."""
     if len(prompts) == 1:
-        clicks = [f"--click={','.join(map(_number, click))}" for click in prompts[0].clicks or ()]
-        return [*clicks, *(["--prompt-frame", str(prompts[0].frame)] if prompts[0].frame else [])]
+        frame = ["--prompt-frame", str(prompts[0].frame)] if prompts[0].frame else []
+        if prompts[0].labels is not None:
+            return [f"--mask={MASKS}/{prompts[0].frame:05d}.png", *frame]
+        return [*(f"--click={','.join(map(_number, click))}" for click in prompts[0].clicks or ()), *frame]
     rows = [(prompt.frame, *click) for prompt in prompts for click in prompt.clicks or ()]
+    masks = any(prompt.labels is not None for prompt in prompts)
+    words = ["--prompts", MASKS] if masks else []
+    words += ["--all-prompts"] if masks and len(prompts) > SPARSE else []
     listed = ",".join(f"[{','.join(map(_number, row))}]" for row in rows)
-    return ["--prompts", f"[{listed}]"]
+    return [*words, *(["--prompts", f"[{listed}]"] if rows else [])]
 
 
 def _prompt_code(prompt: Prompt) -> str:

@@ -164,6 +164,20 @@ def test_segment_exports_to_the_formats_that_are_asked_for(client, clip):
         client.predict(video=handle_file(clip[0]), clicks=[[0, 8, 8]], formats=["x"], api_name="/segment")
 
 
+def test_segment_leaves_out_an_object_where_it_is_said_to_be_gone(client, clip):
+    words = {"video": handle_file(clip[0]), "clicks": [[0, 8, 8, 1, 1], [0, 24, 24, 1, 2]]}
+    _, archive, _ = client.predict(**words, absent=[[2, 5, 8], [2, 20, 99]], api_name="/segment")
+    with zipfile.ZipFile(archive) as pack:
+        for n, truth in enumerate(clip[1]):
+            gone = 5 <= n <= 8 or n >= 20
+            found = decode_mask(pack.read(f"masks/{n:05d}.png"))
+            assert np.array_equal(found, np.where(truth == 2, 0, truth) if gone else truth), n
+    for wrong in ([[2, 0, 3]], [[2, 5]], [[2, 8, 5]], [[1.5, 2, 3]], [5], "x", {"a": 1}, [[0, 1, 2]]):
+        with pytest.raises(AppError) as caught:
+            client.predict(**words, absent=wrong, api_name="/segment")
+        assert "absent" in str(caught.value).lower(), wrong
+
+
 def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
     _, archive, _ = client.predict(
         video=handle_file(clip[0]), clicks=[[9, 8 + 16 * (9 % 6), 8, 1, 1]], api_name="/segment"
@@ -242,7 +256,7 @@ def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip,
         api.click(str(clip[0]), 2, [[8, 8, 1, 1]] * 4)
     with pytest.raises(gr.Error, match=words):
         next(api.segment(str(clip[0]), clicks=[[2, 8, 8, 1, 1]] * 4))
-    prompts = api.prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
+    prompts = api.calls.prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
     assert [len(prompt.clicks) for prompt in prompts] == [3, 3]
 
 
@@ -290,7 +304,7 @@ def test_only_the_endpoints_of_the_contract_are_public_and_they_are_described(cl
     assert set(endpoints) == {"/segment", "/click", "/look", "/compare"}
     parameters = {p["parameter_name"]: p for p in endpoints["/segment"]["parameters"]}
     promised = ["video", "mask", "clicks", "preset", "budget_mb", "every", "size"]
-    assert list(parameters) == [*promised, "formats", "template"]
+    assert list(parameters) == [*promised, "formats", "template", "absent"]
     defaults = {name: p["parameter_default"] for name, p in parameters.items() if p["parameter_has_default"]}
     assert defaults == {
         "mask": None,
@@ -301,6 +315,7 @@ def test_only_the_endpoints_of_the_contract_are_public_and_they_are_described(cl
         "size": None,
         "formats": None,
         "template": "",
+        "absent": None,
     }
     for name, words in (("/segment", "Give every frame"), ("/click", "The mask of one frame")):
         described = client.view_api(return_format="dict")["named_endpoints"][name]

@@ -52,6 +52,15 @@ def test_clicks_and_strokes_are_exact_at_every_zoom(visitor, site, clip):
     visitor.click(28, 18)
     wait_for(lambda: 0 in work.marks)
     assert work.labels(0)[18, 28] == 1
+    visitor.keys("u")
+    wait_for(lambda: not work.marks)
+    visitor.keys("Shift+ArrowRight", "Shift+ArrowDown", "Enter")  # a stroke near the middle of what is seen
+    wait_for(lambda: 0 in work.marks)
+    rows, columns = work.labels(0).nonzero()
+    box, (left, top) = visitor.page.locator(".stm-screen").bounding_box(), visitor.at(0, 0)
+    pixel = visitor.at(1, 0)[0] - left
+    assert abs(columns.mean() - (box["x"] + box["width"] / 2 - left) / pixel) < 3
+    assert abs(rows.mean() - (box["y"] + box["height"] / 2 - top) / pixel) < 3
     visitor.keys("-")
     visitor.wait("(z) => +document.querySelector('.stm-screen').dataset.zoom < z", deep)
     visitor.keys("0")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import squares
-from pages import FRAMES, notice
+import taken
+from conftest import colour_model, squares
+from pages import FRAMES, SETTINGS, Bench, notice
 from PIL import Image
 
 from demo.panels.share import recipe
-from stm_core.masks.mask_files import encode_mask
+from stm_core.masks.mask_files import encode_mask, read_labels
 from stm_core.masks.rle import coco_counts
 
 
@@ -85,8 +86,33 @@ def test_the_run_is_told_as_command_and_python(tracked):
     assert recipe(None)["as_command"] == ""
 
 
+def test_a_part_stopped_and_continued_is_told_as_a_command_that_gives_its_masks(
+    tmp_path, clip, command, monkeypatch
+):
+    monkeypatch.setattr("stm_core.networks.weights.load_model", lambda *_, **__: colour_model())
+    bench = Bench(tmp_path, max_frames=10)
+    user = bench.opened(clip[0])
+    list(bench.clip.choose_part(user, 0.5))
+    work, begun = user.work, user.work.clip.start
+    assert begun > 0 and not notice(bench.click(user, begun, 8 + 16 * (begun % 6), 8))
+    bench.track.get_ready(user)
+    for _ in bench.track.track(user, *SETTINGS):
+        bench.track.stop(user)
+    assert work.run.state == "stopped"
+    bench.tracked(user, "forward")
+    view = recipe(work)
+    words = shlex.split(view["as_command"])
+    assert words[words.index("--part") + 1] == f"{begun}-{work.clip.stop - 1}" and "--prompts" not in words
+    words[words.index("squares.mp4")], words[-1] = work.clip.path, str(tmp_path / "out")
+    assert command(*words[3:])[0] == 0
+    found = sorted((tmp_path / "out" / "masks").iterdir())
+    assert [int(path.stem) for path in found] == list(range(begun, work.clip.stop))
+    assert all(np.array_equal(read_labels(path), work.result(int(path.stem))) for path in found)
+    assert len(taken.read_film(tmp_path / "out" / "overlay.mp4", "gray")[0]) == 10
+
+
 def test_few_masks_become_marks_that_can_be_undone(bench, user, tmp_path):
-    view = bench.share.bring(user, str(packed(tmp_path / "masks.zip", truth([3, 9]))))
+    view = bench.share.bring(user, [str(packed(tmp_path / "masks.zip", truth([3, 9])))])
     assert "status" in notice(view) and sorted(user.work.marks) == [3, 9] and user.work.frame == 3
     assert np.array_equal(user.work.labels(9), truth()[9]) and len(user.work.objects) == 2
     bench.tracked(user)
@@ -99,11 +125,11 @@ def test_many_masks_become_a_result_that_can_be_corrected(bench, user, tmp_path)
     wrong = truth()
     for index in range(10, FRAMES):
         wrong[index] = np.where(wrong[index] == 2, 0, wrong[index]).astype(np.uint8)
-    bench.share.bring(user, str(packed(tmp_path / "masks.zip", wrong)))
+    bench.share.bring(user, [str(packed(tmp_path / "masks.zip", wrong))])
     assert user.work.tracked and not user.work.marks and len(user.work.objects) == 2
     assert all(np.array_equal(user.work.result(n), one) for n, one in wrong.items())
     assert Path(bench.result.show_film(user)["player"]).exists()
-    bench.share.bring(user, str(packed(tmp_path / "right.zip", truth([10]))))
+    bench.share.bring(user, [str(packed(tmp_path / "right.zip", truth([10])))])
     assert user.work.fixes() == [10]
     bench.tracked(user, "forward")
     for index, one in truth().items():
@@ -137,9 +163,9 @@ def test_a_coco_file_comes_in_and_a_refused_one_leaves_all_as_it_was(tracked, tm
         *(tmp_path / n for n in ("small.zip", "no.json", "no.mp4")),
     ]
     for one in bad:
-        assert "alert" in notice(bench.share.bring(user, str(one))), one
+        assert "alert" in notice(bench.share.bring(user, [str(one)])), one
         assert user.work.run is run and run.records == records and sorted(user.work.marks) == [0]
         assert len(user.work.objects) == 2
     path.write_text(json.dumps(content))
-    bench.share.bring(user, str(path))
+    bench.share.bring(user, [str(path)])
     assert sorted(user.work.marks) == [0, 4] and user.work.fixes() == [4] and user.work.run is run

@@ -1,10 +1,13 @@
 """Annotation formats: what is written reads back as the same pixels, with strict readers."""
 
 import json
+import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import taken
+import yaml
 from PIL import Image
 
 from stm_core.runs.evaluate import find_sequences
@@ -45,6 +48,21 @@ def test_yolo_reads_back_with_holes_and_pieces_in_one_outline(run, tmp_path):
     assert names == {path.stem for path in (tmp_path / "yolo" / "images").rglob("*.jpg")} and len(names) == 5
 
 
+def test_yolo_says_its_folders_from_its_own_file_on_and_names_in_any_script(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run[0], folder)
+    names = {1: 'Fish "1"', 2: "🐟", 3: "鯉: no", 4: "null"}
+    (folder / "session.json").write_text(
+        json.dumps({"objects": [{"id": n, "name": name} for n, name in names.items()]})
+    )
+    taken.exported(folder, "yolo", tmp_path / "out")
+    root = tmp_path / "out" / "yolo"
+    said = yaml.safe_load((root / "data.yaml").read_text("utf-8"))
+    assert "path" not in said  # which would count from where somebody trains
+    assert all(len(list((root / said[part]).glob("*.jpg"))) == 5 for part in ("train", "val"))
+    assert said["names"] == {n - 1: names.get(n, f"object{n}") for n in range(1, 9)}
+
+
 @pytest.mark.parametrize("name", ["cvat", "labelme"])
 def test_masks_in_boxes_read_back(run, tmp_path, name):
     folder, truth = run
@@ -56,6 +74,12 @@ def test_label_studio_reads_back_as_its_brush_is_described(run, tmp_path):
     folder, truth = run
     [path] = [path for path in taken.exported(folder, "labelstudio", tmp_path) if path.suffix == ".json"]
     taken.same(taken.read_labelstudio(path), truth)
+    interface = ElementTree.parse(path.with_name("config.xml")).getroot()
+    image, brush = interface.find("Image"), interface.find("BrushLabels")
+    row = json.loads(path.read_text())[0]["annotations"][0]["result"][0]
+    assert image.get("value") == "$image" and image.get("name") == brush.get("toName") == row["to_name"]
+    assert brush.get("name") == row["from_name"]
+    assert [one.get("value") for one in brush] == [f"object{n}" for n in range(1, 9)]
 
 
 def test_outlines_read_back_path_by_path(run, tmp_path):

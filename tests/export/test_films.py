@@ -70,6 +70,19 @@ def test_prores_has_the_exact_alpha_size_count_and_times(run, tmp_path):
             assert np.abs(frame[..., :3].astype(int) - image).mean() < 3
 
 
+def test_webm_has_every_pixel_in_its_alpha_size_count_and_times(run, tmp_path):
+    folder, labels, clip = run
+    [path] = taken.exported(folder, "rgba-webm", tmp_path, clip)
+    frames, times = taken.read_alpha(path)
+    same_times(times, clip)
+    height, width = labels[0].shape
+    assert {frame.shape for frame in frames} == {(height + height % 2, width + width % 2)}
+    for frame, one in zip(frames, labels, strict=True):
+        alpha, expected = frame[:height, :width].astype(int), np.where(one > 0, 255, 0)
+        np.testing.assert_array_equal(alpha > 127, one > 0)
+        assert np.abs(alpha - expected).max() <= 32  # VP9 keeps no edge exactly
+
+
 def test_pngs_with_alpha_are_the_clips_pixels(run, tmp_path):
     folder, labels, clip = run
     files = taken.exported(folder, "rgba-png", tmp_path, clip, template="{frame}{clip}")

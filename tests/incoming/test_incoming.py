@@ -19,7 +19,9 @@ from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
 from stm_core.export.writing import export_file
 from stm_core.incoming.masks import read_masks, sparse
+from stm_core.masks.mask_files import read_labels
 from stm_core.masks.rle import coco_counts
+from stm_core.runs.compare import read_truth
 
 SIZE, FRAMES = taken.SIZE, 5
 
@@ -31,10 +33,10 @@ def run(tmp_path_factory):
 
 
 def back(path, frames=FRAMES, size=SIZE) -> dict:
-    return taken.truth_of(read_masks(Path(path), size, frames))
+    return taken.truth_of(read_masks(path, size, frames))
 
 
-@pytest.mark.parametrize("name", ["coco", "cvat", "palette-png", "binary-png"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "palette-png", "binary-png", "davis", "youtube-vos"])
 def test_what_we_export_comes_in_again_as_zip_and_as_folder(run, tmp_path, name):
     result, labels = run
     list(export_file(result, FORMATS[name], tmp_path / "all.zip", Options(), []))
@@ -54,6 +56,54 @@ def test_a_matte_comes_in_as_one_object_cut_to_the_clips_odd_size(run, tmp_path)
     [film] = taken.exported(result.masks.parent, "overlay-mp4", tmp_path)
     with pytest.raises(MaskError, match="colours"):
         back(film)
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "palette-png", "matte-mp4"])
+def test_the_truth_of_a_comparison_is_read_as_masks_that_come_in(run, tmp_path, name):
+    result, labels = run
+    taken.exported(result.masks.parent, name, tmp_path)
+    inside = {"coco": "annotations/instances_default.json", "cvat": "annotations.xml"}.get(name, "")
+    truth = read_truth(tmp_path / name / inside, SIZE, FRAMES)
+    taken.same(taken.truth_of(truth.items()), taken.truth(labels))
+
+
+def test_several_mattes_are_an_object_each(run, tmp_path):
+    result, labels = run
+    files = taken.exported(result.masks.parent, "matte-mp4", tmp_path)
+    chosen = {int(path.stem.split("_")[2].removeprefix("object")): path for path in files}
+    expected = [np.where(np.isin(one, (2, 5)), one, 0) for one in labels]
+    taken.same(back([chosen[5], chosen[2]]), taken.truth(expected))
+    for n in {*chosen} - {2, 5}:
+        chosen[n].unlink()
+    taken.same(back(tmp_path / "matte-mp4"), taken.truth(expected))
+    with pytest.raises(MaskError, match="2 files"):
+        back([chosen[2], result.masks / "00000.png"])
+
+
+def test_pictures_are_of_the_frames_in_their_names(run, tmp_path):
+    result, labels = run
+    some = [result.masks / f"{t:05d}.png" for t in (3, 1)]
+    taken.same(back(some), {t: taken.truth(labels)[t] for t in (1, 3)})
+    taken.same(back(some[0]), {3: taken.truth(labels)[3]})
+    (tmp_path / "m99.png").write_bytes(some[0].read_bytes())
+    taken.same(back(tmp_path / "m99.png"), {0: taken.truth(labels)[3]})
+
+
+def test_frames_cut_out_are_the_mask_that_their_alpha_is(run, tmp_path):
+    result, labels = run
+    taken.exported(result.masks.parent, "rgba-png", tmp_path)
+    taken.same(back(tmp_path / "rgba-png"), taken.truth([(one > 0).astype(np.uint8) for one in labels]))
+
+
+def test_our_own_zip_gives_its_masks_not_its_prompts_or_its_report(run, tmp_path):
+    result, labels = run
+    with zipfile.ZipFile(tmp_path / "session.zip", "w") as pack:
+        for name in ("report.json", "session.json"):
+            pack.writestr(name, "{}")
+        pack.writestr("prompts/00000.png", picture(np.full(SIZE, 9, np.uint8)))
+        for t in range(FRAMES):
+            pack.write(result.masks / f"{t:05d}.png", f"masks/{t:05d}.png")
+    taken.same(back(tmp_path / "session.zip"), taken.truth(labels))
 
 
 def picture(array: np.ndarray, form: str = "PNG") -> bytes:
@@ -116,6 +166,9 @@ def test_coco_of_plain_runs_and_of_polygons(tmp_path):
     for content in (coco(), coco(segmentation=polygon), coco(segmentation=polygon * 2, track_id="car 3")):
         path.write_text(json.dumps(content))
         taken.same(back(path), {2: {3: expected}})
+    attributes = {"attributes": {"occluded": False, "track_id": 4}}  # as CVAT has it
+    path.write_text(json.dumps(coco(**attributes)))
+    taken.same(back(path), {2: {4: expected}})
     hole = [[7, 5, 30, 5, 30, 20, 7, 20, 7, 5, 10, 8, 10, 12, 14, 12, 14, 8, 10, 8]]  # even-odd
     path.write_text(json.dumps(coco(segmentation=hole)))
     assert back(path)[2][3].sum() == expected.sum() - 16
@@ -128,7 +181,9 @@ BAD_COCO = [
     coco(segmentation=[["a"] * 6]), coco(segmentation=[[1, 2, float("nan"), 3, 4, 5]]),
     coco(image={"width": 5}),
     coco(segmentation={"size": [1, 1], "counts": [1]}), coco(segmentation={"size": [*SIZE], "counts": "abc"}),
-    coco(segmentation={"size": [*SIZE], "counts": [3]}), coco(image={"file_name": "f_99.jpg"}),
+    coco(segmentation={"size": [*SIZE], "counts": [3]}),
+    coco(segmentation={"size": [*SIZE], "counts": [-5, SIZE[0] * SIZE[1] + 5]}),
+    coco(image={"file_name": "f_99.jpg"}),
     coco(segmentation={"size": [*SIZE], "counts": [SIZE[0] * SIZE[1]]}), coco(image={"id": {}}),
 ]  # fmt: skip
 BOX = '<image id="0" name="0.png" width="67" height="45">{}</image>'
@@ -160,11 +215,12 @@ def test_other_files_and_sizes_are_refused(tmp_path):
     ones = np.ones((9, 9), np.uint8)
     (tmp_path / "bad.zip").write_bytes(b"PK no")
     (tmp_path / "bad.mp4").write_bytes(b"no film")
+    (tmp_path / "notes.txt").write_text("no mask")
     (tmp_path / "empty").mkdir()
     folder(tmp_path / "small", {f"{t}.png": picture(ones) for t in range(FRAMES)})
     folder(tmp_path / "torn", {f"{t}.png": picture(ones)[:40] for t in range(FRAMES)})
     folder(tmp_path / "black", {f"{t}.png": picture(np.zeros(SIZE, np.uint8)) for t in range(FRAMES)})
-    for name in ("bad.zip", "bad.mp4", "none.json", "empty", "small", "torn", "black"):
+    for name in ("bad.zip", "bad.mp4", "notes.txt", "none.json", "empty", "small", "torn", "black"):
         with pytest.raises(StmError) as error:
             back(tmp_path / name)
         assert "\n" not in str(error.value)
@@ -192,3 +248,22 @@ def test_segment_takes_prompts_from_a_file_and_clicks_on_several_frames(tmp_path
         assert code == 2 and is_one_line(err), given
     code, _, err = command(*words, masks, "--click", "1,1")
     assert code == 2 and is_one_line(err)
+
+
+def test_segment_tracks_a_part_from_its_own_masks_or_from_all_that_are_given(tmp_path, command, monkeypatch):
+    monkeypatch.setattr("stm_core.networks.weights.load_model", lambda *_, **__: colour_model())
+    truth = write_clip(tmp_path / "clip.mp4", frames=12)
+    given = [np.roll(labels, 5, axis=0) for labels in truth]  # none is what the network would find
+    masks = folder(tmp_path / "masks", {f"{t:05d}.png": picture(one) for t, one in enumerate(given)})
+    words = ("segment", tmp_path / "clip.mp4", "--out", tmp_path / "out", "--prompts", masks)
+    for more, kept in ((("--part", "2-10"), {2}), (("--part=2-10", "--all-prompts"), set(range(2, 11)))):
+        code, _, err = command(*words, *more)
+        assert code == 0, err
+        found = {int(path.stem): read_labels(path) for path in (tmp_path / "out" / "masks").iterdir()}
+        assert sorted(found) == list(range(2, 11))
+        assert {t for t, one in found.items() if np.array_equal(one, given[t])} == kept
+    for wrong in ("2-12", "5-2", "x", "-1-4", "3"):
+        code, _, err = command(*words, f"--part={wrong}")
+        assert code == 2 and is_one_line(err), wrong
+    code, _, err = command(*words[:-2], "--click", "8,8", "--part", "3-5")
+    assert code == 2 and is_one_line(err) and "frame 0" in err

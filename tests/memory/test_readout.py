@@ -9,8 +9,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stm_core.memory import readout
+from stm_core.memory.apart import Apart
 from stm_core.memory.footprint import read_peak_bytes
 from stm_core.memory.readout import CHUNK_BYTES, chunk_rows, maps, rows, where
+from stm_core.memory.window import Window
 
 PARTLY = torch.tensor(
     [[[True, True, True], [True, False, True]]]
@@ -161,6 +163,49 @@ def test_gradients_are_right():
             return read(keys, values, query, scale=0.7, chunk_bytes=1, **options).value
 
         assert torch.autograd.gradcheck(value, inputs, fast_mode=True), options
+
+
+def kept_apart(frames, objects, channels, size=(15, 20), seed=0):
+    """Values of frames apart, each object's in a window of its own; and the same as (1, P, N, Cv)."""
+    random = torch.Generator().manual_seed(seed)
+    apart, whole = [], []
+    for frame in range(frames):
+        common = torch.randn(1, channels, *size, generator=random)
+        values, own = common.repeat(objects, 1, 1, 1), {}
+        for n in range(objects):
+            window = Window((n % 3, n % 3 + 6 + frame % 2), (n % 5, n % 5 + 7), size)
+            window.cut(values[n]).add_(torch.randn(channels, *window.shape, generator=random))
+            own[n] = window, window.cut(values[n])
+        apart.append(Apart.of(common, own, objects))
+        whole.append(rows(values).transpose(0, 1).unsqueeze(0))
+    return apart, whole
+
+
+@pytest.mark.parametrize("trust", [None, [3.0, 0.5, 1.0]])
+@pytest.mark.parametrize("present", [None, PARTLY, LOST], ids=["all", "partly", "lost"])
+def test_values_that_are_kept_apart_are_read_as_if_they_were_not(present, trust):
+    keys, _, query = some(positions=300, queries=300)
+    apart, whole = kept_apart(3, 2, 6)
+    if present is not None:
+        apart = [one.without(present[0, :, i].tolist()) for i, one in enumerate(apart)]
+        whole = [value * present[:, None, :, i, None] for i, value in enumerate(whole)]
+    options = {"scale": 0.5, "bounded": True, "trust": trust, "present": present}
+    expected = readout.read(keys.unbind(1), whole, query, **options)
+    for mixed in (apart, [*apart[:2], whole[2]]):
+        for chunk_bytes in (None, 1):
+            found = readout.read(keys.unbind(1), mixed, query, chunk_bytes=chunk_bytes, **options)
+            torch.testing.assert_close(found.value, expected.value, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(found.usage, expected.usage)
+
+
+@pytest.mark.parametrize("frames, objects", [(8, 3), (2, 20)])
+def test_values_that_are_kept_apart_are_read_in_no_more_memory(frames, objects):
+    keys, _, query = some(frames=frames, positions=300, key=64, queries=300)
+    apart, whole = kept_apart(frames, objects, 128)
+    assert all(one.nbytes < value.nbytes for one, value in zip(apart, whole, strict=True))
+    measured = most_allocated(lambda: readout.read(keys.unbind(1), apart, query, scale=0.1, bounded=True))
+    sizes = {"batch": 1, "frames": frames, "positions": 300, "objects": objects, "channels": (64, 128)}
+    assert 0 < measured <= read_peak_bytes(**sizes, dtype=torch.float32, bounded=True)
 
 
 def test_rows_and_maps_are_inverse_and_copy_nothing_when_channels_last():

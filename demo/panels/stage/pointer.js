@@ -62,11 +62,16 @@ function clickAt(x, y, away) {
   showDots();
   send("edit", { kind: "click", frame: ui.frame, x, y, label });
 }
-// The same by keys: a cursor that Shift and the arrow keys move, and Enter.
+// The same by keys: a cursor that Shift and the arrow keys move, finer the larger the picture is, and Enter.
+const middle = () => {   // of what is seen
+  const box = screen_.getBoundingClientRect();
+  const [x, y] = position({ clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }).map(Math.floor);
+  return [Math.min(Math.max(x, 0), state.width - 1), Math.min(Math.max(y, 0), state.height - 1)];
+};
 function aim(key) {
   if (document.activeElement !== canvas) canvas.focus();
   if (ui.view !== "overlay") look("overlay");
-  const [x, y] = ui.cursor || [state.width >> 1, state.height >> 1], step = Math.max(1, Math.round(state.width / 64));
+  const [x, y] = ui.cursor || middle(), step = Math.max(1, Math.round(state.width / 64 / sight.zoom));
   const [right, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
   ui.cursor = [Math.min(Math.max(x + right * step, 0), state.width - 1), Math.min(Math.max(y + down * step, 0), state.height - 1)];
   showDots();

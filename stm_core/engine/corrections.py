@@ -1,0 +1,85 @@
+"""Clicks on a mask that was given: it is told to the network as clicks too, and changes at the clicks alone.
+
+The network learned to correct masks of clicks that it sees beside them. A mask without its clicks, from a run
+or a brush, means little to it: one click then replaced most of the mask. So positive clicks are put deep
+inside the mask, away from those of a person.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stm_core.engine.whereabouts import dilated
+
+ENOUGH = 3  # positive clicks inside a mask, a person's included
+GRID = 4  # pixels between places that are looked at: near enough, and 16 times cheaper
+
+
+def anchored(points: Tensor, masks: Tensor, scale: tuple[float, float]) -> Tensor:
+    """Clicks (n, P, 3), x, y and a label that is -1 for padding, with those that the masks mean before them.
+
+    masks: (n, H', W').  scale: pixels of the frame itself to one of the masks, down and across.
+    """
+    down, across = scale
+    found = []
+    for own, mask in zip(points.cpu().numpy(), masks[:, ::GRID, ::GRID].cpu().numpy() > 0.5, strict=True):
+        places = own[own[:, 2] >= 0] / (across * GRID, down * GRID, 1)
+        found.append(
+            [((x + 0.5) * across * GRID, (y + 0.5) * down * GRID, 1.0) for x, y in _deep(mask, places)]
+        )
+    most = max(map(len, found), default=0)
+    rows = [[*own, *[(-1.0, -1.0, -1.0)] * (most - len(own))] for own in found]
+    return torch.cat([points.new_tensor(rows).view(len(points), most, 3), points], 1)
+
+
+def at_the_clicks(before: Tensor, after: Tensor, points: Tensor, scale: tuple[float, float]) -> Tensor:
+    """Logits (n, H', W') `after` clicks (n, P, 3), as they were `before` where a change is not near a click.
+
+    Near is what hangs together with the place of a click of the person.  scale: as for `anchored`.
+    """
+    down, across = scale
+    changed = (before > 0) ^ (after > 0)
+    cells = F.max_pool2d(changed.float(), GRID, ceil_mode=True).cpu().numpy() > 0
+    clicked = np.zeros_like(cells)
+    for n, own in enumerate(points.cpu().numpy()):
+        for x, y, _ in own[own[:, 2] >= 0]:
+            row, column = int(y / (down * GRID)), int(x / (across * GRID))
+            clicked[n, min(row, cells.shape[1] - 1), min(column, cells.shape[2] - 1)] = True
+    reached, grown = clicked, dilated(clicked, 1) & cells
+    while not np.array_equal(reached, grown):
+        reached, grown = grown, dilated(grown, 1) & cells
+    near = torch.from_numpy(reached).to(after.device)
+    near = near.repeat_interleave(GRID, 1).repeat_interleave(GRID, 2)[:, : after.shape[1], : after.shape[2]]
+    return torch.where(changed & ~near, before, after)
+
+
+def _deep(mask: np.ndarray, clicks: np.ndarray) -> list[tuple[int, int]]:
+    """Columns and rows inside a mask, bool (h, w), far from its edge, from clicks (P, 3), and apart."""
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    room, apart, missing = _depth(mask), np.full(mask.shape, np.inf), ENOUGH
+    for x, y, label in clicks:
+        apart = np.minimum(apart, np.hypot(columns + 0.5 - x, rows + 0.5 - y))
+        inside = 0 <= int(y) < len(mask) and 0 <= int(x) < mask.shape[1] and mask[int(y), int(x)]
+        missing -= int(label == 1 and inside)
+    found: list[tuple[int, int]] = []
+    while len(found) < missing:
+        free = np.minimum(room, apart / 2)
+        y, x = np.unravel_index(int(free.argmax()), free.shape)
+        if free[y, x] < 1:
+            break
+        found.append((int(x), int(y)))
+        apart = np.minimum(apart, np.hypot(columns - x, rows - y))
+    return found
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """How many times a place stays inside a mask, bool (h, w), whose edge is taken away: 0 outside."""
+    depth, left = mask.astype(np.float32), np.pad(mask, 1)
+    while left.any():
+        inner = left[1:-1, 1:-1] & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]
+        depth += inner
+        left = np.pad(inner, 1)
+    return depth

@@ -1,0 +1,71 @@
+"""Black and white films: the mask of an object each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stm_core.errors import MaskError, VideoError
+from stm_core.incoming.mask_pictures import COLOURED
+from stm_core.incoming.numbering import check_size, ids_of
+from stm_core.media.limits import VideoLimits
+from stm_core.media.video import probe, read_video
+
+FILMS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+
+
+def is_film(name: str) -> bool:
+    """Whether a file may be a film, by its name."""
+    return name.lower().endswith(FILMS) and not name.startswith(".")
+
+
+def read_mattes(
+    paths: Sequence[Path], size: tuple[int, int], frames: int, limits: VideoLimits
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(frame, labels uint8 (H, W)) of one film an object; where they overlap, the later one covers.
+
+    Objects have the last numbers in the names of the films, if those differ, else they count by order.
+    Raises MaskError, LimitError.
+    """
+    stems = [re.sub(r"\D+$", "", path.stem) for path in paths]
+    keys = stems if len(set(stems)) == len(paths) else [f"{path.name} " for path in paths]
+    ids = [1] if len(paths) == 1 else list(ids_of(keys, paths[0].name).values())
+    films = [_read_matte(path, size, frames, limits) for path in paths]
+    for index, masks in enumerate(zip(*films, strict=True)):
+        labels = np.zeros(size, np.uint8)
+        for number, mask in zip(ids, masks, strict=True):
+            labels[mask] = number
+        yield index, labels
+
+
+def _read_matte(path: Path, size: tuple[int, int], frames: int, limits: VideoLimits) -> Iterator[np.ndarray]:
+    """The mask bool (H, W) of each frame of a black and white film.
+
+    A film one pixel larger, because its codec takes even sizes only, is cut.  Raises MaskError, LimitError.
+    """
+    try:
+        info = probe(path, limits, count=True)
+    except VideoError as error:
+        if not is_film(path.name):
+            raise MaskError(
+                f"{path.name!r} holds no masks that can be read; give COCO JSON, CVAT XML, mask pictures, a "
+                "ZIP of them, or a black and white film"
+            ) from error
+        raise MaskError(str(error)) from error
+    if info.frames != frames:
+        raise MaskError(
+            f"{path.name!r} has {info.frames} frames, the clip has {frames}; export the matte frame by frame"
+        )
+    padded = size[0] + size[0] % 2, size[1] + size[1] % 2
+    if (info.height, info.width) != padded:
+        check_size(repr(path.name), (info.height, info.width), size)
+    with read_video(info, limits) as reader:
+        for image in reader:
+            if (np.ptp(image, axis=2) > COLOURED).mean() > 0.01:
+                raise MaskError(
+                    f"{path.name!r} has colours, it is no matte; export one object in white on black"
+                )
+            yield image[: size[0], : size[1]].mean(axis=2) > 127
