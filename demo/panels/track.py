@@ -12,13 +12,12 @@ from demo.draw import html, readout
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
 from demo.work.job import Again
 from demo.work.run import Run
+from demo.work.told import before_a_run, going_on, verdict
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
 TELLING = 10  # frames of a run that say how long others will take
-UNOPENED = html.unready("There is no clip yet.", "Clip", "Choose one")
-UNMARKED = html.unready("Nothing is marked yet.", "Mark", "Mark the object")
 READOUT_EVERY = 0.4  # seconds between drawings of the memory: the chart costs a browser more than the picture
 
 
@@ -49,7 +48,7 @@ class TrackPanel(Panel):
                 fix = gr.Button("Continue", variant="primary", elem_id="fix", **off)
                 track = gr.Button("Track", variant="primary", elem_id="track", **off)
                 stop = gr.Button("Stop", variant="stop", elem_id="stop", **off)
-            progress = gr.HTML(UNOPENED, elem_id="progress", min_height=46, js_on_load=html.FOLLOW)
+            progress = gr.HTML(before_a_run(None), elem_id="progress", min_height=46, js_on_load=html.FOLLOW)
         shown = gr.HTML(
             readout.NO_READOUT, elem_id="readout", apply_default_css=False, js_on_load=readout.SCRIPT
         )
@@ -78,12 +77,12 @@ class TrackPanel(Panel):
         if change >= Change.MARKS:
             view |= _buttons(work)
         idle = work is None or not (work.tracked or work.busy)
-        if idle and (change >= Change.RESULTS or (change >= Change.MARKS and _before(work))):
-            view["progress"] = _before(work)
+        if idle and (change >= Change.RESULTS or (change >= Change.MARKS and before_a_run(work))):
+            view["progress"] = before_a_run(work)
         if change == Change.CLIP:
             view = {"progress": "", "readout": readout.NO_READOUT} | view
             if work is not None and work.run is not None and work.run.job is not None and not work.busy:
-                view |= {**self._numbers(work.run), "progress": _verdict(work, work.run)}
+                view |= {**self._numbers(work.run), "progress": verdict(work, work.run)}
         return view
 
     # before and after -------------------------------------------------------------------------------------
@@ -198,12 +197,12 @@ class TrackPanel(Panel):
                             drawn = time.perf_counter() if due else drawn
                             yield View(Change.STAGE, **self._numbers(run, memory=due))
             if visitor.work is not work:  # another clip was opened
-                yield View(progress=_before(visitor.work))
+                yield View(progress=before_a_run(visitor.work))
                 return
             yield self._finished(visitor, work, run)
         except Exception:
             if visitor.work is not work:  # its clip was closed under it, which is no news
-                yield View(progress=_before(visitor.work))
+                yield View(progress=before_a_run(visitor.work))
                 return
             run.keep_what_is_written()
             work.finish(run, "failed")
@@ -221,7 +220,7 @@ class TrackPanel(Panel):
         work.jump += 1
         notes = " ".join(map(html.sentence, (run.report or {}).get("warnings") or ()))
         told = {"notice": html.notice(html.from_one(notes), "info")} if notes else {}
-        return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": _verdict(work, run)})
+        return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": verdict(work, run)})
 
     def _numbers(self, run: Run, memory: bool = True) -> dict[str, str]:
         """Progress and memory readout."""
@@ -240,24 +239,6 @@ class TrackPanel(Panel):
         return view
 
 
-def _before(work: Work | None) -> str:
-    """What stands where the progress will be, until a run is forecast."""
-    return "" if work and work.marks else UNMARKED if work else UNOPENED
-
-
-def _verdict(work: Work, run: Run) -> str:
-    """The last line of the progress: of the whole clip, also where only a part was computed."""
-    masks, total = len(run.records), work.clip.frames
-    what = "Done" if run.state == "done" else "Stopped, every mask so far is kept"
-    took = f"in {html.clock(run.last_step - run.began)}."
-    words = f"{what}: {masks} of {total} frames {took}"
-    if run.untouched:
-        words = f"{what}: {run.done} frames recomputed, {run.untouched} untouched, {took}"
-    elif run.continues:
-        words = f"{what}: {masks} of {total} frames have a mask, {run.done} of them new, {took}"
-    return html.bar(masks, total, words, link="Result" if masks else "")
-
-
 def _buttons(work: Work | None) -> dict:
     """What can be pressed: what a visitor most likely wants next is the primary one."""
     if work is None:
@@ -266,13 +247,7 @@ def _buttons(work: Work | None) -> dict:
         return {"track": off, "fix": off, "stop": off, "direction": hidden, "to_end": hidden}
     tracked, ready = work.tracked, bool(work.marks) and not work.busy
     fixes, rest = work.fixes(), work.rest if work.tracked else []
-    label, waits = "Continue", bool(fixes)
-    if len(fixes) == 1:
-        label = f"Continue from frame {html.number(fixes[0])}"
-    elif rest and not fixes:
-        index, way = rest[0]
-        label, waits = f"Resume from frame {html.number(index + way)}", True
-        label += ", backward" if way < 0 else ""
+    label, waits = going_on(fixes, rest), bool(fixes or rest)
     usable = tracked and bool(fixes or rest or work.corrected)
     again = (
         f"Track from scratch (replaces {len(work.run.records)} masks)" if tracked and work.run else "Track"
