@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import wait_for
 from visitor import CLIP, DESK, PHONE, Visitor
 
 from stm_core.engine.prompts import Prompt
@@ -166,7 +167,7 @@ def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network)
     assert visitor.page.is_enabled("#track")
 
 
-def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, clip, network):
+def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, site, clip, network):
     visitor.open(clip[0])
     visitor.click(8, 8)
     visitor.shown(0, True)
@@ -174,7 +175,8 @@ def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, c
     visitor.idle()
     visitor.page.fill("#budget input", "63")
     visitor.page.press("#budget input", "Enter")
-    visitor.wait_text("#prediction", "63 MB")
+    visits = site.page.wires.visits._by_page
+    wait_for(lambda: any(one.settings.get("budget") == 63 for one in visits.values()))
     network.close_after(9)
     try:
         visitor.page.click("#track")
