@@ -39,6 +39,13 @@ def test_an_object_that_is_nowhere_changes_nothing():
     torch.testing.assert_close(aggregate(more)[:3], aggregate(logits), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("objects", [0, 2, 9])
+def test_aggregation_gives_the_same_with_a_gradient_and_without(objects):
+    logits = 12 * torch.randn(2, objects, 9, 7, generator=torch.Generator().manual_seed(objects))
+    expected = aggregate(logits.clone().requires_grad_()).detach()
+    torch.testing.assert_close(aggregate(logits), expected, atol=1e-6, rtol=1e-5)
+
+
 def test_aggregation_takes_a_batch_and_has_gradients_at_the_limits():
     logits = torch.tensor([-30.0, -1.0, 0.0, 1.0, 30.0]).repeat(2, 3, 1).unsqueeze(2).requires_grad_()
     assert aggregate(logits).shape == (2, 4, 1, 5)
