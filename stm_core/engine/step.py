@@ -24,7 +24,7 @@ from stm_core.engine.given import Giver
 from stm_core.engine.prompts import Prompt, Reference, as_given, check_inside, listed
 from stm_core.engine.result import FrameResult, Held, MemoryReport, confidence_of, labels_at, pixels_of
 from stm_core.engine.seen import Seen
-from stm_core.engine.whereabouts import CELL, Whereabouts, cells_of
+from stm_core.engine.whereabouts import Whereabouts, cells_of
 from stm_core.errors import PromptError, StmError, VideoError
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import PUBLISHED, TUNED, MemoryConfig
@@ -100,7 +100,7 @@ class Propagator:
         usage, read = self.bank.usage, Held.of(self.bank, self.objects)
         kept = shown if self._trust.firm and not prompts else masks
         spoken = {i for one in prompts for i in one.objects} - set(absent)
-        self._remember(index, seen, kept, pixels, spoken, cells)
+        self._remember(index, seen, kept, pixels, spoken)
         self._whereabouts.update(cells, pixels, self._processed, seen.corner)
         return FrameResult(
             index=index,
@@ -222,27 +222,18 @@ class Propagator:
         masks: Tensor,
         pixels: list[int],
         spoken: set[int],
-        cells: np.ndarray | None = None,
     ) -> None:
         """Write the frame to memory.
 
         An object without a pixel is left out unless it was prompted. A frame that does not show it says
         nothing about its appearance, and would make it vanish for good.
-        cells: bool (N, a, b), those of `Whereabouts` in which masks have a pixel; None: not known.
         """
         present = [count > 0 or i in spoken for count, i in zip(pixels, self.objects, strict=True)]
         if not any(present) or not self.bank.wants(index, bool(spoken)):
             return
-        area, network = Area.of(seen.window, *self._processed), self.model.network
-        masks = seen.area.moved(masks, area)
-        windows: list[Window | None] = []
-        if (
-            cells is not None
-            and network.local
-            and self._trust.reach
-            and self.bank.reads_apart(seen.query.key)
-        ):
-            corner = seen.area.rows[0] - area.rows[0], seen.area.columns[0] - area.columns[0]
-            windows = windows_of(cells, CELL, corner, seen.window.shape)
+        network = self.model.network
+        masks = seen.area.moved(masks, Area.of(seen.window, *self._processed))
+        apart = network.local and self.bank.reads_apart(seen.query.key)
+        windows = windows_of(masks) if apart else []
         key, value = encoded(network, seen.frame, masks, seen.query, windows)
         self.bank.write(index, key, value, pinned=bool(spoken), present=present, window=seen.window)

@@ -173,7 +173,8 @@ def _coarser(cells: np.ndarray) -> np.ndarray:
 
 def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
     """The window around cells bool (h', w') of a frame of h x w cells: EDGE around them, of few sizes."""
-    return Window.around(ends(near), size, EDGE, [max(1, round(most / STEPS)) for most in size])
+    sides = [ends(near.any(axis)) for axis in (1, 0)]
+    return Window.around(sides, size, EDGE, [max(1, round(most / STEPS)) for most in size])
 
 
 def _dilated(cells: np.ndarray, radius: int) -> np.ndarray:
