@@ -80,13 +80,13 @@ def _totals(
     """e^affinity times values, (q, N, Cv), and summed for each frame, (q, S); both float32.
 
     Frame by frame: what is worked on stays in the cache.
-    part: (q, N, Cv) of the result, which is summed up in place where it is float32.
-    affinity: room for that of one frame.
+    part: (q, N, Cv) of the result, summed up in place where it is float32.  affinity: room for a frame's.
     """
     total = part if part.dtype == torch.float32 else torch.empty_like(part, dtype=torch.float32)
     total, mass = total.zero_(), total.new_empty(len(query), len(keys))
-    common: Tensor | None = None  # the sum of common values, over frames in a row that know the same objects
-    sharing: Known = ()
+    apart = any(isinstance(one, Apart) for one in values)
+    common = total.new_zeros(len(query) if apart else 0, total.shape[2])
+    sharing: Known = ()  # objects whose common values are summed up: those of frames in a row that know them
     for i, (key, value) in enumerate(zip(keys, values, strict=True)):
         weights = affinity[: len(query) * key.shape[1]].view(len(query), -1)
         torch.mm(query, key[0].T, out=weights).exp_()
@@ -95,17 +95,14 @@ def _totals(
         if not isinstance(value, Apart):
             _add(total.flatten(1), weights, value[0].flatten(1), count)
             continue
-        if common is None:
-            common = total.new_zeros(len(query), total.shape[2])
-        elif knowing[i] != sharing:
+        if knowing[i] != sharing:
             _share(common, total, sharing)
-        sharing = knowing[i]
+            sharing = knowing[i]
         _add(common, weights, value.common, count)
         for n, own in value.own.items():
             near = own.window.cut(weights.unflatten(1, own.window.size)).flatten(1)
             _add(total[:, n], near, own.differs, count)
-    if common is not None:
-        _share(common, total, sharing)
+    _share(common, total, sharing)
     return total, mass
 
 
