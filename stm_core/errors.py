@@ -33,6 +33,10 @@ class OptionError(StmError):
     """An option has a value that it cannot have."""
 
 
+class BudgetError(LimitError, OptionError):
+    """The memory limit is too small for what must be kept: a limit that the caller has chosen."""
+
+
 def for_visitors(error: Exception) -> str:
     """The text of an error for somebody who must not see paths of the server."""
     if isinstance(error, DiskError):
@@ -40,4 +44,4 @@ def for_visitors(error: Exception) -> str:
             "the server could not store a file, because its disk is full or failing; finished work is kept, "
             "try again later"
         )
-    return str(error)
+    return str(error).replace("a folder of pictures or a ZIP", "a ZIP")  # a browser sends no folder

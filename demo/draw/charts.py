@@ -189,6 +189,8 @@ def _row(start: int, stop: int, row: Row, marked: Sequence[int]) -> str:
     )
     pins = "".join(f'<path class="stm-pin" d="M{x(i):.1f} 0V52"/>' for i in sorted(marked))
     mean = f"mean confidence {sum(sure.values()) / len(sure):.0%}" if sure else ""
+    without = len(indices) - len(sure)
+    mean += f"{' · ' if mean else ''}not seen in {without} of {len(indices)} frames" if without else ""
     return (
         f'<div class="stm-row" style="--object:{row.color}"><div class="stm-row-head"><i></i>'
         f"<b>{escape(row.name)}</b><span>{mean}</span></div>"

@@ -5,6 +5,11 @@ from html import escape
 
 from demo.draw.html import faint, number, size
 
+WORDS = (
+    "Bank: most memory for the frames kept. Lookup: most for one search of them. "
+    "Agreement: how far the masks are the same as the other run’s, in %. "
+)
+SCORES = "J: overlap with the true masks, F: the same for their outlines; 100 is perfect. "
 WIDTH, HIGH, LEFT, GAP = 440, 100, 58, 30  # drawing units; of one of the two plots
 
 
@@ -13,7 +18,11 @@ def chart(table: dict, colors: Sequence[str]) -> str:
     rows = table["runs"]
     frames = sorted({t for row in rows for t in row["over_time"]["t"]}) or [0]
     scored = any(row["J"] is not None for row in rows)
-    below, words = ("J", "J") if scored else ("agreement", f"agreement with {table['reference']}")
+    below, words = (
+        ("J", "J: overlap with the true masks")
+        if scored
+        else ("agreement", f"agreement with {table['reference']}")
+    )
     top = max([1, *(row["bank_bytes"] for row in rows)])
     x = _scale(frames[0], max(frames[-1], frames[0] + 1), LEFT, WIDTH - 8)
     floor = 2 * HIGH + GAP
@@ -29,7 +38,9 @@ def chart(table: dict, colors: Sequence[str]) -> str:
     for n, (row, color) in enumerate(zip(rows, colors, strict=False)):
         over, dash = row["over_time"], f"{9 - n} {2 * n}" if n else "none"  # told apart without colours too
         for values, y in ((over["bank_bytes"], above), (over[below], under)):
-            parts.append(_line(over["t"], values or [], x, y, f'stroke="{color}" stroke-dasharray="{dash}"'))
+            parts.append(
+                _line(over["t"], values or [], x, y, f'style="--line:{color}" stroke-dasharray="{dash}"')
+            )
     said = "; ".join(f"{row['name']}: {size(row['bank_bytes'])}" for row in rows)
     return (
         f'<svg class="stm-chart stm-compare-chart" viewBox="0 0 {WIDTH} {floor + 18}" role="img" '
@@ -41,8 +52,8 @@ def chart(table: dict, colors: Sequence[str]) -> str:
 def table(found: dict, colors: Sequence[str], paper: bool) -> str:
     """HTML of `compare.json`.  paper: with what the paper's network reached."""
     scored = any(row["J"] is not None for row in found["runs"])
-    head = ["run", "bank", "read peak", "a frame", *(["J", "F"] if scored else [])]
-    head += [f"agreement with {found['reference']}", "they part at"]
+    head = ["run", "bank", "lookup", "a frame", *(["J", "F"] if scored else [])]
+    head += [f"agreement with {found['reference']}", "differ in frames"]
     head += ["paper: J, DAVIS-17"] if paper else []
     body = []
     for row, color in zip(found["runs"], colors, strict=False):
@@ -56,9 +67,9 @@ def table(found: dict, colors: Sequence[str], paper: bool) -> str:
         cells = "".join(f"<td>{cell}</td>" for cell in cells)
         body.append(f'<tr><th scope="row">{swatch}{escape(row["name"])}</th>{cells}</tr>')
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    note = ""
+    note = faint(WORDS + (SCORES if scored else ""))
     if paper:
-        note = faint(
+        note += faint(
             "The last column is the paper’s Table 5: its own network and weights on DAVIS-2017, so compare "
             "the order and the gaps, not the numbers."
         )

@@ -18,6 +18,10 @@ FOLLOW = """element.addEventListener("click", (event) => {
   const link = event.target.closest("[data-to]");
   if (link) document.getElementById(link.dataset.to)?.scrollIntoView({ block: "start" });
 });"""
+# frames by number; not what has such a name, nor a size
+_NAMED = re.compile(
+    r"(?<!['“])\bframe( before| after| is)? \d+\b|\bframes( before)? \d+((, | to | and )\d+)*\b"
+)
 _told = itertools.count()  # the same sentence twice is two notices: shown and read out again
 
 
@@ -60,10 +64,9 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def from_zero(text: str) -> str:
-    """The text of an error or warning; where it names frames, it says that those numbers are the files'."""
-    named = re.search(r"\bframes? (before |after )?\d", text)
-    return f"{text} (Frame numbers count from 0 here.)" if named else text
+def from_one(text: str) -> str:
+    """The text of an error or warning, which counts frames from 0, as the page tells it: from 1."""
+    return _NAMED.sub(lambda found: re.sub(r"\d+", lambda one: str(number(int(one[0]))), found[0]), text)
 
 
 def table(rows: Iterable[tuple[str, str, str]]) -> str:
@@ -88,12 +91,22 @@ def ready(seconds: float) -> str:
     return f'<p class="stm-count">A run takes about {clock(seconds)}.</p>'
 
 
-def progress(done: int, total: int, began: float) -> str:
-    """The bar of a run: frames a second, and the time left.  began: time.perf_counter() at its start."""
+def unready(words: str, link: str, where: str) -> str:
+    """Why nothing can be run yet, with a link to the panel with this title."""
+    go = f'<button type="button" data-to="{anchor(link)}">{escape(where)} ↑</button>'
+    return f'<p class="stm-count">{escape(words)} {go}</p>'
+
+
+def progress(done: int, total: int, began: float, more: int = 0) -> str:
+    """The bar of a run: frames a second, and the time left.
+
+    began: time.perf_counter() at its start.
+    more: frames of other runs that come after it.
+    """
     if not done:
         return bar(0, total, "Starting…")
     speed = done / max(time.perf_counter() - began, 1e-6)
-    left = clock((total - done) / speed)
+    left = clock((total - done + more) / speed)
     return bar(done, total, f"Frame {done} of {total} · {speed:.1f} frames/s · {left} left")
 
 

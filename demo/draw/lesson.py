@@ -167,7 +167,8 @@ def _drawn(number: int, count: int, step: Step, titles: dict[str, str]) -> str:
 def _doing(step: Step, titles: dict[str, str]) -> str:
     """What one press sets up."""
     parts = [f"open “{titles.get(step.example, step.example)}”"]
-    parts += [f"choose the memory `{step.preset}`"] if step.preset else []
+    if step.preset:  # by its name in the list, and the short one
+        parts.append(f"choose “{PRESETS[step.preset].title.split(':')[0]}” (`{step.preset}`)")
     parts += ["track"] if step.track else []
     words = parts[0] if len(parts) == 1 else _list(parts)
     return words[:1].upper() + words[1:]

@@ -11,13 +11,14 @@ from demo.draw.html import clock, faint, numbers, sizes, table
 from stm_core.memory.policy import PRESETS, MemoryConfig
 
 NO_PREDICTION = faint("Pick a clip to see the time and memory a run needs.")
+UNUSABLE = '<p class="stm-warn">These settings cannot be used; the message above says why.</p>'
 NO_READOUT = faint("During a run, a chart here shows what the network remembers, and what it costs.")
-SIZES = {"240 px – fastest": 240, "360 px": 360, "480 px – finest": 480, "as the clip": 0}
+SIZES = {"240 px: fastest": 240, "360 px": 360, "480 px: finest": 480, "as the clip": 0}
 FORMULA = (
     "A stored frame takes at most: positions × (key numbers + objects × value numbers) × bytes of a number. "
     "Positions are the cells of a grid, one for 16 × 16 pixels."
 )
-LOOKUP = "temporary memory while it looks up one frame, freed at once"
+LOOKUP = "temporary: to search the kept frames for one new frame; freed at once"
 # keeps what is unfolded unfolded when the numbers change
 SCRIPT = """let open = false;
 element.addEventListener("toggle", (event) => { open = event.target.open; }, true);
@@ -51,12 +52,20 @@ def acting(most: int, frame_bytes: int, unbounded: int, memory: MemoryConfig) ->
     if most * frame_bytes >= unbounded:
         return "neither limit is reached"
     if most >= memory.capacity:
-        return f"the limit of {memory.capacity} frames acts; it keeps every frame quick"
-    return f"the limit of {_megabytes(memory)} acts"
+        first = f"{memory.capacity} frames is reached first ({_megabytes(memory)} is not)"
+        return f"{first}; fewer frames keep it fast"
+    return f"{_megabytes(memory)} is reached first ({memory.capacity} frames is not)"
 
 
 def prediction(
-    found, rate: float, frames: int, memory: MemoryConfig, machine: str, seen: tuple, most_seconds: float
+    found,
+    rate: float,
+    frames: int,
+    memory: MemoryConfig,
+    machine: str,
+    seen: tuple,
+    most_seconds: float,
+    marked: int = 0,
 ) -> str:
     """What a run will cost, before it runs.
 
@@ -65,6 +74,7 @@ def prediction(
     memory: the settings.
     seen: (height, width) that the network sees.
     most_seconds: that a run may take here.
+    marked: frames that the visitor marked.
     """
     total = rate * frames
     over = f"; a run may take {clock(most_seconds)} here" if total > most_seconds else ""
@@ -74,6 +84,8 @@ def prediction(
     )
     limit = acting(found.frames_held, found.frame_bytes, found.unbounded_bytes, memory)
     held = f"at most {_frames(found.frames_held)} of {one} each{f'; {limit}' if limit else ''}"
+    if marked > 1 and memory.strategy.pins:
+        held += f"; your {marked} marked frames are among them"
     rows = [
         ("Time", f"about {clock(total)}{over}", f"{frames} frames, {pace}, on {machine}"),
         ("Memory bank", bank, held),
@@ -135,7 +147,7 @@ def _rows(last: Point | None, held: Held) -> str:
     if config.bound_bytes is not None:
         now = acting(held.most, held.frame_bytes, held.unbounded, config)
         used = f"{count} of {config.capacity} frames" if last else _frames(config.capacity)
-        rows.insert(1, ("none", "Limits", used, f"and {_megabytes(config)} with one lookup; {now}", ""))
+        rows.insert(1, ("none", "Limits", used, now, ""))
     return _table(rows)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from demo.engine.device import Engine
 from demo.limits import Limits
+from demo.work.asking import prompt_of_run
+from demo.work.asking import prompts as prompts_of
 from demo.work.job import Again, Job, Step
 from demo.work.run import Run
 from demo.work.work import Work
@@ -64,13 +66,13 @@ class Runner:
         clip = work.clip
         rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(work.objects))
         known = work.given()  # only now: measuring took a while, in which marks may have changed
-        prompts = work.prompts()
+        prompts = prompts_of(work)
         first = prompts[0].frame
         directions: tuple[int, ...] = (1, -1) if first > clip.start else (1,)
         if direction:
             first, directions = _onward(work, direction)
             if first not in work.marks:  # a run that was stopped there goes on from its own mask
-                prompts = sorted([*prompts, work.prompt_of_run(first)], key=lambda prompt: prompt.frame)
+                prompts = sorted([*prompts, prompt_of_run(work, first)], key=lambda prompt: prompt.frame)
         plan = Plan(
             *clip.size,
             start=clip.start,

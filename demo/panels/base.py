@@ -26,7 +26,7 @@ from demo.work.quotas import Quotas
 from demo.work.retention import sweep, visitors_folder
 from demo.work.visitor import Overtaken, Visitor
 from demo.work.waiting import Waiting
-from stm_core.errors import StmError, for_visitors
+from stm_core.errors import OptionError, StmError, for_visitors
 
 log = logging.getLogger(__name__)
 SETTINGS = ("preset", "budget", "every", "size", "capacity")  # parts that say how a run is computed
@@ -142,6 +142,8 @@ class Host:
             for panel in self.panels:
                 shown |= panel.refresh(visitor, view.change)
         shown |= view
+        if "notice" in view and view["notice"] != visitor.complaint:
+            visitor.complaint = ""  # something else is told now
         return shown
 
     def refused(self, visitor: Visitor, error: Exception) -> View:
@@ -149,8 +151,15 @@ class Host:
         if not isinstance(error, StmError):
             log.error("an event failed", exc_info=error)
             error = StmError("something went wrong on the server; reload the page and try again")
-        told = html.notice(html.from_zero(html.sentence(for_visitors(error))))
+        told = complaint(visitor, error)
         return self.complete(visitor, View(Change.MARKS, notice=told, **EMPTIED))
+
+
+def complaint(visitor: Visitor, error: StmError) -> str:
+    """The notice of an error; one about the settings is remembered, and goes when they are right again."""
+    told = html.notice(html.from_one(html.sentence(for_visitors(error))))
+    visitor.complaint = told if isinstance(error, OptionError) else ""
+    return told
 
 
 def answers(handler: Callable) -> Callable:

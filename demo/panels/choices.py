@@ -16,6 +16,7 @@ from demo.engine.in_turn import InTurn
 from demo.panels.base import Change, Host, Panel, Props, View, Wires, answers
 from demo.work.offered import Choices, open_click
 from demo.work.pictures import picture
+from demo.work.shown import offered
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.errors import PromptError
@@ -39,14 +40,14 @@ class ChoicesPanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout; the card is a part, seen while there is a choice."""
-        offered = gr.HTML(
+        strip = gr.HTML(
             NONE,
             html_template=HERE.with_suffix(".html").read_text(),
             elem_id="choices",
             js_on_load=HERE.with_suffix(".js").read_text(),
             apply_default_css=False,
         )
-        return {"choosing": self.card, "choices": offered}
+        return {"choosing": self.card, "choices": strip}
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
@@ -58,13 +59,13 @@ class ChoicesPanel(Panel):
         """As Panel.refresh."""
         if change < Change.MARKS:
             return {}
-        return {} if visitor.work and current(visitor.work) else {"choosing": Props(visible=False)}
+        return {} if visitor.work and offered(visitor.work) else {"choosing": Props(visible=False)}
 
     @answers
     def offer(self, visitor: Visitor, size: int) -> View:
         """The masks that the last click may mean, if it is an object's first and they differ."""
         work = visitor.work
-        if work is None or work.running or current(work):
+        if work is None or work.running or offered(work):
             return View()
         index, number = work.frame, work.objects.selected
         marks = work.marks.get(index)
@@ -89,7 +90,7 @@ class ChoicesPanel(Panel):
         with visitor.at_work():
             image = picture(self.host.guard, visitor, work.frame)
             with visitor.changing(work):
-                choices = current(work)
+                choices = offered(work)
                 if choices is None or not isinstance(n, int) or not 0 <= n < len(choices.masks):
                     raise PromptError("these masks are of an earlier click; click the object again")
                 if work.running:
@@ -103,8 +104,8 @@ class ChoicesPanel(Panel):
                 )
         return self._shown(work, image, Change.MARKS)
 
-    def _shown(self, work: Work, image: np.ndarray, change: Change = Change.NOTHING) -> View:
-        choices = current(work)
+    def _shown(self, work: Work, image: np.ndarray, change: Change = Change.STAGE) -> View:
+        choices = offered(work)
         if choices is None:
             return View(change, choosing=Props(visible=False))
         colours = on_screen(work.objects.colours)
@@ -117,14 +118,6 @@ class ChoicesPanel(Panel):
             masks.append({"src": small(overlay(image, alone, colours=colours)), "words": words, "on": own})
         state = {"name": work.objects[choices.number].name, "masks": masks}
         return View(change, choosing=Props(visible=True), choices=state)
-
-
-def current(work: Work) -> Choices | None:
-    """The choices of the frame that is shown, as long as it was not marked since."""
-    found = work.choices
-    if found is None or found.frame != work.frame or work.marks.get(found.frame) is not found.marks:
-        return None
-    return found
 
 
 def small(pixels: np.ndarray) -> str:

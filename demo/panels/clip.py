@@ -118,7 +118,7 @@ class ClipPanel(Panel):
         """
         work = visitor.work
         if work is None:
-            yield View()
+            yield View(**visitor.settings)
             return
         visitor.leave()
         late = time.monotonic() + self.host.limits.stall_seconds
@@ -130,7 +130,7 @@ class ClipPanel(Panel):
         told = "The page was loaded again. Your work is still here."
         if work.rest:
             told += " Tracking was stopped, all masks so far are kept: press Resume to go on."
-        yield View(Change.CLIP, notice=html.notice(told, "info"))
+        yield View(Change.CLIP, notice=html.notice(told, "info"), **visitor.settings)
         yield from self._go_on(visitor, work)
 
     # opening ----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
 from demo.work import brought
+from demo.work.asking import prompts
 from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
 from demo.work.job import Job
 from demo.work.run import Run
@@ -50,7 +51,8 @@ class ComparePanel(Panel):
                 list(CASES),
                 value=SHOWN,
                 label="Two to five runs from the same marks",
-                info="Strategies; or other sizes or memory limits, the rest as chosen under Memory.",
+                info="Strategies; or other sizes or memory limits, the rest as chosen under Memory. "
+                "“The paper’s Table 5” runs the strategies that the STM paper compares.",
                 elem_id="cases",
             )
             with gr.Row():
@@ -99,7 +101,7 @@ class ComparePanel(Panel):
         work = visitor.need_work()
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
-        work.prompts()  # nothing is marked: said before anybody waits
+        prompts(work)  # nothing is marked: said before anybody waits
         run = new_run(work.clip.folder)
         self.host.waiting.join(visitor, run)
         work.current = run
@@ -178,7 +180,8 @@ class ComparePanel(Panel):
     ) -> Iterator[View]:
         found, before = Compared(), work.compared or Compared()
         work.compared = found
-        for name, (job, forecast) in planned.items():
+        for at, (name, (job, forecast)) in enumerate(planned.items()):
+            more = job.plan.frames * (len(planned) - at - 1)
             old = [run for run in (*before.runs.values(), work.run) if answers_to(run, job.plan)]
             if old:
                 found.runs[name] = self._kept(work, old[0])
@@ -187,7 +190,7 @@ class ComparePanel(Panel):
             with visitor.alone():
                 run.begin(replace(job, folder=run.folder), forecast)
                 work.current = found.runs[name] = run
-            yield View(Change.MARKS, compared=compared_state(work, _told(name, run)))
+            yield View(Change.MARKS, compared=compared_state(work, _told(name, run, more)))
             with closing(try_out(self.host.runner, run)) as steps:
                 told = time.perf_counter()
                 for _ in steps:
@@ -195,7 +198,7 @@ class ComparePanel(Panel):
                         return
                     if time.perf_counter() - told > TELL_EVERY:
                         told = time.perf_counter()
-                        yield View(compared=compared_state(work, _told(name, run)))
+                        yield View(compared=compared_state(work, _told(name, run, more)))
             if found.stop or run.stop:
                 break
         if visitor.work is not work:
@@ -244,8 +247,8 @@ def _discard_others(work: Work, found: Compared) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _told(name: str, run: Run) -> str:
-    return html.faint(name) + html.progress(run.done, run.job.plan.frames, run.began)
+def _told(name: str, run: Run, more: int) -> str:
+    return html.faint(name) + html.progress(run.done, run.job.plan.frames, run.began, more)
 
 
 def compared_state(work: Work, progress: str = "") -> dict:

@@ -14,6 +14,7 @@ from demo.work.work import Work
 from stm_core.errors import PromptError
 
 TIMELINE = Path(__file__).with_name("timeline.js")
+KEYS = "Keys: [.] next, [,] previous, [Y] looks right, [F] flag this frame."
 QUEUE = Path(__file__).with_name("review.js")
 
 
@@ -77,7 +78,7 @@ def queue(work: Work) -> str:
         f'<ol class="stm-queue" aria-label="Frames to look at, the most doubtful first">{items}</ol>'
         + html.faint(
             ("" if items else told + " ")
-            + "Keys: . next, , previous, Y looks right, F flag the frame shown. "
+            + f'<span class="stm-by-keys">{KEYS} </span>'
             + '<button type="button" data-do="flag">Flag this frame</button>'
         )
     )

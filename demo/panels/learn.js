@@ -4,7 +4,7 @@ const $ = (selector) => element.querySelector(selector), all = (selector) => [..
 const fold = $(".stm-learn-fold"), body = $(".stm-learn-body"), back = $(".stm-learn-return"), steps = all("[data-step]");
 const page = (selector) => document.querySelector(selector);
 const kept = "stm_lesson";   // the step, for when the page is loaded again
-let at = 0, asked = 0, seen = "", refusal = "", away = false;
+let at = 0, asked = 0, seen = "", refusal = "", away = false, led = false;   // led: a step has led the visitor away from the lesson
 
 const step = () => steps[at], part = (selector) => step().querySelector(selector);
 const ask = (event) => trigger(event, { step: at, number: ++asked });
@@ -17,6 +17,7 @@ function say(state, words) {
 }
 function go(number, focus = true) {
   if (waits()) say("", "");
+  led = false;
   at = Math.min(Math.max(number, 0), steps.length - 1);
   steps.forEach((one, n) => { one.hidden = n !== at; });
   $("[data-learn=back]").disabled = at === 0;
@@ -37,6 +38,7 @@ function set() {
   if (!card()) return say("failed", "This page does not have that example.");
   refusal = refused();
   seen = tells();
+  led = true;
   say("chosen", "Setting up…");
   ask("choose");
 }
@@ -93,8 +95,8 @@ function see(place) {
   if (slider && frame > 0 && Number(slider.max) >= frame) { slider.value = frame; slider.dispatchEvent(new Event("input")); }
 }
 function returning() {
-  back.hidden = !(fold.open && away);
-  back.textContent = `Back to the lesson, step ${at + 1}. ${part(".stm-learn-state").textContent}`;
+  back.hidden = !(fold.open && away && led);
+  back.firstElementChild.textContent = `${part(".stm-learn-state").textContent} Back to the lesson (step ${at + 1})`.trim();
 }
 const actions = {
   back: () => go(at - 1),
@@ -106,15 +108,21 @@ const actions = {
     part("[data-learn=answer]").setAttribute("aria-expanded", String(shown));
     part("[data-learn=answer]").textContent = shown ? "Hide the answer" : "Show the answer";
   },
+  dismiss: () => { led = false; returning(); },
   return: () => { step().scrollIntoView({ block: "start" }); part("h3").focus({ preventScroll: true }); },
 };
 element.addEventListener("click", (event) => {
   const pressed = event.target.closest("button");
   if (!pressed) return;
+  led = !!pressed.dataset.see || (led && waits());   // whoever presses something else here is back
   if (pressed.dataset.see) see(pressed.dataset.see);
   else actions[pressed.dataset.learn]?.();
 });
-new IntersectionObserver(([seen]) => { away = !seen.isIntersecting; returning(); }).observe(body);
+new IntersectionObserver(([seen]) => {
+  away = !seen.isIntersecting;
+  if (!away && !waits()) led = false;   // the visitor is back
+  returning();
+}).observe(body);
 fold.addEventListener("toggle", returning);
 const observer = new MutationObserver(() => {
   if (!element.isConnected) return observer.disconnect();

@@ -46,7 +46,7 @@ function pick(x, y) {
 function play(on) {
   playing = on;
   const button = $("[data-look=play]");
-  button.textContent = on ? "❚❚" : "►";
+  button.classList.toggle("stm-playing", on);
   button.setAttribute("aria-label", on ? "Pause" : "Play");
   if (!on) return;
   at = at || [state.width >> 1, state.height >> 1];

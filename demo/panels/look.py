@@ -78,7 +78,7 @@ class LookPanel(Panel):
                 found, images = look_at(self.host.engine, work.run, index, (x, y), read)
             told = look_state(found, images, {one.id: one.name for one in work.objects})
         except StmError as error:
-            told = {"frame": index, "at": [x, y], "note": html.sentence(for_visitors(error))}
+            told = {"frame": index, "at": [x, y], "note": html.from_one(html.sentence(for_visitors(error)))}
         number = data.get("number")  # the browser's own, to tell two equal answers apart
         told["number"] = number if isinstance(number, int) else None
         return View(inside={**inside_state(work), "look": told})

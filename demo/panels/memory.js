@@ -2,7 +2,7 @@
 element.addEventListener("click", (event) => {
   const button = event.target.closest(".stm-fold");
   if (!button) return;
-  const open = element.closest(".stm-memory").classList.toggle("stm-unfolded");
+  const open = button.getAttribute("aria-expanded") !== "true";
   button.setAttribute("aria-expanded", String(open));
   button.textContent = open ? "Done" : "Change";
 });

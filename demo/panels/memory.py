@@ -6,8 +6,9 @@ from typing import Any
 import gradio as gr
 
 from demo.draw import html, readout
-from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, complaint
 from demo.work.visitor import Visitor
+from stm_core.errors import OptionError
 from stm_core.memory.policy import PRESETS, MemoryConfig
 
 SCRIPT = Path(__file__).with_suffix(".js")
@@ -36,7 +37,11 @@ class MemoryPanel(Panel):
         narrow = {"min_width": 130}
         with gr.Row():
             budget = gr.Number(
-                64, label="Memory limit, MB", elem_id="budget", info="Bank and a lookup.", **narrow
+                64,
+                label="Memory limit, MB",
+                elem_id="budget",
+                info="Frames and search.",
+                **narrow,
             )
             capacity = gr.Number(
                 MemoryConfig.capacity,
@@ -99,19 +104,26 @@ class MemoryPanel(Panel):
         machine.
         """
         work, runner, engine = visitor.work, self.host.runner, self.host.engine
+        visitor.settings = dict(zip(SETTINGS, (preset, budget_mb, every, size, capacity), strict=True))
         if work is None or work.running:
             return View()
         clip, objects = work.clip, len(work.objects)
-        memory = runner.memory(preset, budget_mb, every, capacity)
         seen = engine.seen(*clip.size, runner.side(*clip.size, size))
-        found = engine.predict(memory, *seen, objects, clip.frames, len(work.marks))
+        try:
+            memory = runner.memory(preset, budget_mb, every, capacity)
+            found = engine.predict(memory, *seen, objects, clip.frames, len(work.marks))
+        except OptionError as error:
+            idle = {} if work.tracked or work.busy else {"readout": readout.NO_READOUT, "progress": ""}
+            return View(prediction=readout.UNUSABLE, notice=complaint(visitor, error), **idle)
         most_seconds = 60 * self.host.limits.run_minutes
         rate = engine.rate(*seen, objects)
-        told = readout.prediction(found, rate, clip.frames, memory, engine.words, seen, most_seconds)
-        view = View(prediction=told)
+        told = readout.prediction(
+            found, rate, clip.frames, memory, engine.words, seen, most_seconds, len(work.marks)
+        )
+        view = View(prediction=told, **({"notice": ""} if visitor.complaint else {}))
         if not work.tracked and not work.busy:
             most, unbounded = found.frames_held, found.unbounded_bytes
             held = readout.Held((), (), found.frame_bytes, most, unbounded, memory)
             view["readout"] = readout.memory([], clip.frames, held, engine.device)
-            view["progress"] = html.ready(rate * clip.frames)
+            view |= {"progress": html.ready(rate * clip.frames)} if work.marks else {}
         return view

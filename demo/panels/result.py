@@ -50,7 +50,9 @@ class ResultPanel(Panel):
             height=300,
         )
         gr.HTML(
-            html.faint("One mask for each frame, in its size. File names count from 0: 00000.png is frame 1.")
+            html.faint(
+                "One mask per frame, as large as the frame. File names count from 0: 00000.png is frame 1."
+            )
         )
         with gr.Row(elem_classes="stm-downloads"):
             self.buttons = {
@@ -71,7 +73,7 @@ class ResultPanel(Panel):
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""
-        view = {"player": None} if change == Change.CLIP else {}
+        view = {"player": None, "made": "", "file": None} if change == Change.CLIP else {}
         if change >= Change.MARKS:
             view["results"] = Props(visible=visitor.work is not None and visitor.work.tracked)
         return view

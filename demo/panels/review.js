@@ -1,5 +1,9 @@
 // The review queue: its buttons and keys.  The best frame stands first; "." and "," step through the list.
-const go = (index) => document.dispatchEvent(new CustomEvent("stm-go", { detail: index }));
+const go = (index) => {
+  document.dispatchEvent(new CustomEvent("stm-go", { detail: index }));
+  const stage = document.querySelector(".stm-screen"), { top, bottom } = stage.getBoundingClientRect();
+  if (bottom < 80 || top > innerHeight - 80) stage.scrollIntoView({ block: "start" });   // on a phone it is far above
+};
 const items = () => [...element.querySelectorAll("[data-look]")];
 const here = () => items().find((item) => Number(item.dataset.look) === at);
 let at = null;

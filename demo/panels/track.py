@@ -12,6 +12,7 @@ from demo.draw import html, readout
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
 from demo.work.job import Again
 from demo.work.run import Run
+from demo.work.told import before_a_run, going_on, verdict
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
@@ -39,7 +40,7 @@ class TrackPanel(Panel):
                 visible=False,
             )
             to_end = gr.Checkbox(
-                label="To the last frame, even where the masks come out as they were",
+                label="Do not stop early when nothing changes any more",
                 elem_id="to-end",
                 visible=False,
             )
@@ -47,7 +48,7 @@ class TrackPanel(Panel):
                 fix = gr.Button("Continue", variant="primary", elem_id="fix", **off)
                 track = gr.Button("Track", variant="primary", elem_id="track", **off)
                 stop = gr.Button("Stop", variant="stop", elem_id="stop", **off)
-            progress = gr.HTML("", elem_id="progress", min_height=46, js_on_load=html.FOLLOW)
+            progress = gr.HTML(before_a_run(None), elem_id="progress", min_height=46, js_on_load=html.FOLLOW)
         shown = gr.HTML(
             readout.NO_READOUT, elem_id="readout", apply_default_css=False, js_on_load=readout.SCRIPT
         )
@@ -75,10 +76,13 @@ class TrackPanel(Panel):
         work, view = visitor.work, {}
         if change >= Change.MARKS:
             view |= _buttons(work)
-        if change >= Change.RESULTS and (work is None or not work.tracked):
-            view["progress"] = ""
+        idle = work is None or not (work.tracked or work.busy)
+        if idle and (change >= Change.RESULTS or (change >= Change.MARKS and before_a_run(work))):
+            view["progress"] = before_a_run(work)
         if change == Change.CLIP:
-            view["progress"], view["readout"] = "", readout.NO_READOUT
+            view = {"progress": "", "readout": readout.NO_READOUT} | view
+            if work is not None and work.run is not None and work.run.job is not None and not work.busy:
+                view |= {**self._numbers(work.run), "progress": verdict(work, work.run)}
         return view
 
     # before and after -------------------------------------------------------------------------------------
@@ -193,12 +197,12 @@ class TrackPanel(Panel):
                             drawn = time.perf_counter() if due else drawn
                             yield View(Change.STAGE, **self._numbers(run, memory=due))
             if visitor.work is not work:  # another clip was opened
-                yield View(progress="")
+                yield View(progress=before_a_run(visitor.work))
                 return
             yield self._finished(visitor, work, run)
         except Exception:
             if visitor.work is not work:  # its clip was closed under it, which is no news
-                yield View(progress="")
+                yield View(progress=before_a_run(visitor.work))
                 return
             run.keep_what_is_written()
             work.finish(run, "failed")
@@ -215,8 +219,8 @@ class TrackPanel(Panel):
         work.frame = run.job.plan.first
         work.jump += 1
         notes = " ".join(map(html.sentence, (run.report or {}).get("warnings") or ()))
-        told = {"notice": html.notice(html.from_zero(notes), "info")} if notes else {}
-        return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": _verdict(run)})
+        told = {"notice": html.notice(html.from_one(notes), "info")} if notes else {}
+        return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": verdict(work, run)})
 
     def _numbers(self, run: Run, memory: bool = True) -> dict[str, str]:
         """Progress and memory readout."""
@@ -225,7 +229,7 @@ class TrackPanel(Panel):
             plan, last, forecast = run.job.plan, run.last, run.forecast
             held = readout.Held(
                 last.held if last else (),
-                last.pinned if last else (),
+                tuple(n for n in last.pinned if n in plan.known) if last else (),  # the others are no marks
                 forecast.frame_bytes,
                 forecast.frames_held,
                 forecast.unbounded_bytes,
@@ -233,16 +237,6 @@ class TrackPanel(Panel):
             )
             view["readout"] = readout.memory(run.points, plan.frames, held, self.host.engine.device)
         return view
-
-
-def _verdict(run: Run) -> str:
-    """The last line of the progress."""
-    spent, total = time.perf_counter() - run.began, run.job.plan.frames
-    what = "Done" if run.state == "done" else "Stopped, every mask so far is kept"
-    words = f"{what}: {run.done} of {total} frames in {html.clock(spent)}."
-    if run.untouched:
-        words = f"{what}: {run.done} frames recomputed, {run.untouched} untouched, in {html.clock(spent)}."
-    return html.bar(run.done, total, words, link="Result" if run.done else "")
 
 
 def _buttons(work: Work | None) -> dict:
@@ -253,13 +247,7 @@ def _buttons(work: Work | None) -> dict:
         return {"track": off, "fix": off, "stop": off, "direction": hidden, "to_end": hidden}
     tracked, ready = work.tracked, bool(work.marks) and not work.busy
     fixes, rest = work.fixes(), work.rest if work.tracked else []
-    label, waits = "Continue", bool(fixes)
-    if len(fixes) == 1:
-        label = f"Continue from frame {html.number(fixes[0])}"
-    elif rest and not fixes:
-        index, way = rest[0]
-        label, waits = f"Resume from frame {html.number(index + way)}", True
-        label += ", backward" if way < 0 else ""
+    label, waits = going_on(fixes, rest), bool(fixes or rest)
     usable = tracked and bool(fixes or rest or work.corrected)
     again = (
         f"Track from scratch (replaces {len(work.run.records)} masks)" if tracked and work.run else "Track"

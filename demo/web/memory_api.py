@@ -12,7 +12,7 @@ import gradio as gr
 from demo.engine.comparing import tabulate, try_out
 from demo.engine.looking import look_at
 from demo.panels.base import Host
-from demo.web.api import EXAMPLE, STILL_THERE, Api, caller_from, endpoint, prompting, sizing, spoken
+from demo.web.calls import EXAMPLE, STILL_THERE, Calls, caller_from, endpoint, prompting, sizing, spoken
 from demo.work import brought
 from demo.work.compared import Compared, MaskFiles, new_run
 from demo.work.job import Again
@@ -27,7 +27,7 @@ from stm_core.runs.look_run import PICTURE, WEIGHTS, look_files
 
 def add(host: Host) -> None:
     """Put the endpoints on the page that is being built."""
-    inside = Inside(Api(host))
+    inside = Inside(host)
     with gr.Group(visible=False):
         frame, at = gr.Number(0, label="frame", precision=0), gr.JSON(label="at")
         preset = gr.Textbox(MemoryConfig.preset, label="preset")
@@ -43,8 +43,8 @@ def add(host: Host) -> None:
 class Inside:
     """The endpoints, callable as plain functions."""
 
-    def __init__(self, api: Api):
-        self.api, self.host, self.runner = api, api.host, api.runner
+    def __init__(self, host: Host):
+        self.host, self.runner, self.calls = host, host.runner, Calls(host)
 
     def look(
         self,
@@ -78,10 +78,10 @@ class Inside:
             weights: NPZ, one float32 (height, width) array for each stored frame, named t00005.
         """
         caller = caller_from(request)
-        with spoken(), self.api.opened(caller, video, mask) as (source, info):
+        with spoken(), self.calls.opened(caller, video, mask) as (source, info):
             index, (x, y) = _frame(frame, info), _pixel(at)
             memory = self.runner.memory(preset, budget_mb, every)
-            job = self.api.job(source, info, self.api.prompts(mask, clicks, info), memory, size)
+            job = self.calls.job(source, info, self.calls.prompts(mask, clicks, info), memory, size)
             run, told = Run(job.folder), 0.0
             run.begin(job, self.runner.predict(job.plan))
             with closing(self.runner.steps(run)) as steps:
@@ -95,13 +95,13 @@ class Inside:
                     if time.perf_counter() - told > STILL_THERE:
                         yield None, None, None
                         told = time.perf_counter()
-            picture = partial(self.api.picture, source)
+            picture = partial(self.calls.picture, source)
             found, images = look_at(self.host.engine, run, index, (x, y), picture)
             files = look_files(found, look_picture(found, images, run.labels(index)))
             paths = [source.parent / name for name in (PICTURE, WEIGHTS)]
             for path in paths:
                 path.write_bytes(files[path.name])
-            answer = self.api.handed_over(caller, *paths)
+            answer = self.calls.handed_over(caller, *paths)
         yield found.as_dict(), *answer
 
     def compare(
@@ -133,13 +133,13 @@ class Inside:
             film: MP4 of all runs side by side, and of where their masks differ.
         """
         caller = caller_from(request)
-        with spoken(), self.api.opened(caller, video, mask, truth) as (source, info):
+        with spoken(), self.calls.opened(caller, video, mask, truth) as (source, info):
             names = [case.name for case in with_reference(cases_of(_names(presets)), bool(truth))]
-            given, true = self.api.prompts(mask, clicks, info), self._truth(truth, source, info)
+            given, true = self.calls.prompts(mask, clicks, info), self._truth(truth, source, info)
             jobs = {}
             for name in names:
                 memory = self.runner.memory(name, budget_mb, every)
-                jobs[name] = self.api.job(source, info, given, memory, size)
+                jobs[name] = self.calls.job(source, info, given, memory, size)
                 self.runner.predict(jobs[name].plan)  # all are refused before one runs
             found, told = Compared(), 0.0
             for name, job in jobs.items():
@@ -155,7 +155,7 @@ class Inside:
             with closing(self._film(source, found)) as film:
                 for _ in film:  # every tenth frame
                     yield None, None
-            answer = self.api.handed_over(caller, source.parent / FILM)
+            answer = self.calls.handed_over(caller, source.parent / FILM)
         yield table, *answer
 
     def _truth(self, path: str | None, source: Path, info: dict) -> MaskFiles | None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from demo.draw import html
+from demo.work.offered import Choices
 from demo.work.reviewing import queue
 from demo.work.visitor import Visitor
 from demo.work.work import Work
@@ -16,6 +17,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     if work is None:
         return {"clip": None, "welcome": WELCOME, "answer": visitor.answer}
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
+    marked = work.marked(work.frame)
     colors = {one.id: one.color for one in work.objects}
     step = work.current.last if live and work.current is not None and work.running else None
     preview = step.preview if step else None
@@ -38,7 +40,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "run": f"{Path(run.folder).name}/masks" if run else "",
         "run_state": run.state if run else "",
         "masked": html.ranges(run.records) if run else [],
-        "marks": html.data_url(marks.mask, "png") if marks and marks.mask else None,
+        "marks": html.data_url(marked, "png") if marked else None,
         "dots": [[x, y, label, colors.get(n, "#888")] for x, y, label, n in marks.dots] if marks else [],
         "objects": work.objects.shown(),
         "selected": work.objects.selected,
@@ -53,19 +55,38 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     }
 
 
+def offered(work: Work) -> Choices | None:
+    """The masks that the click on the frame shown may mean, until the frame is marked again or tracked."""
+    found = work.choices
+    if found is None or found.frame != work.frame or work.marks.get(found.frame) is not found.marks:
+        return None
+    return None if work.busy or found.frame not in work.changed else found
+
+
 def _hint(work: Work) -> str:
     """The next thing to do, in a few words."""
     if work.running:
         return "Tracking… Stop keeps what is done."
-    if not work.marks:
+    if not work.marks and len(work.objects) == 1:
         return "Click the object in the picture, on any frame."
+    if not work.spoken_of(work.objects.selected):
+        return f"Click “{work.objects[work.objects.selected].name}” in the picture, on any frame."
+    if offered(work):
+        word = "Continue" if work.tracked else "Track"
+        return f"Is the mask right? Press {word}. If not, press Other masks, or + Add and − Remove."
     if fixes := work.fixes():
-        word = "Frames" if len(fixes) > 1 else "Frame"
-        return f"{word} {html.numbers(fixes)} corrected: press Continue."
+        more = [index for index in sorted(work.marks) if index not in fixes]
+        word, also = ("Frames" if len(found) > 1 else "Frame" for found in (fixes, more))
+        told = f"{word} {html.numbers(fixes)} corrected: press Continue."
+        return (
+            f"{told} {also} {html.numbers(more)} count{'s' * (len(more) == 1)} too; clear a wrong one."
+            if more
+            else told
+        )
     if work.tracked and work.rest:
         return "Not all frames have a mask yet: press Resume."
     if work.tracked:
         return "Is a mask wrong? Go to that frame, click or paint it right, and press Continue."
     if work.intro:
         return f"{work.intro} The object is marked already: press Track."
-    return "Is the mask right? Press Track. If not, add clicks: on the object, or where it is not."
+    return "Is the mask right? Press Track. If not: + Add on a missing part, − Remove on a wrong part."

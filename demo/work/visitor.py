@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from demo.work.work import Work
 from stm_core.errors import PromptError
@@ -28,6 +29,8 @@ class Visitor:
     caller: the address that the visitor came from.
     work: on the clip that is open.
     coming: folder of the clip that was chosen last and is being opened.
+    settings: what was chosen under Memory, by name; empty as long as it is the usual.
+    complaint: the error about those settings that is shown.
     answer: number of the last answer about the marked frame, so that the page drops older ones.
     """
 
@@ -35,6 +38,8 @@ class Visitor:
     caller: str = ""
     work: Work | None = None
     coming: Path | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    complaint: str = ""
     answer: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 

@@ -21,7 +21,7 @@ from demo.work.objects import Objects
 from demo.work.offered import Choices
 from demo.work.opened import Clip
 from demo.work.run import Run
-from stm_core.engine.prompts import Prompt, absent_at
+from stm_core.engine.prompts import absent_at
 from stm_core.errors import LimitError, MaskError, PromptError
 from stm_core.masks.mask_files import decode_mask, encode_mask, object_ids
 
@@ -158,11 +158,17 @@ class Work:
     # marks ------------------------------------------------------------------------------------------------
 
     def labels(self, index: int) -> np.ndarray | None:
-        """The labels shown on a frame, uint8 (H, W): of the marks, else of the run, else None."""
+        """The labels shown on a frame, uint8 (H, W): of the marks, of the run made since, or None."""
+        mask = self.marked(index)
+        return decode_mask(mask) if mask else self.result(index)
+
+    def marked(self, index: int) -> bytes | None:
+        """The mask of a frame's marks, PNG, where that is what the frame shows: a run made since has all
+        objects, and not only those that were marked there.
+        """
         marks = self.marks.get(index)
-        if marks is not None and marks.mask is not None:
-            return decode_mask(marks.mask)
-        return self.result(index)
+        made = self.run is not None and index in self.run.records and index not in self.changed
+        return None if marks is None or made else marks.mask
 
     def result(self, index: int) -> np.ndarray | None:
         """The labels that the run gave a frame, uint8 (H, W), or None."""
@@ -277,16 +283,16 @@ class Work:
 
     def _marks_to_change(self, index: int, limit: int) -> Marks:
         marks = self.marks.get(index)
-        if marks is None:
-            tracked = self.result(index)
-            if tracked is None:
-                return Marks()
-            return Marks(base=encode_mask(tracked), tracked=tuple(object_ids(tracked)))
-        if len(marks.dots) >= limit:
+        if marks is not None and len(marks.dots) >= limit:
             raise LimitError(
                 f"this frame has {len(marks.dots)} clicks, the most allowed here; clear it, or upload a mask"
             )
-        return marks
+        shown = None if self.marked(index) else self.result(index)
+        ids = () if shown is None else tuple(object_ids(shown))
+        if marks is not None and set(ids) <= set(marks.objects):
+            return marks
+        dots = marks.dots if marks else ()
+        return Marks() if shown is None else Marks(base=encode_mask(shown), tracked=ids, dots=dots)
 
     def _keep(self, index: int, marks: Marks | None) -> None:
         if marks is None:
@@ -302,29 +308,11 @@ class Work:
 
     # what a run is made from ------------------------------------------------------------------------------
 
-    def prompts(self) -> list[Prompt]:
-        """The marks as the engine takes them, by frame.
-
-        PromptError when nothing is marked, or when an object has no pixel on any marked frame.
-        """
-        marked = sorted(dict(self.marks).items(), key=lambda one: one[0])
-        found = [prompt for index, marks in marked if (prompt := marks.prompt(index))]
-        if not found:
-            raise PromptError("nothing is marked yet; click or paint the object and press Track again")
-        present = {number for _, marks in marked for number in marks.objects}
-        for one in self.objects:
-            if one.id not in present and len(self.objects) > 1:
-                raise PromptError(f"“{one.name}” is not marked on any frame; mark it, or delete it")
-        if not present:
-            raise PromptError("the mask is empty; add a click on the object, or paint it")
-        return found
-
-    def prompt_of_run(self, index: int) -> Prompt:
-        """A frame's mask of the run as a prompt, with all objects that the run followed there."""
-        run, labels = self.run, self.result(index)
-        if run is None or labels is None:
-            raise PromptError("the masks of the last run are gone; press Track to make them again")
-        return Prompt.from_mask(labels, frame=index, objects=set(run.records[index].areas))
+    def spoken_of(self, number: int) -> bool:
+        """Whether an object has a click or a mask on any frame."""
+        found = list(dict(self.marks).values())
+        clicked = any(number == dot[3] for marks in found for dot in marks.dots)
+        return clicked or any(number in marks.before or number in marks.objects for marks in found)
 
     def given(self) -> dict[int, bytes]:
         """The masks of all marked frames, PNG, by frame."""

@@ -45,6 +45,9 @@ def _parser() -> Parser:
     add("--weights", default="compact", help="compact, or a file")
     add("--all", action="store_true", help="every picture of images/, not only what training left out")
     add("--every", type=whole_number(1), default=10, metavar="N", help="use each n-th picture (default: 10)")
+    add = tool("corrections", _corrections)
+    add("davis", type=Path, metavar="DAVIS_ROOT", help="DAVIS root with clips that training never saw")
+    add("--weights", default="compact", help="compact, or a file")
     add = tool("boxes", _boxes)
     add("folders", type=Path, nargs="+", metavar="DIR", help="as for clicks")
     add("--weights", default="compact", help="compact, or a file")
@@ -107,6 +110,20 @@ def _clicks(args: argparse.Namespace) -> None:
     for name, segmenter in methods(args.weights).items():
         row = score(examples, segmenter)
         print(f"| {name} | {' | '.join(f'{row[column]:.3f}' for column in COLUMNS)} |", flush=True)
+
+
+def _corrections(args: argparse.Namespace) -> None:
+    """Score clicks on masks that runs got wrong, as a Markdown table."""
+    from stm_core.networks.weights import load_model
+    from stm_core.runs.evaluate import find_sequences, read_truth
+    from stm_core.training.measure.click_score import by_network
+    from stm_core.training.measure.repairs import COLUMNS, score_corrections
+
+    found = find_sequences(args.davis, 2016, "val")
+    clips = [(one.folder, [read_truth(path, 2016) for path in one.annotations]) for one in found]
+    row = score_corrections(load_model(args.weights), clips, by_network(args.weights))
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    print(f"| {' | '.join(f'{row[column]:.3g}' for column in COLUMNS)} |")
 
 
 def _review(args: argparse.Namespace) -> None:

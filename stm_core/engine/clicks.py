@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stm_core.engine.anchors import anchored
 from stm_core.engine.click_answers import Key, digest, keep, key_of, recall
 from stm_core.engine.click_reader import ClickReader
+from stm_core.engine.corrections import anchored, at_the_clicks
 from stm_core.engine.geometry import check_image, check_size, enlarge, masks_of
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
@@ -87,9 +87,10 @@ def click_logits(
     points = points_of(clicks, needs_positive=masks is None).to(model.device)
     reader, most = ClickReader(model, image, size), points.shape[1]
     if masks is not None:
-        down, across = (own / seen for own, seen in zip(image.shape[:2], reader.processed, strict=True))
-        doubted = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
-        return reader.answer(anchored(points, masks, (down, across)), points[:, 0, 2] >= 0, doubted)
+        scale = image.shape[0] / reader.processed[0], image.shape[1] / reader.processed[1]
+        before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
+        after = reader.answer(anchored(points, masks, scale), points[:, 0, 2] >= 0, before)
+        return at_the_clicks(before, after, points, scale)
     frame, turns = digest(image), _turns(most)
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
     begin, logits = _known(model.network, keys)

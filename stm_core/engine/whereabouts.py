@@ -65,7 +65,7 @@ class Whereabouts:
         height, width = (math.ceil(side / CELL) for side in size)
         parts = np.zeros((len(cells), height, width), bool)
         parts[:, top : top + cells.shape[1], left : left + cells.shape[2]] = cells
-        self._near = _dilated(_coarser(parts), max(1, round(self.reach * min(size) / STRIDE)))
+        self._near = dilated(_coarser(parts), max(1, round(self.reach * min(size) / STRIDE)))
         self._beside = [*self._beside[-MISSED:], _beside(parts, areas)]
         earlier = np.zeros(len(areas))
         earlier[: len(self._largest)] = self._largest
@@ -133,7 +133,7 @@ def cells_of(masks: Tensor) -> Tensor:
 def _beside(cells: np.ndarray, areas: Sequence[float]) -> np.ndarray:
     """bool (N, H'/8, W'/8): cells so near those of masks, of so many pixels, that a part may lie there."""
     gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
-    return np.array([_dilated(one, gap) for one, gap in zip(cells, gaps, strict=True)]).reshape(cells.shape)
+    return np.array([dilated(one, gap) for one, gap in zip(cells, gaps, strict=True)]).reshape(cells.shape)
 
 
 def _filled(cells: np.ndarray, count: int) -> np.ndarray:
@@ -148,7 +148,7 @@ def _apart(found: np.ndarray, beside: np.ndarray) -> np.ndarray:
     """
     joined, grown = found & beside, found
     while not np.array_equal(joined, grown):
-        grown, joined = joined, _dilated(joined, 1) & found
+        grown, joined = joined, dilated(joined, 1) & found
     apart = found & ~joined
     fewer = 2 * apart.sum((1, 2)) < found.sum((1, 2))
     return apart & fewer[:, None, None]
@@ -177,7 +177,7 @@ def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
     return Window.around(sides, size, EDGE, [max(1, round(most / STEPS)) for most in size])
 
 
-def _dilated(cells: np.ndarray, radius: int) -> np.ndarray:
+def dilated(cells: np.ndarray, radius: int) -> np.ndarray:
     """cells bool (..., h, w), also True up to `radius` cells around each that is."""
     cells = np.pad(cells, [(0, 0)] * (cells.ndim - 2) + [(radius, radius)] * 2)
     width, whole = 1, 2 * radius + 1  # each is True where one of so many is, from it on

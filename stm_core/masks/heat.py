@@ -7,7 +7,7 @@ import numpy as np
 from stm_core.errors import MaskError
 
 DIMMED = 0.45  # of the picture's own brightness
-COOL, HOT = np.array([190, 30, 90], np.float32), np.array([255, 232, 90], np.float32)
+COOL, HOT = np.array([255, 110, 40], np.float32), np.array([255, 232, 90], np.float32)
 
 
 def heat(frame: np.ndarray, weights: np.ndarray, most: float) -> np.ndarray:

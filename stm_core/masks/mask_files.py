@@ -79,12 +79,12 @@ def _image_of(array: np.ndarray) -> Image.Image:
 def _check_size(name: str, got: tuple[int, int], expected: tuple[int, int]) -> None:
     if got == expected:
         return
-    sizes = f"{name!r} is {got[1]}x{got[0]}, the upright frame is {expected[1]}x{expected[0]}"
+    sizes = f"{name!r} is {got[1]}x{got[0]}, the clip is {expected[1]}x{expected[0]}"
     if got == expected[::-1]:
         raise MaskError(f"{sizes}; turn the mask by 90 degrees")
     if abs(got[1] * expected[0] - got[0] * expected[1]) <= max(expected):
         raise MaskError(f"{sizes}; scale the mask to that size with nearest-neighbour")
-    raise MaskError(f"{sizes} and has other proportions; draw the mask on a frame of this clip")
+    raise MaskError(f"{sizes}, a different shape; draw the mask on a frame of this clip")
 
 
 def check_labels(labels: np.ndarray) -> np.ndarray:

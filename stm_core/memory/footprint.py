@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from stm_core.errors import LimitError
+from stm_core.errors import BudgetError
 from stm_core.memory import readout
 from stm_core.memory.apart import Apart
 from stm_core.memory.policy import MemoryConfig
@@ -86,18 +86,26 @@ class Layout:
     def most_frames(self, config: MemoryConfig, pinned: int) -> int:
         """Most frames such that the bank and a read of it together fit the budget.
 
-        At least the pinned frames and the previous one.  Raises LimitError when these do not fit.
+        At least the pinned frames and the previous one.  Raises BudgetError when these do not fit.
         """
         least = pinned + 1
         fitting, needed = _fitting(self, config, max(config.capacity, least), least)
         if fitting >= least:
             return fitting
-        raise LimitError(
+        enough = self._enough(config, least, needed // 2**20 + 1)
+        raise BudgetError(
             f"the memory limit (budget) is {config.budget_bytes / 2**20:.4g} MB, but {pinned} frame(s) with "
             f"a given mask, the frame before and reading them take {needed / 2**20:.4g} MB with "
-            f"{self.objects} object(s) at this size; allow at least {needed // 2**20 + 1} MB, or choose a "
-            "smaller size"
+            f"{self.objects} object(s) at this size; allow at least {enough} MB, or choose a smaller size"
         )
+
+    def _enough(self, config: MemoryConfig, least: int, megabytes: int) -> int:
+        """The fewest MB, from `megabytes` on, that hold so many frames: under a larger budget a read takes
+        larger chunks, so what is needed grows too.
+        """
+        while _fitting(self, replace(config, budget_bytes=megabytes * 2**20), least, least)[0] < least:
+            megabytes += 1
+        return megabytes
 
 
 def read_peak_bytes(

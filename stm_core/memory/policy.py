@@ -147,7 +147,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "first": Preset(
         Strategy(recent=0),
-        title="First: keep the marked frame only",
+        title="First: keep the marked frames only",
         keeps="the prompted frames",
         advice="Fails when the object changes its appearance.",
         stands_for="matching to the first frame",
@@ -163,7 +163,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "first+previous": Preset(
         Strategy(),
-        title="First + previous: keep these two frames",
+        title="First + previous: keep the marked frames and the last one",
         keeps="the prompted frames and the last one",
         advice="Cheap at any length. Loses an object that turns, or is hidden for long.",
         stands_for="the pair in which the paper finds most of the quality (RGMP, FEELVOS)",

@@ -44,7 +44,7 @@ class Agreement:
         return before is not None and given is not None and _same(overlaps(decode_mask(given), before))
 
     def of(self, result: FrameResult) -> dict[int, float]:
-        """The overlap of each object of a frame with what was there; {} where nothing is known."""
+        """The overlap of each object that was there on a frame with its mask now; {} without a mask."""
         before = self._mask(result.index)
         self._new.discard(result.index)
         if before is None:
@@ -52,7 +52,7 @@ class Agreement:
             return {}
         found = overlaps(result.labels, before)
         self._row = self._row + (not result.prompted) if _same(found) else 0
-        return found
+        return {number: found[number] for number in map(int, object_ids(before))}
 
     @property
     def settled(self) -> bool:

@@ -34,10 +34,10 @@ def look_words(look: Look, names: Mapping[int, str] | None = None, first: int = 
     first: what the clip's first frame is called.
     """
     (x, y), names = look.at, names or {}
-    decided = "is not known" if look.object is None else f"is {_name(look.object, names)}"
+    decided = "not known" if look.object is None else _name(look.object, names)
     votes = ", ".join(f"{vote:.0%} {_name(n, names)}" for n, vote in look.votes.items())
     place = f"Frame {look.frame + first}, pixel {x},{y}"
-    return f"{place}. Memory votes {votes}; what the decoder decided {decided}."
+    return f"{place}. Memory says {votes}; final answer: {decided}."
 
 
 def seen_words(seen: Seen, first: int = 0) -> str:

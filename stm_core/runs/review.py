@@ -31,7 +31,7 @@ REASONS = {
     "flagged": "You flagged this frame.",
     "vanished": "The object vanished here.",
     "back": "The object turned up again here.",
-    "area": "Its area changed at once.",
+    "area": "Its size changed suddenly.",
     "course": "It left its course.",
     "low": "The network is less sure here than elsewhere.",
     "lookalike": "Something that looks like it is nearby.",

@@ -256,7 +256,7 @@ def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip,
         api.click(str(clip[0]), 2, [[8, 8, 1, 1]] * 4)
     with pytest.raises(gr.Error, match=words):
         next(api.segment(str(clip[0]), clicks=[[2, 8, 8, 1, 1]] * 4))
-    prompts = api.prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
+    prompts = api.calls.prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
     assert [len(prompt.clicks) for prompt in prompts] == [3, 3]
 
 

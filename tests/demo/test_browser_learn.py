@@ -83,7 +83,9 @@ def test_the_lesson_is_walked_from_the_first_step_to_the_last(browser, site):
     assert page.locator("#inside details").get_attribute("open") is not None
     assert page.locator("#compare").is_visible()  # a step has opened it
     page.evaluate("scrollTo(0, 0)")
-    page.click(".stm-learn-return")
+    page.wait_for_selector(".stm-learn-return", state="hidden")  # no step is being set up
+    page.locator(HERE).locator("[data-see=picture]").click()
+    page.click(".stm-learn-return [data-learn=return]")
     assert page.evaluate("document.activeElement.matches('.stm-learn-step h3')")
     page.reload()
     visitor.wait("(s) => document.querySelector(s)?.dataset.step === '7'", HERE)

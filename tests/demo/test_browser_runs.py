@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import wait_for
 from visitor import CLIP, DESK, PHONE, Visitor
 
 from stm_core.engine.prompts import Prompt
@@ -36,6 +37,8 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     assert visitor.page.locator("#readout svg .stm-bank").count() == 1
     visitor.wait("() => document.querySelector('#player video')?.currentSrc")
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    bottom = "(s) => document.querySelector(s).getBoundingClientRect().bottom"
+    assert visitor.page.evaluate(bottom, "#player video") <= visitor.page.evaluate(bottom, "#player")
 
     first = masks_in(visitor.download("palette", tmp_path))
     run_to_folder(site.model, path, Prompt.from_clicks([(8, 8, 1, 1)]), tmp_path / "command", size=360)
@@ -53,7 +56,7 @@ def test_upload_click_track_fix_download(browser, site, clip, network, tmp_path,
     assert visitor.page.evaluate(look, "#fix") != visitor.page.evaluate(look, "#track")  # one is primary
     visitor.page.check("#to-end input")
     visitor.page.click("#fix")
-    visitor.wait_text("#progress", f"Done: {FRAMES - FIXED} of {FRAMES - FIXED} frames")
+    visitor.wait_text("#progress", f" {FRAMES - FIXED} of them")
     assert "always kept" in visitor.page.text_content(".stm-badge")
     second = masks_in(visitor.download("palette", tmp_path))
     assert [first[n] == second[n] for n in range(FIXED)] == [True] * FIXED
@@ -83,7 +86,7 @@ def test_the_whole_story_by_keys_alone(browser, site, network, tmp_path):
     visitor.keys(" ")
     visitor.tab_to("#fix")
     visitor.keys("Enter")
-    visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
+    visitor.wait_text("#progress", f" {FRAMES - 2} of them")
     visitor.wait("() => document.querySelector('#player video')?.currentSrc")
     visitor.tab_to("#get-report")
     with visitor.page.expect_download() as found:
@@ -99,6 +102,10 @@ def test_the_whole_story_by_touch_alone(browser, site, network, tmp_path):
     visitor.tap(8, 8)
     visitor.shown(0, True)
     visitor.wait("() => !document.querySelector('#track').disabled")
+    assert not visitor.page.is_visible("#budget")  # folded away
+    visitor.page.tap(".stm-fold")
+    visitor.page.wait_for_selector("#budget", state="visible")
+    visitor.page.tap(".stm-fold")
     visitor.page.tap("#track")  # at the bottom of the screen, wherever one is
     visitor.wait_text("#progress", "Done:")
     for _ in range(2):
@@ -109,7 +116,7 @@ def test_the_whole_story_by_touch_alone(browser, site, network, tmp_path):
     visitor.wait("() => !document.querySelector('#fix').disabled")
     visitor.page.tap("#to-end input")
     visitor.page.tap("#fix")
-    visitor.wait_text("#progress", f"Done: {FRAMES - 2} of {FRAMES - 2} frames")
+    visitor.wait_text("#progress", f" {FRAMES - 2} of them")
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     visitor.page.tap("#progress button")
     visitor.wait("() => document.querySelector('.stm-result').getBoundingClientRect().top < innerHeight")
@@ -160,12 +167,16 @@ def test_the_preview_is_live_and_stop_keeps_what_is_done(visitor, clip, network)
     assert visitor.page.is_enabled("#track")
 
 
-def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, clip, network):
+def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, site, clip, network):
     visitor.open(clip[0])
     visitor.click(8, 8)
     visitor.shown(0, True)
     visitor.page.wait_for_selector("#prediction table")
     visitor.idle()
+    visitor.page.fill("#budget input", "63")
+    visitor.page.press("#budget input", "Enter")
+    visits = site.page.wires.visits._by_page
+    wait_for(lambda: any(one.settings.get("budget") == 63 for one in visits.values()))
     network.close_after(9)
     try:
         visitor.page.click("#track")
@@ -176,9 +187,13 @@ def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, c
     visitor.wait_text("#notice", "Resume")
     visitor.wait("() => !document.querySelector('#track').disabled")
     visitor.shown(0, True)
+    assert visitor.page.input_value("#budget input") == "63"  # as it was chosen
+    assert visitor.page.locator("#readout svg .stm-bank").count() == 1
     done = visitor.page.evaluate("document.querySelector('#fix').textContent.match(/\\d+/)[0]")
     visitor.page.click("#fix")  # resume: only what is missing is computed
-    visitor.wait_text("#progress", f"{FRAMES - int(done) + 2} of {FRAMES - int(done) + 2} frames")
+    visitor.wait_text(
+        "#progress", f"{FRAMES} of {FRAMES} frames have a mask, {FRAMES - int(done) + 2} of them"
+    )
     visitor.go(FRAMES - 1)
     visitor.shown(FRAMES - 1, True)
 

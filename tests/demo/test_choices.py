@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pages import HEIGHT, WIDTH, Bench, notice
+from pages import HEIGHT, SETTINGS, WIDTH, Bench, notice
 
 from demo.panels.choices import ChoicesPanel
 from demo.work.marks import Marks
@@ -78,3 +78,13 @@ def test_only_the_first_click_on_an_object_is_open():
     assert open_click(Marks((on,)), 1) == on
     assert open_click(None, 1) is None and open_click(Marks((off,)), 1) is None
     assert open_click(Marks((on, off)), 1) is None and open_click(Marks((on,)), 2) is None
+
+
+def test_the_masks_are_led_to_by_the_hint_and_go_when_a_run_begins(bench: Bench, user, choices):
+    before = bench.click(user, 0, 8, 8)["stage"]["hint"]
+    view = choices.offer(user, 0)
+    assert view["stage"]["hint"] != before and view["choosing"] == {"visible": True}
+    ready = bench.track.get_ready(user)
+    assert ready["choosing"] == {"visible": False}
+    *_, last = bench.track.track(user, *SETTINGS)
+    assert last["choosing"] == {"visible": False} and not offered(choices.offer(user, 0))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pages import SETTINGS, masks_of, notice
 
+from demo.panels.base import Change
 from stm_core.runs.agreement import AGREED
 from stm_core.runs.record import Record
 
@@ -112,3 +113,10 @@ def test_a_click_moves_to_the_selected_object(bench, user):
         assert notice(bench.mark.edit(user, {"kind": "move", "frame": 0, "dot": dot}, 0))
     bench.mark.edit(user, {"kind": "stroke", "frame": 0, "radius": 3, "points": [[60, 50]]}, 0)
     assert "undo" in notice(bench.mark.edit(user, {"kind": "move", "frame": 0, "dot": 0}, 0))
+
+
+def test_frames_without_the_object_stand_beside_the_mean_confidence(bench, tracked):
+    lose(tracked.work, *range(10, 17))
+    view = fix(bench).refresh(tracked, Change.RESULTS)
+    (head,) = re.findall(r"</b><span>(.*?)</span>", view["timeline"])
+    assert [int(n) for n in re.findall(r"\d+", head)] == [90, 7, 40]

@@ -75,8 +75,8 @@ def test_what_was_dropped_is_shown_as_gone(tmp_path, clip):
 @pytest.mark.parametrize(
     "sent, said",
     [
-        ({"frame": 0, "x": 4, "y": 4}, "frame 0"),
-        ({"frame": 40, "x": 4, "y": 4}, "frame 40"),
+        ({"frame": 0, "x": 4, "y": 4}, "frame 1"),
+        ({"frame": 40, "x": 4, "y": 4}, "frame 41"),
         ({"frame": 9, "x": 400, "y": 4}, "96x64"),
     ],
 )

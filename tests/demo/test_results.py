@@ -15,6 +15,7 @@ from pages import FRAMES, Bench, masks_of, notice
 from PIL import Image
 
 from demo.guard import exports as export
+from demo.work.asking import prompts
 from stm_core.masks import mask_files as masks
 from stm_core.masks.mask_files import decode_mask
 
@@ -126,7 +127,7 @@ def test_work_that_is_taken_up_has_no_more_clicks_on_a_frame_than_the_host_allow
     marks = again.work.marks[0]
     assert len(marks.dots) == 5 and not marks.clicks
     assert np.array_equal(decode_mask(marks.mask), again.work.labels(0))
-    assert [prompt.clicks for prompt in again.work.prompts()] == [None]
+    assert [prompt.clicks for prompt in prompts(again.work)] == [None]
 
 
 def test_taking_up_many_large_masks_is_no_hang(tmp_path):
@@ -205,7 +206,7 @@ def test_an_object_that_is_erased_from_a_tracked_frame_is_not_in_it_even_when_th
     list(bench.clip.open_clip(again, str(archive)))
     try:
         for one in (user, again):
-            [prompt] = [prompt for prompt in one.work.prompts() if prompt.frame == 9]
+            [prompt] = [prompt for prompt in prompts(one.work) if prompt.frame == 9]
             assert prompt.objects == (1, 2) and set(np.unique(prompt.labels)) == {0, 1}
         bench.tracked(again, "forward")
         assert again.work.run.records[9].areas[2] == 0 and again.work.run.records[9].areas[1] > 0

@@ -1,3 +1,4 @@
+import re
 import weakref
 
 import pytest
@@ -185,6 +186,15 @@ def test_a_budget_too_small_is_refused_and_nothing_is_lost():
     predict(OneToOne(), config, 64, 64, 1, 9, torch.float32)
     with pytest.raises(LimitError, match="5"):
         predict(OneToOne(), config, 64, 64, 1, 9, torch.float32, pinned=5)
+
+
+@pytest.mark.parametrize("pinned", [1, 4, 10])
+def test_the_limit_that_a_refusal_names_is_enough(pinned):
+    layout = Layout(1, 1, 30 * 54, (64, 128), torch.float32, "cpu")
+    with pytest.raises(LimitError) as refused:
+        layout.most_frames(MemoryConfig(budget_bytes=2**20), pinned)
+    enough = int(re.search(r"at least (\d+) MB", str(refused.value))[1])
+    assert layout.most_frames(MemoryConfig(budget_bytes=enough * 2**20), pinned) > pinned
 
 
 def test_storage_does_not_grow_with_the_clip_and_holds_nothing_of_what_was_given():

@@ -57,6 +57,12 @@ def wrong(tmp_path):
     return written(tmp_path, masks)
 
 
+def test_an_object_that_was_missing_before_does_not_disagree(colour, wrong):
+    steps = [step for step in follow(colour, plan(wrong, 12, first=12), Pictures(), []) if step is not None]
+    found = {step.result.index: step.agreement for step in steps}
+    assert found[22] == {} and found[27] == {1: 1.0, 2: 1.0}
+
+
 def test_a_continued_run_ends_once_ten_frames_in_a_row_are_as_they_were(colour, wrong):
     notes: list[str] = []
     assert indices(colour, plan(wrong, 0, 20, first=20), notes) == list(range(20, 26 + AGREED)) and not notes

@@ -9,7 +9,7 @@ function update() {
   if (fresh) { loaded.clear(); times = state.times || []; play(false); look("overlay"); ui.cursor = ui.gone = null; unzoom(); }
   screen_.dataset.empty = state.clip ? "" : "1";
   $(".stm-welcome").textContent = state.welcome || "";
-  $(".stm-hint").textContent = state.hint || "";
+  hint();
   element.classList.toggle("stm-off", !state.clip);
   element.querySelectorAll(".stm-bar button, .stm-bar input, .stm-bar select").forEach((control) => {
     control.disabled = !state.clip || (!!state.running && !control.matches("[data-set=view], [data-set=opacity]"));

@@ -2,7 +2,7 @@
 function tools() {
   element.querySelectorAll("[data-mode]").forEach((button) =>
     button.setAttribute("aria-checked", String(button.dataset.mode === ui.mode)));
-  $(".stm-size").style.display = painting() ? "" : "none";
+  $(".stm-size").style.visibility = painting() ? "" : "hidden";   // its place is kept, so that nothing moves
   canvas.style.touchAction = painting() || boxing() || sight.zoom > 1 ? "none" : "pan-x pan-y";
   screen_.dataset.pointer = ui.view === "overlay" ? ui.mode : "";
   screen_.dataset.view = ui.view;
@@ -19,12 +19,13 @@ const actions = {
   undo: () => send("order", { kind: "undo", frame: ui.frame }),
   redo: () => send("order", { kind: "redo", frame: ui.frame }),
   gone: () => gone(),
+  stay: () => { ui.gone = null; goneButton(); },
   keys: () => { const help = $(".stm-keys"); help.open ? help.close() : help.showModal(); },
   "zoom-in": () => zoomMiddle(1.5),
   "zoom-out": () => zoomMiddle(1 / 1.5),
   "zoom-off": () => unzoom(),
   clear: () => send("order", { kind: "clear", frame: ui.frame }),
-  "add-object": () => send("order", { kind: "add", frame: ui.frame }),
+  "add-object": () => { if (ui.mode === "remove" || ui.mode === "erase") ui.mode = "add"; tools(); send("order", { kind: "add", frame: ui.frame }); },
   "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: state.selected }),
 };
 // The selected object is gone: from the frame of the first press to that of the second one.
@@ -38,12 +39,23 @@ function gone() {
 function goneButton() {
   if (ui.gone && ui.gone.object !== state.selected) ui.gone = null;
   const button = $("[data-do=gone]");
-  button.textContent = goneHere() ? "Not gone here" : ui.gone ? `Gone from frame ${ui.gone.first + 1} to this one` : "Gone…";
+  button.textContent = goneHere() ? "Not gone here" : ui.gone ? "Gone to here" : "Gone…";
   button.setAttribute("aria-pressed", String(!!ui.gone));
+  $("[data-do=stay]").hidden = !ui.gone;
+  $("[data-do=delete-object]").hidden = !!ui.gone;   // in its place, so that the row stays as wide as it was
+  hint();
+}
+function hint() {
+  const words = !ui.gone ? state.hint || "" :
+    `Gone from frame ${ui.gone.first + 1} on. Go to the last frame without it and press “Gone to here”.`;
+  // the button that is to be pressed may be out of sight
+  $(".stm-hint").replaceChildren(...words.split(/(?<=[Pp]ress )(Track|Continue|Resume|Other masks)/).map((part, n) =>
+    n % 2 ? Object.assign(document.createElement("button"), { type: "button", className: "stm-link", textContent: part }) : part));
 }
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
+  if (button.matches(".stm-hint button")) return document.querySelector(button.textContent === "Other masks" ? "#choices" : "#track").scrollIntoView({ block: "center" });
   if (button.dataset.mode) { ui.mode = button.dataset.mode; tools(); }
   else if (button.dataset.object) send("order", { kind: "select", frame: ui.frame, object: Number(button.dataset.object) });
   else actions[button.dataset.do]?.();
@@ -86,7 +98,7 @@ function keys(event) {
   else if (key === "+" || key === "=") actions["zoom-in"]();
   else if (key === "-") actions["zoom-out"]();
   else if (key === "0") unzoom();
-  else if (key === "Escape" && ui.gone) { ui.gone = null; goneButton(); }
+  else if (key === "Escape" && ui.gone) actions.stay();
   else if (mode) { ui.mode = mode; tools(); }
   else return;
   event.preventDefault();

@@ -46,28 +46,33 @@ def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -
     examples: (image uint8 (H,W,3), truth uint8 (H,W): 1 object, 255 ignored).  segmenter(image, clicks,
     previous mask or None) -> bool (H,W); clicks are (x, y, label, 1).
     """
-    began, answered = time.perf_counter(), []
+    began, given = time.perf_counter(), []
     for image, truth in examples:
-        answered.append(_one(image, truth, segmenter))
+        given.append(answered(image, truth, segmenter))
     seconds = time.perf_counter() - began
-    rows = np.array([row + row[-1:] * (MOST_CLICKS - len(row)) for row in answered])
-    steps = np.concatenate([np.diff(row) for row in answered])
+    rows = np.array([row + row[-1:] * (MOST_CLICKS - len(row)) for row in given])
+    steps = np.concatenate([np.diff(row) for row in given])
     found = {f"IoU@{n}": float(rows[:, n - 1].mean()) for n in COUNTED}
     for good in GOOD:
         reached = np.where((rows >= good).any(1), (rows >= good).argmax(1) + 1, MOST_CLICKS)
         found[f"NoC@{good * 100:.0f}"] = float(reached.mean())
     found["never 85"] = float((rows < 0.85).all(1).mean())
     found["made worse"] = float((steps < -WORSE).mean()) if len(steps) else 0.0
-    return found | {"s a click": seconds / sum(map(len, answered))}
+    return found | {"s a click": seconds / sum(map(len, given))}
 
 
-def _one(image: np.ndarray, truth: np.ndarray, segmenter: Segmenter) -> list[float]:
-    """Overlap after each click, up to MOST_CLICKS or until it is perfect."""
+def answered(
+    image: np.ndarray,
+    truth: np.ndarray,
+    segmenter: Segmenter,
+    found: np.ndarray | None = None,
+    most: int = MOST_CLICKS,
+) -> list[float]:
+    """Overlap after each click, `most` or until it is perfect.  found: bool (H, W), a mask to correct."""
     clicks: list[tuple[int, int, int, int]] = []
     overlaps: list[float] = []
-    found = None
     known = truth != IGNORE
-    while len(overlaps) < MOST_CLICKS:
+    while len(overlaps) < most:
         click = error_click(np.zeros_like(known) if found is None else found, truth == 1, ~known)
         if click is None:
             break

@@ -1,0 +1,38 @@
+"""What stands beside the buttons of a run: why it cannot begin, where it would go on, how it ended."""
+
+from collections.abc import Sequence
+
+from demo.draw import html
+from demo.work.run import Run
+from demo.work.work import Work
+
+UNOPENED = html.unready("There is no clip yet.", "Clip", "Choose one")
+UNMARKED = html.unready("Nothing is marked yet.", "Mark", "Mark the object")
+
+
+def before_a_run(work: Work | None) -> str:
+    """What stands where the progress will be, until a run is forecast."""
+    return "" if work and work.marks else UNMARKED if work else UNOPENED
+
+
+def verdict(work: Work, run: Run) -> str:
+    """The last line of the progress: of the whole clip, also where only a part was computed."""
+    masks, total = len(run.records), work.clip.frames
+    what = "Done" if run.state == "done" else "Stopped, every mask so far is kept"
+    took = f"in {html.clock(run.last_step - run.began)}."
+    words = f"{what}: {masks} of {total} frames {took}"
+    if run.untouched:
+        words = f"{what}: {run.done} frames recomputed, {run.untouched} untouched, {took}"
+    elif run.continues:
+        words = f"{what}: {masks} of {total} frames have a mask, {run.done} of them new, {took}"
+    return html.bar(masks, total, words, link="Result" if masks else "")
+
+
+def going_on(fixes: Sequence[int], rest: Sequence[tuple[int, int]]) -> str:
+    """The words of the button that continues.  fixes: corrected frames.  rest: as in Work."""
+    if len(fixes) == 1:
+        return f"Continue from frame {html.number(fixes[0])}"
+    if not rest or fixes:
+        return "Continue"
+    index, way = rest[0]
+    return f"Resume from frame {html.number(index + way)}{', backward' if way < 0 else ''}"
