@@ -14,8 +14,8 @@ from stm_core.engine.whereabouts import (
     OWN_GAP,
     STEPS,
     Whereabouts,
-    _dilated,
     cells_of,
+    dilated,
 )
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import PRESETS, Trust
@@ -242,4 +242,4 @@ def test_cells_are_those_with_a_pixel_and_grow_by_whole_cells(size):
     assert torch.equal(found, torch.nn.functional.max_pool2d(masks, CELL, ceil_mode=True) > 0)
     for radius in (0, 1, 2, 5):
         expected = torch.nn.functional.max_pool2d(found.float(), 2 * radius + 1, 1, radius) > 0
-        np.testing.assert_array_equal(_dilated(found.numpy(), radius), expected.numpy())
+        np.testing.assert_array_equal(dilated(found.numpy(), radius), expected.numpy())
