@@ -40,7 +40,7 @@ class ColourNetwork(Network):
         key = F.normalize(F.avg_pool2d(frame, 16) - 0.4, dim=1)
         return QueryFeatures(key, (), ())
 
-    def encode_memory(self, frame, masks, query, clicks=None):
+    def encode_memory(self, frame, masks, query, clicks=None, others=None):
         self.written += 1
         value = F.avg_pool2d(masks.unsqueeze(1), 16)
         value = torch.cat([value, 1 - value], dim=1)

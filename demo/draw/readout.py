@@ -13,7 +13,7 @@ from stm_core.memory.policy import PRESETS, MemoryConfig
 NO_PREDICTION = faint("Pick a clip to see the time and memory a run needs.")
 UNUSABLE = '<p class="stm-warn">These settings cannot be used; the message above says why.</p>'
 NO_READOUT = faint("During a run, a chart here shows what the network remembers, and what it costs.")
-SIZES = {"240 px – fastest": 240, "360 px": 360, "480 px – finest": 480, "as the clip": 0}
+SIZES = {"240 px: fastest": 240, "360 px": 360, "480 px: finest": 480, "as the clip": 0}
 FORMULA = (
     "A stored frame takes at most: positions × (key numbers + objects × value numbers) × bytes of a number. "
     "Positions are the cells of a grid, one for 16 × 16 pixels."

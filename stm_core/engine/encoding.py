@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,27 +11,25 @@ from stm_core.memory.apart import Apart
 from stm_core.memory.window import Window, cut_together, ends, together
 from stm_core.networks.interface import STRIDE, Network, QueryFeatures
 
-MARGIN = 4  # cells around a mask that are encoded for its object; in all but the last its values are its own
+MARGIN = 4  # cells around a mask that are encoded for its object; its values are its own in `Window.inner`
 GRAIN = 4  # of the sides of these windows, in cells: a CPU prepares its convolutions for each size
 WORTH = 0.9  # values are apart where they are at most this share of all values
+FAINT = 0.01  # a mask ends where it is at most this: a single pixel of a frame that is made 8 times smaller
 
 
-def windows_of(
-    cells: np.ndarray, grain: int, corner: tuple[int, int], size: tuple[int, int]
-) -> list[Window | None]:
-    """The part of h x w cells in which each object has values of its own; empty where that saves little.
+def windows_of(masks: Tensor) -> list[Window | None]:
+    """The part of h x w cells in which each object has values of its own; None where it has no mask.
 
-    cells: bool (N, a, b), where masks have a pixel, in cells of `grain` pixels that begin at pixel `corner`.
+    Empty where that saves little.
+    masks: (N, 16 h, 16 w), on the CPU.
     """
+    size = masks.shape[1] // STRIDE, masks.shape[2] // STRIDE
     found: list[Window | None] = []
-    for mask in cells:
-        if not mask.any():
+    for rows, columns in zip(masks.amax(2).numpy() > FAINT, masks.amax(1).numpy() > FAINT, strict=True):
+        if not rows.any():
             found.append(None)
             continue
-        sides = [
-            ((grain * first + start) // STRIDE, (grain * (last + 1) + start - 1) // STRIDE)
-            for (first, last), start in zip(ends(mask), corner, strict=True)
-        ]
+        sides = [(first // STRIDE, last // STRIDE) for first, last in (ends(rows), ends(columns))]
         found.append(Window.around(sides, size, MARGIN, (GRAIN, GRAIN)))
     whole = size[0] * size[1]
     own = sum(one.cells for one in found if one is not None)
@@ -52,7 +49,8 @@ def encoded(
     covered = masks.sum(0, keepdim=True)
     key, common = network.encode_memory(frame, torch.zeros_like(covered), query, others=covered.clamp(0, 1))
     own: dict[int, tuple[Window, Tensor]] = {}
-    for members, group in together({n: one for n, one in enumerate(windows) if one is not None}):
+    given = {n: one for n, one in enumerate(windows) if one is not None}
+    for members, group in together(given):
         mine = torch.cat([one.cut(masks[n : n + 1]) for n, one in zip(members, group, strict=True)])
         every = torch.cat([one.cut(covered) for one in group])
         features = QueryFeatures(
@@ -60,5 +58,6 @@ def encoded(
         )
         _, values = network.encode_memory(frame, mine, features, others=(every - mine).clamp(0, 1))
         for n, one, value in zip(members, group, values, strict=True):
-            own[n] = one.inner, one.inner.inside(one).cut(value)  # convolutions pad at the edge
+            kept = given[n].inner  # not of the one that was enlarged for the call: memory is counted on
+            own[n] = kept, kept.inside(one).cut(value)
     return key, Apart.of(common, own, len(masks))

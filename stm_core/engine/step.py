@@ -5,54 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stm_core.engine.clicks import click_logits
 from stm_core.engine.decoding import decoded
 from stm_core.engine.encoding import encoded, windows_of
 from stm_core.engine.geometry import (
     Area,
     check_image,
     check_size,
-    masks_of,
     place,
     processed_size,
     spread_over_pixels,
-    to_network,
 )
+from stm_core.engine.given import Giver
 from stm_core.engine.prompts import Prompt, Reference, as_given, check_inside, listed
 from stm_core.engine.result import FrameResult, Held, MemoryReport, confidence_of, labels_at, pixels_of
-from stm_core.engine.whereabouts import CELL, Whereabouts, cells_of
-from stm_core.errors import MaskError, PromptError, StmError, VideoError
+from stm_core.engine.seen import Seen
+from stm_core.engine.whereabouts import Whereabouts, cells_of
+from stm_core.errors import PromptError, StmError, VideoError
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import PUBLISHED, TUNED, MemoryConfig
 from stm_core.memory.window import Window
-from stm_core.networks.interface import LOGIT_LIMIT, STRIDE, QueryFeatures, aggregate, one_hot, strongest
+from stm_core.networks.interface import LOGIT_LIMIT, STRIDE, aggregate, one_hot, strongest
 from stm_core.networks.weights import Model, check_model
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The part of a frame that the network sees.
-
-    frame: (1, 3, H, W), the pixels in the window.
-    query: their features.
-    area: its pixels that are not padding, in whole cells of `Whereabouts`: that of all masks.
-    """
-
-    frame: Tensor
-    query: QueryFeatures
-    window: Window
-    area: Area
-
-    @property
-    def corner(self) -> tuple[int, int]:
-        """The cell of `Whereabouts` at which the area begins."""
-        return self.area.rows[0] // CELL, self.area.columns[0] // CELL
 
 
 class Propagator:
@@ -122,7 +100,7 @@ class Propagator:
         usage, read = self.bank.usage, Held.of(self.bank, self.objects)
         kept = shown if self._trust.firm and not prompts else masks
         spoken = {i for one in prompts for i in one.objects} - set(absent)
-        self._remember(index, seen, kept, pixels, spoken, cells)
+        self._remember(index, seen, kept, pixels, spoken)
         self._whereabouts.update(cells, pixels, self._processed, seen.corner)
         return FrameResult(
             index=index,
@@ -207,29 +185,20 @@ class Propagator:
                 "scale the frames of a clip to one size"
             )
 
-    def _seen(self, image: np.ndarray, *, whole: bool) -> _Seen:
+    def _seen(self, image: np.ndarray, *, whole: bool) -> Seen:
         """A frame as the network sees it: whole, or only near the objects."""
         height, width = self._processed
         cells = -(-height // STRIDE), -(-width // STRIDE)
         window = Window.whole(cells) if whole else self._whereabouts.window(len(self.bank.known), cells)
-        frame = to_network(image, self.size, self.model.device, window)
-        area = Area.of(window, height, width).inside(height, width, CELL)
-        return _Seen(frame, self.model.network.encode_query(frame), window, area)
+        return Seen.of(self.model, image, self.size, window)
 
-    def _sought(self, seen: _Seen) -> tuple[Window, QueryFeatures]:
-        """The window in which objects may be, and the features of the frame in it."""
-        window, query = self._whereabouts.window(len(self.bank.known), seen.window.size), seen.query
-        if window == seen.window:
-            return window, query
-        for_decoder = tuple(window.cut(part) for part in query.for_decoder)
-        return window, QueryFeatures(window.cut(query.key), (), for_decoder)
-
-    def _predict(self, seen: _Seen) -> Tensor:
+    def _predict(self, seen: Seen) -> Tensor:
         """Logits (N, a, b) from the memory, with "not here" for objects that no stored frame knows."""
         network, known = self.model.network, self.bank.known
         if not known:
             return seen.frame.new_zeros(0, *self._processed)
-        window, query = self._sought(seen)
+        window = self._whereabouts.window(len(known), seen.window.size)
+        query = seen.within(window)
         read = network.read(self.bank, query)
         logits = decoded(network, read, query, self._whereabouts.windows(len(known), window))
         area = Area.of(window, *self._processed)
@@ -242,78 +211,29 @@ class Propagator:
     def _prompted(
         self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Logits and masks (N, H', W') with a prompt put in; where it gives a mask, other objects end."""
-        old = self.objects
-        self.objects += tuple(i for i in prompt.objects if i not in old)
-        logits, masks = self._grown(logits, -LOGIT_LIMIT), self._grown(masks, 0)
-        if prompt.clicks is not None:
-            return self._clicked(prompt, image, logits, masks, old)
-        if prompt.labels.shape != self._shape:
-            (height, width), (own_height, own_width) = self._shape, prompt.labels.shape
-            raise MaskError(
-                f"the mask is {own_width}x{own_height}, the frame {width}x{height}; "
-                "draw it on a frame of this clip"
-            )
-        rows = [self.objects.index(i) for i in prompt.objects]
-        given = masks_of(prompt.labels, prompt.objects, self.size, logits.device)
-        covered = given.sum(0).clamp(max=1)
-        masks = masks * (1 - covered)
-        masks[rows] = given
-        logits = logits.masked_fill(covered > 0.5, -LOGIT_LIMIT)
-        logits[rows] = (2 * given - 1) * LOGIT_LIMIT
-        return logits, masks
-
-    def _clicked(
-        self, prompt: Prompt, image: np.ndarray, logits: Tensor, masks: Tensor, old: tuple[int, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """As `_prompted`, for clicks: they correct the mask of an object that is there, or begin one.
-
-        Background clicks alone do not begin an `old` object that was not found on this frame.
-        """
-        positive = {click[3] for click in prompt.clicks if click[2] == 1}
-        rows = {i: self.objects.index(i) for i in prompt.objects}
-        begun = [i for i, row in rows.items() if float(masks[row].max()) > 0.5]
-        rows = {i: row for i, row in rows.items() if i in begun or i in positive or i not in old}
-        for group, current in ((begun, True), ([i for i in rows if i not in begun], False)):
-            if group:
-                own = [click for click in prompt.clicks if click[3] in group]
-                at = [rows[i] for i in group]
-                current_masks = masks[at] if current else None
-                logits[at] = click_logits(self.model, image, own, self.size, current_masks)
-        return logits, aggregate(logits)[1:]
-
-    def _grown(self, maps: Tensor, fill: float) -> Tensor:
-        """maps (n, H', W') with one more for each new object, filled with a constant."""
-        return torch.cat([maps, maps.new_full((len(self.objects) - len(maps), *maps.shape[1:]), fill)])
+        """Logits and masks (N, H', W') with a prompt put in, which may name new objects."""
+        self.objects += tuple(i for i in prompt.objects if i not in self.objects)
+        return Giver(self.model, image, self.size).put(prompt, self.objects, logits, masks)
 
     def _remember(
         self,
         index: int,
-        seen: _Seen,
+        seen: Seen,
         masks: Tensor,
         pixels: list[int],
         spoken: set[int],
-        cells: np.ndarray | None = None,
     ) -> None:
         """Write the frame to memory.
 
         An object without a pixel is left out unless it was prompted. A frame that does not show it says
         nothing about its appearance, and would make it vanish for good.
-        cells: bool (N, a, b), those of `Whereabouts` in which masks have a pixel; None: not known.
         """
         present = [count > 0 or i in spoken for count, i in zip(pixels, self.objects, strict=True)]
         if not any(present) or not self.bank.wants(index, bool(spoken)):
             return
-        area, network = Area.of(seen.window, *self._processed), self.model.network
-        masks = seen.area.moved(masks, area)
-        windows: list[Window | None] = []
-        if (
-            cells is not None
-            and network.local
-            and self._trust.reach
-            and self.bank.reads_apart(seen.query.key)
-        ):
-            corner = seen.area.rows[0] - area.rows[0], seen.area.columns[0] - area.columns[0]
-            windows = windows_of(cells, CELL, corner, seen.window.shape)
+        network = self.model.network
+        masks = seen.area.moved(masks, Area.of(seen.window, *self._processed))
+        apart = network.local and self.bank.reads_apart(seen.query.key)
+        windows = windows_of(masks) if apart else []
         key, value = encoded(network, seen.frame, masks, seen.query, windows)
         self.bank.write(index, key, value, pinned=bool(spoken), present=present, window=seen.window)

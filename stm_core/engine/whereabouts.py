@@ -89,8 +89,7 @@ class Whereabouts:
         shut = ~(near & ~_apart(found & near, beside)) & ~self._lost[:, None, None]
         self.refused = ((found & shut).sum((1, 2)) / found.sum((1, 2)).clip(min=1)).tolist()
         if shut.any():
-            shut = torch.from_numpy(shut).to(logits.device, non_blocking=True)
-            known.masked_fill_(_enlarged(shut, logits.shape[-2:]), -LOGIT_LIMIT)
+            _shut(known, torch.from_numpy(shut).to(logits.device, non_blocking=True))
         return logits
 
     def window(self, count: int, size: tuple[int, int]) -> Window:
@@ -123,7 +122,12 @@ class Whereabouts:
 
 def cells_of(masks: Tensor) -> Tensor:
     """bool (N, H'/8, W'/8): cells in which masks (N, H', W'), positive in their pixels, have one."""
-    return F.max_pool2d(masks, CELL, ceil_mode=True) > 0
+    whole = masks.shape[1] // CELL
+    rows = masks[:, : whole * CELL].unflatten(1, (whole, CELL)).amax(2)  # many times faster than `max_pool2d`
+    if whole * CELL < masks.shape[1]:
+        rows = torch.cat([rows, masks[:, whole * CELL :].amax(1, keepdim=True)], 1)
+    rows = F.pad(rows, (0, -rows.shape[2] % CELL))
+    return rows.unflatten(2, (rows.shape[2] // CELL, CELL)).amax(3) > 0
 
 
 def _beside(cells: np.ndarray, areas: Sequence[float]) -> np.ndarray:
@@ -150,13 +154,14 @@ def _apart(found: np.ndarray, beside: np.ndarray) -> np.ndarray:
     return apart & fewer[:, None, None]
 
 
-def _enlarged(cells: Tensor, size: tuple[int, int]) -> Tensor:
-    """cells (N, h, w) as a map of that size, in which each has 8x8 pixels."""
-    count, height, width = cells.shape
-    pixels = (
-        cells[:, :, None, :, None].expand(-1, -1, CELL, -1, CELL).reshape(count, height * CELL, width * CELL)
-    )
-    return pixels[:, : size[0], : size[1]]
+def _shut(logits: Tensor, cells: Tensor) -> None:
+    """Say "not here" in the pixels (N, H', W') of cells bool (N, h, w), in place."""
+    most = torch.where(cells, -LOGIT_LIMIT, torch.inf).repeat_interleave(CELL, 2)[..., : logits.shape[2]]
+    whole = logits.shape[1] // CELL
+    rows = logits[:, : whole * CELL].unflatten(1, (whole, CELL)), logits[:, None, whole * CELL :]
+    for part, limit in zip(rows, (most[:, :whole], most[:, whole:]), strict=True):
+        if part.shape[2]:
+            torch.minimum(part, limit.unsqueeze(2), out=part)
 
 
 def _coarser(cells: np.ndarray) -> np.ndarray:
@@ -168,14 +173,17 @@ def _coarser(cells: np.ndarray) -> np.ndarray:
 
 def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
     """The window around cells bool (h', w') of a frame of h x w cells: EDGE around them, of few sizes."""
-    return Window.around(ends(near), size, EDGE, [max(1, round(most / STEPS)) for most in size])
+    sides = [ends(near.any(axis)) for axis in (1, 0)]
+    return Window.around(sides, size, EDGE, [max(1, round(most / STEPS)) for most in size])
 
 
 def dilated(cells: np.ndarray, radius: int) -> np.ndarray:
     """cells bool (..., h, w), also True up to `radius` cells around each that is."""
-    for axis in (-2, -1):
-        sides = [(0, 0)] * cells.ndim
-        sides[axis] = (radius + 1, radius)
-        passed = np.moveaxis(np.pad(cells, sides).cumsum(axis, dtype=np.int32), axis, 0)  # True cells so far
-        cells = np.moveaxis(passed[2 * radius + 1 :] > passed[: -2 * radius - 1], 0, axis)
+    cells = np.pad(cells, [(0, 0)] * (cells.ndim - 2) + [(radius, radius)] * 2)
+    width, whole = 1, 2 * radius + 1  # each is True where one of so many is, from it on
+    while width < whole:
+        step = min(width, whole - width)
+        cells = cells[..., :-step, :] | cells[..., step:, :]
+        cells = cells[..., :-step] | cells[..., step:]
+        width += step
     return cells

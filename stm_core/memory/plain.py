@@ -33,7 +33,7 @@ def read_plainly(
     objects, channels = values[0].shape[2:]
     known = None if present is None else present.to(query.device, torch.float32)
     knowing = _knowing(present, objects, len(keys))
-    step = _fewer(step, len(query), keys, values, knowing)
+    step = _fewer(step, len(query), keys, values)
     value = query.new_empty(len(query), objects, channels)
     affinity = value.new_empty(step * max(block.shape[1] for block in keys))
     usage = torch.zeros(len(keys), device=value.device)
@@ -53,22 +53,17 @@ def _knowing(present: Tensor | None, objects: int, frames: int) -> list[Known]:
     return [tuple(n for n, here in enumerate(column) if here) for column in present.T.tolist()]
 
 
-def _fewer(
-    step: int,
-    queries: int,
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor | Apart],
-    knowing: Sequence[Known],
-) -> int:
+def _fewer(step: int, queries: int, keys: Sequence[Tensor], values: Sequence[Tensor | Apart]) -> int:
     """How many queries to read at once where values are apart: what these need takes no more memory.
 
-    That is the affinity to the positions of one object, and sums of common values.
+    That is the affinity to the positions of one object, and the sum of common values: it is in float32, and
+    in half precision a product stands beside it.
     """
     apart = [one for one in values if isinstance(one, Apart)]
     if not apart:
         return step
     widest = max(block.shape[1] for block in keys)
-    more = max(one.widest for one in apart) + (len(set(knowing)) + 1) * apart[0].shape[3]
+    more = max(one.widest for one in apart) + 3 * apart[0].shape[3]
     most = max(1, step * widest // (widest + more))
     return math.ceil(queries / math.ceil(queries / most))
 
@@ -85,12 +80,13 @@ def _totals(
     """e^affinity times values, (q, N, Cv), and summed for each frame, (q, S); both float32.
 
     Frame by frame: what is worked on stays in the cache.
-    part: (q, N, Cv) of the result, which is summed up in place where it is float32.
-    affinity: room for that of one frame.
+    part: (q, N, Cv) of the result, summed up in place where it is float32.  affinity: room for a frame's.
     """
     total = part if part.dtype == torch.float32 else torch.empty_like(part, dtype=torch.float32)
     total, mass = total.zero_(), total.new_empty(len(query), len(keys))
-    common: dict[Known, Tensor] = {}  # sums over frames that know the same objects
+    apart = any(isinstance(one, Apart) for one in values)
+    common = total.new_zeros(len(query) if apart else 0, total.shape[2])
+    sharing: Known = ()  # objects whose common values are summed up: those of frames in a row that know them
     for i, (key, value) in enumerate(zip(keys, values, strict=True)):
         weights = affinity[: len(query) * key.shape[1]].view(len(query), -1)
         torch.mm(query, key[0].T, out=weights).exp_()
@@ -99,16 +95,22 @@ def _totals(
         if not isinstance(value, Apart):
             _add(total.flatten(1), weights, value[0].flatten(1), count)
             continue
-        if knowing[i] not in common:
-            common[knowing[i]] = total.new_zeros(len(query), total.shape[2])
-        _add(common[knowing[i]], weights, value.common, count)
+        if knowing[i] != sharing:
+            _share(common, total, sharing)
+            sharing = knowing[i]
+        _add(common, weights, value.common, count)
         for n, own in value.own.items():
             near = own.window.cut(weights.unflatten(1, own.window.size)).flatten(1)
             _add(total[:, n], near, own.differs, count)
-    for objects, one in common.items():
-        for n in objects:
-            total[:, n].add_(one)
+    _share(common, total, sharing)
     return total, mass
+
+
+def _share(common: Tensor, total: Tensor, objects: Known) -> None:
+    """Add a sum of common values (q, C) to the totals (q, N, C) of objects, and begin it anew."""
+    for n in objects:
+        total[:, n].add_(common)
+    common.zero_()
 
 
 def _add(total: Tensor, weights: Tensor, values: Tensor, count: float) -> None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 AT_ONCE = 8  # objects of one call of a network, which bounds its memory
+RIM = 2  # cells at the edge of a window that are left out of what was computed in it
 CALL = 150  # cells that a network works on in the time that one more call of it takes
 
 
@@ -68,9 +69,11 @@ class Window:
 
     @property
     def inner(self) -> Window:
-        """The same without its outermost cells, except where the frame ends with them."""
+        """The same without its outermost cells, in which a convolution feels the edge, unless it is the
+        frame's.
+        """
         rows, columns = (
-            (first + (first > 0), last - (last < most))
+            (first + RIM * (first > 0), last - RIM * (last < most))
             for (first, last), most in zip((self.rows, self.columns), self.size, strict=True)
         )
         return Window(rows, columns, self.size)
@@ -97,10 +100,10 @@ class Window:
         return F.pad(maps, around, value=fill) if any(around) else maps
 
 
-def ends(cells: np.ndarray) -> list[tuple[int, int]]:
-    """The first and the last row, and so of columns, of cells bool (h, w), of which some are True."""
-    sides = (np.flatnonzero(cells.any(axis)) for axis in (1, 0))
-    return [(int(side[0]), int(side[-1])) for side in sides]
+def ends(here: np.ndarray) -> tuple[int, int]:
+    """The first and the last place that is True, of a row bool (n,) in which some are."""
+    places = np.flatnonzero(here)
+    return int(places[0]), int(places[-1])
 
 
 def together(windows: Mapping[int, Window]) -> list[tuple[list[int], list[Window]]]:

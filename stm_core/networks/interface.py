@@ -7,6 +7,7 @@ Ck key channels, Cv value channels. A network has no state: what grows with a cl
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,8 +56,8 @@ class Network(nn.Module):
     click_passes: reads of a clicked frame, each with the mask of the read before.
     scale: affinity = scale * key . query.
     bounded: affinities lie within 60 of 0, so that memory is read without their maximum.
-    local: `encode_memory` takes the masks of other objects by themselves, and far from an object's mask its
-    values depend only on those.
+    local: an object's values far from its mask are those of an object that is nowhere, and `encode_memory`
+    needs of the frame only its features, so that a part of a frame can be encoded.
     """
 
     key_channels: int
@@ -88,7 +89,7 @@ class Network(nn.Module):
 
         masks: (N, H, W) in [0, 1], background left out.  query: the features of the same frame.
         clicks: (N, 2, H, W) maps of positive and negative clicks, or None.
-        others: (N, H, W), the masks of all other objects; None: the sum of the rest.
+        others: (N, H, W), the masks of all other objects; None: the sum of the rest, as `masks` are all.
         """
         raise NotImplementedError
 
@@ -145,7 +146,27 @@ def aggregate(logits: Tensor) -> Tensor:
     if logits.shape[-3] == 1:  # the background's log odds are then the object's, negated
         probs = torch.sigmoid(2 * logits.float().clamp(-LOGIT_LIMIT, LOGIT_LIMIT))
         return torch.cat([1 - probs, probs], dim=-3)
-    return log_odds(logits).softmax(dim=-3)
+    if torch.is_grad_enabled() and logits.requires_grad:
+        return log_odds(logits).softmax(dim=-3)
+    return _from_odds(logits)
+
+
+def _from_odds(logits: Tensor) -> Tensor:
+    """`aggregate` without logarithms and in place: many times faster on a CPU, and it has no gradient.
+
+    With e the odds p / (1 - p) of an object, those that any object is there are the product of all 1 + e,
+    less 1. Each object adds to them, so nothing small is lost beside the 1.
+    """
+    most = math.exp(LOGIT_LIMIT)
+    *lead, objects, height, width = logits.shape
+    probs = logits.new_empty((*lead, objects + 1, height, width), dtype=torch.float32)
+    odds = probs.narrow(-3, 1, objects)
+    torch.clamp(logits.float(), -LOGIT_LIMIT, LOGIT_LIMIT, out=odds).exp_()
+    any_there = probs.select(-3, 0).zero_()
+    for one in odds.unbind(-3):
+        any_there.addcmul_(any_there, one).add_(one).clamp_(max=most)
+    any_there.clamp_(min=1 / most).reciprocal_()
+    return probs.div_(probs.sum(-3, keepdim=True))
 
 
 def strongest(masks: Tensor) -> tuple[Tensor, Tensor]:

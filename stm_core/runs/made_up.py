@@ -9,7 +9,10 @@ from PIL import Image
 def moving_clip(
     height: int, width: int, frames: int, objects: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (image uint8 (H, W, 3), labels uint8 (H, W)) of discs that wander over a drifting background."""
+    """Yield (image uint8 (H, W, 3), labels uint8 (H, W)) of discs that go round over a drifting background.
+
+    Each is behind the next on one ellipse, so none hides another, unless there are very many or few pixels.
+    """
     random = np.random.default_rng(0)
     margin, radius = 32, max(6, min(height, width) // (4 + objects))
     background = _texture(random, height + 2 * margin, width + 2 * margin, 24)
@@ -23,7 +26,7 @@ def moving_clip(
         for n, texture in enumerate(textures):
             angle = t / 40 + 2 * np.pi * n / objects
             top = int((height - 2 * radius) * (0.5 + 0.45 * np.sin(angle)))
-            left = int((width - 2 * radius) * (0.5 + 0.45 * np.cos(0.7 * angle + n)))
+            left = int((width - 2 * radius) * (0.5 + 0.45 * np.cos(angle)))
             window = slice(top, top + 2 * radius), slice(left, left + 2 * radius)
             image[window][disc] = texture[disc]
             labels[window][disc] = n + 1

@@ -6,7 +6,17 @@ import torch
 from conftest import COLOURS, check, squares
 
 from stm_core import MemoryConfig, Prompt, Propagator
-from stm_core.engine.whereabouts import EDGE, GAP, MISSED, OWN_GAP, STEPS, Whereabouts, cells_of
+from stm_core.engine.whereabouts import (
+    CELL,
+    EDGE,
+    GAP,
+    MISSED,
+    OWN_GAP,
+    STEPS,
+    Whereabouts,
+    cells_of,
+    dilated,
+)
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import PRESETS, Trust
 from stm_core.memory.window import Window
@@ -223,3 +233,13 @@ def test_a_double_far_away_is_left_alone_within_reach(colour, reach):
         result = engine.step(t, twins, Prompt.from_mask(labels) if t == 0 else ())
         if t:
             assert np.array_equal(result.labels, labels) == (reach is not None)
+
+
+@pytest.mark.parametrize("size", [(64, 160), (61, 155), (5, 9)])
+def test_cells_are_those_with_a_pixel_and_grow_by_whole_cells(size):
+    masks = (torch.rand(3, *size, generator=torch.Generator().manual_seed(1)) > 0.99).float()
+    found = cells_of(masks)
+    assert torch.equal(found, torch.nn.functional.max_pool2d(masks, CELL, ceil_mode=True) > 0)
+    for radius in (0, 1, 2, 5):
+        expected = torch.nn.functional.max_pool2d(found.float(), 2 * radius + 1, 1, radius) > 0
+        np.testing.assert_array_equal(dilated(found.numpy(), radius), expected.numpy())

@@ -165,7 +165,7 @@ def test_gradients_are_right():
         assert torch.autograd.gradcheck(value, inputs, fast_mode=True), options
 
 
-def kept_apart(frames, objects, channels, size=(15, 20), seed=0):
+def kept_apart(frames, objects, channels, size=(15, 20), seed=0, dtype=torch.float32):
     """Values of frames apart, each object's in a window of its own; and the same as (1, P, N, Cv)."""
     random = torch.Generator().manual_seed(seed)
     apart, whole = [], []
@@ -176,8 +176,8 @@ def kept_apart(frames, objects, channels, size=(15, 20), seed=0):
             window = Window((n % 3, n % 3 + 6 + frame % 2), (n % 5, n % 5 + 7), size)
             window.cut(values[n]).add_(torch.randn(channels, *window.shape, generator=random))
             own[n] = window, window.cut(values[n])
-        apart.append(Apart.of(common, own, objects))
-        whole.append(rows(values).transpose(0, 1).unsqueeze(0))
+        apart.append(Apart.of(common.to(dtype), {n: (w, v.to(dtype)) for n, (w, v) in own.items()}, objects))
+        whole.append(rows(values).transpose(0, 1).unsqueeze(0).to(dtype))
     return apart, whole
 
 
@@ -198,14 +198,22 @@ def test_values_that_are_kept_apart_are_read_as_if_they_were_not(present, trust)
             torch.testing.assert_close(found.usage, expected.usage)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("known", ["all", "others each time"])
 @pytest.mark.parametrize("frames, objects", [(8, 3), (2, 20)])
-def test_values_that_are_kept_apart_are_read_in_no_more_memory(frames, objects):
-    keys, _, query = some(frames=frames, positions=300, key=64, queries=300)
-    apart, whole = kept_apart(frames, objects, 128)
+def test_values_that_are_kept_apart_are_read_in_no_more_memory(frames, objects, known, dtype):
+    random = some(frames=frames, positions=300, key=64, queries=300)
+    keys, _, query = (one.to(dtype) for one in random)
+    apart, whole = kept_apart(frames, objects, 128, dtype=dtype)
     assert all(one.nbytes < value.nbytes for one, value in zip(apart, whole, strict=True))
-    measured = most_allocated(lambda: readout.read(keys.unbind(1), apart, query, scale=0.1, bounded=True))
+    present = None
+    if known != "all":
+        present = torch.tensor([[[(f >> n) % 2 == 0 for f in range(frames)] for n in range(objects)]])
+        apart = [one.without(present[0, :, i].tolist()) for i, one in enumerate(apart)]
+    options = {"scale": 0.1, "bounded": True, "present": present}
+    measured = most_allocated(lambda: readout.read(keys.unbind(1), apart, query, **options))
     sizes = {"batch": 1, "frames": frames, "positions": 300, "objects": objects, "channels": (64, 128)}
-    assert 0 < measured <= read_peak_bytes(**sizes, dtype=torch.float32, bounded=True)
+    assert 0 < measured <= read_peak_bytes(**sizes, dtype=dtype, bounded=True)
 
 
 def test_rows_and_maps_are_inverse_and_copy_nothing_when_channels_last():

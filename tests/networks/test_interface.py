@@ -4,6 +4,7 @@ from torch import nn
 
 from stm_core.engine.geometry import pad, padding, unpad
 from stm_core.networks.interface import aggregate, fold_batch_norms, log_odds
+from stm_core.networks.weights import random_model
 
 
 def by_the_paper(logits):
@@ -39,6 +40,13 @@ def test_an_object_that_is_nowhere_changes_nothing():
     torch.testing.assert_close(aggregate(more)[:3], aggregate(logits), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("objects", [0, 2, 9])
+def test_aggregation_gives_the_same_with_a_gradient_and_without(objects):
+    logits = 12 * torch.randn(2, objects, 9, 7, generator=torch.Generator().manual_seed(objects))
+    expected = aggregate(logits.clone().requires_grad_()).detach()
+    torch.testing.assert_close(aggregate(logits), expected, atol=1e-6, rtol=1e-5)
+
+
 def test_aggregation_takes_a_batch_and_has_gradients_at_the_limits():
     logits = torch.tensor([-30.0, -1.0, 0.0, 1.0, 30.0]).repeat(2, 3, 1).unsqueeze(2).requires_grad_()
     assert aggregate(logits).shape == (2, 4, 1, 5)
@@ -70,3 +78,18 @@ def test_folded_batch_norm_gives_the_same_numbers():
     fold_batch_norms(net)
     assert isinstance(net[1], nn.Identity)
     torch.testing.assert_close(net(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["compact-tiny", "paper"])
+@torch.inference_mode()
+def test_masks_of_others_may_be_given_apart(name):
+    network, made = random_model(name).network, torch.Generator().manual_seed(0)
+    frame = torch.rand(1, 3, 32, 48, generator=made)
+    masks = torch.randint(0, 4, (32, 48), generator=made) == torch.arange(3).view(3, 1, 1)
+    masks, query = masks.float(), network.encode_query(frame)
+    key, value = network.encode_memory(frame, masks, query)
+    for n in range(3):
+        own = [n] if len(key) > 1 else [0]
+        alone = network.encode_memory(frame, masks[n : n + 1], query, others=masks.sum(0) - masks[n : n + 1])
+        torch.testing.assert_close(alone[0], key[own], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(alone[1], value[n : n + 1], atol=1e-4, rtol=1e-4)
