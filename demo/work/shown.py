@@ -68,7 +68,7 @@ def _hint(work: Work) -> str:
     """The next thing to do, in a few words."""
     if work.running:
         return "Tracking… Stop keeps what is done."
-    if not work.marks and len(work.objects) == 1:
+    if not work.marks and not work.tracked and len(work.objects) == 1:
         return "Click the object in the picture, on any frame."
     if not work.spoken_of(work.objects.selected):
         return f"Click “{work.objects[work.objects.selected].name}” in the picture, on any frame."
