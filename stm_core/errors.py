@@ -37,6 +37,9 @@ class BudgetError(LimitError, OptionError):
     """The memory limit is too small for what must be kept: a limit that the caller has chosen."""
 
 
+FOLDER = "a folder of pictures or "  # what visitors are not told to give: a browser sends no folder
+
+
 def for_visitors(error: Exception) -> str:
     """The text of an error for somebody who must not see paths of the server."""
     if isinstance(error, DiskError):
@@ -44,4 +47,4 @@ def for_visitors(error: Exception) -> str:
             "the server could not store a file, because its disk is full or failing; finished work is kept, "
             "try again later"
         )
-    return str(error).replace("a folder of pictures or a ZIP", "a ZIP")  # a browser sends no folder
+    return str(error).replace(FOLDER, "")

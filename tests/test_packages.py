@@ -1,6 +1,7 @@
 """The packages: each imports only those below it, without circles; imports for type hints count."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -99,6 +100,15 @@ def test_no_two_modules_have_one_name():
     for top in ("stm_core", "demo"):
         names = sorted(name.rpartition(".")[2] for name in MODULES if name.startswith(f"{top}."))
         assert names == sorted(set(names))
+
+
+def test_the_list_of_a_package_names_modules_that_exist():
+    named = []
+    for path in ROOT.glob("stm_core/**/__init__.py"):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        named += [path.parent / name for name in re.findall(r"^([a-z_]+)  +", text, re.MULTILINE)]
+    assert len(named) > 40
+    assert not [path for path in named if not path.is_dir() and not path.with_suffix(".py").is_file()]
 
 
 def test_imports_make_no_circle():

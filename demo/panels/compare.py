@@ -102,9 +102,7 @@ class ComparePanel(Panel):
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
         prompts(work)  # nothing is marked: said before anybody waits
-        run = new_run(work.clip.folder)
-        self.host.waiting.join(visitor, run)
-        work.current = run
+        self.host.waiting.join(visitor, work, new_run(work.clip.folder))
         told = html.bar(0, 1, "waiting for its turn…")
         stop = Props(interactive=True)
         return View(Change.MARKS, compared=compared_state(work, told), compare_stop=stop)
@@ -145,14 +143,19 @@ class ComparePanel(Panel):
             yield self._idle(work)  # it was stopped before its turn
             return
         try:
+            waiting.state = "running"  # it has its turn: its place in the queue is free
             cases = with_reference(chosen(names), self._truth(work) is not None)
             runs = {case.name: self._planned(work, case, settings) for case in cases}
+            if waiting.stop:  # Stop was pressed while the truth was read, or the clip was closed
+                if visitor.work is work:
+                    yield self._idle(work)
+                return
             yield from self._run(visitor, work, runs)
         except StmError:
             yield self._idle(work)
             raise
         finally:
-            waiting.end()
+            waiting.state = "stopped"
             if work.current is not None and work.current.trial:  # the page may have been closed
                 work.current.state = "stopped" if work.current.under_way else work.current.state
                 work.current = None

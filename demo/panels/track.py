@@ -91,13 +91,10 @@ class TrackPanel(Panel):
     def get_ready(self, visitor: Visitor) -> View:
         """Track was pressed: said at once, while the run may still wait for its turn."""
         work = visitor.need_work()
-        if work.running:
+        if work.running or (work.busy and work.current.trial):  # a second press while it waits is no mistake
             text = "This clip is being tracked already; press Stop first."
             return View(notice=html.notice(text, "info"))
-        if not work.busy:
-            run = Run.new(work.clip.folder)
-            self.host.waiting.join(visitor, run)
-            work.current = run
+        self.host.waiting.join(visitor, work, Run.new(work.clip.folder))
         visitor.touch()
         return View(Change.MARKS, notice="", progress=html.bar(0, 1, "Waiting for its turn…"))
 

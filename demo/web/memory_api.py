@@ -27,20 +27,20 @@ from stm_core.runs.look_run import PICTURE, WEIGHTS, look_files
 
 def add(host: Host) -> None:
     """Put the endpoints on the page that is being built."""
-    inside = Inside(host)
+    api = MemoryApi(host)
     with gr.Group(visible=False):
         frame, at = gr.Number(0, label="frame", precision=0), gr.JSON(label="at")
         preset = gr.Textbox(MemoryConfig.preset, label="preset")
         inputs = [gr.File(label="video"), frame, at, *prompting(), preset, *sizing()]
         outputs = [gr.JSON(label="look"), gr.File(label="picture"), gr.File(label="weights")]
-        endpoint(inside.look, inputs, outputs, "gpu", {**EXAMPLE, "frame": 10, "at": [96, 128]})
+        endpoint(api.look, inputs, outputs, "gpu", {**EXAMPLE, "frame": 10, "at": [96, 128]})
         presets, truth = gr.JSON(label="presets"), gr.File(label="truth")
         inputs = [gr.File(label="video"), presets, *prompting(), truth, *sizing()]
         outputs = [gr.JSON(label="table"), gr.File(label="film")]
-        endpoint(inside.compare, inputs, outputs, "gpu", {**EXAMPLE, "presets": [*SHOWN[:2]]})
+        endpoint(api.compare, inputs, outputs, "gpu", {**EXAMPLE, "presets": [*SHOWN[:2]]})
 
 
-class Inside:
+class MemoryApi:
     """The endpoints, callable as plain functions."""
 
     def __init__(self, host: Host):
@@ -123,7 +123,7 @@ class Inside:
             presets: list of one to five of {presets}; none = all.
             mask: mask of frame 0, as for /segment.
             clicks: list of [frame, x, y, label, object], as for /segment.
-            truth: ZIP of true masks named by frame (00000.png); without it: agreement with every-5.
+            truth: true masks, a ZIP of PNGs named by frame, COCO, CVAT; without: agreement with every-5.
             budget_mb: most megabytes of stored frames, where the preset has a limit.
             every: store one frame in this many.
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.

@@ -37,8 +37,7 @@ from demo.panels.memory import MemoryPanel
 from demo.panels.result import ResultPanel
 from demo.panels.share import SharePanel
 from demo.panels.track import TrackPanel
-from demo.web import api
-from demo.web import memory_api as inside
+from demo.web import api, memory_api
 from demo.web.events import Events
 from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
@@ -118,7 +117,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
         page.host, page.wires = host, Events(host, page, key, mount(host))
         page.wires.connect()
         api.add(host)
-        inside.add(host)
+        memory_api.add(host)
     # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
     # max_size counts clicks and forecasts too; runs that wait are counted by the panel Track
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)

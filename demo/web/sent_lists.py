@@ -5,7 +5,7 @@ import json
 from stm_core.errors import PromptError
 
 
-def ranges_of(absent: list | None) -> dict[int, list[tuple[int, int]]]:
+def ranges_of(absent: list | str | None) -> dict[int, list[tuple[int, int]]]:
     """The ranges of frames in which an object is not there, by object.  Raises PromptError."""
     found: dict[int, list[tuple[int, int]]] = {}
     for row in rows_of(absent or [], (3, 3), "[object, first, last]", "absent"):
@@ -17,19 +17,23 @@ def ranges_of(absent: list | None) -> dict[int, list[tuple[int, int]]]:
 
 
 def rows_of(
-    clicks: list | str, lengths: tuple[int, int], shape: str, what: str = "clicks"
+    sent: list | str, lengths: tuple[int, int], shape: str, what: str = "clicks"
 ) -> list[list[float]]:
-    """Clicks or the like as lists of numbers.  Raises PromptError, which names the expected form."""
-    if isinstance(clicks, str):
+    """Clicks or the like as lists of numbers.  Raises PromptError, which names the expected form.
+
+    sent: the list, or its JSON.
+    lengths: fewest and most numbers of a row.
+    """
+    if isinstance(sent, str):
         try:
-            clicks = json.loads(clicks)
+            sent = json.loads(sent)
         except ValueError as error:
-            raise PromptError(f"{what} must be a list of {shape}, got {clicks[:60]}") from error
-    if not isinstance(clicks, list) or not all(isinstance(row, (list, tuple)) for row in clicks):
-        raise PromptError(f"{what} must be a list of {shape}, got {str(clicks)[:60]}")
-    for row in clicks:
+            raise PromptError(f"{what} must be a list of {shape}, got {sent[:60]}") from error
+    if not isinstance(sent, list) or not all(isinstance(row, (list, tuple)) for row in sent):
+        raise PromptError(f"{what} must be a list of {shape}, got {str(sent)[:60]}")
+    for row in sent:
         if not lengths[0] <= len(row) <= lengths[1] or not all(
             isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e7 for v in row
         ):
             raise PromptError(f"one of the {what} is {str(row)[:60]}, expected {shape}")
-    return [list(row) for row in clicks]
+    return [list(row) for row in sent]

@@ -1,5 +1,6 @@
 """What the stage in the browser shows of a visitor's work: one state object, and the hint above the tools."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from demo.draw import html
@@ -67,7 +68,7 @@ def _hint(work: Work) -> str:
     """The next thing to do, in a few words."""
     if work.running:
         return "Tracking… Stop keeps what is done."
-    if not work.marks and len(work.objects) == 1:
+    if not work.marks and not work.tracked and len(work.objects) == 1:
         return "Click the object in the picture, on any frame."
     if not work.spoken_of(work.objects.selected):
         return f"Click “{work.objects[work.objects.selected].name}” in the picture, on any frame."
@@ -75,14 +76,10 @@ def _hint(work: Work) -> str:
         word = "Continue" if work.tracked else "Track"
         return f"Is the mask right? Press {word}. If not, press Other masks, or + Add and − Remove."
     if fixes := work.fixes():
-        more = [index for index in sorted(work.marks) if index not in fixes]
-        word, also = ("Frames" if len(found) > 1 else "Frame" for found in (fixes, more))
-        told = f"{word} {html.numbers(fixes)} corrected: press Continue."
-        return (
-            f"{told} {also} {html.numbers(more)} count{'s' * (len(more) == 1)} too; clear a wrong one."
-            if more
-            else told
-        )
+        told = f"{_frames(fixes)} corrected: press Continue."
+        if others := [index for index in sorted(work.marks) if index not in fixes]:
+            told += f" {_frames(others)} count{'s' * (len(others) == 1)} too; clear a wrong one."
+        return told
     if work.tracked and work.rest:
         return "Not all frames have a mask yet: press Resume."
     if work.tracked:
@@ -90,3 +87,7 @@ def _hint(work: Work) -> str:
     if work.intro:
         return f"{work.intro} The object is marked already: press Track."
     return "Is the mask right? Press Track. If not: + Add on a missing part, − Remove on a wrong part."
+
+
+def _frames(indices: Sequence[int]) -> str:
+    return f"Frame{'s' * (len(indices) > 1)} {html.numbers(indices)}"

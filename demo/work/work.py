@@ -309,10 +309,13 @@ class Work:
     # what a run is made from ------------------------------------------------------------------------------
 
     def spoken_of(self, number: int) -> bool:
-        """Whether an object has a click or a mask on any frame."""
+        """Whether an object has a click or a mask on any frame, from a visitor or from the run."""
         found = list(dict(self.marks).values())
-        clicked = any(number == dot[3] for marks in found for dot in marks.dots)
-        return clicked or any(number in marks.before or number in marks.objects for marks in found)
+        if any(number == dot[3] for marks in found for dot in marks.dots):
+            return True
+        if any(number in marks.before or number in marks.objects for marks in found):
+            return True
+        return self.run is not None and any(number in one.areas for one in list(self.run.records.values()))
 
     def given(self) -> dict[int, bytes]:
         """The masks of all marked frames, PNG, by frame."""

@@ -1,6 +1,7 @@
 """The command line: `python -m stm_core COMMAND`.
 
-cli             the commands, what they print and their exit codes
+cli             the commands, what they print and their exit codes; `inside` has `look` and `compare`
+inputs          the clip, the prompts and the network that the options name
 options         their options; `option_values` reads single values, `flags` makes options of a dataclass
 train           the command `train`; `training_tools` and `choose` are tools around training
 signals         Ctrl-C and `kill`

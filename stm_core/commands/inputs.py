@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def opened(args: argparse.Namespace) -> tuple[VideoInfo, list[Prompt], VideoLimits]:
-    """The clip that the options name, its prompts, and the limits under which it is read."""
+    """The clip that the options name, its prompts, and the limits under which it is read.
+
+    Raises OptionError, and what `probe`, `read_prompts` and `check_prompts` raise.
+    """
     if [bool(args.mask), bool(args.click), bool(args.prompts)].count(True) != 1:
         raise OptionError(
             "one of --mask FIRST.png, --click X,Y and --prompts FILE is needed, and no two; see --help"

@@ -120,9 +120,9 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     add(
         "--truth",
         type=Path,
-        metavar="DIR",
-        help="true masks: a folder of PNGs named by frame (00000.png), or whatever --prompts takes; without "
-        "them: agreement with every-5",
+        metavar="MASKS",
+        help="true masks: a folder of PNGs named by frame (00000.png), or masks of other programs as for "
+        "--prompts; without them: agreement with every-5",
     )
     _add_clip(parser, "folder for compare.json, compare.md and compare.mp4")
 

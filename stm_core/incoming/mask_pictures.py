@@ -19,9 +19,7 @@ from stm_core.media.pictures import SUFFIXES
 from stm_core.media.still import PICTURE_ERRORS, open_picture
 
 ALIKE = 48  # how far the colour of one object may differ from picture to picture, per channel
-COLOURED = (
-    40  # how far the channels may lie apart where a picture or film is grey: codecs shift colours a little
-)
+COLOURED = 40  # how far channels may lie apart in a grey picture or film: codecs shift colours a little
 MASK_FOLDERS = ("masks", "Annotations")  # of our own ZIPs and folders, and of DAVIS and YouTube-VOS
 Source = Callable[[str], bytes]
 

@@ -30,9 +30,9 @@ def read_mattes(
     Objects have the last numbers in the names of the films, if those differ, else they count by order.
     Raises MaskError, LimitError.
     """
-    stems = [re.sub(r"\D+$", "", path.stem) for path in paths]
-    keys = stems if len(set(stems)) == len(paths) else [f"{path.name} " for path in paths]
-    ids = [1] if len(paths) == 1 else list(ids_of(keys, paths[0].name).values())
+    numbered = [re.sub(r"\D+$", "", path.stem) for path in paths]
+    by_name = 1 < len(paths) == len(set(numbered))
+    ids = list(ids_of(numbered if by_name else range(1, len(paths) + 1), paths[0].name).values())
     films = [_read_matte(path, size, frames, limits) for path in paths]
     for index, masks in enumerate(zip(*films, strict=True)):
         labels = np.zeros(size, np.uint8)
@@ -57,15 +57,17 @@ def _read_matte(path: Path, size: tuple[int, int], frames: int, limits: VideoLim
         raise MaskError(str(error)) from error
     if info.frames != frames:
         raise MaskError(
-            f"{path.name!r} has {info.frames} frames, the clip has {frames}; export the matte frame by frame"
+            f"{path.name!r} has {info.frames} frames, the clip has {frames}; export one mask a frame"
         )
     padded = size[0] + size[0] % 2, size[1] + size[1] % 2
     if (info.height, info.width) != padded:
         check_size(repr(path.name), (info.height, info.width), size)
+    done = 0
     with read_video(info, limits) as reader:
         for image in reader:
+            done += 1
             if (np.ptp(image, axis=2) > COLOURED).mean() > 0.01:
-                raise MaskError(
-                    f"{path.name!r} has colours, it is no matte; export one object in white on black"
-                )
+                raise MaskError(f"{path.name!r} is a film in colours; export one object in white on black")
             yield image[: size[0], : size[1]].mean(axis=2) > 127
+    if done < frames:
+        raise MaskError(f"{path.name!r} breaks off after {done} of {frames} frames; export it again")

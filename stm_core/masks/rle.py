@@ -27,7 +27,8 @@ def pixels_of(counts: Sequence[int], size: int, name: str) -> np.ndarray:
     whole = runs.ndim == 1 and np.issubdtype(runs.dtype, np.integer)
     if not whole or (runs < 0).any() or int(runs.sum()) != size:
         total = f"runs of {int(runs.sum())} pixels" if whole else "runs that are no whole numbers"
-        total = "runs below zero" if whole and (runs < 0).any() else total
+        if whole and (runs < 0).any():
+            total = "runs below zero"
         raise MaskError(f"{name!r} has {total}, its mask has {size}; export the file again")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs)
 

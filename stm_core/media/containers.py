@@ -17,12 +17,12 @@ from typing import BinaryIO
 import av
 import av.error
 
-from stm_core.errors import VideoError
+from stm_core.errors import FOLDER, VideoError
 from stm_core.media.limits import VideoLimits, decoder_pixels
 
 ACCEPTED = (
     "MP4, MOV, WebM, MKV, AVI, MPEG-TS (.ts, .mts, .m2ts), GIF, APNG, animated WebP, "
-    "a folder of pictures or a ZIP of pictures"
+    f"{FOLDER}a ZIP of pictures"
 )
 FORMATS = "mov,matroska,avi,mpegts,gif,apng"  # FFmpeg's names of what it may open
 VIDEO_CODECS = (

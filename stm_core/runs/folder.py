@@ -101,7 +101,7 @@ class _Results:
         self._written, self._info, self._plan = written, info, plan
         self.report = Report(model, plan.memory, notes)
         self._masks = MaskFolder(written, kept=kept)
-        # else a second pass makes it
+        # a run that begins in mid-clip goes both ways, so its film is made in a second pass
         self._film = OverlayFile(written, info, plan.start) if plan.first == plan.start else None
 
     def add(self, step: ClipFrame) -> None:

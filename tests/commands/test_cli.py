@@ -134,6 +134,11 @@ def test_compare_writes_a_table_and_a_film_side_by_side(run, files, tmp_path):
     assert (code, table["reference"]) == (0, "every-5")
     assert [row["name"] for row in table["runs"]] == ["first", "previous", "every-5"]
     assert table["runs"][0]["J"] is None and table["runs"][-1]["agreement"] == 1
+    others = ("--sizes", "32", "--budgets-mb", "2", "--networks", "tiny.safetensors")
+    assert run("compare", *words[:3], *others, *words[-2:], "--truth", tmp_path / "truth")[0] == 0
+    table = json.loads((tmp_path / "out" / "compare.json").read_text())
+    names = [row["name"] for row in table["runs"]]
+    assert names == ["size 32", "limit 2 MB", "network tiny.safetensors"]
 
 
 def test_clicks_before_and_after_the_clip_and_on_a_later_frame(run, tmp_path):

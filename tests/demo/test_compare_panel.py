@@ -85,8 +85,17 @@ def test_stop_keeps_what_is_done(bench, marked):
     assert not marked.work.busy
 
 
+def test_stop_while_the_truth_is_read_ends_the_comparison_before_it_runs(bench, marked, monkeypatch):
+    begun = []
+    monkeypatch.setattr(bench.runner, "steps", lambda run: begun.append(run) or iter(()))
+    monkeypatch.setattr(bench.compare, "_truth", lambda work: bench.compare.stop(marked) and None)
+    compared(bench, marked, "first", "every-5")
+    assert not begun and not marked.work.busy
+
+
 def test_track_and_compare_do_not_take_each_others_turn(bench, marked):
     bench.compare.get_ready(marked)
+    assert notice(bench.track.get_ready(marked))
     assert list(bench.track.track(marked, *SETTINGS, "")) == [{}] and marked.work.busy
     bench.compare.stop(marked)
     *_, last = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)

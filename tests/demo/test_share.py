@@ -14,6 +14,7 @@ from pages import FRAMES, SETTINGS, Bench, notice
 from PIL import Image
 
 from demo.panels.share import recipe
+from demo.work.shown import stage_state
 from stm_core.masks.mask_files import encode_mask, read_labels
 from stm_core.masks.rle import coco_counts
 
@@ -127,11 +128,13 @@ def test_many_masks_become_a_result_that_can_be_corrected(bench, user, tmp_path)
         wrong[index] = np.where(wrong[index] == 2, 0, wrong[index]).astype(np.uint8)
     bench.share.bring(user, [str(packed(tmp_path / "masks.zip", wrong))])
     assert user.work.tracked and not user.work.marks and len(user.work.objects) == 2
+    hint = stage_state(user)["hint"]
     assert all(np.array_equal(user.work.result(n), one) for n, one in wrong.items())
     assert Path(bench.result.show_film(user)["player"]).exists()
     bench.share.bring(user, [str(packed(tmp_path / "right.zip", truth([10])))])
     assert user.work.fixes() == [10]
     bench.tracked(user, "forward")
+    assert stage_state(user)["hint"] == hint  # what may be done with masks, wherever they are from
     for index, one in truth().items():
         assert np.array_equal(user.work.result(index), one), index
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pages import FRAMES, SETTINGS, Bench, notice
 
+from demo.work.run import Run
 from stm_core.errors import LimitError
 from stm_core.runs import clip as core
 
@@ -24,6 +25,31 @@ def test_one_more_run_than_may_wait_is_refused_and_its_button_stays(tmp_path, cl
     assert "2 runs are waiting" in notice(bench.compare.get_ready(third)) and not third.work.busy
     bench.track.stop(first)
     assert not notice(bench.compare.get_ready(third)) and third.work.busy
+
+
+def test_a_comparison_that_has_begun_waits_no_longer(tmp_path, clip):
+    bench = Bench(tmp_path, queue_size=1)
+    first, second = (bench.opened(clip[0]) for _ in range(2))
+    for one in (first, second):
+        bench.click(one, 0, 8, 8)
+    bench.compare.get_ready(first)
+    views = bench.compare.compare(first, ["first", "every-5"], *SETTINGS)
+    next(views)
+    assert not notice(bench.track.get_ready(second)) and second.work.busy
+    views.close()
+
+
+def test_a_second_press_while_a_run_waits_takes_no_second_place(tmp_path, clip):
+    bench = Bench(tmp_path, queue_size=2)
+    user = bench.opened(clip[0])
+    bench.click(user, 0, 8, 8)
+    bench.track.get_ready(user)
+    run = user.work.current
+    bench.host.waiting.join(user, user.work, Run.new(user.work.clip.folder))  # in another thread
+    assert user.work.current is run
+    other = bench.opened(clip[0])
+    bench.click(other, 0, 8, 8)
+    assert not notice(bench.track.get_ready(other))
 
 
 def test_a_run_ends_at_the_hosts_time_and_keeps_what_is_done(tmp_path, clip):

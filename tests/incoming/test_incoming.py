@@ -2,7 +2,9 @@
 
 import io
 import json
+import shutil
 import zipfile
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from stm_core.export.finished_run import read_result
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
 from stm_core.export.writing import export_file
+from stm_core.incoming import mattes
 from stm_core.incoming.masks import read_masks, sparse
 from stm_core.masks.mask_files import read_labels
 from stm_core.masks.rle import coco_counts
+from stm_core.media.video import probe
 from stm_core.runs.compare import read_truth
 
 SIZE, FRAMES = taken.SIZE, 5
@@ -73,11 +77,25 @@ def test_several_mattes_are_an_object_each(run, tmp_path):
     chosen = {int(path.stem.split("_")[2].removeprefix("object")): path for path in files}
     expected = [np.where(np.isin(one, (2, 5)), one, 0) for one in labels]
     taken.same(back([chosen[5], chosen[2]]), taken.truth(expected))
+    for n in (2, 5):  # of one name, as when they are uploaded: counted in their order
+        (tmp_path / str(n)).mkdir()
+        shutil.copy(chosen[n], tmp_path / str(n) / "matte.mp4")
+    found = back([tmp_path / "5" / "matte.mp4", tmp_path / "2" / "matte.mp4"])
+    taken.same(found, taken.truth([np.choose(one, [0, 0, 2, 0, 0, 1, 0, 0, 0]) for one in labels]))
     for n in {*chosen} - {2, 5}:
         chosen[n].unlink()
     taken.same(back(tmp_path / "matte-mp4"), taken.truth(expected))
     with pytest.raises(MaskError, match="2 files"):
         back([chosen[2], result.masks / "00000.png"])
+
+
+def test_a_matte_that_breaks_off_is_refused(run, tmp_path, monkeypatch):
+    result, _ = run
+    files = taken.exported(result.masks.parent, "matte-mp4", tmp_path)[:2]
+    monkeypatch.setattr(mattes, "probe", lambda *given, **how: replace(probe(*given, **how), frames=9))
+    for given in (files, files[:1]):
+        with pytest.raises(MaskError):
+            back(given, frames=9)
 
 
 def test_pictures_are_of_the_frames_in_their_names(run, tmp_path):

@@ -84,7 +84,7 @@ def test_sizes_limits_and_networks_are_compared_too(colour, tmp_path):
     assert [one.size for one in found.runs] == [16, 32, None, None]
     assert [one.memory.preset for one in found.runs] == ["every-5", "every-5", "bounded", "every-5"]
     assert found.runs[2].memory.budget_bytes == 2 * 2**20
-    with pytest.raises(OptionError, match="one to five|1 to 5"):
+    with pytest.raises(OptionError):
         compare(*given, presets=[])
 
 

@@ -48,7 +48,7 @@ def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -
     """
     began, given = time.perf_counter(), []
     for image, truth in examples:
-        given.append(answered(image, truth, segmenter))
+        given.append(after_clicks(image, truth, segmenter))
     seconds = time.perf_counter() - began
     rows = np.array([row + row[-1:] * (MOST_CLICKS - len(row)) for row in given])
     steps = np.concatenate([np.diff(row) for row in given])
@@ -61,14 +61,17 @@ def score(examples: list[tuple[np.ndarray, np.ndarray]], segmenter: Segmenter) -
     return found | {"s a click": seconds / sum(map(len, given))}
 
 
-def answered(
+def after_clicks(
     image: np.ndarray,
     truth: np.ndarray,
     segmenter: Segmenter,
     found: np.ndarray | None = None,
     most: int = MOST_CLICKS,
 ) -> list[float]:
-    """Overlap after each click, `most` or until it is perfect.  found: bool (H, W), a mask to correct."""
+    """The overlap after each click, for `most` clicks or until it is perfect; image and truth as in `score`.
+
+    found: bool (H, W), a mask to correct; None: nothing is marked yet.
+    """
     clicks: list[tuple[int, int, int, int]] = []
     overlaps: list[float] = []
     known = truth != IGNORE

@@ -19,7 +19,7 @@ from stm_core.media.limits import NO_LIMITS
 from stm_core.media.pictures import PictureList
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model
-from stm_core.training.measure.click_score import WORSE, Segmenter, answered
+from stm_core.training.measure.click_score import WORSE, Segmenter, after_clicks
 
 MEMORIES, SIDE = ("previous", "first"), 160  # of the runs
 EVERY, FIRST = 21, 5  # frames that are looked at
@@ -30,11 +30,11 @@ COLUMNS = ("masks", "J before", *(f"J after {n + 1}" for n in range(CLICKS)), "m
 
 
 def wrong_masks(model: Model, clip: Clip) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(image, truth 0/1, mask bool) of frames that the runs got wrong, all (H, W)."""
+    """(image uint8 (H, W, 3), truth 0/1 (H, W), mask bool (H, W)) of frames that the runs got wrong."""
     folder, truths = clip
+    with closing(PictureList(folder, NO_LIMITS)) as images:
+        pictures = [images.frame(t) for t in range(len(images))]
     for preset in MEMORIES:
-        with closing(PictureList(folder, NO_LIMITS)) as images:
-            pictures = [images.frame(t) for t in range(len(images))]
         memory, prompt = MemoryConfig(preset), Prompt.from_mask(truths[0])
         for result in propagate(model, pictures, prompt, memory=memory, size=SIDE):
             truth, found = truths[result.index], result.labels == 1
@@ -43,12 +43,15 @@ def wrong_masks(model: Model, clip: Clip) -> Iterator[tuple[np.ndarray, np.ndarr
 
 
 def score_corrections(model: Model, clips: Iterable[Clip], segmenter: Segmenter) -> dict[str, float]:
-    """COLUMNS over the wrong masks of all clips; each click goes to the middle of the largest error."""
+    """COLUMNS over the wrong masks of all clips; each click goes to the middle of the largest error.
+
+    Raises OptionError when no mask is wrong enough.
+    """
     rows = []
     for clip in clips:
         for image, truth, found in wrong_masks(model, clip):
             begun = jaccard(found, truth == 1)
-            rows.append([begun, *answered(image, truth, segmenter, found, CLICKS)])
+            rows.append([begun, *after_clicks(image, truth, segmenter, found, CLICKS)])
     if not rows:
         raise OptionError("no mask of these clips is wrong enough to be repaired; give other clips")
     full = np.array([row + row[-1:] * (CLICKS + 1 - len(row)) for row in rows])
