@@ -2,8 +2,9 @@
 
 policy     start here: what a strategy decides, the table of presets, how far each frame is trusted
 bank       `MemoryBank`: the frames held now; write, read, look, evict
-storage    where their keys and values lie
-readout    the read itself, a softmax over all stored positions; `attention` is that softmax
+storage    where their keys and values lie; `apart` keeps of each object what lies near its mask
+readout    the read itself, a softmax over all stored positions; `attention` is that softmax, and `plain`
+           the same without its maximum
 window     the part of a frame that is stored
 footprint  bytes of a stored frame and of a read, in closed form
 """
