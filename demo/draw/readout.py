@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from demo.draw.charts import Point, bank_chart, running_chart
 from demo.draw.html import clock, faint, numbers, sizes, table
-from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.memory.policy import PRESETS, UNLIMITED, MemoryConfig
 
 NO_PREDICTION = faint("Pick a clip to see the time and memory a run needs.")
 UNUSABLE = '<p class="stm-warn">These settings cannot be used; the message above says why.</p>'
@@ -110,20 +110,22 @@ def memory(points: Sequence[Point], total: int, held: Held, device: str) -> str:
 
 def _lead_before(held: Held) -> str:
     bank, unbounded = sizes((held.most * held.frame_bytes, held.unbounded))
-    told = "what a run over this clip will keep, against a memory without a limit"
-    return _lead(_frames(held.most), bank, unbounded, told)
+    return _lead(_frames(held.most), bank, unbounded, "what a run over this clip will keep", held)
 
 
 def _lead_now(last: Point, held: Held) -> str:
     bank, unbounded = sizes((last.bank, last.unbounded))
-    told = f"in memory after {_frames(last.frames)}, against a memory without a limit"
-    return _lead(_frames(len(held.frames)), bank, unbounded, told)
+    return _lead(_frames(len(held.frames)), bank, unbounded, f"in memory after {_frames(last.frames)}", held)
 
 
-def _lead(frames: str, bank: str, unbounded: str, told: str) -> str:
-    saved = (
-        f" instead of <b>{unbounded}</b>" if unbounded != bank else ", as much as a memory without a limit"
-    )
+def _lead(frames: str, bank: str, unbounded: str, told: str, held: Held) -> str:
+    saved = f" instead of <b>{unbounded}</b>"
+    if held.memory.preset == UNLIMITED:
+        saved, told = "", f"{told}: this strategy has no limit"
+    elif unbounded == bank:
+        saved = ", as much as a memory without a limit"
+    else:
+        told = f"{told}, against a memory without a limit"
     return f'<p class="stm-lead"><b>{frames}, {bank}</b>{saved}</p>{faint(told)}'
 
 

@@ -127,14 +127,18 @@ class Runner:
 
 
 def _onward(work: Work, direction: str) -> tuple[int, tuple[int, ...]]:
-    """Where a run goes on, and which ways: from a correction, or where the last run was stopped."""
+    """Where a run goes on, and which ways: from the first new correction on its way, which takes in the
+    others; else from an old one, or where the last run was stopped.
+    """
     if direction not in DIRECTIONS:
         raise PromptError(f"there is no direction {direction[:20]!r}; choose one of {', '.join(DIRECTIONS)}")
     found = work.fixes()
     if not found and work.rest:
         index, way = work.rest[0]
         return index, (way,)
-    found = found or work.corrected
+    if found:
+        return (max(found) if direction == "backward" else min(found)), DIRECTIONS[direction]
+    found = work.corrected
     if not found:
         raise PromptError(
             "no frame was corrected since the last run; go to a wrong frame, click it right, then continue"

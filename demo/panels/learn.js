@@ -57,6 +57,8 @@ function advance(told) {
   if (!waits() || told.number !== asked || told.step !== at) return;
   const { state } = step().dataset, there = told.open && told.marked;
   if (state === "chosen" && !there) {
+    if (told.own && !confirm("The example takes the place of your clip. Its marks and masks go; to keep them, download the full session first. Open the example?"))
+      return say("failed", "Your clip is still open.");
     say("opened", "Opening the example…");
     card().click();
     return see("picture");

@@ -79,10 +79,11 @@ class LearnPanel(Panel):
             "number": asked if isinstance(asked, int) else None,
         }  # one answer from another
         if work is None:
-            return {**told, "open": False, "marked": False, "busy": False, "tracked": False}
+            return {**told, "open": False, "own": False, "marked": False, "busy": False, "tracked": False}
         return {
             **told,
             "open": work.clip.example == step.example,
+            "own": not work.clip.example and bool(work.marks),
             "marked": bool(work.marks),
             "busy": work.busy,
             "tracked": bool(step.preset) and self._tracked(work, step.preset),

@@ -123,7 +123,7 @@ function update() {
   $(".stm-look-none").hidden = able;
   $(".stm-look-all").hidden = !able;
   if (!able) { at = null; play(false); return; }
-  if (state.clip !== before.clip) at = null;
+  if (state.clip !== before.clip) { at = null; frame = state.frame; }
   $(".stm-look-all").style.setProperty("--ratio", `${state.width} / ${state.height}`);
   if (!look) { frame = Math.min(Math.max(frame || state.frame, first()), last()); where(); if (fold.open) draw(); }
   if (!look || look.number === asked) $(".stm-inside-busy").hidden = true;
@@ -131,5 +131,11 @@ function update() {
   if (!playing || look === before.look || look?.number !== asked) return;
   if (frame >= last()) play(false); else setTimeout(() => { if (playing) go(frame + 1); }, 60);
 }
+document.addEventListener("stm-frame", (event) => {   // the stage's frame, until a pixel of another one was asked for
+  if ((fold.open && at) || !(state.masked || []).length) return;
+  frame = Math.min(Math.max(event.detail, first()), last());
+  where();
+  if (fold.open) draw();
+});
 watch("value", update);
 update();

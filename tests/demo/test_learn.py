@@ -73,13 +73,12 @@ def test_a_step_chooses_its_memory_and_is_told_how_far_the_page_is(bench, user, 
     number = next(n for n, step in enumerate(panel.steps) if step.track and step.preset == "bounded")
     view = panel.choose(user, {"step": number, "number": 3})
     assert view["preset"] == "bounded" and {name: view[name] for name in panel.usual} == panel.usual
-    assert view["learn"] == {
-        "step": number, "number": 3, "open": False, "marked": False, "busy": False, "tracked": False
-    }  # fmt: skip
+    nothing = dict.fromkeys(("open", "own", "marked", "busy", "tracked"), False)
+    assert view["learn"] == {"step": number, "number": 3, **nothing}
     views = [bench.click(user, 0, 8, 8), *bench.tracked(user)]
     assert not any("learn" in view for view in views)  # closed, it is told nothing
     told = panel.peek(user, {"step": number, "number": 4})["learn"]
-    assert told["marked"] and told["tracked"] and not told["open"]
+    assert told["marked"] and told["tracked"] and told["own"] and not told["open"]
     bench.click(user, 5, 8, 8)
     assert not panel.peek(user, {"step": number})["learn"]["tracked"]
 

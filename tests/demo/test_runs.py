@@ -245,17 +245,17 @@ def test_the_views_of_a_run_speak_only_of_what_its_event_updates(bench, user):
     assert {name for view in told for name in view} <= {"notice", *EMPTIED, *live}
 
 
-def test_a_correction_that_no_frame_was_made_from_stays_to_be_done(bench, user):
+@pytest.mark.parametrize(("direction", "first"), [("forward", 5), ("backward", 15), ("both", 5)])
+def test_one_run_takes_in_all_corrections_whichever_frame_is_shown(bench, user, direction, first):
     bench.click(user, 0, 8, 8)
     bench.tracked(user)
     for frame in (15, 5):
         bench.mark.edit(user, {"kind": "stroke", "frame": frame, "points": [[60, 60]], "radius": 3}, 0)
-    bench.tracked(user, "backward")
-    assert user.work.fixes() == [15] and user.work.pinned == (0, 5)
-    bench.mark.seek(user, 15)
-    bench.tracked(user, "forward")
+    bench.mark.seek(user, 20 - first)
+    bench.tracked(user, direction)
+    assert user.work.run.job.plan.first == first
     assert user.work.fixes() == [] and user.work.pinned == (0, 5, 15)
-    assert user.work.result(15)[60, 60] == 1
+    assert all(user.work.result(n)[60, 60] == 1 for n in (5, 15))
 
 
 def test_what_could_not_be_reached_is_told_and_reported(bench, user, monkeypatch):
