@@ -4,7 +4,7 @@ const $ = (selector) => element.querySelector(selector), all = (selector) => [..
 const fold = $(".stm-learn-fold"), body = $(".stm-learn-body"), back = $(".stm-learn-return"), steps = all("[data-step]");
 const page = (selector) => document.querySelector(selector);
 const kept = "stm_lesson";   // the step, for when the page is loaded again
-let at = 0, asked = 0, seen = "", refusal = "", away = false, led = false;   // led: a step has led the visitor away from the lesson
+let at = 0, asked = 0, seen = "", refusal = "", led = "";   // led: "leaving" when a step leads the visitor away from the lesson, "left" once that is so
 
 const step = () => steps[at], part = (selector) => step().querySelector(selector);
 const ask = (event) => trigger(event, { step: at, number: ++asked });
@@ -17,7 +17,7 @@ function say(state, words) {
 }
 function go(number, focus = true) {
   if (waits()) say("", "");
-  led = false;
+  led = "";
   at = Math.min(Math.max(number, 0), steps.length - 1);
   steps.forEach((one, n) => { one.hidden = n !== at; });
   $("[data-learn=back]").disabled = at === 0;
@@ -38,7 +38,7 @@ function set() {
   if (!card()) return say("failed", "This page does not have that example.");
   refusal = refused();
   seen = tells();
-  led = true;
+  led = "leaving";
   say("chosen", "Setting up…");
   ask("choose");
 }
@@ -96,8 +96,14 @@ function see(place) {
   const frame = Number(step().dataset.frame) - 1, slider = place === "look" && there.querySelector("input[type=range]");
   if (slider && frame > 0 && Number(slider.max) >= frame) { slider.value = frame; slider.dispatchEvent(new Event("input")); }
 }
+function away() {
+  const { top, bottom } = body.getBoundingClientRect();
+  return bottom < 0 || top > innerHeight;
+}
 function returning() {
-  back.hidden = !(fold.open && away && led);
+  if (led && away()) led = "left";
+  else if (led === "left" && !waits()) led = "";   // the visitor is back
+  back.hidden = !(fold.open && away() && led);
   back.firstElementChild.textContent = `${part(".stm-learn-state").textContent} Back to the lesson (step ${at + 1})`.trim();
 }
 const actions = {
@@ -110,21 +116,17 @@ const actions = {
     part("[data-learn=answer]").setAttribute("aria-expanded", String(shown));
     part("[data-learn=answer]").textContent = shown ? "Hide the answer" : "Show the answer";
   },
-  dismiss: () => { led = false; returning(); },
+  dismiss: () => { led = ""; returning(); },
   return: () => { step().scrollIntoView({ block: "start" }); part("h3").focus({ preventScroll: true }); },
 };
 element.addEventListener("click", (event) => {
   const pressed = event.target.closest("button");
   if (!pressed) return;
-  led = !!pressed.dataset.see || (led && waits());   // whoever presses something else here is back
-  if (pressed.dataset.see) see(pressed.dataset.see);
+  led = pressed.dataset.see || (led && waits()) ? "leaving" : "";   // whoever presses something else here is back
+  if (pressed.dataset.see) { see(pressed.dataset.see); returning(); }
   else actions[pressed.dataset.learn]?.();
 });
-new IntersectionObserver(([seen]) => {
-  away = !seen.isIntersecting;
-  if (!away && !waits()) led = false;   // the visitor is back
-  returning();
-}).observe(body);
+addEventListener("scroll", returning, { passive: true });
 fold.addEventListener("toggle", returning);
 const observer = new MutationObserver(() => {
   if (!element.isConnected) return observer.disconnect();
