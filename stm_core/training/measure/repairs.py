@@ -17,11 +17,11 @@ from stm_core.errors import OptionError
 from stm_core.masks.metrics import jaccard
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.pictures import PictureList
-from stm_core.memory.policy import MemoryConfig
+from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.networks.weights import Model
 from stm_core.training.measure.click_score import WORSE, Segmenter, after_clicks
 
-MEMORIES, SIDE = ("previous", "first"), 160  # of the runs
+MEMORIES, SIDE = tuple(PRESETS)[:2], 160  # of the runs: a single frame is kept
 EVERY, FIRST = 21, 5  # frames that are looked at
 WRONG = 0.1, 0.9  # overlaps between which a mask is one to repair
 CLICKS = 3
