@@ -89,8 +89,10 @@ def click_logits(
     if masks is not None:
         scale = image.shape[0] / reader.processed[0], image.shape[1] / reader.processed[1]
         before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
-        after = reader.answer(anchored(points, masks, scale), points[:, 0, 2] >= 0, before)
-        return at_the_clicks(before, after, points, scale)
+        told = anchored(points, masks, scale)
+        after = reader.answer(told, points[:, 0, 2] >= 0, before)
+        added = told[:, : told.shape[1] - most, 2] > 0
+        return torch.where(added.any(1)[:, None, None], at_the_clicks(before, after, points, scale), after)
     frame, turns = digest(image), _turns(most)
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
     begin, logits = _known(model.network, keys)

@@ -1,8 +1,9 @@
-"""Clicks on a mask that was given: it is told to the network as clicks too, and changes at the clicks alone.
+"""Clicks on a mask that no click explains: it is told to the network as clicks, and changes at clicks alone.
 
 The network learned to correct masks of clicks that it sees beside them. A mask without its clicks, from a run
 or a brush, means little to it: one click then replaced most of the mask. So positive clicks are put deep
-inside the mask, away from those of a person.
+inside the mask, away from those of a person.  A mask that has a positive click of the person inside is one
+of clicks: the network sees them, and may change all of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from stm_core.engine.whereabouts import dilated
 
-ENOUGH = 3  # positive clicks inside a mask, a person's included
+ENOUGH = 3  # positive clicks inside a mask that has none of the person
 GRID = 4  # pixels between places that are looked at: near enough, and 16 times cheaper
 
 
@@ -63,7 +64,8 @@ def _deep(mask: np.ndarray, clicks: np.ndarray) -> list[tuple[int, int]]:
     for x, y, label in clicks:
         apart = np.minimum(apart, np.hypot(columns + 0.5 - x, rows + 0.5 - y))
         inside = 0 <= int(y) < len(mask) and 0 <= int(x) < mask.shape[1] and mask[int(y), int(x)]
-        missing -= int(label == 1 and inside)
+        if label == 1 and inside:
+            missing = 0
     found: list[tuple[int, int]] = []
     while len(found) < missing:
         free = np.minimum(room, apart / 2)
