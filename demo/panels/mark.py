@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from demo.draw import html
+from demo.engine.choosing import Choosing
 from demo.engine.marking import Marking, check_free, whole
 from demo.panels.base import Change, Host, Panel, View, Wires, answers, script
 from demo.work.absence import say_absent, take_back_absent
@@ -18,7 +19,16 @@ from demo.work.work import Work
 
 STAGE = Path(__file__).with_name("stage")
 # one script, in this order
-SCRIPTS = ("shared.js", "pictures.js", "moving.js", "pointer.js", "zoom.js", "tools.js", "state.js")
+SCRIPTS = (
+    "shared.js",
+    "pictures.js",
+    "moving.js",
+    "pointer.js",
+    "zoom.js",
+    "tools.js",
+    "choices.js",
+    "state.js",
+)
 
 
 class MarkPanel(Panel):
@@ -28,7 +38,8 @@ class MarkPanel(Panel):
 
     def __init__(self, host: Host):
         super().__init__(host)
-        self.marking = Marking(host.engine, host.guard, host.limits)
+        how = host.engine, host.guard, host.limits
+        self.marking, self.choosing = Marking(*how), Choosing(*how)
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
@@ -57,6 +68,9 @@ class MarkPanel(Panel):
         wires.on(
             self.parts["mask_file"].upload, self.import_mask, ["mask_file"], lane="own", leads_to="marked"
         )
+        wires.on(stage.choose, self.choose, sent="number", lane="own", leads_to="marked")
+        aside = {"lane": "own", "line": "choices", "trigger_mode": "always_last"}
+        wires.on("marked", self.offer, ["size"], **aside)
         wires.on("picked", self.mark_example, lane="own", leads_to="opened")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
@@ -119,6 +133,17 @@ class MarkPanel(Panel):
         else:
             told = self.marking.click(visitor, index, data, size)
         return self._marked(visitor, html.notice(told, "info"))
+
+    @answers
+    def offer(self, visitor: Visitor, size: int) -> View:
+        """The masks that the last click may mean, if it is an object's first and they differ."""
+        return View(Change.STAGE if self.choosing.offer(visitor, size or None) else Change.NOTHING)
+
+    @answers
+    def choose(self, visitor: Visitor, number: Any) -> View:
+        """The chosen mask instead of the click's own."""
+        self.choosing.choose(visitor, number)
+        return self._marked(visitor)
 
     @answers
     def import_mask(self, visitor: Visitor, path: str) -> View:

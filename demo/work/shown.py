@@ -53,6 +53,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "live": html.data_url(preview, "jpeg") if preview else None,
         "at": step.index if step and preview else None,
         "hint": _hint(work),
+        "choices": _choices(work),
     }
 
 
@@ -62,6 +63,11 @@ def offered(work: Work) -> Choices | None:
     if found is None or found.frame != work.frame or work.marks.get(found.frame) is not found.marks:
         return None
     return None if work.busy or found.frame not in work.changed else found
+
+
+def _choices(work: Work) -> list[dict]:
+    found, labels = offered(work), work.labels(work.frame)
+    return [] if found is None or labels is None else found.shown(labels)
 
 
 def _hint(work: Work) -> str:
@@ -74,7 +80,7 @@ def _hint(work: Work) -> str:
         return f"Click “{work.objects[work.objects.selected].name}” in the picture, on any frame."
     if offered(work):
         word = "Continue" if work.tracked else "Track"
-        return f"Is the mask right? Press {word}. If not, press Other masks, or + Add and − Remove."
+        return f"Is the mask right? Press {word}. If not, choose another one."
     if fixes := work.fixes():
         told = f"{_frames(fixes)} corrected: press Continue."
         if others := [index for index in sorted(work.marks) if index not in fixes]:
