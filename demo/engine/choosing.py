@@ -36,7 +36,7 @@ class Choosing:
         self.turn = InTurn()  # one at a time, beside the clicks themselves
 
     def offer(self, visitor: Visitor, size: int | None) -> bool:
-        """Find the masks that the last click may mean; False when it is not an object's first one, or clear."""
+        """Find the masks that the last click may mean; False when it is clear, or not an object's first."""
         work = visitor.work
         if work is None or work.running or offered(work):
             return False

@@ -128,7 +128,7 @@ class ClipPanel(Panel):
         if work.run is not None:
             work.run.filmed = False
         told = "The page was loaded again. Your work is still here."
-        if work.rest:
+        if work.rest and work.marks:
             told += " Tracking was stopped, all masks so far are kept: press Resume to go on."
         yield View(Change.CLIP, notice=html.notice(told, "info"), **visitor.settings)
         yield from self._go_on(visitor, work)

@@ -55,18 +55,18 @@ class ComparePanel(Panel):
                 "“The paper’s Table 5” runs the strategies that the STM paper compares.",
                 elem_id="cases",
             )
-            with gr.Row():
-                start = gr.Button("Compare", variant="primary", elem_id="compare", min_width=90)
-                self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=190)
-                halt = gr.Button(
-                    "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=90
-                )
             truth = gr.File(
                 label="True masks: a ZIP, or PNGs named by frame",
                 file_count="multiple",
                 height=84,
                 elem_id="truth",
             )
+            with gr.Row():
+                start = gr.Button("Compare", variant="primary", elem_id="compare", min_width=90)
+                self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=190)
+                halt = gr.Button(
+                    "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=90
+                )
             shown = gr.HTML(
                 NOTHING,
                 html_template=HERE.with_suffix(".html").read_text(),
@@ -78,10 +78,10 @@ class ComparePanel(Panel):
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
-        for button, names in ((self.parts["compare"], ["cases"]), (self.paper, [])):
-            ready = wires.on(button.click, self.get_ready, queue=False)
-            given = {} if names else {"given": (TABLE_5,)}
-            wires.on(ready.then, self.compare, [*names, *SETTINGS], lane="gpu", **given)
+        for button, given in ((self.parts["compare"], ()), (self.paper, (TABLE_5,))):
+            names = [] if given else ["cases"]
+            ready = wires.on(button.click, self.get_ready, names, queue=False, given=given)
+            wires.on(ready.then, self.compare, [*names, *SETTINGS], lane="gpu", given=given)
         wires.on(self.parts["compare_stop"].click, self.stop, queue=False)
         wires.on(self.parts["truth"].upload, self.take_truth, ["truth"], lane="media")
 
@@ -96,16 +96,16 @@ class ComparePanel(Panel):
     # events -----------------------------------------------------------------------------------------------
 
     @answers
-    def get_ready(self, visitor: Visitor) -> View:
-        """Compare was pressed: said at once, while it may still wait for its turn."""
+    def get_ready(self, visitor: Visitor, names: list[str]) -> View:
+        """Compare was pressed: what will run is said at once, while it may still wait for its turn."""
         work = visitor.need_work()
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
         prompts(work)  # nothing is marked: said before anybody waits
         self.host.waiting.join(visitor, work, new_run(work.clip.folder))
-        told = html.bar(0, 1, "waiting for its turn…")
+        told = html.bar(0, 1, "Waiting for its turn…")
         stop = Props(interactive=True)
-        return View(Change.MARKS, compared=compared_state(work, told), compare_stop=stop)
+        return View(Change.MARKS, cases=names, compared=compared_state(work, told), compare_stop=stop)
 
     @answers
     def stop(self, visitor: Visitor) -> View:
@@ -209,7 +209,7 @@ class ComparePanel(Panel):
         found.runs = {name: run for name, run in found.runs.items() if run.records}
         _discard_others(work, found)
         if found.runs:
-            yield View(compared=compared_state(work, html.bar(1, 1, "scoring…")))
+            yield View(compared=compared_state(work, html.bar(1, 1, "Scoring…")))
             found.table = tabulate(found, self._truth(work))
         yield self._idle(work)
 

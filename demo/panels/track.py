@@ -81,8 +81,9 @@ class TrackPanel(Panel):
             view["progress"] = before_a_run(work)
         if change == Change.CLIP:
             view = {"progress": "", "readout": readout.NO_READOUT} | view
-            if work is not None and work.run is not None and work.run.job is not None and not work.busy:
-                view |= {**self._numbers(work.run), "progress": verdict(work, work.run)}
+            run = work.run and (work.run.measured or work.run) if work is not None else None
+            if run is not None and run.job is not None and not work.busy:
+                view |= {**self._numbers(run), "progress": verdict(work, run)}
         return view
 
     # before and after -------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ AREA, W_AREA = math.log2(1.4), 1.5  # how often the area is doubled or halved
 COURSE, W_COURSE = 0.35, 1.5  # distance from the expected place, in roots of the area
 REFUSED, W_REFUSED = 0.2, 2.0  # share of what resembled the object
 UNLIKE, W_UNLIKE = 0.2, 2.0  # 1 - overlap with the mask from the other side
-W_VANISHED, W_BACK, W_PIECES, W_TOUCHES = 3.0, 2.0, 0.7, 0.5  # each time it happens
+W_BACK, W_PIECES, W_TOUCHES = 2.0, 0.7, 0.5  # each time it happens
+W_VANISHED = 10.0  # more than any other reasons of one frame in the clips that they were weighed on
 
 REASONS = {
     "flagged": "You flagged this frame.",

@@ -86,6 +86,7 @@ def test_the_report_says_what_was_run(finished):
 def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
     bench, user = finished
     archive = made(finished, "everything")
+    assert archive.name == "squares-session.zip"
     again = bench.arrive()
     *_, last = bench.clip.open_clip(again, str(archive))
     assert "open again" in notice(last) and len(again.work.run.records) == FRAMES
@@ -160,7 +161,7 @@ def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_i
         assert "no videos" in told and "overlay.mp4" not in names
         assert ("binary" in names) == has_binary
         again = bench.arrive()
-        archive = Path(user.work.run.folder) / "files" / "everything.zip"
+        archive = Path(user.work.run.folder) / "files" / "squares-session.zip"
         *_, last = bench.clip.open_clip(again, str(archive))
         assert "open again" in notice(last) and len(again.work.run.records) == FRAMES
     assert "cannot be reopened" in with_most(1000)[0]
