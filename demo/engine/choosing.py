@@ -24,7 +24,7 @@ from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import on_screen
 
 HIGH, QUALITY = 128, 80  # pixels of a small picture, twice what the page shows of it; of its JPEG
-AROUND = 0.25  # of the largest mask's longer side, shown around it
+AROUND = 0.12  # of the largest mask's longer side, shown around it
 RATIO = 4 / 3  # of a small picture, at least: it stands in one line with the hint
 
 

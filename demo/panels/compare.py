@@ -14,7 +14,6 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from demo.draw import comparison as draw
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
@@ -23,16 +22,15 @@ from demo.work.asking import prompts
 from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
 from demo.work.job import Job
 from demo.work.run import Run
+from demo.work.side_by_side import compared_state
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
 from stm_core.errors import StmError
-from stm_core.masks.difference import RUN_COLOURS
 from stm_core.memory.policy import SHOWN
 from stm_core.runs.compare_cases import Case, with_reference
 
 TELL_EVERY = 1.0  # seconds between two views while a run goes
-COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RUN_COLOURS.tolist()]
 HERE = Path(__file__)
 NOTHING = {"clip": None}
 TRUTH = "truth"  # folder of true masks, in the clip's
@@ -252,32 +250,3 @@ def _discard_others(work: Work, found: Compared) -> None:
 
 def _told(name: str, run: Run, more: int) -> str:
     return html.faint(name) + html.progress(run.done, run.job.plan.frames, run.began, more)
-
-
-def compared_state(work: Work, progress: str = "") -> dict:
-    """What the browser draws a comparison from.  progress: HTML, while it goes."""
-    clip, found = work.clip, work.compared or Compared()
-    runs = [
-        {
-            "name": name,
-            "color": color,
-            "folder": f"{Path(run.folder).name}/masks",
-            "masked": html.ranges(run.records),
-        }
-        for (name, run), color in zip(found.runs.items(), COLORS, strict=False)
-        if run.state not in ("running", "waiting")
-    ]
-    made = found.table if not progress else None
-    paper = made is not None and [row["name"] for row in made["runs"]] == TABLE_5
-    return {
-        "clip": Path(clip.folder).as_posix(),
-        "height": clip.size[0],
-        "width": clip.size[1],
-        "proxies": [[clip.start, clip.start + work.proxies]],
-        "first": html.number(0),
-        "objects": work.objects.shown(),
-        "runs": runs,
-        "progress": progress,
-        "chart": draw.chart(made, COLORS) if made else "",
-        "table": draw.table(made, COLORS, paper) if made else "",
-    }

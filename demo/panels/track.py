@@ -81,8 +81,8 @@ class TrackPanel(Panel):
             view["progress"] = before_a_run(work)
         if change == Change.CLIP:
             view = {"progress": "", "readout": readout.NO_READOUT} | view
-            run = work.run and (work.run.measured or work.run) if work is not None else None
-            if run is not None and run.job is not None and not work.busy:
+            shown = work.run if work is not None and not work.busy else None
+            if shown is not None and (run := shown.measured or shown).job is not None:
                 view |= {**self._numbers(run), "progress": verdict(work, run)}
         return view
 
