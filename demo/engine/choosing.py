@@ -15,6 +15,7 @@ from demo.engine.in_turn import InTurn
 from demo.engine.marking import check_free
 from demo.guard.process import Guard
 from demo.limits import Limits
+from demo.work import changes
 from demo.work.offered import Choices, open_click
 from demo.work.pictures import picture
 from demo.work.shown import offered
@@ -69,7 +70,7 @@ class Choosing:
                 check_free(work)
                 before = work.labels(choices.frame)
                 labels = choices.labels(n, np.zeros(work.clip.size, np.uint8) if before is None else before)
-                work.draw(choices.frame, labels, self.limits.max_edits)
+                changes.draw(work, choices.frame, labels, self.limits.max_edits)
                 work.objects.colour(image, labels)
                 work.choices = replace(choices, marks=work.marks[choices.frame])
 

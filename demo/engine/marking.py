@@ -13,7 +13,7 @@ from demo.engine.device import Engine
 from demo.engine.in_turn import InTurn
 from demo.guard.process import Guard
 from demo.limits import Limits
-from demo.work import strokes
+from demo.work import changes, strokes
 from demo.work.pictures import picture
 from demo.work.visitor import Visitor
 from demo.work.work import Work
@@ -46,7 +46,7 @@ class Marking:
                 if np.array_equal(labels, painted):
                     return "This stroke changed nothing, so it is not counted as a mark."
                 work.objects.colour(image, painted)
-                work.draw(index, painted, self.limits.max_edits)
+                changes.draw(work, index, painted, self.limits.max_edits)
         return ""
 
     def box(self, visitor: Visitor, index: int, data: dict) -> str:
@@ -66,7 +66,7 @@ class Marking:
                 labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
                 labels = np.where(mask, number, np.where(labels == number, 0, labels)).astype(np.uint8)
                 work.objects.colour(image, labels)
-                work.draw(index, labels, self.limits.max_edits)
+                changes.draw(work, index, labels, self.limits.max_edits)
         return ""
 
     def move(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
@@ -77,13 +77,13 @@ class Marking:
             for _ in range(AGAIN):
                 with visitor.changing(work):
                     check_free(work)
-                    before, marks = work.seen(index), work.plan_move(index, place)
+                    before, marks = work.seen(index), changes.plan_move(work, index, place)
                 labels = self.ask(image, marks.clicks, marks.base, size or None)
                 with visitor.changing(work):
                     check_free(work)
                     if work.seen(index) == before:
                         work.objects.colour(image, labels)
-                        work.put(index, marks, labels)
+                        changes.put(work, index, marks, labels)
                         return ""
         raise PromptError("this frame was changed while the mask was computed; move the click once more")
 
@@ -98,7 +98,7 @@ class Marking:
                 with visitor.changing(work):
                     check_free(work)
                     before = work.seen(index)
-                    marks = work.plan_click(index, x, y, label, selected, most)
+                    marks = changes.plan_click(work, index, x, y, label, selected, most)
                 labels = self.ask(image, marks.clicks, marks.base, size or None)
                 with visitor.changing(work):
                     check_free(work)
@@ -106,7 +106,7 @@ class Marking:
                         if told := _nothing_new(work, index, labels, (int(x), int(y), label, selected)):
                             return told
                         work.objects.colour(image, labels)
-                        work.put(index, marks, labels)
+                        changes.put(work, index, marks, labels)
                         return ""
         raise PromptError("this frame was changed while the mask was computed; click once more")
 

@@ -9,6 +9,7 @@ from demo.draw import html
 from demo.engine.choosing import Choosing
 from demo.engine.marking import Marking, check_free, whole
 from demo.panels.base import Change, Host, Panel, View, Wires, answers, script
+from demo.work import changes
 from demo.work.absence import say_absent, take_back_absent
 from demo.work.examples import about
 from demo.work.marks import Marks
@@ -106,7 +107,7 @@ class MarkPanel(Panel):
                 work.intro = known["sentence"]
                 work.go(index)
                 work.jump += 1
-                work.put(index, Marks(clicks=clicks, dots=clicks), labels)
+                changes.put(work, index, Marks(clicks=clicks, dots=clicks), labels)
         return self._marked(visitor)
 
     @answers
@@ -157,7 +158,7 @@ class MarkPanel(Panel):
             labels = self.host.guard.pixels("mask", path=path, height=height, width=width)
             with visitor.changing(work):
                 check_free(work)
-                work.import_labels(index, labels, self.host.limits)
+                changes.import_labels(work, index, labels, self.host.limits)
                 work.objects.colour(image, labels)
         return self._marked(visitor, mask_file=None)
 
@@ -183,7 +184,7 @@ class MarkPanel(Panel):
                 work.delete_object(whole(number, "object"))
                 change = Change.RESULTS
             elif kind == "clear":
-                work.clear()
+                changes.clear(work)
             elif kind in ("absent", "present"):
                 notice, change = _absence(work, data), Change.RESULTS
             elif kind in ("undo", "redo") and (work.undo() if kind == "undo" else work.redo()):

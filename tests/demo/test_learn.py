@@ -86,7 +86,7 @@ def test_a_step_chooses_its_memory_and_is_told_how_far_the_page_is(bench, user, 
 def test_a_run_with_other_limits_is_not_what_a_step_asks_for(bench, user, panel):
     number = next(n for n, step in enumerate(panel.steps) if step.track and step.preset == "bounded")
     bench.click(user, 0, 8, 8)
-    bench.tracked(user, settings=("bounded", 64, 2, 0))
+    bench.tracked(user, settings=("bounded", 64, 2, 0, 8))
     told = panel.peek(user, {"step": number})["learn"]
     assert told["masks"] and not told["tracked"]  # it can still be looked at
 

@@ -15,6 +15,7 @@ from pages import FRAMES, Bench, masks_of, notice
 from PIL import Image
 
 from demo.guard import exports as export
+from demo.work import changes
 from demo.work.asking import prompts
 from stm_core.masks import mask_files as masks
 from stm_core.masks.mask_files import decode_mask
@@ -121,7 +122,7 @@ def test_work_on_a_zip_of_frames_can_be_resumed_and_its_upload_stays_as_it_is(be
 def test_work_that_is_taken_up_has_no_more_clicks_on_a_frame_than_the_host_allows(bench, user, tmp_path):
     bench.click(user, 0, 8, 8)
     for x in range(4, 11):
-        user.work.put(0, user.work.plan_click(0, x, 8, 1, 1, 200), user.work.labels(0))
+        changes.put(user.work, 0, changes.plan_click(user.work, 0, x, 8, 1, 1, 200), user.work.labels(0))
     bench.tracked(user)
     archive, strict = made((bench, user), "everything"), Bench(tmp_path / "strict", max_edits=5)
     again = strict.opened(archive)
