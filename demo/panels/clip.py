@@ -209,7 +209,8 @@ class ClipPanel(Panel):
         work.jump += 1
         picture(self.host.guard, visitor, work.frame)
         masks = len(work.run.records) if work.run else 0
-        told = f"Your session is open again: {masks} masks, {len(work.marks)} marked frames."
+        marked = f"{len(work.marks)} marked frame{'s' * (len(work.marks) != 1)}"
+        told = f"Your session is open again: {masks} mask{'s' * (masks != 1)}, {marked}."
         return View(Change.CLIP, notice=html.notice(told, "info"))
 
 

@@ -76,9 +76,8 @@ class TrackPanel(Panel):
         work, view = visitor.work, {}
         if change >= Change.MARKS:
             view |= _buttons(work)
-        idle = work is None or not (work.tracked or work.busy)
-        if idle and (change >= Change.RESULTS or (change >= Change.MARKS and before_a_run(work))):
-            view["progress"] = before_a_run(work)
+            if work is None or not (work.tracked or work.busy):
+                view["progress"] = before_a_run(work)
         if change == Change.CLIP:
             view = {"progress": "", "readout": readout.NO_READOUT} | view
             shown = work.run if work is not None and not work.busy else None

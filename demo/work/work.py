@@ -44,6 +44,7 @@ class Work:
     compared: the last comparison of memories.
     intro: what an example that is marked already says of itself.
     choices: other masks that the last first click may mean.
+    seconds: forecast of a run over the clip; 0 while it is not known.
     """
 
     clip: Clip
@@ -67,6 +68,7 @@ class Work:
     compared: Compared | None = None
     intro: str = ""
     choices: Choices | None = None
+    seconds: float = 0.0
 
     @classmethod
     def begin(cls, clip: Clip) -> "Work":
