@@ -145,7 +145,7 @@ def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
         metavar="FILE",
         default=[],
         help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
-        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]; of several for one frame the "
+        "film, black and white or with alpha; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]; of several for one frame the "
         "last one counts",
     )
     add(

@@ -26,7 +26,8 @@ def read_masks(
     """(frame, labels uint8 (H, W)) in order, of the frames that have a mask, also an empty one.
 
     source: COCO JSON, CVAT for images 1.1 (XML), a ZIP of one of them, a folder or ZIP of mask pictures, one
-        mask picture (of the frame that is its name, else of frame 0), or a black and white film; or several
+        mask picture (of the frame that is its name, else of frame 0), or a film that is black and white or has alpha; or
+        several
         files, all pictures or all films.  Of several films, also in a folder, each is an object.
     size, frames: of the clip, (H, W).
     Raises MaskError or LimitError of one sentence, maybe only after some masks.
@@ -82,7 +83,7 @@ def _several(
     else:
         raise MaskError(
             f"{len(paths)} files were given, among them {paths[0].name!r}; give one, or only mask pictures, "
-            "or only black and white films"
+            "or only films"
         )
 
 
