@@ -42,7 +42,7 @@ def read_mattes(
 
 
 def _read_matte(path: Path, size: tuple[int, int], frames: int, limits: VideoLimits) -> Iterator[np.ndarray]:
-    """The mask bool (H, W) of each frame: where it is opaque; of a film that is so all over, where it is white.
+    """The mask bool (H, W) of each frame: where it is opaque, or white in a film that is opaque all over.
 
     A film one pixel larger, because its codec takes even sizes only, is cut.  Raises MaskError, LimitError.
     """
@@ -52,8 +52,8 @@ def _read_matte(path: Path, size: tuple[int, int], frames: int, limits: VideoLim
     with read_video(info, limits, alpha=cut_out) as reader:
         for image in reader:
             done += 1
-            image = image[: size[0], : size[1]]
-            yield image[..., 3] > 127 if cut_out else _white(image, path.name)
+            inside = image[: size[0], : size[1]]
+            yield inside[..., 3] > 127 if cut_out else _white(inside, path.name)
     if done < frames:
         raise MaskError(f"{path.name!r} breaks off after {done} of {frames} frames; export it again")
 

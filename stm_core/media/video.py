@@ -115,9 +115,7 @@ class VideoReader:
                 else:
                     upright = None
                     for n, tick, frame in decoder.window(start, stop):
-                        upright = upright or Upright(
-                            frame, decoder.stream.sample_aspect_ratio, self._alpha
-                        )
+                        upright = upright or Upright(frame, decoder.stream.sample_aspect_ratio, self._alpha)
                         yield self._seen(upright(frame), n, decoder.seconds(tick))
             except av.error.FFmpegError as error:
                 raise VideoError(

@@ -133,6 +133,9 @@ def test_pictures_are_of_the_frames_in_their_names(run, tmp_path):
     some = [result.masks / f"{t:05d}.png" for t in (3, 1)]
     taken.same(back(some), {t: taken.truth(labels)[t] for t in (1, 3)})
     taken.same(back(some[0]), {3: taken.truth(labels)[3]})
+    folder(tmp_path / "other", {"00003.png": some[0].read_bytes()})
+    with pytest.raises(MaskError, match=r"00003\.png"):
+        back([*some, tmp_path / "other" / "00003.png"])
     (tmp_path / "m99.png").write_bytes(some[0].read_bytes())
     taken.same(back(tmp_path / "m99.png"), {0: taken.truth(labels)[3]})
 
