@@ -278,6 +278,10 @@ class MemoryBank:
         known = {n for present in others for n, here in enumerate(present) if here}
         return any(here and n not in known for n, here in enumerate(frame.present))
 
+    def discount(self) -> None:
+        """Count the last read as none: it is done once more for the same frame."""
+        self._share = None
+
     def _settle(self) -> None:
         """Add the shares of the last read to the frames. It waits for the device, so it is done late."""
         if self._share is None:
