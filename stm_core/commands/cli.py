@@ -148,7 +148,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
     from stm_core.media.written import sealed
-    from stm_core.runs.bench import bench, combinations, markdown
+    from stm_core.runs.bench import bench, combinations
+    from stm_core.runs.bench_table import markdown
     from stm_core.runs.output import check_named, write_named
 
     if args.json and args.json.is_dir():
@@ -192,7 +193,7 @@ def _failed(rows: list[dict], what: str) -> int:
 
 def _profile(cases: list, out: Path | None) -> int:
     from stm_core.media.written import sealed
-    from stm_core.runs.bench import model_of
+    from stm_core.runs.bench_case import model_of
     from stm_core.runs.output import write_named
     from stm_core.runs.profile import markdown, profile
 

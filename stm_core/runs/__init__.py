@@ -11,6 +11,6 @@ compare       a clip with several memories, sizes or networks, which are `compar
               scores them, `compare_film` shows them side by side
 evaluate      scores on a DAVIS folder; `review_score` counts the wrong frames that `review` finds
 batch         many clips, each in a process of its own; `batch_list` reads the list, `batch_run` runs it
-bench         speed and memory on a clip from `made_up`; `profile` shows where a frame's time goes, `machine`
-              names the processor
+bench         speed and memory on a clip from `made_up`: `bench_case` measures one, `bench_table` prints them;
+              `profile` shows where a frame's time goes, `machine` names the processor
 """

@@ -13,7 +13,9 @@ from stm_core.errors import LimitError
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import random_model
 from stm_core.runs import bench as module
-from stm_core.runs.bench import Case, around, bench, combinations, markdown, measure
+from stm_core.runs.bench import bench, combinations
+from stm_core.runs.bench_case import Case, around, measure
+from stm_core.runs.bench_table import markdown
 from stm_core.runs.machine import in_words, machine
 from stm_core.runs.made_up import moving_clip
 from stm_core.runs.profile import PARTS, arithmetic, profile
@@ -78,7 +80,7 @@ def test_several_cases_run_apart_and_a_failed_one_keeps_its_line(monkeypatch):
 
 
 def test_a_budget_too_small_is_refused_before_anything_runs(monkeypatch):
-    monkeypatch.setattr(module, "propagate", None)
+    monkeypatch.setattr("stm_core.runs.bench_case.propagate", None)
     with pytest.raises(LimitError, match="MB"):
         measure(Case(TINY, (480, 854), "fp32", MemoryConfig(budget_bytes=1000), frames=4, objects=1))
 
