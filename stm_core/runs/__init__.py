@@ -3,7 +3,8 @@
 plan          which frames get a mask, from which prompts; the checks before a run
 prompt_files  prompts from a file or a text; `recipe` is the way back: a run as command and as Python
 clip          the loop over a clip that the command, the API and the page share: `segment_clip`, `run`;
-              `agreement` ends it early, `review` says which frames to look at, `record` what is known of one
+              `source` gives its frames, `agreement` ends it early, `review` says which frames to look at,
+              `record` what is known of one
 folder        the same into a folder: masks, overlay and report; `output` writes the files
 report        the numbers of a run, as `report.json` states them
 look_run      where a pixel of a clip looks; `look_picture` draws it
