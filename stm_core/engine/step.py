@@ -86,8 +86,7 @@ class Propagator:
             raise PromptError(
                 f"nothing is known at frame {index}; give a mask or a click on it, or on one before"
             )
-        seen = self._seen(image, whole=bool(prompts))
-        logits = self._predict(seen)
+        seen, logits = self._found(image, bool(prompts))
         logits[[n for n, i in enumerate(self.objects[: len(logits)]) if i in absent]] = -LOGIT_LIMIT
         refused = self._whereabouts.refused
         masks = aggregate(logits)[1:]
@@ -191,6 +190,20 @@ class Propagator:
         cells = -(-height // STRIDE), -(-width // STRIDE)
         window = Window.whole(cells) if whole else self._whereabouts.window(len(self.bank.known), cells)
         return Seen.of(self.model, image, self.size, window)
+
+    def _found(self, image: np.ndarray, prompted: bool) -> tuple[Seen, Tensor]:
+        """What is seen of a frame, and the logits of the objects in it.
+
+        First only where objects usually are, then within their whole reach, should one have gone further.
+        """
+        seen = self._seen(image, whole=prompted)
+        logits = self._predict(seen)
+        if self._whereabouts.beyond and not prompted:
+            self._whereabouts.widen()
+            self.bank.discount()
+            seen = self._seen(image, whole=False)
+            logits = self._predict(seen)
+        return seen, logits
 
     def _predict(self, seen: Seen) -> Tensor:
         """Logits (N, a, b) from the memory, with "not here" for objects that no stored frame knows."""

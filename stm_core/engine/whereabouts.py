@@ -21,6 +21,8 @@ from stm_core.memory.window import Window, ends
 from stm_core.networks.interface import LOGIT_LIMIT, STRIDE
 
 LOST = 0.1  # an object whose area is at most this share of its recent largest one may turn up anywhere
+USUAL = 0.1  # share of the short side within which an object is looked for first
+AHEAD = 2  # and within so many cells of 16 pixels, and as many for each by which it moved
 FADING = 0.9  # by which that largest area shrinks a frame: an object that goes away slowly is not lost
 EDGE = 2  # cells around a window: padding moves features by up to half a cell, and they see a little further
 CELL = STRIDE // 2  # pixels of the finer cells in which parts of a mask touch
@@ -29,12 +31,19 @@ MISSED = 2  # frames for which a part may be missing and come back
 STEPS = 7  # sizes of windows, about this many a side: a CPU packs the convolutions for each (`packed.py`)
 
 
+Box = tuple[int, int, int, int]  # first and last row, first and last column
+
+
 class Whereabouts:
     """Where objects may be on the next frame.
 
     reach: share of the frame's short side that an object moves at most from one frame to the next; None: it
         may be anywhere.
+    An object is looked for closer by first, unless it just moved far: most do not, and a smaller window of
+    the frame takes less time.
     Objects keep their order, and new ones come last.
+    beyond: whether `bound` found an object further away than usual, where a window may end, or less than half
+        of it; then `widen` gives the windows for a second look.
     """
 
     def __init__(self, reach: float | None):
@@ -43,11 +52,15 @@ class Whereabouts:
 
     def forget(self) -> None:
         """Know nothing of the frame before."""
-        self._near: np.ndarray | None = None  # bool (N, h, w), cells of 16 pixels within reach
+        self._near: np.ndarray | None = None  # bool (N, h, w), cells of 16 pixels within its reach
+        self._likely: np.ndarray | None = None  # bool (N, h, w), those in which it is looked for first
+        self._boxes: list[Box | None] = []  # (N,) of the cells of 16 pixels that its mask touched
         self._beside: list[np.ndarray] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
+        self._covered = np.zeros(0)  # (N,) cells that its mask touched
         self._largest = np.zeros(0)  # (N,) pixels
         self._lost = np.zeros(0, bool)  # (N,)
         self.refused: list[float] = []  # of what resembled each object, the share that `bound` took away
+        self.beyond = False
 
     def update(
         self, cells: np.ndarray, areas: Sequence[float], size: Sequence[int], corner: tuple[int, int] = (0, 0)
@@ -65,12 +78,22 @@ class Whereabouts:
         height, width = (math.ceil(side / CELL) for side in size)
         parts = np.zeros((len(cells), height, width), bool)
         parts[:, top : top + cells.shape[1], left : left + cells.shape[2]] = cells
-        self._near = dilated(_coarser(parts), max(1, round(self.reach * min(size) / STRIDE)))
+        self._expect(_coarser(parts), min(size))
+        self._covered = parts.sum((1, 2))
         self._beside = [*self._beside[-MISSED:], _beside(parts, areas)]
         earlier = np.zeros(len(areas))
         earlier[: len(self._largest)] = self._largest
         self._largest = np.maximum(areas, FADING * earlier)
         self._lost = np.asarray(areas) <= LOST * self._largest
+
+    def _expect(self, masks: np.ndarray, side: int) -> None:
+        """Where objects with masks bool (N, h, w), in cells of 16 pixels, may be next and most likely are."""
+        most, least = (max(1, round(share * side / STRIDE)) for share in (self.reach, USUAL))
+        boxes = [_box(one) for one in masks]
+        likely = [min(most, max(least, AHEAD * (1 + way))) for way in _ways(self._boxes, boxes)]
+        self._boxes, self._near = boxes, dilated(masks, most)
+        parts = [dilated(one, cells) for one, cells in zip(masks, likely, strict=True)]
+        self._likely = np.array(parts).reshape(masks.shape)
 
     def bound(self, logits: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
         """logits (N, a, b), changed in place: "not here" wherever an object cannot be.
@@ -84,35 +107,42 @@ class Whereabouts:
         found = cells_of(known).cpu().numpy()
         (top, left), (count, height, width) = corner, found.shape
         here = np.s_[:, top : top + height, left : left + width]
-        near = self._near.repeat(STRIDE // CELL, 1).repeat(STRIDE // CELL, 2)[here]
+        near, likely = (_finer(cells)[here] for cells in (self._near, self._likely))
         beside = np.any([_filled(cells[here], count) for cells in self._beside], axis=0)
         shut = ~(near & ~_apart(found & near, beside)) & ~self._lost[:, None, None]
+        kept = found & ~shut
+        less = 2 * kept.sum((1, 2)) < self._covered[:count]
+        self.beyond = not self._anywhere(count) and bool(less.any() or (kept & ~likely).any())
         self.refused = ((found & shut).sum((1, 2)) / found.sum((1, 2)).clip(min=1)).tolist()
         if shut.any():
             _shut(known, torch.from_numpy(shut).to(logits.device, non_blocking=True))
         return logits
 
+    def widen(self) -> None:
+        """Until the next frame, look for objects in all that is within reach."""
+        self._likely = self._near
+
     def window(self, count: int, size: tuple[int, int]) -> Window:
-        """The part of a frame of h x w cells in which `bound` may find any of the first `count` objects.
+        """The part of a frame of h x w cells in which any of the first `count` objects most likely is.
 
         With EDGE cells around it.  It is the whole frame where one of them may be anywhere.
         """
         if self._anywhere(count):
             return Window.whole(size)
-        return _around(self._near.any(0), size)
+        return _around(self._likely.any(0), size)
 
     def windows(self, count: int, window: Window) -> list[Window]:
         """The same for each of the first `count` objects by itself: parts of that `window`.
 
         They count its cells: their `size` is its shape.  Empty where there is one object, or no reach.
         """
-        if self._near is None or count < 2:
+        if self._likely is None or count < 2:
             return []
         whole = Window.whole(window.shape)
         found = [whole] * count
-        for n, (near, lost) in enumerate(zip(self._near[:count], self._lost, strict=False)):
+        for n, (likely, lost) in enumerate(zip(self._likely[:count], self._lost, strict=False)):
             if not lost:
-                found[n] = _around(near, window.size).inside(window)
+                found[n] = _around(likely, window.size).inside(window)
         return found
 
     def _anywhere(self, count: int) -> bool:
@@ -128,6 +158,19 @@ def cells_of(masks: Tensor) -> Tensor:
         rows = torch.cat([rows, masks[:, whole * CELL :].amax(1, keepdim=True)], 1)
     rows = F.pad(rows, (0, -rows.shape[2] % CELL))
     return rows.unflatten(2, (rows.shape[2] // CELL, CELL)).amax(3) > 0
+
+
+def _box(cells: np.ndarray) -> Box | None:
+    """First and last row and column of those that are True of cells bool (h, w); None where none is."""
+    return (*ends(cells.any(1)), *ends(cells.any(0))) if cells.any() else None
+
+
+def _ways(before: Sequence[Box | None], now: Sequence[Box | None]) -> list[int]:
+    """(N,) cells by which a side of each box moved; 0 where one of the two is not known."""
+    pairs = zip([*before, *[None] * (len(now) - len(before))], now, strict=True)
+    return [
+        max(abs(a - b) for a, b in zip(old, new, strict=True)) if old and new else 0 for old, new in pairs
+    ]
 
 
 def _beside(cells: np.ndarray, areas: Sequence[float]) -> np.ndarray:
@@ -169,6 +212,11 @@ def _coarser(cells: np.ndarray) -> np.ndarray:
     height, width = cells.shape[1:]
     cells = np.pad(cells, ((0, 0), (0, height % 2), (0, width % 2)))
     return cells[:, ::2, ::2] | cells[:, 1::2, ::2] | cells[:, ::2, 1::2] | cells[:, 1::2, 1::2]
+
+
+def _finer(cells: np.ndarray) -> np.ndarray:
+    """bool (N, h, w) as cells of half the side."""
+    return cells.repeat(STRIDE // CELL, 1).repeat(STRIDE // CELL, 2)
 
 
 def _around(near: np.ndarray, size: tuple[int, int]) -> Window:

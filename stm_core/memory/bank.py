@@ -264,6 +264,10 @@ class MemoryBank:
         trust = trust if len(set(trust)) > 1 else None  # where all count alike there is nothing to do
         return {"scale": self.scale, "top_k": self.config.top_k, "trust": trust}
 
+    def discount(self) -> None:
+        """Count the last read as none: it is done once more for the same frame."""
+        self._share = None
+
     def _settle(self) -> None:
         """Add the shares of the last read to the frames. It waits for the device, so it is done late."""
         if self._share is None:

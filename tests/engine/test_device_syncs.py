@@ -49,8 +49,8 @@ def waits(step) -> int:
 
 
 @pytest.mark.parametrize("objects", [1, 3])
-def test_a_step_waits_for_the_device_a_few_times_however_many_objects_and_frames(tiny, objects):
-    clip, engine = squares(8, 96, 160, objects=objects), Propagator(tiny)
+def test_a_step_waits_for_the_device_a_few_times_however_many_objects_and_frames(colour, objects):
+    clip, engine = squares(8, 96, 160, objects=objects), Propagator(colour)
     engine.step(0, clip[0][0], Prompt.from_mask(clip[0][1]))
     for t in range(1, 8):
         found = waits(lambda t=t: engine.step(t, clip[t][0]))

@@ -7,6 +7,7 @@ from conftest import COLOURS, check, squares
 
 from stm_core import MemoryConfig, Prompt, Propagator
 from stm_core.engine.whereabouts import (
+    AHEAD,
     CELL,
     EDGE,
     GAP,
@@ -73,12 +74,47 @@ def test_an_object_that_is_new_may_be_anywhere():
     assert found(whereabouts).all()
 
 
-def test_the_window_holds_all_that_is_within_reach_and_little_more():
-    near = Whereabouts(0.5)  # two cells, and EDGE around those
-    saw(near, torch.cat([mask(0, 16), mask(32, 16)]))
-    assert near.window(2, (4, 10)) == Window((0, 4), (0, 3 + 2 + EDGE), (4, 10))
-    saw(near, mask(128, 16).repeat(2, 1, 1))
-    assert near.window(2, (4, 10)) == Window((0, 4), (8 - 2 - EDGE, 10), (4, 10))
+def test_the_window_holds_where_objects_most_likely_are_and_little_more():
+    wide = Whereabouts(3.0)
+    saw(wide, torch.cat([mask(0, 16), mask(32, 16)]))
+    assert wide.window(2, (4, 10)) == Window((0, 4), (0, 3 + AHEAD + EDGE), (4, 10))
+    saw(wide, mask(144, 16).repeat(2, 1, 1))  # both moved far
+    assert wide.window(2, (4, 10)) == Window.whole((4, 10))
+    saw(wide, mask(144, 16).repeat(2, 1, 1))
+    assert wide.window(2, (4, 10)) == Window((0, 4), (9 - AHEAD - EDGE, 10), (4, 10))
+
+
+def test_the_window_is_never_wider_than_the_reach_and_widened_it_holds_all_of_it():
+    near = Whereabouts(0.5)  # two cells
+    for left in (0, 128):
+        saw(near, mask(left, 16))
+    window = near.window(1, (4, 10))
+    assert window == Window((0, 4), (8 - 2 - EDGE, 10), (4, 10))
+    near.widen()
+    assert near.window(1, (4, 10)) == window
+
+
+@pytest.mark.parametrize(
+    "parts, again", [([(64, 32)], False), ([(76, 32)], False), ([(130, 32)], True), ([(64, 8)], True)]
+)
+def test_who_went_further_than_usual_or_is_half_gone_is_looked_for_once_more(parts, again):
+    wide = Whereabouts(3.0)
+    saw(wide, mask(64, 32))
+    columns(wide, *parts)
+    assert wide.beyond is again
+
+
+@pytest.mark.parametrize("way", [16, 48, 128, 304])
+def test_an_object_that_jumps_is_found_where_it_lands_and_the_read_counts_once(colour, way):
+    engine = Propagator(colour, memory=MemoryConfig(trust=Trust(reach=2.0)))
+    lefts = [32, 32, 32 + way, 32 + way]
+    for t, left in enumerate(lefts):
+        labels = np.zeros((160, 960), np.uint8)
+        labels[64:96, left : left + 32] = 1
+        result = engine.step(t, COLOURS[labels], Prompt.from_mask(labels) if t == 0 else ())
+        assert np.array_equal(result.labels, labels), t
+        _ = engine.bank.usage
+        assert [frame.reads for frame in engine.bank.stored if frame.pinned] == [t]
 
 
 @pytest.mark.parametrize("left", range(0, 1600, 112))
@@ -90,6 +126,8 @@ def test_windows_have_few_sizes_and_lie_inside_the_frame(left):
     assert 0 <= first < last <= 100
     assert (last - first) % round(100 / STEPS) == 0 or (first, last) == (0, 100)
     columns = whereabouts.bound(torch.full((1, *size), 5.0))[0, 24].gt(0).nonzero().flatten() // 16
+    whereabouts.widen()
+    first, last = whereabouts.window(1, (4, 100)).columns
     assert first <= columns.min() and columns.max() < last
 
 
