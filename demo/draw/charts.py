@@ -33,7 +33,7 @@ class Row:
     """One object over the clip.
 
     color: of its mask, CSS.
-    areas: pixels by frame.
+    areas: pixels by frame, of the frames in which it was looked for.
     confidence: 0 to 1 by frame.
     doubts: frames that deserve a look.
     """
@@ -129,7 +129,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Scale:
 
 
 def _path(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
-    return "M" + "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in points)
+    return "M" + "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in points) if points else ""
 
 
 def _line(name: str, points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
@@ -175,7 +175,7 @@ def _row(start: int, stop: int, row: Row, marked: Sequence[int]) -> str:
     indices, width = sorted(row.areas), 1000 / max(stop - start - 1, 1)
     y = _scale(0, max([*row.areas.values(), 1]), 38, 3)
     curve = _path([(i, row.areas[i]) for i in indices], x, y)
-    fill = f'<path class="stm-under" d="{curve}V38H{x(indices[0]):.1f}Z"/>'
+    fill = f'<path class="stm-under" d="{curve}V38H{x(indices[0]):.1f}Z"/>' if indices else ""
     sure = {i: row.confidence.get(i, 1.0) for i in indices if row.areas[i]}
     band = "".join(
         f'<rect x="{x(i) - width / 2:.1f}" y="42" width="{width + 0.4:.1f}" height="8" '

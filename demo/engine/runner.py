@@ -45,7 +45,7 @@ class Runner:
             raise OptionError("a number of the memory settings is missing; type it again") from error
         if not 0.1 <= megabytes <= self.limits.max_budget_mb:
             most = self.limits.max_budget_mb
-            raise OptionError(f"the memory limit (budget) is {megabytes:g} MB; choose 0.1 to {most} MB")
+            raise OptionError(f"the memory limit is {megabytes:g} MB; choose 0.1 to {most} MB")
         if not 2 <= frames <= MOST_FRAMES:
             raise OptionError(f"the most frames to keep are {frames}; choose 2 to {MOST_FRAMES}")
         if interval < 1:

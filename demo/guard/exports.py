@@ -39,7 +39,7 @@ KINDS = {
     "alpha": "cutout_alpha.webm",
     "green": "cutout_green.mp4",
     "report": "report.json",
-    "everything": "everything.zip",
+    "everything": "session.zip",
 }
 
 

@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ import gradio as gr
 
 from demo.draw import html
 from demo.gradio_fixes import webcam_input
-from demo.limits import Limits
 from demo.panels.base import Change, Panel, Props, View, Wires, answers
 from demo.work.examples import shown
 from demo.work.opened import Clip
 from demo.work.pictures import picture
+from demo.work.reported import clip_report
 from demo.work.saved import restore
 from demo.work.visitor import Visitor
 from demo.work.work import Work
@@ -128,7 +127,7 @@ class ClipPanel(Panel):
         if work.run is not None:
             work.run.filmed = False
         told = "The page was loaded again. Your work is still here."
-        if work.rest:
+        if work.rest and work.marks:
             told += " Tracking was stopped, all masks so far are kept: press Resume to go on."
         yield View(Change.CLIP, notice=html.notice(told, "info"), **visitor.settings)
         yield from self._go_on(visitor, work)
@@ -211,7 +210,8 @@ class ClipPanel(Panel):
         work.jump += 1
         picture(self.host.guard, visitor, work.frame)
         masks = len(work.run.records) if work.run else 0
-        told = f"Your session is open again: {masks} masks, {len(work.marks)} marked frames."
+        marked = f"{len(work.marks)} marked frame{'s' * (len(work.marks) != 1)}"
+        told = f"Your session is open again: {masks} mask{'s' * (masks != 1)}, {marked}."
         return View(Change.CLIP, notice=html.notice(told, "info"))
 
 
@@ -230,49 +230,3 @@ def _part_slider(clip: Clip) -> Props:
     too_long = clip.info["frames"] > clip.frames
     last = round((clip.info.get("seconds") or 0) - clip.frames / clip.fps, 1)
     return Props(visible=too_long, maximum=max(last, clip.start / clip.fps, 0.1), value=clip.second)
-
-
-def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
-    """The clip in one line of facts, and what will be processed; before an upload, the limits."""
-    if clip is None:
-        return html.faint(
-            "MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, WebP or a ZIP of pictures, up to "
-            f"{limits.upload_mb} MB. Up to {limits.max_frames} frames or {limits.max_seconds:g} s are "
-            "tracked; for a longer clip, choose which part. Your files are deleted "
-            f"{limits.lifetime_minutes} minutes after your last visit."
-        )
-    info = clip.info
-    height, width = clip.size
-    facts = [  # said by a visitor, or by a decoder that read a visitor's bytes
-        clip.name,
-        f"{width}×{height}",
-        _frames(clip),
-        f"{info.get('fps') or 0:.4g} frames/s",
-        f"{info.get('seconds') or 0:.2f} s",
-        str(info.get("codec") or "").upper(),
-        f"rotated by {info['rotation']}°, shown upright" if info.get("rotation") else "",
-        "variable frame rate, kept" if info.get("variable_rate") else "",
-        "HDR, shown without tone mapping" if info.get("hdr") else "",
-        f"audio {info['audio']} kept" if info.get("audio") else "no audio",
-    ]
-    state = note or (_part(clip) if clip.checked else "Counting the frames…")
-    warnings = "".join(f'<p class="stm-warn">{escape(text)}</p>' for text in clip.warnings)
-    shown = "".join(f"<span>{escape(fact)}</span>" for fact in facts if fact)
-    counted = " data-counted" if clip.checked else ""
-    return f'<p class="stm-facts">{shown}</p><p class="stm-faint"{counted}>{escape(state)}</p>{warnings}'
-
-
-def _part(clip: Clip) -> str:
-    """What a run will go over."""
-    first, last = clip.seconds(clip.start), clip.seconds(clip.stop - 1) + 1 / clip.fps
-    if not clip.start and clip.stop >= clip.info["frames"]:
-        return f"Will track all {clip.frames} frames ({last:.3g} s)."
-    span = f"{html.number(clip.start)} to {html.number(clip.stop - 1)}"
-    return f"Will track frames {span} ({first:.1f} s to {last:.1f} s)."
-
-
-def _frames(clip: Clip) -> str:
-    """Number of frames, with "about" while only the file's header says so."""
-    exact = clip.checked or clip.info.get("frames_exact")
-    count = clip.info.get("frames") or "?"
-    return f"{'' if exact else 'about '}{count} frame{'' if count == 1 else 's'}"

@@ -14,7 +14,6 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from demo.draw import comparison as draw
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
@@ -23,16 +22,15 @@ from demo.work.asking import prompts
 from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
 from demo.work.job import Job
 from demo.work.run import Run
+from demo.work.side_by_side import compared_state
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
 from stm_core.errors import StmError
-from stm_core.masks.difference import RUN_COLOURS
 from stm_core.memory.policy import SHOWN
 from stm_core.runs.compare_cases import Case, with_reference
 
 TELL_EVERY = 1.0  # seconds between two views while a run goes
-COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RUN_COLOURS.tolist()]
 HERE = Path(__file__)
 NOTHING = {"clip": None}
 TRUTH = "truth"  # folder of true masks, in the clip's
@@ -55,18 +53,18 @@ class ComparePanel(Panel):
                 "“The paper’s Table 5” runs the strategies that the STM paper compares.",
                 elem_id="cases",
             )
-            with gr.Row():
-                start = gr.Button("Compare", variant="primary", elem_id="compare", min_width=90)
-                self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=190)
-                halt = gr.Button(
-                    "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=90
-                )
             truth = gr.File(
                 label="True masks: a ZIP, or PNGs named by frame",
                 file_count="multiple",
                 height=84,
                 elem_id="truth",
             )
+            with gr.Row():
+                start = gr.Button("Compare", variant="primary", elem_id="compare", min_width=90)
+                self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=190)
+                halt = gr.Button(
+                    "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=90
+                )
             shown = gr.HTML(
                 NOTHING,
                 html_template=HERE.with_suffix(".html").read_text(),
@@ -78,10 +76,10 @@ class ComparePanel(Panel):
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
-        for button, names in ((self.parts["compare"], ["cases"]), (self.paper, [])):
-            ready = wires.on(button.click, self.get_ready, queue=False)
-            given = {} if names else {"given": (TABLE_5,)}
-            wires.on(ready.then, self.compare, [*names, *SETTINGS], lane="gpu", **given)
+        for button, given in ((self.parts["compare"], ()), (self.paper, (TABLE_5,))):
+            names = [] if given else ["cases"]
+            ready = wires.on(button.click, self.get_ready, names, queue=False, given=given)
+            wires.on(ready.then, self.compare, [*names, *SETTINGS], lane="gpu", given=given)
         wires.on(self.parts["compare_stop"].click, self.stop, queue=False)
         wires.on(self.parts["truth"].upload, self.take_truth, ["truth"], lane="media")
 
@@ -96,16 +94,16 @@ class ComparePanel(Panel):
     # events -----------------------------------------------------------------------------------------------
 
     @answers
-    def get_ready(self, visitor: Visitor) -> View:
-        """Compare was pressed: said at once, while it may still wait for its turn."""
+    def get_ready(self, visitor: Visitor, names: list[str]) -> View:
+        """Compare was pressed: what will run is said at once, while it may still wait for its turn."""
         work = visitor.need_work()
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
         prompts(work)  # nothing is marked: said before anybody waits
         self.host.waiting.join(visitor, work, new_run(work.clip.folder))
-        told = html.bar(0, 1, "waiting for its turn…")
+        told = html.bar(0, 1, "Waiting for its turn…")
         stop = Props(interactive=True)
-        return View(Change.MARKS, compared=compared_state(work, told), compare_stop=stop)
+        return View(Change.MARKS, cases=names, compared=compared_state(work, told), compare_stop=stop)
 
     @answers
     def stop(self, visitor: Visitor) -> View:
@@ -209,7 +207,7 @@ class ComparePanel(Panel):
         found.runs = {name: run for name, run in found.runs.items() if run.records}
         _discard_others(work, found)
         if found.runs:
-            yield View(compared=compared_state(work, html.bar(1, 1, "scoring…")))
+            yield View(compared=compared_state(work, html.bar(1, 1, "Scoring…")))
             found.table = tabulate(found, self._truth(work))
         yield self._idle(work)
 
@@ -252,32 +250,3 @@ def _discard_others(work: Work, found: Compared) -> None:
 
 def _told(name: str, run: Run, more: int) -> str:
     return html.faint(name) + html.progress(run.done, run.job.plan.frames, run.began, more)
-
-
-def compared_state(work: Work, progress: str = "") -> dict:
-    """What the browser draws a comparison from.  progress: HTML, while it goes."""
-    clip, found = work.clip, work.compared or Compared()
-    runs = [
-        {
-            "name": name,
-            "color": color,
-            "folder": f"{Path(run.folder).name}/masks",
-            "masked": html.ranges(run.records),
-        }
-        for (name, run), color in zip(found.runs.items(), COLORS, strict=False)
-        if run.state not in ("running", "waiting")
-    ]
-    made = found.table if not progress else None
-    paper = made is not None and [row["name"] for row in made["runs"]] == TABLE_5
-    return {
-        "clip": Path(clip.folder).as_posix(),
-        "height": clip.size[0],
-        "width": clip.size[1],
-        "proxies": [[clip.start, clip.start + work.proxies]],
-        "first": html.number(0),
-        "objects": work.objects.shown(),
-        "runs": runs,
-        "progress": progress,
-        "chart": draw.chart(made, COLORS) if made else "",
-        "table": draw.table(made, COLORS, paper) if made else "",
-    }

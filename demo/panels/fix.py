@@ -93,7 +93,8 @@ def timeline(work: Work) -> str:
         charts.Row(
             one.name,
             one.color,
-            {index: record.areas.get(one.id, 0) for index, record in records.items()},
+            # from its first mark on: before it, a run does not know the object
+            {index: record.areas[one.id] for index, record in records.items() if one.id in record.areas},
             {index: record.confidence.get(one.id, 1.0) for index, record in records.items()},
             sorted(two.frame for two in found if two.obj == one.id),
         )

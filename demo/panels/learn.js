@@ -66,7 +66,9 @@ function advance(told) {
   if (!there) return;
   if (!step().dataset.track || told.tracked) return ready();
   if (state !== "tracked") return track();
-  if (!told.busy) say("failed", "Tracking was stopped. Press the button again.");
+  if (told.busy) return;
+  if (told.masks) part(".stm-learn-see").hidden = false;   // of the frames that were tracked
+  say("failed", "Tracking was stopped. Press the button again.");
 }
 // What the page tells: Track can be pressed, or not any more; a notice, or a refusal.
 const refused = () => page("#notice .stm-error")?.outerHTML ?? "";

@@ -79,13 +79,14 @@ class LearnPanel(Panel):
             "number": asked if isinstance(asked, int) else None,
         }  # one answer from another
         if work is None:
-            return {**told, "open": False, "own": False, "marked": False, "busy": False, "tracked": False}
+            return {**told, **dict.fromkeys(("open", "own", "marked", "busy", "masks", "tracked"), False)}
         return {
             **told,
             "open": work.clip.example == step.example,
             "own": not work.clip.example and bool(work.marks),
             "marked": bool(work.marks),
             "busy": work.busy,
+            "masks": work.tracked,
             "tracked": bool(step.preset) and self._tracked(work, step.preset),
         }
 

@@ -7,6 +7,7 @@ import gradio as gr
 
 from demo.draw import html, readout
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, complaint
+from demo.work.told import before_a_run
 from demo.work.visitor import Visitor
 from stm_core.errors import OptionError
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -113,10 +114,12 @@ class MemoryPanel(Panel):
             memory = runner.memory(preset, budget_mb, every, capacity)
             found = engine.predict(memory, *seen, objects, clip.frames, len(work.marks))
         except OptionError as error:
+            work.seconds = 0
             idle = {} if work.tracked or work.busy else {"readout": readout.NO_READOUT, "progress": ""}
             return View(prediction=readout.UNUSABLE, notice=complaint(visitor, error), **idle)
         most_seconds = 60 * self.host.limits.run_minutes
         rate = engine.rate(*seen, objects)
+        work.seconds = rate * clip.frames
         told = readout.prediction(
             found, rate, clip.frames, memory, engine.words, seen, most_seconds, len(work.marks)
         )
@@ -125,5 +128,5 @@ class MemoryPanel(Panel):
             most, unbounded = found.frames_held, found.unbounded_bytes
             held = readout.Held((), (), found.frame_bytes, most, unbounded, memory)
             view["readout"] = readout.memory([], clip.frames, held, engine.device)
-            view |= {"progress": html.ready(rate * clip.frames)} if work.marks else {}
+            view["progress"] = before_a_run(work)
         return view

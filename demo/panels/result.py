@@ -17,6 +17,7 @@ from demo.work.run import Run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.errors import PromptError, StmError
+from stm_core.export.names import safe
 from stm_core.media.files import alone, write_whole
 
 FILMS = ("overlay", "alpha", "green")
@@ -107,7 +108,7 @@ class ResultPanel(Panel):
         if work.running:
             raise PromptError("tracking is running; wait for its end or press Stop, then download")
         self.host.quotas.check(visitor.caller)
-        yield View(made=html.notice(f"Making {exports.KINDS[kind]}…", "info"))
+        yield View(made=html.notice(f"Making “{LABELS[kind]}”…", "info"))
         try:
             path = self.file(work, work.run, kind)
         except StmError:
@@ -123,7 +124,10 @@ class ResultPanel(Panel):
 
     def file(self, work: Work, run: Run, kind: str) -> str:
         """The path of a finished file of a run; made once."""
-        target = Path(run.folder) / "files" / exports.KINDS[kind]
+        name = exports.KINDS[kind]
+        if kind == "everything":  # people keep several of these
+            name = f"{safe(Path(work.clip.name).stem)}-{name}"
+        target = Path(run.folder) / "files" / name
         with alone(target):  # a second event waits here, and takes what the first one made
             if kind == "everything" or not target.exists():  # the former holds the marks, which may change
                 self._make(work, run, kind, target)

@@ -76,13 +76,13 @@ class TrackPanel(Panel):
         work, view = visitor.work, {}
         if change >= Change.MARKS:
             view |= _buttons(work)
-        idle = work is None or not (work.tracked or work.busy)
-        if idle and (change >= Change.RESULTS or (change >= Change.MARKS and before_a_run(work))):
-            view["progress"] = before_a_run(work)
+            if work is None or not (work.tracked or work.busy):
+                view["progress"] = before_a_run(work)
         if change == Change.CLIP:
             view = {"progress": "", "readout": readout.NO_READOUT} | view
-            if work is not None and work.run is not None and work.run.job is not None and not work.busy:
-                view |= {**self._numbers(work.run), "progress": verdict(work, work.run)}
+            shown = work.run if work is not None and not work.busy else None
+            if shown is not None and (run := shown.measured or shown).job is not None:
+                view |= {**self._numbers(run), "progress": verdict(work, run)}
         return view
 
     # before and after -------------------------------------------------------------------------------------

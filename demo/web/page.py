@@ -26,7 +26,6 @@ from demo.gradio_fixes import (
 from demo.guard.process import Guard
 from demo.limits import PROGRAM, Limits
 from demo.panels.base import Host
-from demo.panels.choices import ChoicesPanel
 from demo.panels.clip import ClipPanel
 from demo.panels.compare import ComparePanel
 from demo.panels.fix import FixPanel
@@ -46,7 +45,6 @@ from demo.work.retention import discard, period, sweep_regularly, visitors_folde
 PANELS = [
     ClipPanel,
     MarkPanel,
-    ChoicesPanel,
     MemoryPanel,
     TrackPanel,
     FixPanel,

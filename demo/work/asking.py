@@ -13,7 +13,7 @@ def prompts(work: Work) -> list[Prompt]:
     marked = sorted(dict(work.marks).items(), key=lambda one: one[0])
     found = [prompt for index, marks in marked if (prompt := marks.prompt(index))]
     if not found:
-        raise PromptError("nothing is marked yet; click or paint the object and press Track again")
+        raise PromptError("nothing is marked yet; click or paint the object first")
     present = {number for _, marks in marked for number in marks.objects}
     for one in work.objects:
         if one.id not in present and len(work.objects) > 1:

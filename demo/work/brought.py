@@ -8,6 +8,7 @@ import numpy as np
 
 from demo.guard.process import Guard
 from demo.limits import Limits
+from demo.work import changes
 from demo.work.opened import Clip
 from demo.work.run import Run
 from demo.work.work import Work
@@ -80,7 +81,7 @@ def take(work: Work, masks: dict[int, bytes], limits: Limits) -> str:
     if len(marked) <= SPARSE:
         with work.one_step(marked[0]):
             for index in marked:
-                work.import_labels(index, labels[index], limits)
+                changes.import_labels(work, index, labels[index], limits)
         work.go(marked[0])
         work.jump += 1
         return f"Marked from the file: {len(marked)} frame{'s' * (len(marked) > 1)}. Press Track."

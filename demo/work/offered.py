@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from demo.work.marks import Marks
 from stm_core.masks.mask_files import decode_mask, encode_mask
+
+WORDS = {2: ("smaller", "larger"), 3: ("small", "medium", "large")}
 
 
 @dataclass(frozen=True)
@@ -15,17 +18,27 @@ class Choices:
 
     marks: of the frame when these were computed, or chosen; once it has other marks they are outdated.
     masks: PNG bytes, the smallest mask first.
+    pictures: addresses of small pictures of them.
     """
 
     frame: int
     number: int
     marks: Marks
     masks: tuple[bytes, ...]
+    pictures: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, frame: int, number: int, marks: Marks, masks: Sequence[np.ndarray]) -> "Choices":
         """From masks bool (H, W)."""
         return cls(frame, number, marks, tuple(encode_mask(mask.astype(np.uint8)) for mask in masks))
+
+    def shown(self, now: np.ndarray) -> list[dict[str, Any]]:
+        """What the browser is told of them.  now: labels (H, W) of the frame; a mask that it has is "on"."""
+        words = WORDS.get(len(self.masks), WORDS[3])
+        return [
+            {"src": src, "words": word, "on": bool(np.array_equal(self.labels(n, now), now))}
+            for n, (src, word) in enumerate(zip(self.pictures, words, strict=False))
+        ]
 
     def labels(self, n: int, before: np.ndarray) -> np.ndarray:
         """Labels (H, W) with the n-th mask instead of the object's own; other objects keep their pixels."""

@@ -43,6 +43,7 @@ class Run:
     report: what the engine and the page say about it once it has ended.
     filmed: the player shows its film.
     continues: it goes on from another run's masks.
+    measured: the run whose masks these are but for an object that was taken out.
     """
 
     folder: str
@@ -63,6 +64,7 @@ class Run:
     last_step: float = 0.0
     first_preview: float | None = None
     continues: bool = False
+    measured: "Run | None" = None
 
     @classmethod
     def new(cls, clip_folder: str | Path) -> "Run":
@@ -206,7 +208,7 @@ class Run:
             if frames is not None:  # it is known, but not there
                 left = replace(left, areas={**left.areas, gone: 0}, confidence={**left.confidence, gone: 0.0})
             found.records[index] = left
-        found.state, found.report, found.points = self.state, self.report, self.points
+        found.state, found.report, found.measured = self.state, self.report, self.measured or self
         return found
 
     # its end ----------------------------------------------------------------------------------------------

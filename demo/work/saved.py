@@ -8,7 +8,7 @@ from demo.work.absence import restored
 from demo.work.marks import Marks
 from demo.work.run import Run
 from demo.work.work import Work
-from stm_core.masks.mask_files import decode_mask
+from stm_core.masks.mask_files import decode_mask, object_ids
 from stm_core.masks.palette import SCREEN
 from stm_core.runs.record import record_from
 
@@ -83,7 +83,8 @@ def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, 
         labels = decode_mask(run.mask_path(index).read_bytes())
         old = saved["records"].get(str(index), {})
         sure = {int(n): float(value) for n, value in old.get("confidence", {}).items() if int(n) in names}
-        run.records[index] = record_from(labels, names, sure, prompted=bool(old.get("prompted")))
+        known = {int(n) for n in old.get("areas", {})}.union(object_ids(labels)).intersection(names)
+        run.records[index] = record_from(labels, sorted(known), sure, prompted=bool(old.get("prompted")))
     return run
 
 

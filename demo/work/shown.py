@@ -53,6 +53,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "live": html.data_url(preview, "jpeg") if preview else None,
         "at": step.index if step and preview else None,
         "hint": _hint(work),
+        "choices": _choices(work),
     }
 
 
@@ -64,26 +65,37 @@ def offered(work: Work) -> Choices | None:
     return None if work.busy or found.frame not in work.changed else found
 
 
+def _choices(work: Work) -> list[dict]:
+    found, labels = offered(work), work.labels(work.frame)
+    return [] if found is None or labels is None else found.shown(labels)
+
+
 def _hint(work: Work) -> str:
     """The next thing to do, in a few words."""
     if work.running:
-        return "Tracking… Stop keeps what is done."
+        return (
+            f"{'Comparing' if work.current and work.current.trial else 'Tracking'}… Stop keeps what is done."
+        )
+    if work.busy:
+        return "Waiting for its turn… Stop takes it back."
     if not work.marks and not work.tracked and len(work.objects) == 1:
         return "Click the object in the picture, on any frame."
     if not work.spoken_of(work.objects.selected):
         return f"Click “{work.objects[work.objects.selected].name}” in the picture, on any frame."
     if offered(work):
         word = "Continue" if work.tracked else "Track"
-        return f"Is the mask right? Press {word}. If not, press Other masks, or + Add and − Remove."
+        return f"Is the mask right? Press {word}. If not, choose another."
     if fixes := work.fixes():
         told = f"{_frames(fixes)} corrected: press Continue."
         if others := [index for index in sorted(work.marks) if index not in fixes]:
             told += f" {_frames(others)} count{'s' * (len(others) == 1)} too; clear a wrong one."
         return told
-    if work.tracked and work.rest:
+    if work.tracked and work.rest and work.marks:
         return "Not all frames have a mask yet: press Resume."
     if work.tracked:
-        return "Is a mask wrong? Go to that frame, click or paint it right, and press Continue."
+        return (
+            "Is a mask wrong? Go to that frame and click or paint it right. Then you can continue from there."
+        )
     if work.intro:
         return f"{work.intro} The object is marked already: press Track."
     return "Is the mask right? Press Track. If not: + Add on a missing part, − Remove on a wrong part."

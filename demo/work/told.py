@@ -11,8 +11,10 @@ UNMARKED = html.unready("Nothing is marked yet.", "Mark", "Mark the object")
 
 
 def before_a_run(work: Work | None) -> str:
-    """What stands where the progress will be, until a run is forecast."""
-    return "" if work and work.marks else UNMARKED if work else UNOPENED
+    """What stands where the progress will be."""
+    if work is None or not work.marks:
+        return UNMARKED if work else UNOPENED
+    return html.ready(work.seconds) if work.seconds else ""
 
 
 def verdict(work: Work, run: Run) -> str:

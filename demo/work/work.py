@@ -7,13 +7,11 @@ of the visitor is a StmError whose text is shown as it is.
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from demo.limits import Limits
 from demo.work.compared import Compared
 from demo.work.history import History, Moment
 from demo.work.marks import Marks
@@ -21,9 +19,7 @@ from demo.work.objects import Objects
 from demo.work.offered import Choices
 from demo.work.opened import Clip
 from demo.work.run import Run
-from stm_core.engine.prompts import absent_at
-from stm_core.errors import LimitError, MaskError, PromptError
-from stm_core.masks.mask_files import decode_mask, encode_mask, object_ids
+from stm_core.masks.mask_files import decode_mask
 
 
 @dataclass(eq=False)
@@ -48,6 +44,7 @@ class Work:
     compared: the last comparison of memories.
     intro: what an example that is marked already says of itself.
     choices: other masks that the last first click may mean.
+    seconds: forecast of a run over the clip; 0 while it is not known.
     """
 
     clip: Clip
@@ -71,6 +68,7 @@ class Work:
     compared: Compared | None = None
     intro: str = ""
     choices: Choices | None = None
+    seconds: float = 0.0
 
     @classmethod
     def begin(cls, clip: Clip) -> "Work":
@@ -145,7 +143,7 @@ class Work:
         for index, marks in list(self.marks.items()):
             left = marks.without(gone)
             if left is None:
-                self._keep(index, None)
+                self.keep(index, None)
             else:
                 self.marks[index] = left  # which is no correction: other objects are where they were
         self.absent.pop(gone, None)
@@ -178,60 +176,6 @@ class Work:
         """What a new mask of a frame is computed from; if it differs afterwards, the mask is outdated."""
         return self.marks.get(index), self.run
 
-    def plan_click(self, index: int, x: float, y: float, label: int, number: int, limit: int) -> Marks:
-        """A frame's marks with one more click of an object, mask still to be computed."""
-        height, width = self.clip.size
-        x, y = int(x), int(y)
-        if not (0 <= x < width and 0 <= y < height):
-            raise PromptError(
-                f"the click at {x},{y} is outside the picture of {width}x{height}; click inside it"
-            )
-        marks = self._marks_to_change(index, limit)
-        return marks.with_click((x, y, int(bool(label)), self.objects[number].id))
-
-    def plan_move(self, index: int, place: int) -> Marks:
-        """A frame's marks with a click (the place in its dots) given to the selected object, mask still to be
-        computed.  PromptError.
-        """
-        marks = self.marks.get(index)
-        if marks is None or not 0 <= place < len(marks.dots):
-            raise PromptError("there is no such click on this frame; reload the page")
-        return marks.with_moved(place, self.objects.selected)
-
-    def put(self, index: int, marks: Marks, labels: np.ndarray) -> None:
-        """Take a frame's marks whose mask was computed; undo brings back what was there."""
-        self._check_there(index, labels)
-        with self.one_step(index):
-            self._keep(index, marks.computed(labels))
-
-    def draw(self, index: int, labels: np.ndarray, limit: int) -> None:
-        """Replace a frame's mask by one that was drawn."""
-        marks = self._drawn(index, labels, limit)
-        with self.one_step(index):
-            self._keep(index, marks)
-
-    def _drawn(self, index: int, labels: np.ndarray, limit: int) -> Marks:
-        height, width = self.clip.size
-        if labels.shape != (height, width):
-            raise MaskError(
-                f"the mask is {labels.shape[1]}x{labels.shape[0]}, the clip {width}x{height}; "
-                "export it at the clip's size"
-            )
-        self._check_there(index, labels)
-        return self._marks_to_change(index, limit).drawn(labels)
-
-    def import_labels(self, index: int, labels: np.ndarray, limits: Limits) -> None:
-        """Take an imported mask; its objects that are new here are added.  LimitError, MaskError."""
-        found = object_ids(labels)
-        if not found:
-            raise MaskError("this mask is empty; paint the object in white or in a palette colour")
-        objects = deepcopy(self.objects)
-        objects.adopt(found, limits.max_objects)
-        marks = self._drawn(index, labels, limits.max_edits)
-        with self.one_step(index):
-            self.objects = objects
-            self._keep(index, marks)
-
     @contextmanager
     def one_step(self, index: int | None = None) -> Iterator[None]:
         """What is changed inside is one step of undo, unless it fails; steps in a step count as that one.
@@ -248,12 +192,6 @@ class Work:
         finally:
             self.history.inside = False
         self.history.add(before)
-
-    def _check_there(self, index: int, labels: np.ndarray) -> None:
-        """Raises PromptError when labels show an object on a frame in which it is said to be gone."""
-        for number in sorted(absent_at(self.absent, index).intersection(object_ids(labels))):
-            name = self.objects[number].name if number in self.objects else f"Object {number}"
-            raise PromptError(f"“{name}” is said to be gone on this frame; take that back first")
 
     def undo(self) -> bool:
         """Take the last step back and show its frame; False when there is nothing to undo."""
@@ -275,26 +213,8 @@ class Work:
         self.go(moment.frame)
         return True
 
-    def clear(self) -> None:
-        """Remove the marks of the frame that is shown."""
-        if self.frame in self.marks:
-            with self.one_step():
-                self._keep(self.frame, None)
-
-    def _marks_to_change(self, index: int, limit: int) -> Marks:
-        marks = self.marks.get(index)
-        if marks is not None and len(marks.dots) >= limit:
-            raise LimitError(
-                f"this frame has {len(marks.dots)} clicks, the most allowed here; clear it, or upload a mask"
-            )
-        shown = None if self.marked(index) else self.result(index)
-        ids = () if shown is None else tuple(object_ids(shown))
-        if marks is not None and set(ids) <= set(marks.objects):
-            return marks
-        dots = marks.dots if marks else ()
-        return Marks() if shown is None else Marks(base=encode_mask(shown), tracked=ids, dots=dots)
-
-    def _keep(self, index: int, marks: Marks | None) -> None:
+    def keep(self, index: int, marks: Marks | None) -> None:
+        """Take these marks of a frame, or none; they correct it if it was tracked."""
         if marks is None:
             self.marks.pop(index, None)
             self.changed.discard(index)

@@ -159,7 +159,7 @@ def follow(
                         break
             if not done:
                 raise PromptError(
-                    f"frame {plan.first} was prompted, but the clip ends before it; choose an earlier frame"
+                    f"frame {plan.first} is marked, but the clip ends before it; choose an earlier frame"
                 )
             notes += [] if agreement.settled else _missed(plan, direction, last)
     finally:

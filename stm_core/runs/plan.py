@@ -127,7 +127,7 @@ def check_prompts(height: int, width: int, frames: range, prompts: Prompt | Sequ
     for prompt in prompts:
         if prompt.frame not in frames:
             raise PromptError(
-                f"frame {prompt.frame} was prompted, but there are only frames {frames[0]} to {frames[-1]}; "
+                f"frame {prompt.frame} is marked, but there are only frames {frames[0]} to {frames[-1]}; "
                 "choose one of them"
             )
         if prompt.labels is not None and prompt.labels.shape != (height, width):

@@ -23,9 +23,11 @@ FLOOR = 0.01  # doubt that every network has
 LOW, W_LOW = 1.0, 1.0  # confidence: how often its doubt is doubled
 AREA, W_AREA = math.log2(1.4), 1.5  # how often the area is doubled or halved
 COURSE, W_COURSE = 0.35, 1.5  # distance from the expected place, in roots of the area
+FAR = 4.0  # from this distance on it is elsewhere, however far
 REFUSED, W_REFUSED = 0.2, 2.0  # share of what resembled the object
 UNLIKE, W_UNLIKE = 0.2, 2.0  # 1 - overlap with the mask from the other side
-W_VANISHED, W_BACK, W_PIECES, W_TOUCHES = 3.0, 2.0, 0.7, 0.5  # each time it happens
+W_BACK, W_PIECES, W_TOUCHES = 2.0, 0.7, 0.5  # each time it happens
+W_VANISHED = 10.0  # more than a frame that is far off its course
 
 REASONS = {
     "flagged": "You flagged this frame.",
@@ -141,7 +143,7 @@ def _moved(record: Record, earlier: Sequence[Record], obj: int) -> dict[str, flo
         return found
     away = _off_course(shape, shapes) / math.sqrt(max(area, usual))
     if away >= COURSE:
-        found["course"] = W_COURSE * away
+        found["course"] = W_COURSE * min(away, FAR)
     if shape.pieces > max(one.pieces for one in shapes):
         found["pieces"] = W_PIECES
     if set(shape.touches) - {n for one in shapes for n in one.touches}:

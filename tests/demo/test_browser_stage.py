@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pages import wait_for
-from visitor import CLIP, PHONE, Visitor
+from visitor import CLIP, DESK, PHONE, Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -107,3 +108,24 @@ def test_two_fingers_zoom_on_a_phone(browser, site, clip):
     phone.wait("() => +document.querySelector('.stm-screen').dataset.zoom > 1.5")
     assert not phone.errors
     phone.close()
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_masks_that_a_click_may_mean_stand_under_the_picture_and_nothing_moves(
+    browser, site, clip, monkeypatch, size
+):
+    masks = np.zeros((3, CLIP["height"], CLIP["width"]), bool)
+    masks[0, :8, :8], masks[1, :16, :16], masks[2, :60, :60] = True, True, True
+    visitor = Visitor(browser, site, size)
+    visitor.open(clip[0])
+    visitor.at(8, 8)  # which scrolls there
+    top = "() => document.querySelector('.stm-tools').getBoundingClientRect().top"
+    monkeypatch.setattr(site.page.host.engine, "choices", lambda *_: list(masks))
+    tools = visitor.page.evaluate(top)
+    visitor.click(8, 8)
+    visitor.wait("() => document.querySelectorAll('.stm-choices button').length === 3")
+    assert visitor.page.evaluate(top) == tools
+    visitor.page.click(".stm-choices [data-choice='2']")
+    wait_for(lambda: (work_of(visitor, site).labels(0) == 1).sum() == 3600)
+    visitor.page.wait_for_selector("[data-choice='2'][aria-pressed=true]")
+    visitor.close()

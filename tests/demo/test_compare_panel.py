@@ -11,8 +11,9 @@ from stm_core.masks.mask_files import encode_mask
 
 
 def compared(bench: Bench, user, *names: str) -> list[dict]:
-    ready = bench.compare.get_ready(user)
+    ready = bench.compare.get_ready(user, list(names))
     assert not notice(ready), notice(ready)
+    assert ready["cases"] == list(names)  # what runs is what the page shows as chosen
     return list(bench.compare.compare(user, list(names), *SETTINGS))
 
 
@@ -75,7 +76,7 @@ def test_a_run_that_exists_is_not_run_again(bench, marked, monkeypatch):
 
 
 def test_stop_keeps_what_is_done(bench, marked):
-    bench.compare.get_ready(marked)
+    bench.compare.get_ready(marked, TABLE_5)
     views = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
     for _ in views:
         if marked.work.running and len(marked.work.compared.runs) == 2:  # the second has begun
@@ -94,14 +95,14 @@ def test_stop_while_the_truth_is_read_ends_the_comparison_before_it_runs(bench, 
 
 
 def test_track_and_compare_do_not_take_each_others_turn(bench, marked):
-    bench.compare.get_ready(marked)
+    bench.compare.get_ready(marked, TABLE_5)
     assert notice(bench.track.get_ready(marked))
     assert list(bench.track.track(marked, *SETTINGS, "")) == [{}] and marked.work.busy
     bench.compare.stop(marked)
     *_, last = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
     assert not marked.work.busy and last["track"]["interactive"] and marked.work.compared is None
     bench.track.get_ready(marked)
-    assert notice(bench.compare.get_ready(marked))
+    assert notice(bench.compare.get_ready(marked, TABLE_5))
     list(bench.compare.compare(marked, ["first", "every-5"], *SETTINGS))
     assert marked.work.current.state == "waiting"
     list(bench.track.track(marked, *SETTINGS, ""))
@@ -109,7 +110,7 @@ def test_track_and_compare_do_not_take_each_others_turn(bench, marked):
 
 
 def test_a_page_that_was_closed_ends_the_run_and_keeps_nothing_waiting(bench, marked):
-    bench.compare.get_ready(marked)
+    bench.compare.get_ready(marked, TABLE_5)
     views = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
     next(views)
     views.close()
@@ -125,13 +126,13 @@ def test_sizes_and_budgets_are_compared_with_what_is_chosen_for_a_run(bench, mar
 
 @pytest.mark.parametrize("names", [["first"], ["first", "first"], ["first", "best"], []])
 def test_a_wrong_choice_is_refused_and_the_page_is_free_again(bench, marked, names):
-    bench.compare.get_ready(marked)
+    bench.compare.get_ready(marked, TABLE_5)
     *_, last = bench.compare.compare(marked, names, *SETTINGS)
     assert notice(last) and not marked.work.busy
 
 
 def test_nothing_marked_is_said_before_anybody_waits(bench, user):
-    assert notice(bench.compare.get_ready(user)) and not user.work.busy
+    assert notice(bench.compare.get_ready(user, TABLE_5)) and not user.work.busy
 
 
 @pytest.mark.parametrize("masks, said", [([], "00000.png"), ([np.ones((8, 8), np.uint8)], "96x64")])

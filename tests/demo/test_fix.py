@@ -120,3 +120,12 @@ def test_frames_without_the_object_stand_beside_the_mean_confidence(bench, track
     view = fix(bench).refresh(tracked, Change.RESULTS)
     (head,) = re.findall(r"</b><span>(.*?)</span>", view["timeline"])
     assert [int(n) for n in re.findall(r"\d+", head)] == [90, 7, 40]
+
+
+def test_an_object_is_missed_only_from_its_first_mark_on(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.mark.order(user, {"kind": "add"})
+    bench.click(user, 12, 24, 24)
+    view = bench.tracked(user)[-1]
+    heads = re.findall(r"</b><span>(.*?)</span>", view["timeline"])
+    assert [len(re.findall(r"\d+", head)) for head in heads] == [1, 1]  # the mean, and no missing frame

@@ -138,3 +138,10 @@ def test_ranges_survive_a_saved_session(bench, two):
     list(bench.clip.open_clip(again, archive))
     assert again.work.absent == {2: ((6, 9),)} and not again.work.result(7)[again.work.result(7) == 2].any()
     assert saved.to_json(again.work)["absent"] == {"2": ((6, 9),)}
+
+
+@pytest.mark.parametrize("kind", ["delete", "absent"])
+def test_the_memory_chart_is_there_again_after_an_object_was_taken_out(bench, two, kind):
+    order(bench, two, kind, object=2, first=5, frame=9)
+    view, *_ = bench.clip.come_back(two)
+    assert "stm-bank" in view["readout"]

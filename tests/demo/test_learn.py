@@ -73,7 +73,7 @@ def test_a_step_chooses_its_memory_and_is_told_how_far_the_page_is(bench, user, 
     number = next(n for n, step in enumerate(panel.steps) if step.track and step.preset == "bounded")
     view = panel.choose(user, {"step": number, "number": 3})
     assert view["preset"] == "bounded" and {name: view[name] for name in panel.usual} == panel.usual
-    nothing = dict.fromkeys(("open", "own", "marked", "busy", "tracked"), False)
+    nothing = dict.fromkeys(("open", "own", "marked", "busy", "masks", "tracked"), False)
     assert view["learn"] == {"step": number, "number": 3, **nothing}
     views = [bench.click(user, 0, 8, 8), *bench.tracked(user)]
     assert not any("learn" in view for view in views)  # closed, it is told nothing
@@ -86,8 +86,9 @@ def test_a_step_chooses_its_memory_and_is_told_how_far_the_page_is(bench, user, 
 def test_a_run_with_other_limits_is_not_what_a_step_asks_for(bench, user, panel):
     number = next(n for n, step in enumerate(panel.steps) if step.track and step.preset == "bounded")
     bench.click(user, 0, 8, 8)
-    bench.tracked(user, settings=("bounded", 64, 2, 0))
-    assert not panel.peek(user, {"step": number})["learn"]["tracked"]
+    bench.tracked(user, settings=("bounded", 64, 2, 0, 8))
+    told = panel.peek(user, {"step": number})["learn"]
+    assert told["masks"] and not told["tracked"]  # it can still be looked at
 
 
 @pytest.mark.parametrize("sent", [{}, {"step": -1}, {"step": 99, "number": "x"}, {"step": "3", "number": 1}])

@@ -15,6 +15,7 @@ from pages import FRAMES, Bench, masks_of, notice
 from PIL import Image
 
 from demo.guard import exports as export
+from demo.work import changes
 from demo.work.asking import prompts
 from stm_core.masks import mask_files as masks
 from stm_core.masks.mask_files import decode_mask
@@ -86,6 +87,7 @@ def test_the_report_says_what_was_run(finished):
 def test_everything_can_be_dropped_back_in_to_resume(finished, clip):
     bench, user = finished
     archive = made(finished, "everything")
+    assert archive.name == "squares-session.zip"
     again = bench.arrive()
     *_, last = bench.clip.open_clip(again, str(archive))
     assert "open again" in notice(last) and len(again.work.run.records) == FRAMES
@@ -120,7 +122,7 @@ def test_work_on_a_zip_of_frames_can_be_resumed_and_its_upload_stays_as_it_is(be
 def test_work_that_is_taken_up_has_no_more_clicks_on_a_frame_than_the_host_allows(bench, user, tmp_path):
     bench.click(user, 0, 8, 8)
     for x in range(4, 11):
-        user.work.put(0, user.work.plan_click(0, x, 8, 1, 1, 200), user.work.labels(0))
+        changes.put(user.work, 0, changes.plan_click(user.work, 0, x, 8, 1, 1, 200), user.work.labels(0))
     bench.tracked(user)
     archive, strict = made((bench, user), "everything"), Bench(tmp_path / "strict", max_edits=5)
     again = strict.opened(archive)
@@ -160,7 +162,7 @@ def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_i
         assert "no videos" in told and "overlay.mp4" not in names
         assert ("binary" in names) == has_binary
         again = bench.arrive()
-        archive = Path(user.work.run.folder) / "files" / "everything.zip"
+        archive = Path(user.work.run.folder) / "files" / "squares-session.zip"
         *_, last = bench.clip.open_clip(again, str(archive))
         assert "open again" in notice(last) and len(again.work.run.records) == FRAMES
     assert "cannot be reopened" in with_most(1000)[0]

@@ -22,9 +22,9 @@ def test_one_more_run_than_may_wait_is_refused_and_its_button_stays(tmp_path, cl
     for one in (first, second):
         assert not notice(bench.track.get_ready(one)) and one.work.busy
     assert "2 runs are waiting" in notice(bench.track.get_ready(third)) and not third.work.busy
-    assert "2 runs are waiting" in notice(bench.compare.get_ready(third)) and not third.work.busy
+    assert "2 runs are waiting" in notice(bench.compare.get_ready(third, [])) and not third.work.busy
     bench.track.stop(first)
-    assert not notice(bench.compare.get_ready(third)) and third.work.busy
+    assert not notice(bench.compare.get_ready(third, [])) and third.work.busy
 
 
 def test_a_comparison_that_has_begun_waits_no_longer(tmp_path, clip):

@@ -110,3 +110,10 @@ def test_a_page_that_is_loaded_again_has_the_settings_the_chart_and_the_whole(be
 
 def test_what_was_told_of_a_file_goes_with_its_clip(bench, user, clip):
     assert next(bench.clip.open_clip(user, str(clip[0])))["made"] == ""
+
+
+def test_a_first_mark_is_told_at_once_and_with_the_time_of_a_run_once_that_is_known(bench, user):
+    view = bench.click(user, 0, 8, 8)
+    assert view["progress"] == ""  # no longer that nothing is marked
+    told = forecast(bench, user, 64)["progress"]
+    assert told and bench.click(user, 1, 24, 8)["progress"] == told

@@ -104,3 +104,10 @@ def test_the_measure_counts_wrong_frames_near_the_first_suggestions():
     assert row["wrong frames"] == 11 and row["suggested"] == 1 == row["of them wrong"]
     assert row["found within 10"] == 10 and row["within 5"] == 6
     assert row["fixed limits: within 10"] == 10
+
+
+def test_an_object_that_vanished_comes_before_one_that_left_its_course():
+    records = changed(quiet(60), 40, areas=0)
+    records = changed(records, 10, shape=Shape(700, 400), areas=400)
+    first, second, *_ = [one.reasons[0] for one in suggestions(records, [1])]
+    assert (first, second) == ("vanished", "course")

@@ -14,7 +14,7 @@ function update() {
   element.querySelectorAll(".stm-bar button, .stm-bar input, .stm-bar select").forEach((control) => {
     control.disabled = !state.clip || (!!state.running && !control.matches("[data-set=view], [data-set=opacity]"));
   });
-  if (!state.clip) { canvas.width = 16; canvas.height = 9; live.hidden = true; dots.innerHTML = ""; tools(); return; }
+  if (!state.clip) { canvas.width = 16; canvas.height = 9; live.hidden = true; dots.innerHTML = ""; choices(); tools(); return; }
   screen_.style.setProperty("--ratio", `${state.width} / ${state.height}`);
   slider.min = state.start;
   slider.max = state.stop - 1;
@@ -24,6 +24,7 @@ function update() {
   if (before.jump !== state.jump || fresh) { ui.frame = state.frame; slider.value = ui.frame; }
   if (state.running && !before.running && innerWidth <= 640) screen_.scrollIntoView({ block: "start" });
   chips();
+  choices();
   tools();
   where();
   if (!state.live) draw(); else showDots();

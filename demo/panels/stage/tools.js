@@ -49,13 +49,14 @@ function hint() {
   const words = !ui.gone ? state.hint || "" :
     `Gone from frame ${ui.gone.first + 1} on. Go to the last frame without it and press “Gone to here”.`;
   // the button that is to be pressed may be out of sight
-  $(".stm-hint").replaceChildren(...words.split(/(?<=[Pp]ress )(Track|Continue|Resume|Other masks)/).map((part, n) =>
+  $(".stm-hint").replaceChildren(...words.split(/(?<=[Pp]ress )(Track|Continue|Resume)/).map((part, n) =>
     n % 2 ? Object.assign(document.createElement("button"), { type: "button", className: "stm-link", textContent: part }) : part));
 }
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
-  if (button.matches(".stm-hint button")) return document.querySelector(button.textContent === "Other masks" ? "#choices" : "#track").scrollIntoView({ block: "center" });
+  if (button.matches(".stm-hint button")) return document.querySelector("#track").scrollIntoView({ block: "center" });
+  if (button.dataset.choice) return trigger("choose", { number: Number(button.dataset.choice) });
   if (button.dataset.mode) { ui.mode = button.dataset.mode; tools(); }
   else if (button.dataset.object) send("order", { kind: "select", frame: ui.frame, object: Number(button.dataset.object) });
   else actions[button.dataset.do]?.();
