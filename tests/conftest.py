@@ -127,6 +127,16 @@ def good(tmp_path_factory):
     return clips.every_kind(tmp_path_factory.mktemp("good"), frames=40)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def uploads(tmp_path_factory):
+    """Where Gradio puts uploads.  By itself it shares one folder, so a page that closes would remove the file
+    that a page of another test process was just given: the same clip has the same place.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        yield
+
+
 # the page without a browser ---------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import av
@@ -66,6 +66,11 @@ class Bench:
         views = list(self.clip.open_clip(visitor, str(path)))
         assert visitor.work is not None, notice(views[-1])
         return visitor
+
+    def reload(self, visitor: Visitor) -> Iterator[dict]:
+        """The views after the visitor's page was loaded again."""
+        visitor.reloaded = visitor.work
+        return self.clip.come_back(visitor)
 
     def folder(self, visitor: Visitor) -> Path:
         return Path(visitor.work.clip.folder)

@@ -17,6 +17,7 @@ import av
 import av.error
 import clips
 import corpus
+import damage
 import psutil
 import pytest
 from pages import Bench, notice
@@ -222,13 +223,13 @@ def test_nothing_but_the_file_itself_is_held_open(good):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> dict[str, bytes]:
-    return corpus.tiny(tmp_path_factory.mktemp("small"))
+    return damage.tiny(tmp_path_factory.mktemp("small"))
 
 
 def test_random_damage_gives_a_sentence_or_a_valid_part(page, small, tmp_path):
     pipe, theirs = page.guard.context.Pipe(duplex=False)
     arguments = theirs, tmp_path, small, SEEDS
-    process = page.guard.context.Process(target=corpus.read_all_damaged, args=arguments, daemon=True)
+    process = page.guard.context.Process(target=damage.read_all_damaged, args=arguments, daemon=True)
     process.start()
     theirs.close()
     outcomes = []
@@ -252,7 +253,7 @@ def test_random_damage_leaves_the_page_as_it_was(page, small, tmp_path):
     before, alive = me.memory_info().rss, len(me.children(recursive=True))
 
     def one(seed: int) -> bool:
-        suffix, data = corpus.damaged(seed, small)
+        suffix, data = damage.damaged(seed, small)
         path = tmp_path / f"{seed}{suffix}"
         path.write_bytes(data)
         try:

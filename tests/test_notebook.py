@@ -61,6 +61,8 @@ def test_it_runs_whole(monkeypatch, tmp_path):
     monkeypatch.setenv("STM_LIVE_NOTEBOOK_SIZE", "64")
     monkeypatch.setenv("STM_LIVE_CACHE", str(tmp_path))
     whole = nbformat.from_dict(NOTEBOOK)
+    (compared,) = (cell for cell in whole.cells if "stm_core.compare(" in cell.source)
+    compared.source = compared.source.replace("prompt, truth", "prompt, ['first', 'bounded'], truth")
     nbclient.NotebookClient(whole, timeout=900, resources={"metadata": {"path": str(ASSETS)}}).execute()
     outputs = [out for cell in whole.cells if cell.cell_type == "code" for out in cell.outputs]
     assert not [out for out in outputs if out.output_type == "error"]

@@ -25,7 +25,8 @@ import av
 import numpy as np
 import psutil
 from gradio_client import Client, handle_file
-from load import Server, main
+from load import main
+from load_server import Server
 from PIL import Image
 from tab import Tab
 

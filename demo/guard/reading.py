@@ -21,8 +21,8 @@ from PIL import Image
 from stm_core.incoming.masks import read_masks
 from stm_core.masks import mask_files as masks
 from stm_core.media import video
-from stm_core.media.decode import index_of
 from stm_core.media.files import Whole, write_whole
+from stm_core.media.frame_index import index_of
 
 INDEX = "index.json"  # beside the clip
 LARGEST_INDEX = 8 * 2**20  # bytes: hours of video

@@ -115,8 +115,8 @@ class ClipPanel(Panel):
         """The page was loaded again: a run ends with the page that watched it, the work is shown as it is,
         and what opening the clip had not done yet goes on.
         """
-        work = visitor.work
-        if work is None:
+        work, visitor.reloaded = visitor.reloaded, None
+        if work is None or work is not visitor.work:  # a first visit, whose clip may have come before this
             yield View(**visitor.settings)
             return
         visitor.leave()
@@ -160,6 +160,8 @@ class ClipPanel(Panel):
                 return
             yield self._unreadable(visitor, work)
             raise
+        if visitor.work is work:  # always: the page's first view may be older than the end of the count
+            yield View(Change.STAGE, report=clip_report(work.clip, self.host.limits))
         if visitor.work is work and work.unread:
             try:
                 view = self._take_up(visitor, work)
@@ -189,7 +191,6 @@ class ClipPanel(Panel):
             if time.monotonic() - told > TELL_EVERY:
                 told = time.monotonic()
                 yield View(Change.STAGE)
-        yield View(Change.STAGE, report=clip_report(work.clip, self.host.limits))
 
     def _unreadable(self, visitor: Visitor, work: Work) -> View:
         """What remains of a clip that fails on the way: a long one may have another part that is sound."""

@@ -174,6 +174,7 @@ class Events:
             caller = caller_of(request.client and request.client.host, request.headers)
             visitor = self.host.new_visitor(caller)
             key = self.visits.begin(visitor)
+        visitor.reloaded = visitor.work
         self.visits.show(request.session_hash, visitor)
         return key
 

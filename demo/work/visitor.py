@@ -28,6 +28,7 @@ class Visitor:
 
     caller: the address that the visitor came from.
     work: on the clip that is open.
+    reloaded: the work that was open when the page was loaded again, until the page shows it.
     coming: folder of the clip that was chosen last and is being opened.
     settings: what was chosen under Memory, by name; empty as long as it is the usual.
     complaint: the error about those settings that is shown.
@@ -37,6 +38,7 @@ class Visitor:
     folder: str
     caller: str = ""
     work: Work | None = None
+    reloaded: Work | None = None
     coming: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     complaint: str = ""

@@ -19,6 +19,7 @@ from stm_core.commands import inside, option_values, options
 from stm_core.commands.inputs import model as _model
 from stm_core.commands.inputs import opened
 from stm_core.commands.inputs import progress as _progress
+from stm_core.commands.shared_options import memory_config, shared_words
 from stm_core.errors import OptionError
 from stm_core.faults import DONE, FAULT, INTERRUPTED, MISTAKE, tell
 
@@ -106,7 +107,7 @@ def _segment(args: argparse.Namespace) -> int:
     check_results(written_in(args.out), prompts)  # before the model loads
     ranges = options.absent_ranges(args)
     check_absent(ranges, prompts)
-    model, memory = _model(args), options.memory_config(args, args.memory)
+    model, memory = _model(args), memory_config(args, args.memory)
     with _progress(len(frames_inside(info.frames, args.part))) as bar:
         report = run_to_folder(
             *(model, info, prompts, args.out),
@@ -133,7 +134,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     sequences = find_sequences(args.root, args.year, args.set, args.sequences)
     check_out(args.out, sequences)  # before the model loads
-    model, memory = _model(args), options.memory_config(args, args.memory)
+    model, memory = _model(args), memory_config(args, args.memory)
     with _progress(sum(len(sequence.frames) for sequence in sequences)) as bar:
         scores = evaluate(
             *(model, sequences, args.out), year=args.year, memory=memory, size=args.size, on_frame=bar.update
@@ -148,7 +149,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
     from stm_core.media.written import sealed
-    from stm_core.runs.bench import bench, combinations, markdown
+    from stm_core.runs.bench import bench, combinations
+    from stm_core.runs.bench_table import markdown
     from stm_core.runs.output import check_named, write_named
 
     if args.json and args.json.is_dir():
@@ -158,7 +160,7 @@ def _bench(args: argparse.Namespace) -> int:
             f"--json {args.json} cannot be written: there is no folder {args.json.parent}; make it"
         )
     check_named(args.json)
-    memories = [options.memory_config(args, preset) for preset in args.memory]
+    memories = [memory_config(args, preset) for preset in args.memory]
     same = {
         "frames": args.frames,
         "objects": args.objects,
@@ -192,7 +194,7 @@ def _failed(rows: list[dict], what: str) -> int:
 
 def _profile(cases: list, out: Path | None) -> int:
     from stm_core.media.written import sealed
-    from stm_core.runs.bench import model_of
+    from stm_core.runs.bench_case import model_of
     from stm_core.runs.output import write_named
     from stm_core.runs.profile import markdown, profile
 
@@ -210,9 +212,7 @@ def _batch(args: argparse.Namespace) -> int:
     """Segment every clip of a list in processes of their own; run it again to finish what is missing."""
     from stm_core.runs.batch import SUMMARY, run_batch
 
-    clips = run_batch(
-        args.list, args.out, options.shared_words(args), workers=args.workers, ray_address=args.ray
-    )
+    clips = run_batch(args.list, args.out, shared_words(args), workers=args.workers, ray_address=args.ray)
     failed = [clip for clip in clips if clip["status"] != "done"]
     print(f"{len(clips) - len(failed)} of {len(clips)} clips done, summary in {args.out / SUMMARY}")
     if failed:

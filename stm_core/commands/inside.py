@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from stm_core.commands import options
 from stm_core.commands.inputs import model, opened, progress
+from stm_core.commands.shared_options import memory_config
 from stm_core.faults import DONE
 
 
@@ -16,7 +16,7 @@ def look(args: argparse.Namespace) -> int:
 
     info, prompts, limits = opened(args)
     written = check_look(args.out, args.clip)
-    network, memory = model(args), options.memory_config(args, args.memory)
+    network, memory = model(args), memory_config(args, args.memory)
     with progress(args.frame + 1) as bar:
         found = look_clip(
             *(network, info, prompts, args.frame, args.at),
@@ -52,7 +52,7 @@ def compare(args: argparse.Namespace) -> int:
     cases = with_reference(cases_of(**varied), args.truth is not None)
     size = info.height, info.width
     truth = read_truth(args.truth, size, info.frames, limits) if args.truth else None
-    network, memory = model(args), options.memory_config(args, args.memory)
+    network, memory = model(args), memory_config(args, args.memory)
     with progress(len(cases) * info.frames) as bar:
         found = run_all(
             *(network, info, prompts),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, NoReturn, cast
 
-from stm_core.commands.flags import add_flags, flags_of, made_from
+from stm_core.commands.flags import add_flags, made_from
 from stm_core.commands.option_values import (
     absent,
     erased,
@@ -16,52 +15,22 @@ from stm_core.commands.option_values import (
     frame_size,
     limit,
     list_of,
-    megabytes,
     number,
     one_of,
     part,
     pixel,
     whole_number,
 )
+from stm_core.commands.shared_options import add_shared
 from stm_core.errors import OptionError
 from stm_core.export.order import Options
 from stm_core.export.registry import FORMATS
 from stm_core.incoming.masks import SPARSE
 from stm_core.masks.palette import MAX_OBJECTS
 from stm_core.media.limits import VideoLimits
-from stm_core.memory.policy import PRESETS, MemoryConfig
+from stm_core.memory.policy import PRESETS
 
 SEVERAL = "; several, separated by commas, are compared"
-
-
-def _option(text: str, default: Any = None, **metadata: Any) -> Any:
-    return field(default=default, metadata={"help": text, **metadata})
-
-
-@dataclass(frozen=True)
-class Shared:
-    """The options of every command that runs a network."""
-
-    weights: str = _option("compact, paper:PATH or PATH", "compact", metavar="W")
-    memory: str = _option("what is kept", MemoryConfig.preset, metavar="PRESET", read=one_of(PRESETS))
-    budget_mb: float | None = _option(
-        "most MB that stored frames and reading them take, where there is a limit (default: 64)",
-        read=megabytes,
-    )
-    capacity: int | None = _option(
-        f"most frames kept, where there is a limit (default: {MemoryConfig.capacity}); the prompted ones and "
-        "the previous are always kept",
-        least=2,
-    )
-    every: int | None = _option("store one frame in N (default: 5)", least=1)
-    top_k: int | None = _option("read only the K best matches (default: all)", least=1, metavar="K")
-    size: int | None = _option("short side that the network sees, in pixels", least=16, metavar="SHORT_SIDE")
-    device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = _option("number format of the network", "auto")
-    engine: Literal["auto", "torch", "openvino"] = _option(
-        "what computes: PyTorch, or OpenVINO in int8; auto: the faster one here, torch for a given dtype",
-        "auto",
-    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -254,14 +223,6 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, Options)
 
 
-def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    """Add the options that all running commands share; returns them by name."""
-    options = add_flags(parser.add_argument_group("network and memory"), Shared)
-    kept = " · ".join(f"{name}: {preset.keeps}" for name, preset in PRESETS.items())
-    options["memory"].help = f"{kept} (default: {MemoryConfig.preset})"
-    return options
-
-
 def _add_compared(parser: argparse.ArgumentParser) -> None:
     """The shared options as `bench` takes them: several values for some, and the size of a clip."""
     options = add_shared(parser)
@@ -273,13 +234,6 @@ def _add_compared(parser: argparse.ArgumentParser) -> None:
         option = options[name]
         read = cast(Callable, option.type)
         option.type, option.default, option.help = list_of(read), [option.default], f"{option.help}{SEVERAL}"
-
-
-def memory_config(args: argparse.Namespace, preset: str) -> MemoryConfig:
-    """The memory that the options ask for."""
-    budget = None if args.budget_mb is None else int(args.budget_mb * 2**20)
-    given = {name: getattr(args, name) for name in ("every", "top_k", "capacity")} | {"budget_bytes": budget}
-    return MemoryConfig(preset=preset, **{name: value for name, value in given.items() if value is not None})
 
 
 def absent_ranges(args: argparse.Namespace) -> dict[int, list[tuple[int, int]]]:
@@ -298,9 +252,3 @@ def video_limits(args: argparse.Namespace) -> VideoLimits:
 def export_options(args: argparse.Namespace) -> Options:
     """How to export, as the options say."""
     return made_from(Options, args)
-
-
-def shared_words(args: argparse.Namespace) -> list[str]:
-    """The shared options as words of a command line again."""
-    given = {flag.name: getattr(args, flag.field) for flag in flags_of(Shared)}
-    return [f"{name}={value}" for name, value in given.items() if value is not None]

@@ -62,8 +62,8 @@ def probe(path: str | os.PathLike, limits: VideoLimits = SAFE_LIMITS, count: boo
         finally:
             pictures.close()
     with Decoder(path, limits) as decoder:
-        info = replace(decoder.index.facts or _info_of_container(decoder), path=path)
-        decoder.index.facts = info
+        info = replace(decoder.index.probe or _info_of_container(decoder), path=path)
+        decoder.index.probe = info
         limits.check_frames(info.frames, path.name)
         limits.check_seconds(info.seconds, path.name)
         if count or decoder.index.complete:

@@ -1,7 +1,7 @@
 """The memory of a clip: which frames are kept, and how they are read. It knows no network.
 
 policy     start here: what a strategy decides, the table of presets, how far each frame is trusted
-bank       `MemoryBank`: the frames held now; write, read, look, evict
+bank       `MemoryBank`: the frames held now; write, read, look, evict; `known` says which objects they know
 storage    where their keys and values lie; `apart` keeps of each object what lies near its mask
 readout    the read itself, a softmax over all stored positions; `attention` is that softmax, and `plain`
            the same without its maximum

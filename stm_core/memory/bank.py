@@ -15,6 +15,7 @@ from stm_core.errors import PromptError
 from stm_core.memory import readout
 from stm_core.memory.apart import Apart
 from stm_core.memory.footprint import Layout, chunk_bytes
+from stm_core.memory.known import is_sole, known, presence
 from stm_core.memory.policy import AS_PUBLISHED, PUBLISHED, MemoryConfig, Stored, Trust
 from stm_core.memory.storage import Storage
 from stm_core.memory.window import Window
@@ -115,7 +116,7 @@ class MemoryBank:
             self._storage.values,
             readout.rows(query_key),
             bounded=self.bounded,
-            present=self._presence(),
+            present=presence(self._frames, self._objects, self.shared_keys),
             chunk_bytes=chunk_bytes(self.config, query_key.device.type),
             **options,
         )
@@ -147,7 +148,7 @@ class MemoryBank:
         free = [frame for frame in self._frames if not frame.pinned and frame.t != self._last]
         if not free:
             return None
-        frame = self._strategy.least_used([one for one in free if not self._is_sole(one)] or free)
+        frame = self._strategy.least_used([one for one in free if not is_sole(one, self._frames)] or free)
         self._drop(frame)
         return frame.t
 
@@ -174,7 +175,11 @@ class MemoryBank:
     @property
     def known(self) -> tuple[bool, ...]:
         """(N,) whether some stored frame knows the object."""
-        return tuple(any(column) for column in zip(*map(self._present, self._frames), strict=True))
+        return known(self._frames, self._objects)
+
+    @property
+    def _objects(self) -> int:
+        return self._storage.layout.objects if self._storage else 0
 
     @property
     def usage(self) -> dict[int, float]:
@@ -234,7 +239,7 @@ class MemoryBank:
         self._settle()
         outdated = self._strategy.outdated([frame for frame in self._frames if frame.t != coming.t])
         for frame in self._frames.copy():
-            if frame.t == coming.t or (frame in outdated and not self._is_sole(frame, coming)):
+            if frame.t == coming.t or (frame in outdated and not is_sole(frame, [*self._frames, coming])):
                 self._drop(frame)
 
     def _store(self, frame: Stored, key: Tensor, value: Tensor | Apart, layout: Layout) -> None:
@@ -251,10 +256,6 @@ class MemoryBank:
         del self.windows[frame.t]
         self._frames.remove(frame)
 
-    def _present(self, frame: Stored) -> tuple[bool, ...]:
-        """(N,) which of all objects the frame knows; it knows none that was added later."""
-        return frame.present + (False,) * (self._storage.layout.objects - len(frame.present))
-
     def _read_options(self) -> dict[str, object]:
         """How `readout` reads the frames held.  Raises PromptError when there is none."""
         if not self._frames:
@@ -262,21 +263,6 @@ class MemoryBank:
         trust = [self.trust.in_frame(frame, self._last) for frame in self._frames]
         trust = trust if len(set(trust)) > 1 else None  # where all count alike there is nothing to do
         return {"scale": self.scale, "top_k": self.config.top_k, "trust": trust}
-
-    def _presence(self) -> Tensor | None:
-        """(B, N, S) for `readout.read`, or None when every frame knows every object."""
-        present = [self._present(frame) for frame in self._frames]
-        if all(map(all, present)):
-            return None
-        table = torch.tensor(present).T  # (N, S)
-        return table.unsqueeze(0) if self.shared_keys else table.unsqueeze(1)
-
-    def _is_sole(self, frame: Stored, coming: Stored | None = None) -> bool:
-        """Whether some object would be forgotten without this frame: no other one knows it."""
-        others = [one.present for one in self._frames if one is not frame]
-        others += [coming.present] if coming else []
-        known = {n for present in others for n, here in enumerate(present) if here}
-        return any(here and n not in known for n, here in enumerate(frame.present))
 
     def discount(self) -> None:
         """Count the last read as none: it is done once more for the same frame."""

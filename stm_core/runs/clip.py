@@ -1,7 +1,8 @@
 """A whole clip from prompts on any of its frames: the one loop behind the command, the API and the page.
 
-A `Plan` (in `plan.py`) says which frames get a mask, from what and in which order. A `Source` gives the
-frames. `run` yields each frame once with its mask. The clip is read as a stream and never held.
+A `Plan` (in `plan.py`) says which frames get a mask, from what and in which order. A `Source` (in
+`source.py`) gives the frames. `run` yields each frame once with its mask. The clip is read as a stream and
+never held.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,31 +21,15 @@ from stm_core.engine.propagate import FrameResult, propagate
 from stm_core.errors import LimitError, PromptError
 from stm_core.faults import OUT_OF_MEMORY
 from stm_core.masks.mask_files import decode_mask, encode_mask
-from stm_core.media.video import VideoInfo, VideoLimits, probe, read_video
+from stm_core.media.video import VideoLimits, probe
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
 from stm_core.runs.agreement import Agreement
 from stm_core.runs.plan import Part, Plan, check_budget, plan_clip
+from stm_core.runs.source import FileSource, Source
 
 RETRIES = 3  # smaller sizes tried after the GPU ran out of memory
 SMALLEST = 128  # short side in pixels below which a retry is pointless
-
-
-class Source(Protocol):
-    """Where the frames of a clip come from.
-
-    warnings: what was wrong with it so far.
-    """
-
-    warnings: list[str]
-
-    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Generator[np.ndarray, None, None]:
-        """Frames start to stop - 1 (or back from there), uint8 (H, W, 3) RGB; a generator to be closed."""
-        ...
-
-    def seconds(self, index: int) -> float:
-        """When a frame that was read is shown, in seconds of the clip."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -74,31 +58,6 @@ class Again:
 
     plan: Plan
     why: str
-
-
-class FileSource:
-    """A clip on disk as the frames of a run: `read_video` under limits; the file was probed already."""
-
-    def __init__(self, info: VideoInfo, limits: VideoLimits):
-        self.info, self.limits = info, limits
-        self.warnings = list(info.warnings)
-        self._seconds: dict[int, float] = {}
-
-    def frames(self, start: int, stop: int, *, reverse: bool = False) -> Generator[np.ndarray, None, None]:
-        """As `Source.frames`.  Raises VideoError, LimitError."""
-        # the last frame may be more than the file's header says
-        end = None if stop >= self.info.frames and not reverse else stop
-        with read_video(self.info, self.limits, start=start, stop=end, reverse=reverse) as reader:
-            try:
-                for image in reader:
-                    self._seconds[reader.indices[-1]] = reader.times[-1]
-                    yield image
-            finally:
-                self.warnings += [note for note in reader.warnings if note not in self.warnings]
-
-    def seconds(self, index: int) -> float:
-        """As `Source.seconds`."""
-        return self._seconds[index]
 
 
 def segment_clip(

@@ -17,12 +17,13 @@ from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written, as_json
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
-from stm_core.runs.clip import FileSource, follow
+from stm_core.runs.clip import follow
 from stm_core.runs.compare_cases import cases_of, with_reference
 from stm_core.runs.compare_film import write_film
 from stm_core.runs.compare_table import Labels, Tried, compare_markdown, compare_table
 from stm_core.runs.output import check_folder
 from stm_core.runs.plan import Plan, check_budget, plan_clip
+from stm_core.runs.source import FileSource
 
 TABLE, WORDS, FILM = "compare.json", "compare.md", "compare.mp4"
 NOTES, REPORT = ".compare.notes", ".compare.report.json"

@@ -17,7 +17,7 @@ from stm_core.media.kinds import check_sides
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written
 from stm_core.memory.policy import MemoryConfig
-from stm_core.runs.clip import Again, ClipFrame, FileSource, run
+from stm_core.runs.clip import Again, ClipFrame, run
 from stm_core.runs.output import (
     OVERLAY,
     MaskFolder,
@@ -30,6 +30,7 @@ from stm_core.runs.output import (
 )
 from stm_core.runs.plan import Part, Plan, check_budget, plan_clip
 from stm_core.runs.report import Report
+from stm_core.runs.source import FileSource
 
 if TYPE_CHECKING:
     from stm_core.networks.weights import Model

@@ -24,10 +24,11 @@ from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written, as_json
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
-from stm_core.runs.clip import FileSource, Source, follow
+from stm_core.runs.clip import follow
 from stm_core.runs.look_picture import look_picture
 from stm_core.runs.output import check_folder
 from stm_core.runs.plan import Plan, check_budget, plan_clip
+from stm_core.runs.source import FileSource, Source
 
 WEIGHTS, WORDS, PICTURE = "weights.npz", "look.json", "look.png"
 NOTES, REPORT = ".look.notes", ".look.report.json"

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,9 @@ from conftest import is_one_line
 from PIL import Image
 
 from stm_core import faults
-from stm_core.commands import cli, option_values, options
-from stm_core.errors import PromptError
+from stm_core.commands import cli
 from stm_core.masks.mask_files import read_labels, write_mask
-from stm_core.media.video import VideoLimits, read_video
+from stm_core.media.video import read_video
 from stm_core.media.write import VideoWriter
 from stm_core.memory.policy import PRESETS
 from stm_core.runs.made_up import moving_clip
@@ -265,34 +263,6 @@ def test_files_of_somebody_else_are_refused_before_the_network_loads(run, files,
     code, _, err = run(*CLIP_AND_MASK, "--out", tmp_path)
     assert code == 2 and is_one_line(err) and "00001.png" in err
     assert {path.name: path.read_bytes() for path in (tmp_path / "masks").iterdir()} == theirs
-
-
-def test_help_of_every_command_exits_0(capsys):
-    for words in ([], ["segment"], ["look"], ["compare"], ["evaluate"], ["bench"], ["batch"], ["train"]):
-        assert cli.main([*words, "--help"]) == 0
-    assert "--memory" in capsys.readouterr().out
-
-
-def test_clicks_are_read_as_written():
-    assert option_values.click("3,4") == (3, 4, 1, 1)
-    assert option_values.click("3.5,4,0") == (3.5, 4, 0, 1)
-    assert option_values.click("3,4,1,254") == (3, 4, 1, 254)
-    for text in ("3", "a,b", "1,2,3,4,5", "1,2,0.5", "1,2,1,1.5", "1,2,1,255", ""):
-        with pytest.raises(PromptError):
-            option_values.click(text)
-
-
-def test_click_words_are_split_apart_from_the_clip():
-    words = ["--click", "1,2", "-3,4,0", "clip.mp4", "--click", "bad", "--out", "5,6"]
-    assert option_values.split_clicks(words) == [
-        *("--click=1,2", "--click=-3,4,0", "clip.mp4", "--click", "bad", "--out", "5,6"),
-    ]
-
-
-def test_limits_can_be_set_and_lifted():
-    words = [*CLIP_AND_MASK, "--out", "o", "--max-frames", "0", "--max-seconds", "9"]
-    limits = options.video_limits(cli.build_parser().parse_args(words))
-    assert limits == replace(VideoLimits(), max_frames=None, max_seconds=9)
 
 
 def test_limits_lifted_for_the_clip_are_lifted_for_its_mask(run, tmp_path):

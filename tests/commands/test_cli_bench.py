@@ -7,6 +7,7 @@ import threading
 import pytest
 from conftest import is_one_line
 
+from stm_core.runs.bench_case import describe
 from stm_core.runs.output import write_named
 
 PATIENCE = 300  # seconds that a process may take to start on a busy machine
@@ -37,7 +38,9 @@ def test_what_a_bench_measured_before_it_was_interrupted_is_kept(command, tmp_pa
     assert json.loads((tmp_path / "some.json").read_text()) == [measured]
 
 
-def test_a_bench_whose_cases_fail_is_no_success(command, tmp_path):
+def test_a_bench_whose_cases_fail_is_no_success(command, monkeypatch):
+    failed = {"error": "none.safetensors is no file"}
+    monkeypatch.setattr("stm_core.runs.bench._measure_apart", lambda case: {**describe(case), **failed})
     code, out, err = command("bench", "--weights", "none.safetensors", "--memory", "first,previous")
     assert code == 2 and out.count("none.safetensors") >= 2 and is_one_line(err)
 

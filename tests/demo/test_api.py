@@ -7,32 +7,21 @@ import json
 import zipfile
 from pathlib import Path
 
-import gradio as gr
 import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from pages import FRAMES, Bench, serve, wait_for, write_clip
+from pages import FRAMES, serve, write_clip
 from PIL import Image
 
-from demo.web.api import UNDER_WAY, Api
 from stm_core.engine.prompts import Prompt
-from stm_core.errors import LimitError
 from stm_core.masks.mask_files import decode_mask, encode_mask
 from stm_core.media.video import read_video
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.compare import compare
 from stm_core.runs.folder import run_to_folder
 from stm_core.runs.look_run import look_clip
-
-FACTS = {"frames": FRAMES, "height": 64, "width": 96}
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> tuple[Path, list[np.ndarray]]:
-    path = tmp_path_factory.mktemp("clip") / "squares.mp4"
-    return path, write_clip(path)
 
 
 @pytest.fixture(scope="module")
@@ -187,20 +176,6 @@ def test_segment_goes_both_ways_from_a_click_in_mid_clip(client, clip):
             assert np.array_equal(decode_mask(pack.read(f"masks/{n:05d}.png")) == 1, clip[1][n] == 1)
 
 
-def test_a_segment_call_that_is_closed_ends_and_leaves_nothing(tmp_path, clip, monkeypatch):
-    monkeypatch.setattr("demo.web.api.STILL_THERE", 0.0)
-    bench = Bench(tmp_path)
-    call = Api(bench.host).segment(clip[0], clicks=[[0, 8, 8, 1, 1]])
-    assert next(call) == next(call) == UNDER_WAY  # Gradio closes the generator when the client goes away
-    folders = bench.host.visitors
-    assert list(folders.iterdir())
-    call.close()
-    wait_for(lambda: not list(folders.iterdir()))  # the frame under way may be written yet
-    user = bench.opened(clip[0])
-    bench.click(user, 0, 8, 8)
-    assert len(bench.tracked(user)) > 1 and len(user.work.run.records) == FRAMES
-
-
 def test_a_call_that_skips_the_queue_is_refused_in_words(page, clip):
     answer = httpx.post(f"{page.url}/gradio_api/run/segment", json={"data": [None] * 9})
     assert answer.status_code == 404 and "join the queue" in answer.text
@@ -236,52 +211,6 @@ def test_a_refusal_is_the_sentence_that_a_visitor_would_read(client, clip, value
     with pytest.raises(AppError) as caught:
         client.predict(video=handle_file(clip[0]), **values, api_name="/segment")
     assert words.lower() in str(caught.value).lower() and "Traceback" not in str(caught.value)
-
-
-def test_more_marked_frames_than_the_budget_holds_are_refused_before_the_first(tmp_path, clip, monkeypatch):
-    bench = Bench(tmp_path)
-    monkeypatch.setattr(bench.runner, "memory", lambda *_: MemoryConfig(budget_bytes=10_000))
-    monkeypatch.setattr(bench.engine, "track", None)
-    clicks = [[n, 8 + 16 * (n % 6), 8, 1, 1] for n in range(5)]
-    with pytest.raises(gr.Error, match="at least 1 MB"):
-        list(Api(bench.host).segment(str(clip[0]), clicks=clicks))
-
-
-def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip, monkeypatch):
-    bench = Bench(tmp_path, max_edits=3)
-    api = Api(bench.host)
-    monkeypatch.setattr(bench.engine, "click", lambda *_: pytest.fail("the clicks were read"))
-    words = "Frame 2 has 4 clicks, the limit is 3; send fewer"
-    with pytest.raises(gr.Error, match=words):
-        api.click(str(clip[0]), 2, [[8, 8, 1, 1]] * 4)
-    with pytest.raises(gr.Error, match=words):
-        next(api.segment(str(clip[0]), clicks=[[2, 8, 8, 1, 1]] * 4))
-    prompts = api.calls.prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
-    assert [len(prompt.clicks) for prompt in prompts] == [3, 3]
-
-
-def test_a_size_beyond_the_hosts_is_refused_before_the_run(tmp_path, clip, monkeypatch):
-    bench = Bench(tmp_path, max_side=48)
-    api = Api(bench.host)
-    monkeypatch.setattr(bench.runner, "steps", lambda *_: pytest.fail("the run began"))
-    for size in (None, 9999):
-        with pytest.raises(gr.Error, match="48 are allowed here; send size=48 or less"):
-            next(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]], size=size))
-
-
-def test_a_call_asks_zerogpu_for_as_long_as_its_clip_needs(tmp_path, clip, monkeypatch):
-    bench, asked = Bench(tmp_path), []
-    api = Api(bench.host)
-    bench.engine.zero = True
-
-    def steps(run):
-        asked.append(run.job.seconds)
-        raise LimitError("no quota is left")
-
-    monkeypatch.setattr(bench.runner, "steps", steps)
-    with pytest.raises(gr.Error, match="No quota is left"):
-        list(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]]))
-    assert asked == [pytest.approx(0.05 * FRAMES)]
 
 
 def test_bad_files_and_clips_that_are_too_long_are_refused(client, tmp_path):

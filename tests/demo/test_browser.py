@@ -20,20 +20,17 @@ def swatches(visitor) -> list[list[int]]:
     )
 
 
-def test_an_example_is_one_click_and_the_first_screen_says_what_to_do(visitor):
-    assert visitor.text(".stm-welcome") and not visitor.page.locator("#readout svg").count()
-    assert visitor.page.is_disabled("#track")
-    visitor.page.click("[data-example=squares]")
-    visitor.shown(0, False)
-
-
 def test_a_first_click_is_not_lost_when_it_is_quicker_than_the_pages_own_request(browser, site, monkeypatch):
     host = site.page.host
     arrive = host.new_visitor
     monkeypatch.setattr(host, "new_visitor", lambda caller: time.sleep(2) or arrive(caller))
     visitor = Visitor(browser, site, DESK)
+    assert visitor.text(".stm-welcome") and not visitor.page.locator("#readout svg").count()
+    assert visitor.page.is_disabled("#track")
     visitor.page.click("[data-example=squares]")
     visitor.shown(0, False)
+    visitor.page.wait_for_selector("#report [data-counted]")
+    assert not visitor.page.locator("#notice p").count()  # it is a first visit
     visitor.close()
 
 
@@ -55,7 +52,7 @@ def test_an_idle_page_asks_for_no_stream_of_animation_frames(browser, site):
     context.close()
 
 
-def test_keys_step_play_and_undo(visitor, clip):
+def test_keys_step_play_undo_and_explain_also_after_the_slider(visitor, clip):
     visitor.open(clip[0])
     visitor.click(8, 8)
     visitor.shown(0, True)
@@ -67,10 +64,12 @@ def test_keys_step_play_and_undo(visitor, clip):
     visitor.shown(0, False)
     visitor.page.keyboard.press(" ")
     visitor.shown(FRAMES - 1, False)  # it played to the end
-
-
-def test_the_slider_moves_and_keys_still_work_after_it(visitor, clip):
-    visitor.open(clip[0])
+    visitor.keys("?")
+    visitor.wait("() => document.querySelector('.stm-keys').open")
+    visitor.keys("Escape")
+    visitor.wait("() => !document.querySelector('.stm-keys').open")
+    visitor.go(0)
+    visitor.shown(0, False)
     visitor.click(8, 8)
     visitor.shown(0, True)
     slider = visitor.page.locator(".stm-slider")
@@ -86,11 +85,19 @@ def test_the_slider_moves_and_keys_still_work_after_it(visitor, clip):
     visitor.shown(0, False)
 
 
-@pytest.mark.parametrize("size", [(192, 108), (128, 128)], ids=["portrait", "square"])
-def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_path, size):
-    height, width = size
-    masks = write_clip(tmp_path / "tall.mp4", 6, height=height, width=width)
-    visitor.open(tmp_path / "tall.mp4")
+def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_path):
+    for height, width in ((192, 108), (128, 128)):
+        path = tmp_path / f"{height}x{width}.mp4"
+        marks_lie_right(visitor, path, write_clip(path, 6, height=height, width=width))
+
+
+def marks_lie_right(visitor, path, masks) -> None:
+    visitor.open(path)
+    visitor.wait(
+        "([h, w]) => { const c = document.querySelector('.stm-canvas'); "
+        "return c.height === h && c.width === w; }",
+        list(masks[0].shape),
+    )
     rows, columns = np.nonzero(masks[0] == 2)
     x, y = int(columns.mean()), int(rows.mean())
     visitor.click(x, y)
@@ -107,14 +114,19 @@ def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_p
     assert visitor.page.locator(".stm-dots circle").count() == 1
 
 
-def test_a_notice_can_be_dismissed_and_comes_again(visitor, clip, tmp_path):
+def test_a_wrong_file_is_refused_in_words_each_time_and_the_work_stays(visitor, clip, tmp_path):
+    visitor.open(clip[0])
+    visitor.click(8, 8)
+    visitor.shown(0, True)
     (tmp_path / "notes.mp4").write_text("words, not pictures")
     for _ in range(2):
         visitor.upload(tmp_path / "notes.mp4")
         visitor.wait_text("#notice", "'notes.mp4'")
         visitor.page.click("#notice button")
         visitor.wait("() => !document.querySelector('#notice p')")
-        visitor.page.wait_for_selector("#upload input[type=file]", state="attached")
+        visitor.page.wait_for_selector("#upload input[type=file]", state="attached")  # ready for the next
+    visitor.shown(0, True)
+    assert visitor.page.is_enabled("#track")
 
 
 def test_right_click_removes_and_several_objects_keep_their_colours(visitor, clip):
@@ -130,18 +142,6 @@ def test_right_click_removes_and_several_objects_keep_their_colours(visitor, cli
     visitor.wait("() => document.querySelectorAll('.stm-dots circle').length === 3")
     visitor.idle()
     assert visitor.page.locator(".stm-dots circle").count() == 3
-
-
-def test_a_wrong_file_is_refused_in_words_and_the_work_stays(visitor, clip, tmp_path):
-    visitor.open(clip[0])
-    visitor.click(8, 8)
-    visitor.shown(0, True)
-    (tmp_path / "notes.mp4").write_text("words, not pictures")
-    visitor.upload(tmp_path / "notes.mp4")
-    visitor.wait_text("#notice", "'notes.mp4'")
-    visitor.page.wait_for_selector("#upload input[type=file]", state="attached")  # ready for the next file
-    visitor.shown(0, True)
-    assert visitor.page.is_enabled("#track")
 
 
 def test_the_webcam_records_a_clip(visitor):

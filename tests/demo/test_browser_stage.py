@@ -91,15 +91,6 @@ def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site,
     assert not (work.labels(0) == 2)[17:].any() and not (work.labels(0) == 2)[:, 17:].any()
 
 
-def test_a_question_mark_shows_all_keys(visitor, clip):
-    visitor.open(clip[0])
-    visitor.page.locator(".stm-canvas").focus()
-    visitor.keys("?")
-    visitor.wait("() => document.querySelector('.stm-keys').open")
-    visitor.keys("Escape")
-    visitor.wait("() => !document.querySelector('.stm-keys').open")
-
-
 def test_two_fingers_zoom_on_a_phone(browser, site, clip):
     phone = Visitor(browser, site, PHONE, touch=True)
     phone.open(clip[0])

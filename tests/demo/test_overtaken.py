@@ -71,10 +71,27 @@ def test_a_page_that_is_loaded_again_while_frames_are_counted_goes_on_counting(b
     next(opening)
     opening.close()  # Gradio drops what the old page had asked for
     assert not user.work.clip.checked
-    *_, last = bench.clip.come_back(user)
+    *_, last = bench.reload(user)
     assert user.work.clip.checked and last["stage"]["proxies"] == [[0, FRAMES]]
-    [view] = bench.clip.come_back(user)  # nothing is left to do
-    assert "still here" in notice(view)
+
+
+def test_a_page_that_is_loaded_again_shows_the_end_of_a_count_that_ends_meanwhile(bench, clip):
+    user = bench.arrive()
+    opening = bench.clip.open_clip(user, str(clip[0]))
+    next(opening)
+    back = bench.reload(user)
+    first = next(back)
+    list(opening)
+    *_, last = back
+    assert "data-counted" not in first["report"] and "data-counted" in last["report"]
+
+
+def test_a_clip_that_is_opened_before_the_page_has_arrived_is_not_one_of_an_earlier_visit(bench, clip):
+    user = bench.arrive()
+    opening = bench.clip.open_clip(user, str(clip[0]))
+    next(opening)
+    [view] = bench.clip.come_back(user)  # the first load of the page, which came after the click
+    assert not notice(view) and "report" not in view and not user.work.clip.checked
 
 
 @pytest.mark.parametrize("counted", [False, True])
@@ -92,6 +109,6 @@ def test_saved_work_that_was_not_taken_up_before_the_page_was_loaded_again_is_ta
     opening.close()
     assert again.work.clip.checked == counted
     assert again.work.run is None
-    *_, last = bench.clip.come_back(again)
+    *_, last = bench.reload(again)
     assert "open again" in notice(last) and len(again.work.run.records) == FRAMES and again.work.marks
     assert again.work.unread is None

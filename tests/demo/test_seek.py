@@ -15,7 +15,8 @@ from demo.guard import reading as decode
 from demo.guard.process import Guard
 from demo.limits import Limits
 from stm_core.errors import VideoError
-from stm_core.media.decode import _INDEXES, Decoder
+from stm_core.media.decode import Decoder
+from stm_core.media.frame_index import _INDEXES
 from stm_core.media.video import read_video
 
 FRAMES, GOP = 120, 20

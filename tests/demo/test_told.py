@@ -99,7 +99,7 @@ def test_a_page_that_is_loaded_again_has_the_settings_the_chart_and_the_whole(be
     bench.track.stop(user)
     list(run)
     done, total = len(user.work.run.records), user.work.clip.frames
-    back, *_ = bench.clip.come_back(user)
+    back, *_ = bench.reload(user)
     assert back["budget"] == 14 and "<svg" in back["readout"] and f"{done} of {total}" in back["progress"]
     last = bench.tracked(user, "forward")[-1]
     new = user.work.run.done

@@ -7,7 +7,7 @@ import torch
 from conftest import check, colour_model, frames_of, squares
 
 from stm_core import Prompt, predict, propagate
-from stm_core.commands.options import add_shared
+from stm_core.commands.shared_options import add_shared
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import PRESETS, MemoryConfig, Preset, Strategy
 from stm_core.runs.report import Report

@@ -15,9 +15,10 @@ from stm_core.media.limits import NO_LIMITS
 from stm_core.media.video import probe
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import load_model
-from stm_core.runs.clip import FileSource, follow
+from stm_core.runs.clip import follow
 from stm_core.runs.plan import plan_clip
 from stm_core.runs.recipe import as_command, as_python, needs_masks
+from stm_core.runs.source import FileSource
 
 FRAMES, SIZE = 6, (64, 96)
 TRUTH = [labels for _, labels in squares(FRAMES, objects=2)]

@@ -1,0 +1,71 @@
+"""Laws of a call of the web API, without a server: it ends, and what is too much is refused in time."""
+
+import gradio as gr
+import pytest
+from pages import FRAMES, Bench, wait_for
+
+from demo.web.api import UNDER_WAY, Api
+from stm_core.errors import LimitError
+from stm_core.memory.policy import MemoryConfig
+
+FACTS = {"frames": FRAMES, "height": 64, "width": 96}
+
+
+def test_a_segment_call_that_is_closed_ends_and_leaves_nothing(tmp_path, clip, monkeypatch):
+    monkeypatch.setattr("demo.web.api.STILL_THERE", 0.0)
+    bench = Bench(tmp_path)
+    call = Api(bench.host).segment(clip[0], clicks=[[0, 8, 8, 1, 1]])
+    assert next(call) == next(call) == UNDER_WAY  # Gradio closes the generator when the client goes away
+    folders = bench.host.visitors
+    assert list(folders.iterdir())
+    call.close()
+    wait_for(lambda: not list(folders.iterdir()))  # the frame under way may be written yet
+    user = bench.opened(clip[0])
+    bench.click(user, 0, 8, 8)
+    assert len(bench.tracked(user)) > 1 and len(user.work.run.records) == FRAMES
+
+
+def test_more_marked_frames_than_the_budget_holds_are_refused_before_the_first(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path)
+    monkeypatch.setattr(bench.runner, "memory", lambda *_: MemoryConfig(budget_bytes=10_000))
+    monkeypatch.setattr(bench.engine, "track", None)
+    clicks = [[n, 8 + 16 * (n % 6), 8, 1, 1] for n in range(5)]
+    with pytest.raises(gr.Error, match="at least 1 MB"):
+        list(Api(bench.host).segment(str(clip[0]), clicks=clicks))
+
+
+def test_the_limit_of_clicks_on_a_frame_holds_for_both_endpoints(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path, max_edits=3)
+    api = Api(bench.host)
+    monkeypatch.setattr(bench.engine, "click", lambda *_: pytest.fail("the clicks were read"))
+    words = "Frame 2 has 4 clicks, the limit is 3; send fewer"
+    with pytest.raises(gr.Error, match=words):
+        api.click(str(clip[0]), 2, [[8, 8, 1, 1]] * 4)
+    with pytest.raises(gr.Error, match=words):
+        next(api.segment(str(clip[0]), clicks=[[2, 8, 8, 1, 1]] * 4))
+    prompts = api.calls.prompts(None, [[n, 8, 8, 1, 1] for n in (0, 1) for _ in range(3)], FACTS)
+    assert [len(prompt.clicks) for prompt in prompts] == [3, 3]
+
+
+def test_a_size_beyond_the_hosts_is_refused_before_the_run(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path, max_side=48)
+    api = Api(bench.host)
+    monkeypatch.setattr(bench.runner, "steps", lambda *_: pytest.fail("the run began"))
+    for size in (None, 9999):
+        with pytest.raises(gr.Error, match="48 are allowed here; send size=48 or less"):
+            next(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]], size=size))
+
+
+def test_a_call_asks_zerogpu_for_as_long_as_its_clip_needs(tmp_path, clip, monkeypatch):
+    bench, asked = Bench(tmp_path), []
+    api = Api(bench.host)
+    bench.engine.zero = True
+
+    def steps(run):
+        asked.append(run.job.seconds)
+        raise LimitError("no quota is left")
+
+    monkeypatch.setattr(bench.runner, "steps", steps)
+    with pytest.raises(gr.Error, match="No quota is left"):
+        list(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]]))
+    assert asked == [pytest.approx(0.05 * FRAMES)]
