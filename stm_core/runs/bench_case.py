@@ -46,6 +46,7 @@ class Case:
     device: str = "auto"
     engine: str = "auto"
     with_files: bool = False
+    marks: tuple[int, ...] = MARKS  # frames around which time is told by itself
 
 
 def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
@@ -79,7 +80,7 @@ def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
         "engine": model.engine.name,
         "fps": len(steady) / sum(steady),
         "seconds": {"median": median, "p95": p95},
-        "at": {str(mark): around(seconds, mark) for mark in MARKS},
+        "at": {str(mark): around(seconds, mark) for mark in case.marks},
         "frames_held": len(memory.frames) if memory else 0,
         "bank_bytes": bank,
         "predicted_bank_bytes": expected.bank_bytes,
