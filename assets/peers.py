@@ -140,7 +140,7 @@ def _saved(weights: Path) -> dict[str, Tensor]:
 
 def _pixels(image: np.ndarray) -> Tensor:
     """float32 (3, H, W), 0 to 1."""
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
+    return torch.tensor(image).permute(2, 0, 1).float() / 255
 
 
 def _one_hot(labels: np.ndarray) -> Tensor:
