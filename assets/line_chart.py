@@ -9,6 +9,7 @@ from PIL import ImageDraw
 
 INK, PAPER, GRID = (40, 40, 40), (255, 255, 255), (220, 220, 220)
 DASH = 7  # pixels of a dash, and of the gap after it
+DOT = 4  # pixels, its radius
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -20,12 +21,14 @@ class Line:
 
     points: (x, y), sorted by x.
     dashed: worked out, not measured.
+    dots: on the points.
     """
 
     name: str
     colour: Colour
     points: Sequence[Point]
     dashed: bool = False
+    dots: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ def draw_chart(draw: ImageDraw.ImageDraw, axes: Axes, lines: Sequence[Line], leg
 
 
 def _draw_line(draw: ImageDraw.ImageDraw, places: Sequence[Point], line: Line) -> None:
+    if line.dots:
+        for place in places:
+            draw.circle(place, DOT, line.colour)
     if not line.dashed:
         draw.line(places, line.colour, 2)
         return

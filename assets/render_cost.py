@@ -111,7 +111,7 @@ def lines_of(rows: list[dict], figure: Callable[[dict], float]) -> list[Line]:
     """A line for each memory in the rows, with what `figure` says of each row."""
     names = list(dict.fromkeys(row["memory"] for row in rows))
     return [
-        Line(name, colour, [(row["value"], figure(row)) for row in rows if row["memory"] == name])
+        Line(name, colour, [(row["value"], figure(row)) for row in rows if row["memory"] == name], dots=True)
         for name, colour in zip(names, (BLUE, ORANGE), strict=False)
     ]
 
@@ -154,7 +154,7 @@ def draw_cost(rows: dict[str, list[dict]], out: Path) -> None:
     draw = ImageDraw.Draw(picture)
     for number, (name, found) in enumerate(rows.items()):
         draw_column(draw, number, GROWTHS[name], found)
-    words = "All lines are measured; dashed: what the closed form says before the run."
+    words = "Dots and solid lines: measured; dashed: the closed form, before the run."
     first = next(row for found in rows.values() for row in found if "cpu" in row)
     draw.text((LEFT, picture.height - 2 * LETTERS), f"{words} {in_words(first)}", INK, font_size=LETTERS)
     picture.quantize(32).save(out, optimize=True)

@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import time
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -37,8 +38,6 @@ from stm_core.runs.bench_case import WARM_UP
 from stm_core.runs.machine import in_words, machine
 from stm_core.runs.own_process import in_own_process
 from stm_core.runs.report import peak_rss_bytes
-
-PROGRAM = "time_peers"
 
 
 @dataclass(frozen=True)
@@ -180,8 +179,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the options and print the table; returns the exit code."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, metavar="CLIP")
     parser.add_argument("mask", type=Path, metavar="FIRST.png")
     parser.add_argument("--truth", type=Path, metavar="MASKS", help="the true mask of each frame, for J")
@@ -193,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(args)
     except Exception as error:
-        return tell(PROGRAM, error)
+        return tell("time_peers", error)
     return DONE
 
 
