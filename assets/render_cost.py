@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from assets.line_chart import INK, PAPER, Axes, Line, draw_chart, round_marks
 from stm_core.memory.policy import MemoryConfig
 from stm_core.runs.bench import bench
-from stm_core.runs.bench_case import AROUND, Case
+from stm_core.runs.bench_case import AROUND, Case, expected, model_of
 from stm_core.runs.machine import in_words
 
 CARD = Path(__file__).parent / "card"
@@ -38,6 +38,7 @@ class Growth:
     values: of what grows; logarithmic: they are shown so.
     memories: a line for each, by its name.
     case: the case of a value with a memory.
+    too_long: memory and value of a case that is not measured; only the closed form of its bank is drawn.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Growth:
     memories: Mapping[str, MemoryConfig]
     case: Callable[[int, MemoryConfig], Case]
     logarithmic: bool = False
+    too_long: tuple[str, int] | None = None
 
 
 def case(
@@ -71,6 +73,7 @@ GROWTHS = {
         {"bounded": BOUNDED, "every-5": MemoryConfig(preset="every-5")},
         lambda frames, memory: case(memory, size=(96, 160), frames=frames),
         logarithmic=True,
+        too_long=("every-5", 10_000),  # a quarter of an hour
     ),
     "objects": Growth(
         "More objects (480x854)",
@@ -89,7 +92,7 @@ GROWTHS = {
     "limits": Growth(
         "More memory (270x480, 200 frames)",
         "memory limit, MiB",
-        (1, 2, 4, 8, 16),
+        (2, 4, 8, 16),
         {"at most 8 frames (default)": BOUNDED, "at most 64": MemoryConfig(capacity=64)},
         limited,
         logarithmic=True,
@@ -101,10 +104,15 @@ def measured(name: str) -> Iterator[dict]:
     """The rows of one chart: those of `bench`, with `memory`, the line, and `value`, the place on x."""
     growth = GROWTHS[name]
     places = [(memory, value) for memory in growth.memories for value in growth.values]
-    cases = [growth.case(value, growth.memories[memory]) for memory, value in places]
-    for (memory, value), row in zip(places, bench(cases), strict=True):
+    cases = {place: growth.case(place[1], growth.memories[place[0]]) for place in places}
+    long = cases.pop(growth.too_long) if growth.too_long else None
+    for (memory, value), row in zip(cases, bench(list(cases.values())), strict=True):
         yield {**row, "memory": memory, "value": value}
         print(name, memory, value, row.get("error", "done"), flush=True)
+    if long:
+        memory, value = growth.too_long
+        needed = expected(model_of(long), long)
+        yield {"memory": memory, "value": value, "predicted_bank_bytes": needed.bank_bytes}
 
 
 def lines_of(rows: list[dict], figure: Callable[[dict], float]) -> list[Line]:
@@ -125,13 +133,14 @@ def milliseconds(row: dict) -> float:
 def draw_column(draw: ImageDraw.ImageDraw, number: int, growth: Growth, rows: list[dict]) -> None:
     """The time of a frame above, the bank below it."""
     rows = [row for row in rows if "error" not in row]
-    bank = lines_of(rows, lambda row: row["bank_bytes"] / MIB)
+    done = [row for row in rows if "bank_bytes" in row]
+    bank = lines_of(done, lambda row: row["bank_bytes"] / MIB)
     formula = lines_of(rows, lambda row: row["predicted_bank_bytes"] / MIB)
     dashed = [Line("", line.colour, line.points, dashed=True) for line in formula]
     left = LEFT + number * (CHART[0] + ACROSS)
     draw.text((left, TOP - 2.6 * LETTERS), growth.title, INK, anchor="ls", font_size=1.2 * LETTERS)
     for down, above, lines in (
-        (0, "ms a frame", lines_of(rows, milliseconds)),
+        (0, "ms a frame", lines_of(done, milliseconds)),
         (1, "bank, MiB", [*bank, *dashed]),
     ):
         top = TOP + down * (CHART[1] + DOWN)

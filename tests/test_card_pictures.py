@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from assets import render_cost
 from assets.line_chart import PAPER, Axes, Line, draw_chart, round_marks
+from stm_core.networks.weights import random_model
 
 
 @pytest.mark.parametrize("top", [0.003, 0.9, 1, 7, 10, 101, 2_000, 98_765])
@@ -47,11 +48,21 @@ def test_the_cost_is_drawn_from_the_figures_and_a_failed_case_is_left_out(tmp_pa
         for name, one in render_cost.GROWTHS.items()
     }
     rows["objects"][0] = {"memory": "bounded", "value": 1, "error": "too large"}
+    rows["frames"][-1] = {"memory": "every-5", "value": 10_000, "predicted_bank_bytes": 2**26}  # not measured
     render_cost.draw_cost(rows, tmp_path / "cost.png")
     with Image.open(tmp_path / "cost.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors()}
         assert picture.width > 4 * render_cost.CHART[0] and {render_cost.BLUE, render_cost.ORANGE} <= colours
     assert (tmp_path / "cost.png").stat().st_size < 100_000
+
+
+def test_a_case_that_takes_too_long_has_the_closed_form_only(monkeypatch):
+    monkeypatch.setattr(render_cost, "bench", lambda cases: (row("", 0, 1) for case in cases))
+    monkeypatch.setattr(render_cost, "model_of", lambda case: random_model("compact-tiny"))
+    *measured, last = render_cost.measured("frames")
+    assert len(measured) == 5 and all("at" in one for one in measured)
+    assert set(last) == {"memory", "value", "predicted_bank_bytes"} and last["value"] == 10_000
+    assert last["predicted_bank_bytes"] > 1_000 * 2**10
 
 
 def test_figures_of_one_chart_are_measured_anew_and_the_others_kept(tmp_path, monkeypatch):
