@@ -6,6 +6,7 @@ the fix is still needed, and delete it if not.
 
 import inspect
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,25 @@ def describe(part: gr.components.Component, text: str, example: object = None) -
     part.api_info = lambda: schema
     if example is not None or isinstance(part, gr.JSON):
         part.example_payload = lambda: example
+
+
+class LeanAnswers(gr.Blocks):
+    """A page on which parts without news cost nothing.
+
+    Gradio (6.31 at least) makes each of them anew, with the schema of its API, for every picture of a run:
+    more than half of the time that the server spends beside the network.
+    """
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """As Gradio's own; `predictions` is what a handler gave."""
+        parts = block_fn.outputs
+        known = isinstance(predictions, dict) and [one for one in parts if one in predictions]
+        if not known or len(known) in (1, len(parts)) or len(known) < len(predictions):
+            return await super().postprocess_data(block_fn, predictions, state)
+        lean = copy(block_fn)
+        lean.outputs = known
+        answers = iter(await super().postprocess_data(lean, predictions, state))
+        return [next(answers) if one in predictions else gr.skip() for one in parts]
 
 
 class QueueHooks:

@@ -24,6 +24,36 @@ def test_it_uses_only_public_names():
     assert set(re.findall(r"(?:from|import) ((?:stm_core|demo)\.[\w.]+)", text)) == {"demo.web.notebook"}
 
 
+class ColabShell:
+    def __repr__(self) -> str:
+        return "<google.colab._shell.Shell object at 0x7f0000000000>"
+
+
+def test_on_colab_the_page_comes_through_the_private_proxy_of_its_port(monkeypatch, tmp_path, tiny_file):
+    pytest.importorskip("ipykernel")
+    from gradio import networking
+    from IPython import display
+    from IPython.core import getipython
+
+    from demo.web.notebook import show_page
+    from stm_core import load_model
+
+    shown, tunnels = [], []
+    monkeypatch.setenv("STM_LIVE_CACHE", str(tmp_path))
+    monkeypatch.setattr(getipython, "get_ipython", ColabShell)
+    monkeypatch.setattr(display, "display", shown.append)
+    monkeypatch.setattr(networking, "setup_tunnel", lambda **how: tunnels.append(how))
+    page = show_page(load_model(tiny_file), height=500)
+    try:
+        [script] = shown
+        assert isinstance(script, display.Javascript) and "google.colab.kernel.proxyPort" in script.data
+        port, _, _, height = re.search(r'\((\d+), ("/"), ("100%"|\d+), (\d+)', script.data).groups()
+        assert int(port) == page.server_port and int(height) == 500
+        assert tunnels == [] and page.share_url is None
+    finally:
+        page.close()
+
+
 @pytest.mark.slow
 def test_it_runs_whole(monkeypatch, tmp_path):
     pytest.importorskip("ipykernel")

@@ -27,7 +27,10 @@ PRESS_DOWNLOAD = """() => {
   if (link) link.click();
 }"""
 RECIPE = ("as_command", "as_python", "recipe_about")
-FILES = "COCO JSON, CVAT for images 1.1, mask pictures or a ZIP of them, or a black and white film per object"
+FILES = (
+    "COCO JSON, CVAT for images 1.1, mask pictures or a ZIP of them, or a film per object, black and "
+    "white or with alpha"
+)
 
 
 class SharePanel(Panel):

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from demo.draw import html
 from demo.engine.device import Engine
 from demo.gradio_fixes import (
+    LeanAnswers,
     NoDeepLinks,
     QueueHooks,
     Stopwatch,
@@ -65,7 +66,7 @@ HEADER = (
 )
 
 
-class Page(gr.Blocks):
+class Page(LeanAnswers):
     """The page; what goes on beside it begins and ends with it, and its visitors' files go with it."""
 
     host: Host

@@ -103,7 +103,7 @@ def _segment(args: argparse.Namespace) -> int:
 
     info, prompts, limits = opened(args)
     check_folder(args.out, args.clip)
-    check_mask(args.out, args.mask, args.prompt_frame)
+    check_mask(args.out, args.mask, args.prompt_frame or 0)
     check_results(written_in(args.out), prompts)  # before the model loads
     ranges = options.absent_ranges(args)
     check_absent(ranges, prompts)

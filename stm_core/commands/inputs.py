@@ -26,13 +26,23 @@ def opened(args: argparse.Namespace) -> tuple[VideoInfo, list[Prompt], VideoLimi
         raise OptionError(
             "one of --mask FIRST.png, --click X,Y and --prompts FILE is needed, and no two; see --help"
         )
+    if args.prompts and args.prompt_frame is not None:
+        raise OptionError(
+            "--prompt-frame is the frame of --mask or --click; --prompts says its own frames, leave it out"
+        )
+    if args.all_prompts and not args.prompts:
+        raise OptionError(
+            "--all-prompts is about the masks of --prompts; give --prompts FILE, or leave it out"
+        )
     from stm_core.media.video import probe
     from stm_core.runs.plan import check_prompts, frames_inside
+    from stm_core.runs.prompt_files import with_erased
 
     limits = options.video_limits(args)
     info = probe(args.clip, limits=limits)
     size, inside = (info.height, info.width), frames_inside(info.frames, getattr(args, "part", None))
-    return info, check_prompts(*size, inside, _prompts(args, size, info.frames, inside)), limits
+    given = with_erased(_prompts(args, size, info.frames, inside), args.erased, size)
+    return info, check_prompts(*size, inside, given), limits
 
 
 def model(args: argparse.Namespace) -> Model:
@@ -54,7 +64,7 @@ def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int, insid
     from stm_core.runs.prompt_files import read_prompts
 
     if clicks:
-        return [Prompt.from_clicks(clicks, frame=args.prompt_frame)]
+        return [Prompt.from_clicks(clicks, frame=args.prompt_frame or 0)]
     limits = options.video_limits(args)
     if args.prompts:
         found: dict[int, Prompt] = {}
@@ -62,7 +72,7 @@ def _prompts(args: argparse.Namespace, size: tuple[int, int], frames: int, insid
             given = read_prompts(text, size, frames, inside, limits, every=args.all_prompts)
             found |= {prompt.frame: prompt for prompt in given}
         return list(found.values())
-    return [Prompt.from_mask(read_mask(args.mask, size=size, limits=limits), frame=args.prompt_frame)]
+    return [Prompt.from_mask(read_mask(args.mask, size=size, limits=limits), frame=args.prompt_frame or 0)]
 
 
 def progress(total: int | None) -> tqdm:

@@ -40,6 +40,14 @@ def absent(text: str) -> tuple[int, int, int]:
     return int(number), int(first), int(last or first)
 
 
+def erased(text: str) -> tuple[int, int]:
+    """OBJECT:FRAME as two numbers.  Raises ArgumentTypeError."""
+    if not re.fullmatch(r"\d{1,3}:\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"got {text}, expected OBJECT:FRAME, for example 2:30")
+    number, frame = map(int, text.split(":"))
+    return number, frame
+
+
 def part(text: str) -> tuple[int, int]:
     """FIRST-LAST as two numbers.  Raises ArgumentTypeError."""
     if not re.fullmatch(r"\d{1,9}-\d{1,9}", text):
@@ -121,12 +129,15 @@ def one_of(allowed: Collection[str]) -> Callable[[str], str]:
 
 
 def list_of(value: Callable) -> Callable[[str], list]:
-    """A reader of several values, separated by commas."""
+    """A reader of several values, separated by commas, each once."""
 
     def several(text: str) -> list:
         if not words(text):
             raise argparse.ArgumentTypeError("got nothing, expected at least one value")
-        return [value(word) for word in words(text)]
+        found = [value(word) for word in words(text)]
+        if len(set(found)) < len(found):
+            raise argparse.ArgumentTypeError(f"got {text}, expected each value once")
+        return found
 
     return several
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, cast
 from stm_core.commands.flags import add_flags, made_from
 from stm_core.commands.option_values import (
     absent,
+    erased,
     folder,
     frame_size,
     limit,
@@ -19,7 +20,6 @@ from stm_core.commands.option_values import (
     part,
     pixel,
     whole_number,
-    words,
 )
 from stm_core.commands.shared_options import add_shared
 from stm_core.errors import OptionError
@@ -85,7 +85,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     add("--sizes", type=sides, default=[], metavar="A,B", help="short sides that the network sees, in pixels")
     bounds = list_of(number(0.1))
     add("--budgets-mb", type=bounds, default=[], metavar="A,B", help="most MB of the memory with a limit")
-    add("--networks", type=words, default=[], metavar="W,W", help="weights, each as for --weights")
+    add("--networks", type=list_of(str), default=[], metavar="W,W", help="weights, each as for --weights")
     add(
         "--truth",
         type=Path,
@@ -114,8 +114,8 @@ def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
         metavar="FILE",
         default=[],
         help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
-        "black and white film; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]; of several for one frame the "
-        "last one counts",
+        "film, black and white or with alpha; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]; of several for "
+        "one frame the last one counts",
     )
     add(
         "--all-prompts",
@@ -126,9 +126,16 @@ def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
     add(
         "--prompt-frame",
         type=whole_number(0),
-        default=0,
         metavar="T",
-        help="frame of the mask or clicks (default: 0)",
+        help="frame of --mask or --click (default: 0)",
+    )
+    add(
+        "--erased",
+        action="append",
+        type=erased,
+        metavar="OBJECT:FRAME",
+        default=[],
+        help="the mask of a prompted frame says that this object is not there; may be given several times",
     )
     add("--out", type=folder, required=True, metavar="DIR", help=out)
     add_shared(parser)

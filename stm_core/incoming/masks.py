@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -26,8 +27,9 @@ def read_masks(
     """(frame, labels uint8 (H, W)) in order, of the frames that have a mask, also an empty one.
 
     source: COCO JSON, CVAT for images 1.1 (XML), a ZIP of one of them, a folder or ZIP of mask pictures, one
-        mask picture (of the frame that is its name, else of frame 0), or a black and white film; or several
-        files, all pictures or all films.  Of several films, also in a folder, each is an object.
+        mask picture (of the frame that is its name, else of frame 0), or a film that is black and white or
+        has alpha; or several files, all pictures or all films.  Of several films, also in a folder, each is
+        an object.
     size, frames: of the clip, (H, W).
     Raises MaskError or LimitError of one sentence, maybe only after some masks.
     """
@@ -77,12 +79,18 @@ def _several(
     if all(is_film(path.name) for path in paths):
         yield from read_mattes(paths, size, frames, limits)
     elif all(is_mask(path.name) for path in paths):
+        [(commonest, count)] = Counter(path.name for path in paths).most_common(1)
+        if count > 1:
+            raise MaskError(
+                f"{count} of the {len(paths)} files are called {commonest!r}; give a ZIP with a folder "
+                "for each object"
+            )
         name = f"{paths[0].name} and {len(paths) - 1} more"
         yield from read_pictures(name, {path.name: path for path in paths}, size, frames, limits)
     else:
         raise MaskError(
             f"{len(paths)} files were given, among them {paths[0].name!r}; give one, or only mask pictures, "
-            "or only black and white films"
+            "or only films"
         )
 
 

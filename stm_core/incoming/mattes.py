@@ -1,4 +1,4 @@
-"""Black and white films: the mask of an object each."""
+"""Black and white films, and films with alpha: the mask of an object each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stm_core.errors import MaskError, VideoError
 from stm_core.incoming.mask_pictures import COLOURED
 from stm_core.incoming.numbering import check_size, ids_of
 from stm_core.media.limits import VideoLimits
-from stm_core.media.video import probe, read_video
+from stm_core.media.video import VideoInfo, probe, read_video
 
 FILMS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 
@@ -42,17 +42,31 @@ def read_mattes(
 
 
 def _read_matte(path: Path, size: tuple[int, int], frames: int, limits: VideoLimits) -> Iterator[np.ndarray]:
-    """The mask bool (H, W) of each frame of a black and white film.
+    """The mask bool (H, W) of each frame: where it is opaque, or white in a film that is opaque all over.
 
     A film one pixel larger, because its codec takes even sizes only, is cut.  Raises MaskError, LimitError.
     """
+    info = _checked(path, size, frames, limits)
+    cut_out = info.alpha and _is_transparent(info, limits)
+    done = 0
+    with read_video(info, limits, alpha=cut_out) as reader:
+        for image in reader:
+            done += 1
+            inside = image[: size[0], : size[1]]
+            yield inside[..., 3] > 127 if cut_out else _white(inside, path.name)
+    if done < frames:
+        raise MaskError(f"{path.name!r} breaks off after {done} of {frames} frames; export it again")
+
+
+def _checked(path: Path, size: tuple[int, int], frames: int, limits: VideoLimits) -> VideoInfo:
+    """What the film is.  Raises MaskError when it is no film of the clip's size and length."""
     try:
         info = probe(path, limits, count=True)
     except VideoError as error:
         if not is_film(path.name):
             raise MaskError(
                 f"{path.name!r} holds no masks that can be read; give COCO JSON, CVAT XML, mask pictures, a "
-                "ZIP of them, or a black and white film"
+                "ZIP of them, or a film that is black and white or has alpha"
             ) from error
         raise MaskError(str(error)) from error
     if info.frames != frames:
@@ -62,12 +76,18 @@ def _read_matte(path: Path, size: tuple[int, int], frames: int, limits: VideoLim
     padded = size[0] + size[0] % 2, size[1] + size[1] % 2
     if (info.height, info.width) != padded:
         check_size(repr(path.name), (info.height, info.width), size)
-    done = 0
-    with read_video(info, limits) as reader:
-        for image in reader:
-            done += 1
-            if (np.ptp(image, axis=2) > COLOURED).mean() > 0.01:
-                raise MaskError(f"{path.name!r} is a film in colours; export one object in white on black")
-            yield image[: size[0], : size[1]].mean(axis=2) > 127
-    if done < frames:
-        raise MaskError(f"{path.name!r} breaks off after {done} of {frames} frames; export it again")
+    return info
+
+
+def _is_transparent(info: VideoInfo, limits: VideoLimits) -> bool:
+    """Whether a film with alpha has a transparent pixel on any frame."""
+    with read_video(info, limits, alpha=True) as reader:
+        return any((image[..., 3] <= 127).any() for image in reader)
+
+
+def _white(image: np.ndarray, name: str) -> np.ndarray:
+    if (np.ptp(image, axis=2) > COLOURED).mean() > 0.01:
+        raise MaskError(
+            f"{name!r} is a film in colours without alpha; export one object in white on black, or cut out"
+        )
+    return image.mean(axis=2) > 127

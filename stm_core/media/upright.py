@@ -17,9 +17,10 @@ MATRIX_601, MATRIX_709 = 5, 1  # AVColorSpace numbers
 
 
 class Upright:
-    """Turns decoded frames into uint8 (H, W, 3) RGB arrays of one size."""
+    """Turns decoded frames into uint8 (H, W, 3) RGB arrays of one size; with alpha, (H, W, 4) RGBA."""
 
-    def __init__(self, first: av.VideoFrame, aspect: Fraction | None):
+    def __init__(self, first: av.VideoFrame, aspect: Fraction | None, alpha: bool = False):
+        self._alpha = alpha
         self.rotation = round(first.rotation / 90) * 90 % 360  # degrees counter-clockwise
         self.aspect = _sane_aspect(aspect)
         width, height = first.width, first.height
@@ -32,18 +33,18 @@ class Upright:
         self._reformat = VideoReformatter().reformat
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        alpha = has_alpha(frame)
+        flat = has_alpha(frame) and not self._alpha
         shrinks = self._coded[0] < frame.width
         rgb = self._reformat(
             frame,
             *self._coded,
-            "rgba" if alpha else "rgb24",
+            _form(frame) if flat or self._alpha else "rgb24",
             src_colorspace=matrix_of(frame),
             src_color_range=ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=Interpolation.AREA if shrinks else Interpolation.BICUBIC,
         ).to_ndarray()
-        if alpha:
+        if flat:
             rgb = over_background(rgb)
         if self.rotation:
             rgb = np.ascontiguousarray(np.rot90(rgb, self.rotation // 90))
@@ -54,6 +55,11 @@ def _sane_aspect(aspect: Fraction | None) -> Fraction:
     if not aspect or not Fraction(1, ODDEST_ASPECT) <= aspect <= ODDEST_ASPECT:
         return Fraction(1)
     return aspect
+
+
+def _form(frame: av.VideoFrame) -> str:
+    # FFmpeg's shortcut from yuva420p to rgba leaves the last one to four columns unset at some widths
+    return "gbrap" if frame.format.name == "yuva420p" else "rgba"
 
 
 def has_alpha(frame: av.VideoFrame) -> bool:

@@ -30,14 +30,16 @@ def read_video(
     start: int = 0,
     stop: int | None = None,
     reverse: bool = False,
+    alpha: bool = False,
 ) -> "VideoReader":
     """A reader that yields frames `start` to `stop` - 1 as uint8 (H, W, 3) RGB, upright, with square pixels.
 
     path: of a clip, or what `probe` said of it: then it is not probed again.
     reverse: from stop - 1 down to start, in bounded memory.
+    alpha: of a film, uint8 (H, W, 4) RGBA instead; else what is transparent is shown on white.
     Raises VideoError, LimitError (also while reading), OptionError.
     """
-    return VideoReader(path, limits, start, stop, reverse)
+    return VideoReader(path, limits, start, stop, reverse, alpha)
 
 
 def read_frame(path: str | os.PathLike, index: int, limits: VideoLimits = SAFE_LIMITS) -> np.ndarray:
@@ -66,6 +68,7 @@ class VideoReader:
         start: int,
         stop: int | None,
         reverse: bool,
+        alpha: bool = False,
     ):
         if not 0 <= start <= (start if stop is None else stop):
             raise OptionError(f"frames {start} to {stop} make no range; give 0 <= start <= stop")
@@ -74,7 +77,7 @@ class VideoReader:
         self.times: list[float] = []
         self.indices: list[int] = []
         self._range = (start, stop, reverse)
-        self._limits = limits
+        self._limits, self._alpha = limits, alpha
         self._frames = (
             self._read_pictures()
             if self.info.container in ("folder", "zip", "webp")
@@ -106,13 +109,13 @@ class VideoReader:
             try:
                 if reverse:
                     first = next(frame for _, _, frame in decoder.frames())
-                    upright = Upright(first, decoder.stream.sample_aspect_ratio)
+                    upright = Upright(first, decoder.stream.sample_aspect_ratio, self._alpha)
                     for n, tick, rgb in backwards(decoder, start, stop, upright):
                         yield self._seen(rgb, n, decoder.seconds(tick))
                 else:
                     upright = None
                     for n, tick, frame in decoder.window(start, stop):
-                        upright = upright or Upright(frame, decoder.stream.sample_aspect_ratio)
+                        upright = upright or Upright(frame, decoder.stream.sample_aspect_ratio, self._alpha)
                         yield self._seen(upright(frame), n, decoder.seconds(tick))
             except av.error.FFmpegError as error:
                 raise VideoError(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import MaskError, PromptError
@@ -32,6 +35,29 @@ def read_prompts(
             "tracked; mark one there"
         )
     return [Prompt.from_mask(labels, frame=index) for index, labels in found]
+
+
+def with_erased(
+    prompts: Sequence[Prompt], erased: Iterable[tuple[int, int]], size: tuple[int, int]
+) -> list[Prompt]:
+    """The same prompts, where the masks also say which objects are not there.
+
+    erased: (object, frame). A frame without a prompt gets one that says only this.
+    size: of the clip's frames, (H, W).
+    Raises PromptError when the object is marked there or the frame has clicks.
+    """
+    found = {prompt.frame: prompt for prompt in prompts}
+    for number, frame in erased:
+        old = found.get(frame)
+        labels = np.zeros(size, np.uint8) if old is None else old.labels
+        if labels is None or (labels == number).any():
+            raise PromptError(
+                f"object {number} is said to be erased on frame {frame}, which has "
+                f"{'clicks' if labels is None else 'a mask of it'}; take one of them back"
+            )
+        spoken = {number, *(old.objects if old else ())}
+        found[frame] = Prompt.from_mask(labels, frame=frame, objects=spoken)
+    return list(found.values())
 
 
 def clicks_of(text: str) -> list[Prompt]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import fields
 
+import numpy as np
+
 from stm_core.engine.prompts import Click, Prompt
 from stm_core.incoming.masks import SPARSE
 from stm_core.memory.policy import MemoryConfig
@@ -20,6 +22,7 @@ def as_command(plan: Plan, clip: str, frames: int, out: str = "out", weights: st
     frames: of the whole clip.
     """
     words = ["python", "-m", "stm_core", "segment", clip, *_prompt_words(plan.prompts)]
+    words += [f"--erased={number}:{prompt.frame}" for prompt in plan.prompts for number in _erased(prompt)]
     usual, memory = MemoryConfig(), plan.memory
     given = {
         "--weights": None if weights == "compact" else weights,
@@ -78,18 +81,24 @@ def _prompt_words(prompts: tuple[Prompt, ...]) -> list[str]:
             return [f"--mask={MASKS}/{prompts[0].frame:05d}.png", *frame]
         return [*(f"--click={','.join(map(_number, click))}" for click in prompts[0].clicks or ()), *frame]
     rows = [(prompt.frame, *click) for prompt in prompts for click in prompt.clicks or ()]
-    masks = any(prompt.labels is not None for prompt in prompts)
+    masks = any(prompt.labels is not None and prompt.labels.any() for prompt in prompts)
     words = ["--prompts", MASKS] if masks else []
     words += ["--all-prompts"] if masks and len(prompts) > SPARSE else []
     listed = ",".join(f"[{','.join(map(_number, row))}]" for row in rows)
     return [*words, *(["--prompts", f"[{listed}]"] if rows else [])]
 
 
+def _erased(prompt: Prompt) -> list[int]:
+    """The objects of which a mask says that they are not on its frame."""
+    return [] if prompt.labels is None else np.setdiff1d(prompt.objects, prompt.labels).tolist()
+
+
 def _prompt_code(prompt: Prompt) -> str:
     frame = f", frame={prompt.frame}" if prompt.frame else ""
     if prompt.labels is None:
         return f"stm_core.Prompt.from_clicks([{', '.join(map(_click, prompt.clicks or ()))}]{frame})"
-    mask = f'stm_core.read_mask("{MASKS}/{prompt.frame:05d}.png")'
+    empty = "" if prompt.labels.any() else ", empty=True"
+    mask = f'stm_core.read_mask("{MASKS}/{prompt.frame:05d}.png"{empty})'
     return f"stm_core.Prompt.from_mask({mask}{frame}, objects={list(prompt.objects)})"
 
 

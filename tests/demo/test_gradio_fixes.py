@@ -185,3 +185,23 @@ def test_what_is_no_page_goes_through_the_middleware_untouched():
         asyncio.run(middleware(app)({"type": "http", "method": "GET", "path": "/config"}, None, None))
         asyncio.run(middleware(app)({"type": "lifespan", "path": ""}, None, None))
     assert seen == ["/config", ""] * 2
+
+
+@pytest.mark.parametrize(
+    "news", [{0: "a"}, {0: "a", 2: "c"}, {1: gr.skip()}, {0: "a", 1: "b", 2: "c"}, "abc"]
+)
+def test_parts_without_news_are_answered_as_by_gradio_and_not_made_anew(news, monkeypatch):
+    answers, made, make = {}, [], gr.Textbox.__init__
+    monkeypatch.setattr(gr.Textbox, "__init__", lambda *a, **b: made.append(1) or make(*a, **b))
+    for kind in (gr.Blocks, gradio_fixes.LeanAnswers):
+        with kind(analytics_enabled=False) as page:
+            parts = [gr.Textbox() for _ in range(3)]
+            page.load(lambda: None, None, parts)
+        given = {parts[n]: word for n, word in news.items()} if isinstance(news, dict) else list(news)
+        [function] = page.fns.values()
+        before = len(made)
+        answers[kind] = asyncio.run(page.postprocess_data(function, given, None)), len(made) - before
+    (usual, some), (lean, none) = answers.values()
+    assert lean == usual
+    if len(news) == 2:
+        assert (some, none) == (1, 0)  # else the fix may go

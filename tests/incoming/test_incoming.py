@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import taken
@@ -62,6 +63,35 @@ def test_a_matte_comes_in_as_one_object_cut_to_the_clips_odd_size(run, tmp_path)
         back(film)
 
 
+def png_in_mov(path: Path, masks: list[np.ndarray], opaque: bool = False) -> Path:
+    """A MOV of PNGs, cut out as the masks say; opaque: white on black instead, with alpha all over."""
+    with av.open(str(path), "w", format="mov") as film:
+        stream = film.add_stream("png", rate=10)
+        stream.width, stream.height, stream.pix_fmt = masks[0].shape[1], masks[0].shape[0], "rgba"
+        for mask in masks:
+            seen = np.where(mask, 255, 0).astype(np.uint8)
+            grey = seen if opaque else np.random.default_rng(0).integers(0, 255, mask.shape, np.uint8)
+            alpha = np.full_like(seen, 255) if opaque else seen
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(np.dstack([grey] * 3 + [alpha]), "rgba")))
+        film.mux(stream.encode(None))
+    return path
+
+
+def test_the_alpha_of_a_film_is_the_mask(run, tmp_path):
+    result, labels = run
+    expected = taken.truth([(one > 0).astype(np.uint8) for one in labels])
+    for name in ("rgba-webm", "prores4444"):
+        [film] = taken.exported(result.masks.parent, name, tmp_path)
+        taken.same(back(film), expected)
+    for opaque in (False, True):  # an alpha that hides nothing says nothing
+        taken.same(back(png_in_mov(tmp_path / "a.mov", [one > 0 for one in labels], opaque)), expected)
+    with pytest.raises(MaskError, match="5 frames"):
+        back(film, frames=6)
+    film.write_bytes(film.read_bytes()[:-900])
+    with pytest.raises(MaskError, match="5"):  # cut off
+        back(film)
+
+
 @pytest.mark.parametrize("name", ["coco", "cvat", "palette-png", "matte-mp4"])
 def test_the_truth_of_a_comparison_is_read_as_masks_that_come_in(run, tmp_path, name):
     result, labels = run
@@ -103,6 +133,9 @@ def test_pictures_are_of_the_frames_in_their_names(run, tmp_path):
     some = [result.masks / f"{t:05d}.png" for t in (3, 1)]
     taken.same(back(some), {t: taken.truth(labels)[t] for t in (1, 3)})
     taken.same(back(some[0]), {3: taken.truth(labels)[3]})
+    folder(tmp_path / "other", {"00003.png": some[0].read_bytes()})
+    with pytest.raises(MaskError, match=r"00003\.png"):
+        back([*some, tmp_path / "other" / "00003.png"])
     (tmp_path / "m99.png").write_bytes(some[0].read_bytes())
     taken.same(back(tmp_path / "m99.png"), {0: taken.truth(labels)[3]})
 

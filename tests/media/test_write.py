@@ -46,16 +46,20 @@ def test_written_mp4_is_ready_for_browsers(tmp_path):
     assert probe(tmp_path / "out.mp4").seconds == pytest.approx(100 / 30, abs=0.001)
 
 
-def test_alpha_webm_comes_back_with_its_alpha(tmp_path):
-    rgba = np.dstack([clips.frame(1), np.zeros(clips.SIZE, np.uint8)])
+@pytest.mark.parametrize("width", [128, 66])
+def test_alpha_webm_comes_back_with_its_alpha(tmp_path, width):
+    rgba = np.dstack([clips.frame(1), np.zeros(clips.SIZE, np.uint8)])[:, :width]
     rgba[:48, :64, 3] = 255
-    with VideoWriter(tmp_path / "cut.webm", 128, 96, kind="webm-alpha", fps=10) as writer:
+    with VideoWriter(tmp_path / "cut.webm", width, 96, kind="webm-alpha", fps=10) as writer:
         for n in range(4):
             writer.write(rgba, n / 10)
     info = probe(tmp_path / "cut.webm")
     assert info.alpha and info.frames == 4 and "white" in info.warnings[0]
     shown = read_frame(tmp_path / "cut.webm", 2).astype(int)
     assert np.abs(shown[4:12, 4:12] - clips.RED).max() <= 10 and shown[-9:, -9:].min() >= 250
+    with read_video(info, alpha=True) as reader:
+        for frame in reader:
+            assert frame.shape == rgba.shape and np.abs(frame[..., 3].astype(int) - rgba[..., 3]).max() <= 32
 
 
 def test_pictures_that_start_late_stay_late(tmp_path):

@@ -34,6 +34,18 @@ PROMPTS = {
         Prompt.from_clicks([(40, 9, 1, 1), (90, 60, 0, 1)], frame=3),
     ],
     "clicks in a part": [Prompt.from_clicks([(24, 8, 1, 1)], frame=2)],
+    "a mask without an object": [
+        Prompt.from_mask(TRUTH[0]),
+        Prompt.from_mask(np.where(TRUTH[3] == 2, 0, TRUTH[3]), frame=3, objects=(1, 2)),
+    ],
+    "a mask without any object": [
+        Prompt.from_clicks(CLICKS),
+        Prompt.from_mask(np.zeros(SIZE, np.uint8), frame=4, objects=(1, 2)),
+    ],
+    "a mask without an object in a part": [
+        Prompt.from_mask(TRUTH[2], frame=2),
+        Prompt.from_mask(np.where(TRUTH[3] == 1, 0, TRUTH[3]), frame=3, objects=(1, 2)),
+    ],
     "masks in a part": [Prompt.from_mask(TRUTH[t], frame=t) for t in (2, 4)],
 }
 MEMORIES = [
@@ -55,8 +67,10 @@ def test_command_and_python_give_the_masks_of_the_run(tmp_path, tiny_file, monke
     )
     (tmp_path / "prompts").mkdir()
     for index in range(FRAMES) if needs_masks(plan) else ():  # the page's ZIP has those of clicks too
-        if index in {prompt.frame for prompt in plan.prompts}:
-            write_mask(tmp_path / "prompts" / f"{index:05d}.png", TRUTH[index])
+        for prompt in plan.prompts:
+            if index == prompt.frame:
+                labels = TRUTH[index] if prompt.labels is None else prompt.labels
+                write_mask(tmp_path / "prompts" / f"{index:05d}.png", labels)
     with closing(follow(model, plan, FileSource(probe("my clip.mp4"), NO_LIMITS), [])) as steps:
         expected = {step.result.index: step.result.labels for step in steps if step is not None}
     words = shlex.split(as_command(plan, "my clip.mp4", FRAMES, "by command", weights))
