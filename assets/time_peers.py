@@ -131,13 +131,13 @@ def start_ours(labels: np.ndarray) -> Step:
 
 def missing(peer: Peer, given: Sequence[Path]) -> str | None:
     """What to give for a peer, in one sentence; None when all is there."""
-    what = f"a checkout of github.com/{peer.repository} and its weights"
+    what = f"give --{peer.option} CHECKOUT WEIGHTS, a checkout of {peer.repository} and its weights"
     if not given:
-        return f"not timed: give --{peer.option} CHECKOUT WEIGHTS, {what}"
+        return f"not timed; {what}"
     checkout, weights = given
     if not (checkout / peer.entry).is_file():
-        return f"{checkout} has no {peer.entry}; give --{peer.option} {what}"
-    return None if weights.is_file() else f"there is no file {weights}; give --{peer.option} {what}"
+        return f"{checkout} has no {peer.entry}; {what}"
+    return None if weights.is_file() else f"there is no file {weights}; {what}"
 
 
 def table(rows: Iterable[tuple[str, dict]]) -> Iterator[str]:
