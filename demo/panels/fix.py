@@ -87,8 +87,9 @@ def queue(work: Work) -> str:
 
 
 def _areas(work: Work, records: Mapping[int, Record], number: int) -> dict[int, int]:
-    """Pixels of an object by frame, from its first mark on: before it, a run does not know the object.  After it,
-    a run from a frame without the object may not know it either, and has no pixel of it.
+    """Pixels of an object by frame, from its first mark on: before it, a run does not know the object.
+
+    A run that continues from a frame without the object may not know it either: it has no pixel there.
     """
     first = min((n for n, marks in work.marks.items() if number in marks.objects), default=work.clip.stop)
     return {
