@@ -24,11 +24,12 @@ LOW, W_LOW = 1.0, 1.0  # confidence: how often its doubt is doubled
 AREA, W_AREA = math.log2(1.4), 1.5  # how often the area is doubled or halved
 COURSE, W_COURSE = 0.35, 1.5  # distance from the expected place, in roots of the area
 FAR = 4.0  # from this distance on it is elsewhere, however far
-LARGE = 3.0  # from so many doublings on it is another thing, however large
 REFUSED, W_REFUSED = 0.2, 2.0  # share of what resembled the object
 UNLIKE, W_UNLIKE = 0.2, 2.0  # 1 - overlap with the mask from the other side
 W_BACK, W_PIECES, W_TOUCHES = 2.0, 0.7, 0.5  # each time it happens
-W_VANISHED = 25.0  # more than all others together
+W_VANISHED = 10.0  # more than a frame that is far off its course
+
+FIRST = ("flagged", "vanished")  # before whatever else speaks for a frame
 
 REASONS = {
     "flagged": "You flagged this frame.",
@@ -81,7 +82,7 @@ def suggestions(
     for i in objects:
         taken = [n for n, obj in (*seen, *flagged) if obj == i]
         found += _best(i, _weighed(records, i), taken)
-    return sorted(found, key=lambda one: (-one.score, one.frame, one.obj))
+    return sorted(found, key=lambda one: (one.reasons[0] not in FIRST, -one.score, one.frame, one.obj))
 
 
 def _best(obj: int, weighed: Mapping[int, dict[str, float]], taken: list[int]) -> list[Suggestion]:
@@ -138,7 +139,7 @@ def _moved(record: Record, earlier: Sequence[Record], obj: int) -> dict[str, flo
     usual = float(np.median([one.areas[obj] for one in earlier]))
     jump = abs(math.log2(area / usual))
     if jump >= AREA:
-        found["area"] = W_AREA * min(jump, LARGE)
+        found["area"] = W_AREA * jump
     shape, shapes = record.shapes.get(obj), [one.shapes[obj] for one in earlier if obj in one.shapes]
     if shape is None or not shapes:
         return found
