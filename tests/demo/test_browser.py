@@ -8,6 +8,8 @@ from pages import write_clip
 from PIL import Image
 from visitor import CLIP, DESK, PATIENCE, Visitor
 
+from demo.work.work import Work
+
 pytestmark = pytest.mark.browser
 FRAMES = CLIP["frames"]
 
@@ -52,7 +54,7 @@ def test_an_idle_page_asks_for_no_stream_of_animation_frames(browser, site):
     context.close()
 
 
-def test_keys_step_play_undo_and_explain_also_after_the_slider(visitor, clip):
+def test_keys_step_play_undo_and_explain_also_after_the_slider(visitor, clip, monkeypatch):
     visitor.open(clip[0])
     visitor.click(8, 8)
     visitor.shown(0, True)
@@ -79,9 +81,12 @@ def test_keys_step_play_undo_and_explain_also_after_the_slider(visitor, clip):
     visitor.wait(f"() => Math.abs(document.querySelector('.stm-canvas').dataset.shown - {FRAMES / 2}) <= 2")
     slider.press("Home")
     visitor.shown(0, True)
+    undo = Work.undo
+    monkeypatch.setattr(Work, "undo", lambda work: (undo(work), time.sleep(0.5))[0])  # a slow answer
     slider.press("ArrowRight")
-    visitor.shown(1, False)
-    slider.press("u")
+    slider.press("u")  # at once: that frame 2 is looked at must not be told after the way back
+    visitor.shown(0, False)
+    visitor.idle()
     visitor.shown(0, False)
 
 

@@ -6,7 +6,12 @@ function go(index, { tell = true } = {}) {
   where();
   draw();
   clearTimeout(seekTimer);
-  if (tell && !ui.playing && !state.live) seekTimer = setTimeout(() => trigger("seek", { frame: ui.frame }), 120);
+  seekTimer = tell && !ui.playing && !state.live ? setTimeout(seek, 120) : null;
+}
+function seek() {
+  clearTimeout(seekTimer);
+  seekTimer = null;
+  trigger("seek", { frame: ui.frame });
 }
 function where() {
   const seconds = times[ui.frame - state.start] ?? ui.frame / (state.fps || 25);

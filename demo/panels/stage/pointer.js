@@ -115,5 +115,6 @@ function dotAt(x, y) {
 const clearInk = () => ink.getContext("2d").clearRect(0, 0, ink.width, ink.height);
 function send(name, data) {
   $(".stm-busy").hidden = false;
+  if (seekTimer) seek();   // not later: an undo may lead to another frame
   trigger(name === "edit" ? "edit" : "order", data);
 }
