@@ -16,7 +16,11 @@ DISMISS = """element.addEventListener("click", (event) => {
 # The script of a place with links within the page: an address with a # would load a page with options anew.
 FOLLOW = """element.addEventListener("click", (event) => {
   const link = event.target.closest("[data-to]");
-  if (link) document.getElementById(link.dataset.to)?.scrollIntoView({ block: "start" });
+  const heading = link && document.getElementById(link.dataset.to);
+  if (!heading) return;
+  heading.scrollIntoView({ block: "start" });
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
 });"""
 # frames by number; not what has such a name, nor a size
 _NAMED = re.compile(

@@ -12,13 +12,13 @@ from stm_core.memory.policy import PRESETS, UNLIMITED, MemoryConfig
 
 NO_PREDICTION = faint("Pick a clip to see the time and memory a run needs.")
 UNUSABLE = '<p class="stm-warn">These settings cannot be used; the message above says why.</p>'
-NO_READOUT = faint("During a run, a chart here shows what the network remembers, and what it costs.")
+NO_READOUT = faint("During a run, a chart here shows how much memory the network uses.")
 SIZES = {"240 px: fastest": 240, "360 px": 360, "480 px: finest": 480, "as the clip": 0}
 FORMULA = (
-    "A stored frame takes at most: positions × (key numbers + objects × value numbers) × bytes of a number. "
+    "A kept frame takes at most: positions × (key numbers + objects × value numbers) × bytes of a number. "
     "Positions are the cells of a grid, one for 16 × 16 pixels."
 )
-LOOKUP = "temporary: to search the kept frames for one new frame; freed at once"
+LOOKUP = "temporary memory while it searches the kept frames for one new frame"
 # keeps what is unfolded unfolded when the numbers change
 SCRIPT = """let open = false;
 element.addEventListener("toggle", (event) => { open = event.target.open; }, true);
@@ -52,9 +52,9 @@ def acting(most: int, frame_bytes: int, unbounded: int, memory: MemoryConfig) ->
     if most * frame_bytes >= unbounded:
         return "neither limit is reached"
     if most >= memory.capacity:
-        first = f"{memory.capacity} frames is reached first ({_megabytes(memory)} is not)"
+        first = f"the limit of {memory.capacity} frames is reached, {_megabytes(memory)} is not"
         return f"{first}; fewer frames keep it fast"
-    return f"{_megabytes(memory)} is reached first ({memory.capacity} frames is not)"
+    return f"the limit of {_megabytes(memory)} is reached, {memory.capacity} frames is not"
 
 
 def prediction(
@@ -139,7 +139,7 @@ def _rows(last: Point | None, held: Held) -> str:
         )
     )
     kept = "what the network remembers of the frames it keeps: their keys and values"
-    frames = f"kept now: {numbers(held.frames)}" if last else "the memory of one kept frame"
+    frames = f"kept now: {numbers(held.frames)}" if last else "each frame takes as much"
     pins = f"; your marks, always kept: {numbers(held.pinned)}" if held.pinned else ""
     rows = [
         ("bank", "Memory bank", bank, kept, ""),

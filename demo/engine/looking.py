@@ -25,7 +25,7 @@ def look_at(
     if len(glance.read) > MOST_STORED:
         raise LimitError(
             f"memory held {len(glance.read)} frames at frame {index}, up to {MOST_STORED} can be looked at "
-            "here; look at an earlier frame, or track with a bounded memory"
+            "here; look at an earlier frame, or track with the strategy Bounded"
         )
     wanted = sorted({index, *(one.t for one in glance.read)} if glance.read else {index})
     images = {t: picture(t) for t in wanted}

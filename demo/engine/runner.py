@@ -47,9 +47,9 @@ class Runner:
             most = self.limits.max_budget_mb
             raise OptionError(f"the memory limit is {megabytes:g} MB; choose 0.1 to {most} MB")
         if not 2 <= frames <= MOST_FRAMES:
-            raise OptionError(f"the most frames to keep are {frames}; choose 2 to {MOST_FRAMES}")
+            raise OptionError(f"“Most frames” is {frames}; choose 2 to {MOST_FRAMES}")
         if interval < 1:
-            raise OptionError(f"every n-th frame is to be kept with n = {interval}; choose 1 or more")
+            raise OptionError(f"“Keep every n-th” is {interval}; choose 1 or more")
         return MemoryConfig(preset, interval, int(megabytes * 2**20), frames)
 
     def side(self, height: int, width: int, size: float | None) -> int | None:
@@ -115,7 +115,7 @@ class Runner:
                 if time.monotonic() > end and not isinstance(step, dict):
                     raise LimitError(
                         f"the run was ended after {self.limits.run_minutes} minutes, the most that one "
-                        "may take here; choose a smaller size or a shorter clip"
+                        "may take here; choose a lower resolution or a shorter clip"
                     )
 
     def learn(self, run: Run, objects: int) -> None:

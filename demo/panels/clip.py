@@ -4,14 +4,15 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import gradio as gr
 
 from demo.draw import html
 from demo.gradio_fixes import webcam_input
-from demo.panels.base import Change, Panel, Props, View, Wires, answers
-from demo.work.examples import shown
+from demo.panels.base import Change, Host, Panel, Props, View, Wires, answers
+from demo.work import examples
 from demo.work.opened import Clip
 from demo.work.pictures import picture
 from demo.work.reported import clip_report
@@ -30,6 +31,11 @@ class ClipPanel(Panel):
 
     name, wide, live = "clip", True, ("upload",)
 
+    def __init__(self, host: Host):
+        super().__init__(host)
+        self.found: dict[str, tuple[dict, bytes]] = {}  # examples that could be read
+        self.reading = Lock()
+
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
         gr.HTML(html.title("Clip", "upload, record, or pick an example", number))
@@ -44,11 +50,8 @@ class ClipPanel(Panel):
                 self.webcam = webcam_input(
                     label="Record a few seconds", height=240, elem_id="webcam", buttons=[]
                 )
-        found = shown(self.host.examples, self.host.guard, self.host.visitors, CARD_WIDTH)
-        cards = html.cards(found, CARD_WIDTH)
-        self.gallery = gr.HTML(
-            cards, elem_classes="stm-gallery", visible=bool(cards), js_on_load=SCRIPT.read_text()
-        )
+        self._read_examples()
+        gallery = gr.HTML(elem_classes="stm-gallery", js_on_load=SCRIPT.read_text(), **self._cards())
         report = gr.HTML(clip_report(None, self.host.limits), elem_id="report")
         part = gr.Slider(
             0,
@@ -60,7 +63,7 @@ class ClipPanel(Panel):
             label="This clip is longer than the limit here. Start at second",
             info="Drag or type. Only this part is tracked.",
         )
-        return {"upload": upload, "report": report, "part": part}
+        return {"upload": upload, "gallery": gallery, "report": report, "part": part}
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
@@ -71,8 +74,15 @@ class ClipPanel(Panel):
         wires.on(self.webcam.stop_recording, self.open_clip, [self.webcam], first=True, **how)
         wires.on(self.parts["part"].change, self.choose_part, ["part"], trigger_mode="always_last", **how)
         wires.on(
-            self.gallery.pick, self.pick_example, sent="name", first=True, lane="media", leads_to="picked"
+            self.parts["gallery"].pick,
+            self.pick_example,
+            sent="name",
+            first=True,
+            lane="media",
+            leads_to="picked",
         )
+        if self._missing():
+            wires.on("arrived", self.show_examples, lane="media")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""
@@ -105,10 +115,9 @@ class ClipPanel(Panel):
     @answers
     def pick_example(self, visitor: Visitor, name: str) -> Iterator[View]:
         """Open a bundled clip."""
-        known = {path.stem: path for path in self.host.examples.glob("*.mp4")}
-        if name not in known:
+        if name not in examples.names(self.host.examples):
             raise PromptError(f"there is no example called {str(name)[:40]!r}; choose one that is shown")
-        yield from self._open(visitor, str(known[name]), f"{name}.mp4", 0, name)
+        yield from self._open(visitor, str(self.host.examples / f"{name}.mp4"), f"{name}.mp4", 0, name)
 
     @answers
     def come_back(self, visitor: Visitor) -> Iterator[View]:
@@ -131,6 +140,27 @@ class ClipPanel(Panel):
             told += " Tracking was stopped, all masks so far are kept: press Resume to go on."
         yield View(Change.CLIP, notice=html.notice(told, "info"), **visitor.settings)
         yield from self._go_on(visitor, work)
+
+    @answers
+    def show_examples(self, visitor: Visitor) -> View:
+        """Examples that could not be read when the page was made: the machine may have been too busy."""
+        if self._missing() and self.reading.acquire(blocking=False):
+            try:
+                self._read_examples()
+            finally:
+                self.reading.release()
+        return View(gallery=Props(**self._cards()))
+
+    def _missing(self) -> list[str]:
+        return [name for name in examples.names(self.host.examples) if name not in self.found]
+
+    def _read_examples(self) -> None:
+        host = self.host
+        self.found |= examples.shown(host.examples, self._missing(), host.guard, host.visitors, CARD_WIDTH)
+
+    def _cards(self) -> dict[str, Any]:
+        cards = html.cards(((name, *self.found[name]) for name in sorted(self.found)), CARD_WIDTH)
+        return {"value": cards, "visible": bool(cards)}
 
     # opening ----------------------------------------------------------------------------------------------
 
@@ -222,7 +252,7 @@ def _ended(work: Work | None, path: str) -> str:
     if work.busy:
         return f"Tracking of {work.clip.name} was stopped, because you opened another clip."
     if work.clip.path == str(path) and work.marks:
-        return "This is another part of the clip. Your marks and masks of the other part are gone."
+        return "This is another part of the clip. The marks and masks of the part before are gone."
     return ""
 
 

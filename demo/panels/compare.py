@@ -101,7 +101,7 @@ class ComparePanel(Panel):
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
         prompts(work)  # nothing is marked: said before anybody waits
         self.host.waiting.join(visitor, work, new_run(work.clip.folder))
-        told = html.bar(0, 1, "Waiting for its turn…")
+        told = html.bar(0, 1, "Waiting to start…")
         stop = Props(interactive=True)
         return View(Change.MARKS, cases=names, compared=compared_state(work, told), compare_stop=stop)
 

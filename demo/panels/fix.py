@@ -1,5 +1,6 @@
 """Check and fix: which frames to look at and why, and how each object fares over the clip."""
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from demo.work import reviewing
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.errors import PromptError
+from stm_core.runs.record import Record
 
 TIMELINE = Path(__file__).with_name("timeline.js")
 KEYS = "Keys: [.] next, [,] previous, [Y] looks right, [F] flag this frame."
@@ -84,6 +86,17 @@ def queue(work: Work) -> str:
     )
 
 
+def _areas(work: Work, records: Mapping[int, Record], number: int) -> dict[int, int]:
+    """Pixels of an object by frame, from its first mark on: before it, a run does not know the object.
+
+    A run that continues from a frame without the object may not know it either: it has no pixel there.
+    """
+    first = min((n for n, marks in work.marks.items() if number in marks.objects), default=work.clip.stop)
+    return {
+        n: record.areas.get(number, 0) for n, record in records.items() if number in record.areas or n > first
+    }
+
+
 def timeline(work: Work) -> str:
     """The drawing of a tracked clip's objects."""
     if work.run is None:
@@ -93,8 +106,7 @@ def timeline(work: Work) -> str:
         charts.Row(
             one.name,
             one.color,
-            # from its first mark on: before it, a run does not know the object
-            {index: record.areas[one.id] for index, record in records.items() if one.id in record.areas},
+            _areas(work, records, one.id),
             {index: record.confidence.get(one.id, 1.0) for index, record in records.items()},
             sorted(two.frame for two in found if two.obj == one.id),
         )

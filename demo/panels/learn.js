@@ -91,12 +91,19 @@ function scroll(there) {   // again while it unfolds: at the end of the page the
 }
 function see(place) {
   const there = page(places[place]);
-  if (!there) return;
+  if (!there) return null;
   if (place === "look") there.querySelector("details").open = true;
   if (place === "compare") there.querySelector(".label-wrap:not(.open)")?.click();
   scroll(there.closest(".stm-card"));
   const frame = Number(step().dataset.frame) - 1, slider = place === "look" && there.querySelector("input[type=range]");
   if (slider && frame > 0 && Number(slider.max) >= frame) { slider.value = frame; slider.dispatchEvent(new Event("input")); }
+  return there.closest(".stm-card");
+}
+function land(card) {   // keys go on where the eyes do
+  const heading = card?.querySelector(".stm-title");
+  if (!heading) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
 }
 function away() {
   const { top, bottom } = body.getBoundingClientRect();
@@ -125,7 +132,7 @@ element.addEventListener("click", (event) => {
   const pressed = event.target.closest("button");
   if (!pressed) return;
   led = pressed.dataset.see || (led && waits()) ? "leaving" : "";   // whoever presses something else here is back
-  if (pressed.dataset.see) { see(pressed.dataset.see); returning(); }
+  if (pressed.dataset.see) { land(see(pressed.dataset.see)); returning(); }
   else actions[pressed.dataset.learn]?.();
 });
 addEventListener("scroll", returning, { passive: true });

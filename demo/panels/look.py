@@ -108,7 +108,7 @@ def look_state(look: Look, images: dict[int, np.ndarray], names: dict[int, str])
     first, number = html.number(0), html.number
     notes = [f"Frame {number(t)} was dropped at frame {number(at)}." for t, at in look.gone.items()]
     if rest:
-        notes.append(f"Also in memory, and counting less: frames {', '.join(str(number(t)) for t in rest)}.")
+        notes.append(f"Also in memory, with smaller shares: {', '.join(str(number(t)) for t in rest)}.")
     tiles = [
         {
             "t": one.t,

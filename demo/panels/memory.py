@@ -41,7 +41,7 @@ class MemoryPanel(Panel):
                 64,
                 label="Memory limit, MB",
                 elem_id="budget",
-                info="Frames and search.",
+                info="For frames and lookup.",
                 **narrow,
             )
             capacity = gr.Number(

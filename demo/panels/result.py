@@ -106,7 +106,7 @@ class ResultPanel(Panel):
         if work is None or not work.tracked:
             raise PromptError("there are no masks yet; mark an object and press Track first")
         if work.running:
-            raise PromptError("tracking is running; wait for its end or press Stop, then download")
+            raise PromptError("tracking is running; wait until it ends or press Stop, then download")
         self.host.quotas.check(visitor.caller)
         yield View(made=html.notice(f"Making “{LABELS[kind]}”…", "info"))
         try:

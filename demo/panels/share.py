@@ -188,7 +188,7 @@ def recipe(work: Work | None) -> dict:
     if job is None:
         about = "Once a run has ended, this says how to do it again with Python or in a terminal."
         if work is not None and work.tracked:
-            about = "These masks are not those of a run here: they were brought, or changed after the run."
+            about = "These masks have no command: they were brought from a file, or changed after the run."
         return dict(zip(RECIPE, ("", "", html.faint(about)), strict=True))
     clip, total = work.clip, work.clip.info["frames"]
     # a run that went on after a stop has its own mask of that frame among the prompts, which nobody marked
@@ -198,7 +198,7 @@ def recipe(work: Work | None) -> dict:
     what = "the whole clip" if plan.whole(total) else "the part that is open"
     told = [f"Both track {what} from the same marks."]
     if work.run.continues:
-        told.append("The page went on from a correction; here all is tracked anew, so that masks may differ.")
+        told.append("The page continued from a correction. Here all is tracked anew, so masks may differ.")
     if needs_masks(plan):
         told.append(
             "They read the marks from <code>prompts/</code>, which is in the ZIP of the full session."

@@ -40,7 +40,7 @@ class TrackPanel(Panel):
                 visible=False,
             )
             to_end = gr.Checkbox(
-                label="Do not stop early when nothing changes any more",
+                label="Go on to the end, even when the masks no longer change",
                 elem_id="to-end",
                 visible=False,
             )
@@ -96,7 +96,7 @@ class TrackPanel(Panel):
             return View(notice=html.notice(text, "info"))
         self.host.waiting.join(visitor, work, Run.new(work.clip.folder))
         visitor.touch()
-        return View(Change.MARKS, notice="", progress=html.bar(0, 1, "Waiting for its turn…"))
+        return View(Change.MARKS, notice="", progress=html.bar(0, 1, "Waiting to start…"))
 
     @answers
     def stop(self, visitor: Visitor) -> View:

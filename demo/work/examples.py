@@ -3,6 +3,7 @@
 import json
 import logging
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from demo.guard.process import Guard
@@ -19,18 +20,25 @@ def about(path: Path) -> dict:
     return json.loads(beside.read_text()) if beside.exists() else {}
 
 
-def shown(folder: Path, guard: Guard, scratch: Path, side: int) -> list[tuple[str, dict, bytes]]:
-    """(name, what is known, JPEG of the first frame) of each example that can be read.
+def names(folder: Path) -> list[str]:
+    """The names of all examples."""
+    return sorted(path.stem for path in folder.glob("*.mp4"))
+
+
+def shown(
+    folder: Path, wanted: Collection[str], guard: Guard, scratch: Path, side: int
+) -> dict[str, tuple[dict, bytes]]:
+    """(what is known, JPEG of the first frame) of each wanted example that can be read now, by name.
 
     scratch: a folder for files on the way.  side: pixels of the picture.
     """
-    found = []
+    found = {}
     scratch.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.glob("*.mp4")):
+    for path in (folder / f"{name}.mp4" for name in wanted):
         try:
             with tempfile.TemporaryDirectory(dir=scratch) as made:
                 guard.call("check", path=str(path), folder=made, start=0, stop=1, side=side)
-                found.append((path.stem, about(path), (Path(made) / "proxy" / "00000.jpg").read_bytes()))
+                found[path.stem] = about(path), (Path(made) / "proxy" / "00000.jpg").read_bytes()
         except (StmError, OSError) as error:
-            log.warning("example %s is left out: %s", path.name, error)
+            log.warning("example %s is left out for now: %s", path.name, error)
     return found

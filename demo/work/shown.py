@@ -9,7 +9,7 @@ from demo.work.reviewing import queue
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 
-WELCOME = "Upload a clip or pick an example. Then click the object and press Track."
+WELCOME = "Upload a clip or pick an example. Then click the object that you want to follow, and press Track."
 
 
 def stage_state(visitor: Visitor, live: bool = False) -> dict:
@@ -73,11 +73,10 @@ def _choices(work: Work) -> list[dict]:
 def _hint(work: Work) -> str:
     """The next thing to do, in a few words."""
     if work.running:
-        return (
-            f"{'Comparing' if work.current and work.current.trial else 'Tracking'}… Stop keeps what is done."
-        )
+        what = "Comparing" if work.current and work.current.trial else "Tracking"
+        return f"{what}… Stop keeps the masks so far."
     if work.busy:
-        return "Waiting for its turn… Stop takes it back."
+        return "Waiting to start… Press Stop to cancel."
     if not work.marks and not work.tracked and len(work.objects) == 1:
         return "Click the object in the picture, on any frame."
     if not work.spoken_of(work.objects.selected):
@@ -88,7 +87,7 @@ def _hint(work: Work) -> str:
     if fixes := work.fixes():
         told = f"{_frames(fixes)} corrected: press Continue."
         if others := [index for index in sorted(work.marks) if index not in fixes]:
-            told += f" {_frames(others)} count{'s' * (len(others) == 1)} too; clear a wrong one."
+            told += f" Your marks on {_frames(others).lower()} are used too."
         return told
     if work.tracked and work.rest and work.marks:
         return "Not all frames have a mask yet: press Resume."
@@ -97,7 +96,8 @@ def _hint(work: Work) -> str:
             "Is a mask wrong? Go to that frame and click or paint it right. Then you can continue from there."
         )
     if work.intro:
-        return f"{work.intro} The object is marked already: press Track."
+        what = "object is" if len(work.objects) == 1 else "objects are"
+        return f"{work.intro} The {what} marked already: press Track."
     return "Is the mask right? Press Track. If not: + Add on a missing part, − Remove on a wrong part."
 
 

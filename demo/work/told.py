@@ -24,7 +24,7 @@ def verdict(work: Work, run: Run) -> str:
     took = f"in {html.clock(run.last_step - run.began)}."
     words = f"{what}: {masks} of {total} frames {took}"
     if run.untouched:
-        words = f"{what}: {run.done} frames recomputed, {run.untouched} untouched, {took}"
+        words = f"{what}: {run.done} frames tracked again, {run.untouched} left as they were, {took}"
     elif run.continues:
         words = f"{what}: {masks} of {total} frames have a mask, {run.done} of them new, {took}"
     return html.bar(masks, total, words, link="Result" if masks else "")

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from stm_core.errors import MaskError, VideoError
 from stm_core.incoming.numbering import check_size, frames_of, ids_of
-from stm_core.masks.foreign import labels_of_image
+from stm_core.masks.foreign import LOSSY, labels_of_image, solid
 from stm_core.masks.mask_files import MASK_FORMATS
-from stm_core.masks.palette import MAX_OBJECTS, PALETTE
+from stm_core.masks.palette import IGNORE, MAX_OBJECTS, PALETTE
 from stm_core.media.limits import VideoLimits
 from stm_core.media.pictures import SUFFIXES
 from stm_core.media.still import PICTURE_ERRORS, open_picture
 
 ALIKE = 48  # how far the colour of one object may differ from picture to picture, per channel
+APART = 16  # how far greys lie apart that are objects: nearer to black are ids, nearer to another noise
 COLOURED = 40  # how far channels may lie apart in a grey picture or film: codecs shift colours a little
 MASK_FOLDERS = ("masks", "Annotations")  # of our own ZIPs and folders, and of DAVIS and YouTube-VOS
 Source = Callable[[str], bytes]
@@ -27,12 +28,16 @@ Source = Callable[[str], bytes]
 class Colours:
     """Ids for colours that are no ids by themselves: one colour is one object in all pictures."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, greys: Sequence[int] = ()) -> None:
+        """greys: those that are colours, see _greys; else greys are ids or black and white."""
         self._name = name
+        self.greys = np.array(greys, int)
         self._known: list[tuple[np.ndarray, int]] = []
 
     def number(self, colour: np.ndarray) -> int:
         """The id of a colour uint8 (3,).  Raises MaskError when there are too many."""
+        if len(self.greys) and np.ptp(colour) <= COLOURED:
+            return int(np.abs(self.greys - int(colour[0])).argmin()) + 1
         for known, number in self._known:
             if np.abs(known.astype(int) - colour).max() <= ALIKE:
                 return number
@@ -82,7 +87,7 @@ def _sequence(
     by_frame: dict[int, list[str]] = {}
     for number, name in zip(numbers, names, strict=True):
         by_frame.setdefault(number, []).append(name)
-    colours = Colours(file)
+    colours = Colours(file, _greys(names, read, limits))
     for number, found in sorted(by_frame.items()):
         labels = np.zeros(size, np.uint8)
         for name in found:
@@ -125,10 +130,32 @@ def _labels(
             image.load()
             check_size(repr(name), (image.height, image.width), size)
             labels = labels_of_image(image, name)
-            coloured = image.mode not in ("1", "L", "P") and not image.mode.startswith(("I", "F"))
+            plain = ("1", "P") if len(colours.greys) else ("1", "L", "P")
+            coloured = image.mode not in plain and not image.mode.startswith(("I", "F"))
             return _by_colour(labels, np.array(image.convert("RGB")), colours) if coloured else labels
     except (VideoError, *PICTURE_ERRORS) as error:
         raise MaskError(f"{name!r} is a damaged picture; export it again") from error
+
+
+def _greys(names: list[str], read: Source, limits: VideoLimits) -> list[int]:
+    """The greys of a sequence that are one object each, such as 127 and 255, sorted; [] where they are ids.
+
+    One picture does not tell: alone on a picture, 127 looks like an id and 255 like white on black.
+    """
+    levels: set[int] = set()
+    for name in names if len(names) > 1 else ():
+        try:
+            with open_picture(io.BytesIO(read(name)), name, limits, MASK_FORMATS) as image:
+                image.load()
+                rgb = np.array(image.convert("RGB")) if image.mode in ("L", "RGB") else None
+        except (VideoError, *PICTURE_ERRORS):
+            continue  # it is refused when its turn comes
+        if rgb is None or image.format in LOSSY or (rgb != rgb[..., :1]).any():
+            return []
+        levels.update(solid(rgb[..., 0]).tolist())
+    found = sorted(levels - {0})
+    apart = np.diff([0, *found]).min(initial=APART + 1) > APART
+    return found if apart and len(found) > 1 and found[-1] == IGNORE else []
 
 
 def _by_colour(labels: np.ndarray, rgb: np.ndarray, colours: Colours) -> np.ndarray:
@@ -138,7 +165,8 @@ def _by_colour(labels: np.ndarray, rgb: np.ndarray, colours: Colours) -> np.ndar
         where = labels == number
         colour = np.median(rgb[where], axis=0).astype(np.uint8)
         grey = np.ptp(colour) <= COLOURED
-        own = int(number) if grey or (PALETTE[number] == colour).all() else colours.number(colour)
+        keeps = not len(colours.greys) if grey else (PALETTE[number] == colour).all()
+        own = int(number) if keeps else colours.number(colour)
         found[where] = own
     return found
 

@@ -67,7 +67,7 @@ def _from_palette(image: Image.Image) -> np.ndarray | None:
     used = np.unique(ids)
     named = used[used != IGNORE]
     known = any((colours[named] == table[named]).all() for table in (PALETTE, VOC, _GREY))
-    if not known and len(_solid(ids)) < len(used):
+    if not known and len(solid(ids)) < len(used):
         return None  # soft edges were quantised into the palette
     return _without_ignore(ids)
 
@@ -91,14 +91,14 @@ def _without_ignore(ids: np.ndarray) -> np.ndarray:
 
 def _from_grey(grey: np.ndarray, name: str, lossy: bool) -> np.ndarray:
     """Greys as ids, as black and white with soft edges, or as colours: whatever they look like."""
-    used, solid = np.unique(grey), _solid(grey)
+    used, flat = np.unique(grey), solid(grey)
     levels = used[(used != 0) & (used != IGNORE)]
-    soft = len(solid) < len(used)
+    soft = len(flat) < len(used)
     counted = levels.max(initial=0) == len(levels)  # 1, 2, 3 and so on: beside them 255 means "ignore"
     if not lossy:
         if (counted or IGNORE not in used) and (not soft or len(used) <= FEW_LEVELS):
             return _without_ignore(grey)
-        if soft and np.isin(solid, (0, IGNORE)).all():
+        if soft and np.isin(flat, (0, IGNORE)).all():
             return (grey >= 128).astype(np.uint8)
     return _from_colours(grey[..., None].repeat(3, axis=2), name, lossy)
 
@@ -107,7 +107,7 @@ def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
     """Each flat colour is an object, the darkest one background; other pixels join what they touch."""
     codes = rgb.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
     used, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    flat = _solid(codes)
+    flat = solid(codes)
     if lossy:
         flat = _distinct(flat, counts[np.searchsorted(used, flat)])
     elif _all_flat(used, counts, flat):
@@ -201,7 +201,7 @@ def _blocks(codes: np.ndarray) -> np.ndarray:
     return rows[:-2] & rows[1:-1] & rows[2:] & same
 
 
-def _solid(codes: np.ndarray) -> np.ndarray:
+def solid(codes: np.ndarray) -> np.ndarray:
     """Sorted values that fill a 3x3 block somewhere; all values of a picture too small for blocks."""
     return np.unique(codes if min(codes.shape) < 3 else codes[1:-1, 1:-1][_blocks(codes)])
 

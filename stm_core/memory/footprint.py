@@ -94,9 +94,9 @@ class Layout:
             return fitting
         enough = self._enough(config, least, needed // 2**20 + 1)
         raise BudgetError(
-            f"the memory limit is {config.budget_bytes / 2**20:.4g} MB, but {pinned} frame(s) with "
-            f"a given mask, the frame before and reading them take {needed / 2**20:.4g} MB with "
-            f"{self.objects} object(s) at this size; allow at least {enough} MB, or choose a smaller size"
+            f"the memory limit is {config.budget_bytes / 2**20:.4g} MB, but the marked frames ({pinned}), "
+            f"the last frame and a lookup take {needed / 2**20:.4g} MB with {self.objects} object(s) at this "
+            f"size; allow at least {enough} MB, or choose a smaller size"
         )
 
     def _enough(self, config: MemoryConfig, least: int, megabytes: int) -> int:

@@ -180,7 +180,7 @@ PRESETS: dict[str, Preset] = {
     "bounded": Preset(
         Strategy(spaced=True, bounded=True),
         title="Bounded: keep every n-th frame, up to a limit",
-        keeps="the prompted frames, the last one and every n-th, within a budget; the least used goes first",
+        keeps="the prompted frames, the last one and every n-th, up to a limit; the least used goes first",
         advice="Marked frames and the last one always stay; of the others the least used goes first. "
         "Good for clips of any length.",
         stands_for="long clips in flat memory (XMem showed that it is enough)",

@@ -11,10 +11,12 @@ from stm_core.engine.look import Look, Seen
 from stm_core.masks.heat import heat
 from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import OVERLAY_COLOURS
+from stm_core.memory.policy import Kind
 
 ACROSS, TILE, GAP, LINE = 4, 240, 8, 18  # tiles in a row; pixels: of a tile's width, between, of a line
 BACK, INK, FAINT, BAR = (24, 26, 30), (240, 240, 240), (150, 155, 165), (45, 212, 191)
 MATCH = (90, 230, 255)
+WHY: dict[Kind, str] = {"prompted": "marked", "previous": "the one before", "due": "every n-th"}
 LEAST = 5e-4  # share of the attention: less is as good as none
 
 
@@ -43,8 +45,8 @@ def look_words(look: Look, names: Mapping[int, str] | None = None, first: int = 
 def seen_words(seen: Seen, first: int = 0) -> str:
     """What is said of one stored frame.  first: what the clip's first frame is called."""
     if not looked_at(seen):
-        return f"frame {seen.t + first}, {seen.kind}: not looked at"
-    return f"frame {seen.t + first}, {seen.kind}: {seen.share:.1%}"
+        return f"frame {seen.t + first}, {WHY[seen.kind]}: not looked at"
+    return f"frame {seen.t + first}, {WHY[seen.kind]}: {seen.share:.1%}"
 
 
 def looked_at(seen: Seen) -> bool:

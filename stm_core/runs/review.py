@@ -29,6 +29,8 @@ UNLIKE, W_UNLIKE = 0.2, 2.0  # 1 - overlap with the mask from the other side
 W_BACK, W_PIECES, W_TOUCHES = 2.0, 0.7, 0.5  # each time it happens
 W_VANISHED = 10.0  # more than a frame that is far off its course
 
+FIRST = ("flagged", "vanished")  # before whatever else speaks for a frame
+
 REASONS = {
     "flagged": "You flagged this frame.",
     "vanished": "The object vanished here.",
@@ -80,7 +82,7 @@ def suggestions(
     for i in objects:
         taken = [n for n, obj in (*seen, *flagged) if obj == i]
         found += _best(i, _weighed(records, i), taken)
-    return sorted(found, key=lambda one: (-one.score, one.frame, one.obj))
+    return sorted(found, key=lambda one: (one.reasons[0] not in FIRST, -one.score, one.frame, one.obj))
 
 
 def _best(obj: int, weighed: Mapping[int, dict[str, float]], taken: list[int]) -> list[Suggestion]:

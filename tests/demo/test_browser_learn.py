@@ -56,6 +56,7 @@ def set_up(visitor: Visitor, step) -> None:
     assert (visitor.page.locator("#timeline svg").count() > 0) == bool(tracks)
     for link in step.locator("[data-see]").all():
         link.click()
+        assert visitor.page.evaluate("document.activeElement.matches('.stm-title')")  # and keys go on there
 
 
 def test_the_lesson_is_walked_from_the_first_step_to_the_last(browser, site):

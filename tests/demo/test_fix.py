@@ -122,6 +122,16 @@ def test_frames_without_the_object_stand_beside_the_mean_confidence(bench, track
     assert [int(n) for n in re.findall(r"\d+", head)] == [90, 7, 40]
 
 
+def test_a_frame_made_without_an_object_counts_as_one_without_it(bench, user):
+    bench.mark_two(user)
+    bench.tracked(user)
+    for n in range(20, 40):  # as after a correction that only the other object has
+        user.work.run.records[n] = Record({1: 256}, {1: 0.9})
+    view = fix(bench).refresh(user, Change.RESULTS)
+    heads = re.findall(r"</b><span>(.*?)</span>", view["timeline"])
+    assert [int(n) for n in re.findall(r"\d+", heads[1])][1:] == [20, 40]
+
+
 def test_an_object_is_missed_only_from_its_first_mark_on(bench, user):
     bench.click(user, 0, 8, 8)
     bench.mark.order(user, {"kind": "add"})

@@ -15,6 +15,7 @@ from PIL import Image
 
 from demo.web.events import Events
 from demo.web.page import launch_options
+from stm_core.errors import VideoError
 
 
 def test_an_upload_shows_its_first_frame_before_all_frames_are_counted(bench, clip):
@@ -49,6 +50,21 @@ def test_an_example_comes_marked_and_a_visitors_own_mark_is_kept(bench, clip):
     assert view["track"]["interactive"] and view["stage"]["dots"] and user.work.objects[1].name == "red"
     assert np.array_equal(user.work.labels(0) == 1, clip[1][0] == 1)
     assert bench.mark.mark_example(user) == {}
+
+
+def test_an_example_that_could_not_be_read_at_first_comes_later(bench, clip, monkeypatch):
+    bench.host.examples.mkdir()
+    (bench.host.examples / "squares.mp4").write_bytes(clip[0].read_bytes())
+
+    def stalled(*_, **__):
+        raise VideoError("no progress")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(bench.guard, "call", stalled)
+        gallery = bench.clip.show_examples(bench.arrive())["gallery"]
+        assert gallery == {"value": "", "visible": False}
+    gallery = bench.clip.show_examples(bench.arrive())["gallery"]
+    assert 'data-example="squares"' in gallery["value"] and gallery["visible"]
 
 
 def test_a_run_ends_when_its_clip_is_replaced_and_the_new_clip_says_so(bench, user, clip):

@@ -44,6 +44,8 @@ def test_a_pixel_of_a_tracked_frame_is_answered_with_a_filmstrip(bench, user):
     assert set(view) == {"inside"}
     told = view["inside"]["look"]
     assert [one["t"] for one in told["tiles"]] == [0, 5, 10, 15, 16] and told["object"] == 1
+    kinds = {one["words"].split(", ")[1].split(":")[0] for one in told["tiles"]}
+    assert len(kinds) == 3 and not kinds & {"prompted", "due"}  # a visitor is told in other words
     assert [one["kind"] for one in told["tiles"]] == ["prompted", "due", "due", "due", "previous"]
     assert sum(one["share"] for one in told["tiles"]) == pytest.approx(1)
     assert all(one["src"].startswith("data:image/jpeg") and one["words"] for one in told["tiles"])

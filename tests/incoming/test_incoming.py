@@ -193,6 +193,24 @@ def test_one_colour_is_one_object_in_all_pictures(tmp_path):
     assert found[2][2][0, 0] and found[2][1][10, 0]
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_one_grey_is_one_object_in_all_pictures(tmp_path, mode):
+    (tmp_path / "greys").mkdir()
+    given = [np.zeros((20, 30), np.uint8) for _ in range(4)]
+    given[0][2:8, 2:8], given[0][12:18, 2:8] = 255, 127  # the same two, the other way round on the next
+    given[1][2:8, 2:8], given[1][12:18, 2:8] = 127, 255
+    given[2][2:8, 2:8] = 127
+    given[3][2:8, 2:8] = 255
+    for n, grey in enumerate(given):
+        Image.fromarray(grey).convert(mode).save(tmp_path / "greys" / f"{n}.png")
+    found = back(tmp_path / "greys", 4, (20, 30))
+    assert found.keys() == {0, 1, 2, 3}
+    for n, objects in found.items():
+        for number, grey in ((1, 127), (2, 255)):
+            mask = objects.get(number, np.zeros((20, 30), bool))
+            np.testing.assert_array_equal(mask, given[n] == grey, err_msg=f"picture {n}, object {number}")
+
+
 def test_numbers_in_names_are_frames_and_without_them_there_must_be_one_for_each(tmp_path):
     one = picture(np.full(SIZE, 1, np.uint8))
     assert sorted(back(folder(tmp_path / "a", {"key_0003.png": one, "key_0001.png": one}))) == [1, 3]

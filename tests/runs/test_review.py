@@ -111,3 +111,11 @@ def test_an_object_that_vanished_comes_before_one_that_left_its_course():
     records = changed(records, 10, shape=Shape(700, 400), areas=400)
     first, second, *_ = [one.reasons[0] for one in suggestions(records, [1])]
     assert (first, second) == ("vanished", "course")
+
+
+def test_an_object_that_vanished_comes_before_one_for_which_all_else_speaks():
+    records = changed(quiet(60, (1, 2)), 40, areas=0)
+    odd = Shape(90_000, 400, pieces=9, touches=(2,))
+    most = {"areas": 10**9, "confidence": 0.0, "refused": 1.0, "agreement": 0.0, "shape": odd}
+    first, second, *_ = suggestions(changed(records, 20, **most), [1, 2])
+    assert (first.frame, second.frame) == (40, 20) and len(second.reasons) == 7
