@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from assets.line_chart import PAPER, Axes, Line, draw_chart
 from stm_core import MemoryConfig, load_model
 from stm_core.commands.choose import new_folders, played
 from stm_core.masks.mask_files import read_labels, write_mask
@@ -25,7 +26,6 @@ from stm_core.runs.evaluate import Sequence, evaluate, find_sequences
 
 SIZES = (320, 400, 480)
 CURVES = {"track_iou": (31, 119, 180), "click_iou": (214, 90, 20)}
-INK, PAPER, GRID = (40, 40, 40), (255, 255, 255), (220, 220, 220)
 
 
 def by_size(model, sequences: list[Sequence], out: Path) -> None:
@@ -97,24 +97,20 @@ def strips(sequences: list[Sequence], masks: Path, out: Path, columns: int = 6, 
 
 def curve(log: Path, out: Path, size: tuple[int, int] = (720, 320)) -> None:
     """Overlap on training clips (tracked, clicked) over steps."""
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
     picture = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(picture)
-    left, top, right, bottom = 50, 20, size[0] - 20, size[1] - 40
-    last = max(line["step"] for line in lines)
-    for tenth in range(0, 11, 2):
-        y = bottom - (bottom - top) * tenth / 10
-        draw.line([(left, y), (right, y)], GRID)
-        draw.text((left - 30, y - 6), f"{tenth / 10:.1f}", INK)
-    for quarter in range(5):
-        x = left + (right - left) * quarter / 4
-        draw.text((x - 12, bottom + 6), str(round(last * quarter / 4)), INK)
-    draw.text(((left + right) / 2 - 15, bottom + 20), "steps", INK)
-    for number, (name, colour) in enumerate(CURVES.items()):
-        points = [(line["step"], line[name]) for line in lines if name in line]
-        place = [(left + (right - left) * s / last, bottom - (bottom - top) * v) for s, v in points]
-        draw.line(place, colour, 2)
-        draw.text((right - 150, bottom - 40 + 14 * number), f"{name}, latest {points[-1][1]:.2f}", colour)
+    last = max(row["step"] for row in rows)
+    axes = Axes(
+        box=(50, 20, size[0] - 20, size[1] - 40),
+        x={last * quarter / 4: str(round(last * quarter / 4)) for quarter in range(5)},
+        y={tenth / 10: f"{tenth / 10:.1f}" for tenth in range(0, 11, 2)},
+        below="steps",
+    )
+    lines = []
+    for name, colour in CURVES.items():
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        lines.append(Line(f"{name}, latest {points[-1][1]:.2f}", colour, points))
+    draw_chart(ImageDraw.Draw(picture), axes, lines, legend=(size[0] - 170, size[1] - 80))
     picture.save(out, optimize=True)
 
 

@@ -13,5 +13,6 @@ compare       a clip with several memories, sizes or networks, which are `compar
 evaluate      scores on a DAVIS folder; `review_score` counts the wrong frames that `review` finds
 batch         many clips, each in a process of its own; `batch_list` reads the list, `batch_run` runs it
 bench         speed and memory on a clip from `made_up`: `bench_case` measures one, `bench_table` prints them;
-              `profile` shows where a frame's time goes, `machine` names the processor
+              `profile` shows where a frame's time goes, `machine` names the processor, `own_process` keeps
+              what is measured apart
 """

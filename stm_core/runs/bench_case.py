@@ -46,12 +46,13 @@ class Case:
     device: str = "auto"
     engine: str = "auto"
     with_files: bool = False
+    marks: tuple[int, ...] = MARKS  # frames around which time is told by itself
 
 
 def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
     """One row: times in seconds, memory in bytes, `at` the median and p95 around the marked frames."""
     model = model_of(case)
-    expected = _expected(model, case)  # raises for a budget that is too small, before anything runs
+    needed = expected(model, case)  # raises for a budget that is too small, before anything runs
     height, width = case.size
     start_peaks()
     clip = moving_clip(height, width, case.frames, case.objects)
@@ -79,20 +80,21 @@ def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
         "engine": model.engine.name,
         "fps": len(steady) / sum(steady),
         "seconds": {"median": median, "p95": p95},
-        "at": {str(mark): around(seconds, mark) for mark in MARKS},
+        "at": {str(mark): around(seconds, mark) for mark in case.marks},
         "frames_held": len(memory.frames) if memory else 0,
         "bank_bytes": bank,
-        "predicted_bank_bytes": expected.bank_bytes,
+        "predicted_bank_bytes": needed.bank_bytes,
         "read_peak_bytes": read_peak,
-        "predicted_read_peak_bytes": expected.read_peak_bytes,
-        "frame_bytes": expected.frame_bytes,
+        "predicted_read_peak_bytes": needed.read_peak_bytes,
+        "frame_bytes": needed.frame_bytes,
         "process_peak_bytes": peak_rss_bytes(),
         "cuda_peak_bytes": peak_cuda_bytes(),
         "command_fps": _command_fps(model, case) if case.with_files else None,
     }
 
 
-def _expected(model: Model, case: Case) -> Prediction:
+def expected(model: Model, case: Case) -> Prediction:
+    """What the case will need, before it runs.  Raises LimitError when the budget is too small."""
     height, width = case.size
     clip = {"height": height, "width": width, "objects": case.objects, "frames": case.frames}
     return predict(model.network, case.memory, **clip, dtype=model.dtype, device=model.device)

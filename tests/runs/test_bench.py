@@ -13,6 +13,7 @@ from stm_core.errors import LimitError
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import random_model
 from stm_core.runs import bench as module
+from stm_core.runs import own_process
 from stm_core.runs.bench import bench, combinations
 from stm_core.runs.bench_case import Case, around, measure
 from stm_core.runs.bench_table import markdown
@@ -97,19 +98,18 @@ def test_a_measurement_names_the_processor_its_instructions_and_the_threads(tmp_
     assert machine()["cpu"]
 
 
-def vanish(pipe, case, folder):
+def vanish(pipe, work, case, folder):
     os._exit(9)
 
 
 def test_a_process_that_is_killed_or_breaks_costs_its_row_only(tmp_path, monkeypatch):
     case = Case(TINY, (32, 48), "fp32", MemoryConfig(), frames=4, objects=1)
-    monkeypatch.setattr(module, "_tell", vanish)
+    monkeypatch.setattr(own_process, "_tell", vanish)
     assert "was killed" in module._measure_apart(case)["error"]
     ours, theirs = multiprocessing.Pipe(duplex=False)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "measure", lambda case: Path("/nowhere/at/all").stat())
     monkeypatch.setattr(tempfile, "tempdir", None)
-    module._tell(theirs, case, str(tmp_path))
+    own_process._tell(theirs, lambda case: Path("/nowhere/at/all").stat(), case, str(tmp_path))
     assert "No such file" in ours.recv()["error"]
 
 
