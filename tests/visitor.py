@@ -79,7 +79,11 @@ class Visitor:
     def open(self, path: Path) -> None:
         self.upload(path)
         self.shown(0, False)
-        self.page.wait_for_selector("#report [data-counted]")
+        self.wait(
+            "(name) => { const report = document.querySelector('#report'); "
+            "return report.querySelector('[data-counted]') && report.innerText.includes(name); }",
+            path.name,
+        )
 
     def open_and_mark_two(self, path: Path) -> None:
         """The clip's two squares are marked, as two objects."""

@@ -16,6 +16,7 @@ from stm_core.errors import OptionError
 
 Kind = Literal["prompted", "previous", "due"]  # a person gave its mask; the latest frame; any other one
 LATEST: Kind = "previous"
+WHY: dict[Kind, str] = {"prompted": "marked", LATEST: "the one before", "due": "every n-th"}  # for people
 
 
 @dataclass(eq=False)  # one is the same as another only if it is that one

@@ -11,12 +11,11 @@ from stm_core.engine.look import Look, Seen
 from stm_core.masks.heat import heat
 from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import OVERLAY_COLOURS
-from stm_core.memory.policy import Kind
+from stm_core.memory.policy import WHY
 
 ACROSS, TILE, GAP, LINE = 4, 240, 8, 18  # tiles in a row; pixels: of a tile's width, between, of a line
 BACK, INK, FAINT, BAR = (24, 26, 30), (240, 240, 240), (150, 155, 165), (45, 212, 191)
 MATCH = (90, 230, 255)
-WHY: dict[Kind, str] = {"prompted": "marked", "previous": "the one before", "due": "every n-th"}
 LEAST = 5e-4  # share of the attention: less is as good as none
 
 

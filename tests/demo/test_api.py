@@ -204,7 +204,7 @@ def test_click_answers_with_the_mask_of_that_frame(client, clip):
         ({"clicks": "click here"}, "must be a list"),
         ({"clicks": [[0, 5, 5, 1, n] for n in range(1, 12)]}, "11 objects"),
         ({"clicks": [[0, 8, 8, 1, 1]], "preset": "all"}, "no memory preset"),
-        ({"clicks": [[0, 8, 8, 1, 1]], "budget_mb": 1e6}, "budget"),
+        ({"clicks": [[0, 8, 8, 1, 1]], "budget_mb": 1e6}, "1e+06"),
     ],
 )
 def test_a_refusal_is_the_sentence_that_a_visitor_would_read(client, clip, values, words):

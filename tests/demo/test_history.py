@@ -143,5 +143,6 @@ def test_ranges_survive_a_saved_session(bench, two):
 @pytest.mark.parametrize("kind", ["delete", "absent"])
 def test_the_memory_chart_is_there_again_after_an_object_was_taken_out(bench, two, kind):
     order(bench, two, kind, object=2, first=5, frame=9)
+    two.reloaded = two.work
     view, *_ = bench.clip.come_back(two)
     assert "stm-bank" in view["readout"]

@@ -271,7 +271,7 @@ def test_all_prompts_must_fit_the_budget_before_a_frame_is_computed(
     options = {"memory": MemoryConfig(budget_bytes=needed(model, 1, 1))}
     run_to_folder(model, clip[0], prompts[0], tmp_path / "fits", **options)
     monkeypatch.setattr("stm_core.runs.clip.propagate", None)
-    with pytest.raises(LimitError, match=f"{len(frames)} .*{len(set(ids))} "):
+    with pytest.raises(LimitError, match=rf"\({len(frames)}\).* {len(set(ids))} "):
         run_to_folder(model, clip[0], prompts, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
