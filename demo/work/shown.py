@@ -1,6 +1,8 @@
 """What the stage in the browser shows of a visitor's work: one state object, and the hint above the tools."""
 
+import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from demo.draw import html
@@ -9,20 +11,22 @@ from demo.work.reviewing import queue
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 
+made = count(time.time_ns() // 10**6)  # of states: later ones have larger numbers, also after a restart
 WELCOME = "Upload a clip or pick an example. Then click the object that you want to follow, and press Track."
 
 
 def stage_state(visitor: Visitor, live: bool = False) -> dict:
     """The state that the stage in the browser draws from.  live: with the picture of the run that goes."""
-    work = visitor.work
+    work, order = visitor.work, next(made)
     if work is None:
-        return {"clip": None, "welcome": WELCOME, "answer": visitor.answer}
+        return {"made": order, "clip": None, "welcome": WELCOME, "answer": visitor.answer}
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
     marked = work.marked(work.frame)
     colors = {one.id: one.color for one in work.objects}
     step = work.current.last if live and work.current is not None and work.running else None
     preview = step.preview if step else None
     return {
+        "made": order,
         "clip": f"{Path(clip.folder).parent.name}/{Path(clip.folder).name}",
         "folder": Path(clip.folder).as_posix(),
         "height": clip.size[0],

@@ -117,3 +117,9 @@ def test_a_first_mark_is_told_at_once_and_with_the_time_of_a_run_once_that_is_kn
     assert view["progress"] == ""  # no longer that nothing is marked
     told = forecast(bench, user, 64)["progress"]
     assert told and bench.click(user, 1, 24, 8)["progress"] == told
+
+
+def test_a_later_state_of_the_stage_has_a_larger_number(user):
+    first, second = stage_state(user), stage_state(user)
+    assert first["made"] < second["made"] < 2**53  # whole numbers of a browser
+    assert {**first, "made": 0} == {**second, "made": 0}
