@@ -26,7 +26,7 @@ def verdict(work: Work, run: Run) -> str:
     if run.untouched:
         words = f"{what}: {run.done} frames tracked again, {run.untouched} left as they were, {took}"
     elif run.continues:
-        words = f"{what}: {masks} of {total} frames have a mask, {run.done} of them new, {took}"
+        words = f"{what}: {masks} of {total} frames have a mask, {run.done} of them from this run, {took}"
     return html.bar(masks, total, words, link="Result" if masks else "")
 
 
