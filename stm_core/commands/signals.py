@@ -11,10 +11,10 @@ PATIENCE = 5  # seconds that a process may take to end
 
 def take_interrupts(program: str, kill: bool = False) -> None:
     """Ctrl-C raises KeyboardInterrupt; while torch loads it ends the process, because an exception there
-    would make torch's C++ code abort.
+    would make torch's C++ code abort.  A second signal does not disturb the ending that the first one began;
+    some seconds later it ends the process at once.
 
-    kill: SIGTERM raises SystemExit, so that finished work is kept and child processes end too.  A second
-    SIGTERM some seconds later ends the process at once.
+    kill: SIGTERM raises SystemExit, so that finished work is kept and child processes end too.
     """
     home, ends_since = os.getpid(), None
 
@@ -25,14 +25,13 @@ def take_interrupts(program: str, kill: bool = False) -> None:
             os._exit(interrupted(program) if signum == signal.SIGINT else TERMINATED)
         now = time.monotonic()
         since, ends_since = ends_since, ends_since or now
-        if signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        if os.getpid() != home or (
-            since is not None and now - since > PATIENCE
-        ):  # a child process, or we hang
+        hangs = since is not None and now - since > PATIENCE
+        if signum == signal.SIGINT and hangs:
+            os._exit(interrupted(program))
+        if signum == signal.SIGTERM and (hangs or os.getpid() != home):  # a child process has nothing to keep
             os._exit(TERMINATED)
         if since is None:
-            sys.exit(TERMINATED)
+            raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(TERMINATED)
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # unless our parent wants it ignored
         signal.signal(signal.SIGINT, interrupt)

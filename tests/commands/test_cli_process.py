@@ -54,7 +54,9 @@ def test_an_interrupt_while_modules_load_is_told_in_one_line(loaded):
         lines.append(line)
         if line.split("|")[-1].strip() == loaded:
             child.send_signal(signal.SIGINT)
-    assert child.wait(PATIENCE) == 130
+    # Python ends by the signal itself where the interrupt came out of an `exec`, as dataclasses use it; a
+    # shell sees 130 either way
+    assert child.wait(PATIENCE) in (130, -signal.SIGINT)
     (said,) = [line for line in lines if not line.startswith("import time:")]
     assert said.startswith(f"{'app.py' if page else 'stm_core'}: interrupted")
 
