@@ -48,6 +48,10 @@ def _parser() -> Parser:
     add = tool("corrections", _corrections)
     add("davis", type=Path, metavar="DAVIS_ROOT", help="DAVIS root with clips that training never saw")
     add("--weights", default="compact", help="compact, or a file")
+    for name, run in (("crossings", _crossings), ("starts", _starts)):
+        add = tool(name, run)
+        add("davis", type=Path, metavar="DAVIS_ROOT", help="DAVIS root with clips that training never saw")
+        add("weights", nargs="*", default=["compact"], metavar="WEIGHTS", help="compact (default), or files")
     add = tool("boxes", _boxes)
     add("folders", type=Path, nargs="+", metavar="DIR", help="as for clicks")
     add("--weights", default="compact", help="compact, or a file")
@@ -115,15 +119,45 @@ def _clicks(args: argparse.Namespace) -> None:
 def _corrections(args: argparse.Namespace) -> None:
     """Score clicks on masks that runs got wrong, as a Markdown table."""
     from stm_core.networks.weights import load_model
-    from stm_core.runs.evaluate import find_sequences, read_truth
     from stm_core.training.measure.click_score import by_network
     from stm_core.training.measure.repairs import COLUMNS, score_corrections
 
-    found = find_sequences(args.davis, 2016, "val")
-    clips = [(one.folder, [read_truth(path, 2016) for path in one.annotations]) for one in found]
-    row = score_corrections(load_model(args.weights), clips, by_network(args.weights))
+    row = score_corrections(load_model(args.weights), _clips(args.davis), by_network(args.weights))
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     print(f"| {' | '.join(f'{row[column]:.3g}' for column in COLUMNS)} |")
+
+
+def _crossings(args: argparse.Namespace) -> None:
+    """Score objects that pass in front of each other, as a Markdown table with a row a kind."""
+    from stm_core.networks.weights import load_model
+    from stm_core.training.measure.crossings import COLUMNS, score_crossings
+
+    clips = _clips(args.davis)
+    print(f"| weights | in front | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}")
+    for file in args.weights:
+        for kind, row in score_crossings(load_model(file), clips):
+            cells = " | ".join(f"{row[column]:.3g}" for column in COLUMNS)
+            print(f"| {Path(file).name} | {kind} | {cells} |", flush=True)
+
+
+def _starts(args: argparse.Namespace) -> None:
+    """Score clips tracked from the first mask and from clicks instead, as a Markdown table."""
+    from stm_core.networks.weights import load_model
+    from stm_core.training.measure.starts import STARTS, score_starts
+
+    clips = _clips(args.davis)
+    print(f"| weights | {' | '.join(STARTS)} |\n|---|{'---|' * len(STARTS)}")
+    for file in args.weights:
+        row = score_starts(load_model(file), clips)
+        print(f"| {Path(file).name} | {' | '.join(f'{one:.1f}' for one in row)} |", flush=True)
+
+
+def _clips(davis: Path) -> list[tuple[Path, list]]:
+    """(folder of pictures, true masks) of the clips that training left out."""
+    from stm_core.runs.evaluate import find_sequences, read_truth
+
+    found = find_sequences(davis, 2016, "val")
+    return [(one.folder, [read_truth(path, 2016) for path in one.annotations]) for one in found]
 
 
 def _review(args: argparse.Namespace) -> None:
