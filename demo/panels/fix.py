@@ -43,9 +43,8 @@ class FixPanel(Panel):
         """As Panel.refresh."""
         work, view = visitor.work, {}
         tracked = work is not None and work.tracked
-        if change >= Change.MARKS:
+        if change >= Change.MARKS:  # a marked frame leaves the queue, and stands on the timeline
             view["review"] = queue(work) if work is not None and tracked else ""
-        if change >= Change.RESULTS:
             view["timeline"] = timeline(work) if work is not None and tracked else charts.NO_TIMELINE
         return view
 

@@ -27,7 +27,17 @@ def verdict(work: Work, run: Run) -> str:
         words = f"{what}: {run.done} frames tracked again, {run.untouched} left as they were, {took}"
     elif run.continues:
         words = f"{what}: {masks} of {total} frames have a mask, {run.done} of them from this run, {took}"
-    return html.bar(masks, total, words, link="Result" if masks else "")
+    return html.bar(masks, total, words + _other_way(work, run), link="Result" if masks else "")
+
+
+def _other_way(work: Work, run: Run) -> str:
+    """After a correction was followed backward only: its later frames can be tracked again too."""
+    plan = run.job.plan if run.job else None
+    if plan is None or not run.continues or plan.directions != (-1,) or plan.first not in work.corrected:
+        return ""
+    number = html.number(plan.first)
+    later = plan.first < plan.stop - 1
+    return f" Frames after {number} are unchanged; choose forward to track them again too." if later else ""
 
 
 def going_on(fixes: Sequence[int], rest: Sequence[tuple[int, int]]) -> str:

@@ -56,7 +56,8 @@ def test_a_frame_that_is_right_leaves_the_queue_and_a_flag_puts_one_in(bench, tr
 def test_a_corrected_frame_leaves_the_queue(bench, tracked):
     lose(tracked.work, 10)
     assert 10 in looks(fix(bench).review(tracked, {"kind": "flag", "frame": 35}))
-    assert 10 not in looks(paint(bench, tracked, 10, 90, 55))
+    view = paint(bench, tracked, 10, 90, 55)
+    assert 10 not in looks(view) and view["timeline"].count("stm-doubt") == 1  # the flag alone
 
 
 @pytest.mark.parametrize("data", [{}, {"kind": "flag", "frame": 99}, {"kind": "flag", "frame": "x"}])

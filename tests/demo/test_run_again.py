@@ -74,6 +74,7 @@ def test_a_correction_stays_usable_for_the_other_direction(bench, user):
     bench.mark.edit(user, {"kind": "stroke", "frame": 10, "points": [[60, 60]], "radius": 3}, 0)
     *_, last = bench.tracked(user, "backward")
     assert user.work.fixes() == [] and last["fix"]["interactive"] and last["fix"]["variant"] == "secondary"
+    assert " 11 " in last["progress"]  # the frame after which nothing was done yet
     *_, last = bench.tracked(user, "forward")
     assert user.work.run.fresh == set(range(10, 11 + AGREED))
     bench.tracked(user)  # from scratch: all marks are in it
