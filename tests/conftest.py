@@ -20,6 +20,7 @@ from PIL import Image
 from stm_core.networks.interface import Network, QueryFeatures
 from stm_core.networks.weights import Model, random_model
 
+pytest_plugins = ["clip_command"]
 TRAINING_SIZE = 64
 COLOURS = np.array([(96, 96, 96), (230, 30, 30), (30, 200, 40), (40, 60, 240), (240, 220, 20)], np.uint8)
 

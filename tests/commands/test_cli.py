@@ -1,155 +1,18 @@
 """Laws of the command: exit codes 0, 2 and 130, one line for a mistake, and results as promised."""
 
-import io
 import json
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from clip_command import CLIP_AND_MASK, FRAMES, HEIGHT, WIDTH
 from conftest import is_one_line
 from PIL import Image
 
 from stm_core import faults
 from stm_core.commands import cli
-from stm_core.masks.mask_files import read_labels, write_mask
-from stm_core.media.video import read_video
-from stm_core.media.write import VideoWriter
-from stm_core.memory.policy import PRESETS
 from stm_core.runs.made_up import moving_clip
-
-ROOT = Path(__file__).parents[2]
-PATIENCE = 300  # seconds that a process may take to start on a busy machine
-HEIGHT, WIDTH, FRAMES = 48, 64, 8
-
-
-def unpack(png: bytes) -> np.ndarray:
-    return np.array(Image.open(io.BytesIO(png)))
-
-
-@pytest.fixture(scope="module")
-def files(tiny_file, tmp_path_factory):
-    """A folder with clip.mp4, mask.png and tiny.safetensors."""
-    folder = tmp_path_factory.mktemp("files")
-    with VideoWriter(folder / "clip.mp4", WIDTH, HEIGHT, fps=10) as writer:
-        for t, (image, labels) in enumerate(moving_clip(HEIGHT, WIDTH, FRAMES)):
-            writer.write(image)
-            if t == 0:
-                write_mask(folder / "mask.png", labels)
-    shutil.copy(tiny_file, folder)
-    return folder
-
-
-@pytest.fixture
-def run(files, command, monkeypatch):
-    """`command` in the folder of the files, with small weights."""
-    monkeypatch.chdir(files)
-
-    def small(*words):
-        if words[:1] in (("segment",), ("evaluate",), ("look",), ("compare",)) and "--weights" not in words:
-            words += ("--weights", "tiny.safetensors")
-        return command(*words)
-
-    return small
-
-
-def test_segment_writes_its_results(run, tmp_path):
-    code, out, err = run(
-        "segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path / "new" / "out", "--every", 2
-    )
-    assert (code, err) == (0, "")
-    assert "8 masks" in out
-    assert len(list((tmp_path / "new/out/masks").glob("*.png"))) == FRAMES
-    report = json.loads((tmp_path / "new/out/report.json").read_text())
-    assert report["weights"]["name"] == "tiny.safetensors" and len(report["weights"]["sha256"]) == 64
-
-
-def test_an_object_that_is_absent_has_no_mask_there_and_a_wrong_range_is_a_mistake(run, tmp_path):
-    words = ["segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path / "out"]
-    assert run(*words, "--absent", "1:3-4", "--absent=1:6")[0] == 0
-    for n in (3, 4, 6):
-        assert not read_labels(tmp_path / "out" / "masks" / f"{n:05d}.png").any()
-    for wrong in ("1", "1:4-3", "1:0-2", "0:3-4", "a:1-2"):  # the mask is on frame 0
-        code, _, err = run(*words, "--absent", wrong)
-        assert code == 2 and is_one_line(err)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_runs(run, tmp_path, preset):
-    words = f"--memory {preset} --budget-mb 0.5 --top-k 4 --size 32 --dtype fp32 --device cpu".split()
-    code, _, err = run("segment", "clip.mp4", "--mask", "mask.png", "--out", tmp_path, *words)
-    assert (code, err) == (0, "")
-    memory = json.loads((tmp_path / "report.json").read_text())["memory"]
-    assert memory["preset"] == preset and memory["budget_bytes"] == (2**19 if preset == "bounded" else None)
-
-
-def test_look_writes_weights_that_sum_to_one_and_the_picture(run, tmp_path):
-    words = ("clip.mp4", "--mask", "mask.png", "--frame", 6, "--at", "20,20", "--out", tmp_path / "out")
-    for _ in range(2):  # a second look takes the place of the first
-        code, _, err = run("look", *words, "--every", 2)
-        assert (code, err) == (0, "")
-    found = json.loads((tmp_path / "out" / "look.json").read_text())
-    weights = np.load(tmp_path / "out" / "weights.npz")
-    assert list(weights) == [f"t{one['t']:05d}" for one in found["stored"]]
-    assert sum(one["share"] for one in found["stored"]) == pytest.approx(1)
-    assert sum(weights[name].sum() for name in weights) == pytest.approx(1, abs=1e-3)
-    assert all(
-        weights[name].dtype == np.float32 and weights[name].shape == (HEIGHT, WIDTH) for name in weights
-    )
-    assert found["stored"][0]["kind"] == "prompted" and (found["frame"], found["at"]) == (6, [20, 20])
-    assert found["object"] in (0, 1) and set(found["matches"][0]) == {"t", "x", "y", "weight"}
-    assert unpack((tmp_path / "out" / "look.png").read_bytes()).ndim == 3
-
-
-def test_a_look_before_the_prompt_is_one_into_the_backward_run(run, tmp_path):
-    words = ("--mask", "mask.png", "--prompt-frame", 5, "--frame", 2, "--at", "3,3", "--out", tmp_path)
-    assert run("look", "clip.mp4", *words)[0] == 0
-    stored = json.loads((tmp_path / "look.json").read_text())["stored"]
-    assert stored[-1]["t"] == 5 and all(one["t"] > 2 for one in stored)
-
-
-def test_compare_writes_a_table_and_a_film_side_by_side(run, files, tmp_path):
-    (tmp_path / "truth").mkdir()
-    for t, (_, labels) in enumerate(moving_clip(HEIGHT, WIDTH, FRAMES)):
-        write_mask(tmp_path / "truth" / f"{t:05d}.png", labels)
-    words = ("clip.mp4", "--mask", "mask.png", "--presets", "first,previous", "--out", tmp_path / "out")
-    for _ in range(2):
-        code, _, err = run("compare", *words, "--truth", tmp_path / "truth")
-        assert (code, err) == (0, "")
-    table = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert [row["name"] for row in table["runs"]] == ["first", "previous"]
-    assert all(0 <= row[name] <= 1 for row in table["runs"] for name in ("J", "F", "agreement"))
-    assert all(row["bank_bytes"] > 0 and row["read_peak_bytes"] > 0 for row in table["runs"])
-    assert (tmp_path / "out" / "compare.md").read_text().count("\n") == 4
-    with read_video(tmp_path / "out" / "compare.mp4") as film:
-        assert len(list(film)) == FRAMES and film.info.width == 2 * WIDTH
-    code, _, _ = run("compare", *words)  # without truth
-    table = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert (code, table["reference"]) == (0, "every-5")
-    assert [row["name"] for row in table["runs"]] == ["first", "previous", "every-5"]
-    assert table["runs"][0]["J"] is None and table["runs"][-1]["agreement"] == 1
-    others = ("--sizes", "32", "--budgets-mb", "2", "--networks", "tiny.safetensors")
-    assert run("compare", *words[:3], *others, *words[-2:], "--truth", tmp_path / "truth")[0] == 0
-    table = json.loads((tmp_path / "out" / "compare.json").read_text())
-    names = [row["name"] for row in table["runs"]]
-    assert names == ["size 32", "limit 2 MB", "network tiny.safetensors"]
-
-
-def test_clicks_before_and_after_the_clip_and_on_a_later_frame(run, tmp_path):
-    code, _, err = run(
-        "segment", "--click", "30,20", "10,5,0", "clip.mp4", "--out", tmp_path, "--prompt-frame", 3
-    )
-    assert (code, err) == (0, "")
-    code, _, _ = run("segment", "clip.mp4", "--click", "30,20,1,7", "--click", "5,5,1,9", "--out", tmp_path)
-    assert code == 0
-    assert json.loads((tmp_path / "report.json").read_text())["objects"] == 2
-
-
-CLIP_AND_MASK = ["segment", "clip.mp4", "--mask", "mask.png"]
 
 
 @pytest.mark.parametrize(
@@ -288,49 +151,6 @@ def test_evaluate_prints_and_writes_scores(run, tmp_path):
     assert list(scores["sequences"]) == ["disc"] and scores["fps"] > 0 and "J&F" in printed
     with Image.open(out / "masks/disc/00000.png") as first:
         assert np.array_equal(np.asarray(first), next(moving_clip(HEIGHT, WIDTH, 5))[1])
-
-
-def test_a_mask_among_the_results_of_another_frame_is_not_overwritten(run, files, tmp_path):
-    code, _, _ = run(*CLIP_AND_MASK, "--out", tmp_path)
-    by_hand = tmp_path / "masks" / "00002.png"
-    by_hand.write_bytes((files / "mask.png").read_bytes())
-    before = by_hand.read_bytes()
-    again = ["segment", "clip.mp4", "--mask", by_hand, "--out", tmp_path]
-    code, _, err = run(*again)
-    assert code == 2 and "--prompt-frame" in err and is_one_line(err)
-    assert by_hand.read_bytes() == before
-    code, _, _ = run(*again, "--prompt-frame", 2)
-    assert code == 0 and (np.array(Image.open(by_hand)) == unpack(before)).all()
-
-
-INTERRUPT_AT_MASK_3 = """
-import os, signal, sys
-from stm_core.commands import cli
-from stm_core.runs import output
-def write_whole(path, data):
-    whole(path, data)
-    if path.name == "00003.png":
-        os.kill(os.getpid(), signal.SIGINT)
-whole, output.write_whole = output.write_whole, write_whole
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may ignore it
-sys.exit(cli.main(sys.argv[1:]))
-"""
-
-
-def test_interrupting_keeps_the_finished_masks_and_exits_130(files, tmp_path):
-    pictures = tmp_path / "long"
-    pictures.mkdir()
-    for t, (image, _) in enumerate(moving_clip(HEIGHT, WIDTH, 200)):
-        Image.fromarray(image).save(pictures / f"{t:04d}.png")
-    out = tmp_path / "out"
-    words = [pictures, "--mask", files / "mask.png", "--out", out, "--weights", files / "tiny.safetensors"]
-    command = [sys.executable, "-c", INTERRUPT_AT_MASK_3, "segment", *map(str, words)]
-    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
-    assert child.returncode == 130 and is_one_line(child.stderr), child.stderr
-    report = json.loads((out / "report.json").read_text())
-    names = sorted(path.name for path in (out / "masks").iterdir())
-    assert names == [f"{t:05d}.png" for t in range(report["frames_out"])] and 4 <= len(names) < 200
-    assert "stopped" in report["warnings"][-1] and (out / "overlay.mp4").exists()
 
 
 def test_batch_runs_real_processes_and_one_bad_clip_stops_nobody(run, files, tmp_path):
