@@ -36,7 +36,7 @@ class Shared:
     device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = _option("number format of the network", "auto")
     engine: Literal["auto", "torch", "openvino"] = _option(
-        "what computes: PyTorch, or OpenVINO in int8; auto: the faster one here, torch for a given dtype",
+        "what computes: PyTorch, or OpenVINO in int8; auto: OpenVINO where it runs, unless --dtype is given",
         "auto",
     )
 

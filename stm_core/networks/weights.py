@@ -65,7 +65,7 @@ def load_model(
     weights: "compact" (bundled), "paper:PATH" (the published checkpoint), or PATH of either kind.
     device: auto, cpu, cuda or cuda:N.
     dtype: auto, fp32, bf16 or fp16; auto is bf16 where the hardware has it.
-    engine: auto, torch or openvino (int8); auto is the faster one that can be had for these weights here.
+    engine: auto, torch or openvino (int8); auto is openvino where it can be had for these weights.
     Raises WeightsError when the file is missing, damaged or of another network; OptionError.
     """
     chosen = choose_device(device)

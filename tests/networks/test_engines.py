@@ -1,4 +1,4 @@
-"""Which engine is chosen: the faster one that can be had, and never another than was asked for."""
+"""Which engine is chosen: OpenVINO where it can be had, and never another than was asked for."""
 
 import platform
 import sys
