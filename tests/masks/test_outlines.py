@@ -56,7 +56,11 @@ def test_runs_are_those_of_pycocotools_plain_and_compressed():
         np.testing.assert_array_equal(pixels_of(counts_of(mask.ravel()), mask.size, "a"), mask.ravel())
 
 
-@pytest.mark.parametrize("counts", [[3], [5, -1], [1.5, 2.5], [[4]], "abc", "\x00", "o" * 50, None, ["a"]])
+NO_RUNS = [[3], [5, -1], [1.5, 2.5], [[4]], [[1], [2, 1]], "abc", "\x00", "o" * 50, None, ["a"]]
+OVERFLOWS = [2**62, 2**62, 2**62, 2**62 + 4]  # 4 in all, in 64 bits
+
+
+@pytest.mark.parametrize("counts", [*NO_RUNS, OVERFLOWS, compress(OVERFLOWS)])
 def test_runs_that_are_no_mask_of_this_size_are_refused(counts):
     with pytest.raises(MaskError):
         mask_of_coco(counts, 2, 2, "a.json")
