@@ -39,6 +39,14 @@ def test_frames_that_were_given_or_have_no_truth_do_not_count():
     assert score(tried("first", TRUTH), {}) is None and score(tried("first", TRUTH), {0: TRUTH[0]}) is None
 
 
+def test_an_object_that_comes_into_view_later_is_scored():
+    truth = {t: mask if t >= 3 else np.zeros_like(mask) for t, mask in TRUTH.items()}
+    found = score(tried("first", wrong(truth, 6), given=(3,)), truth)
+    assert found.by_frame == {t: 0.5 if t == 6 else 1.0 for t in (0, 1, 2, 4, 5, 6, 7)}
+    nothing = {t: np.zeros_like(mask) for t, mask in TRUTH.items()}
+    assert score(tried("first", TRUTH), nothing).J == 0
+
+
 def test_the_table_names_the_reference_and_the_frames_that_part():
     runs = [tried("first", wrong(TRUTH, 4, 5, 7)), tried("every-5", TRUTH)]
     table = compare_table(runs)
