@@ -55,7 +55,7 @@ def read_mask(
 def _labels(image: Image.Image, name: str, size: tuple[int, int] | None, empty: bool) -> np.ndarray:
     try:
         image.load()
-        image = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
+        image = _upright(image)
     except PICTURE_ERRORS as error:
         raise MaskError(f"{name!r} is a damaged picture; export it again") from error
     if size is not None:
@@ -64,6 +64,13 @@ def _labels(image: Image.Image, name: str, size: tuple[int, int] | None, empty: 
     if not (empty or labels.any()):
         raise MaskError(f"{name!r} is all background; draw at least one object in a colour other than black")
     return labels
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF turns it, still with its format, which says how exact its colours are."""
+    turned = ImageOps.exif_transpose(image)
+    turned.format = image.format
+    return turned
 
 
 def _image_of(array: np.ndarray) -> Image.Image:
