@@ -6,6 +6,7 @@ use it for "ignore".
 
 import io
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from stm_core.media.limits import SAFE_LIMITS, VideoLimits
 from stm_core.media.still import PICTURE_ERRORS, open_picture
 
 MASK_FORMATS = ("PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG")
+MASK_NAME = re.compile(r"\d{5,}\.png")  # what `mask_name` gives
 
 
 def read_mask(
@@ -106,6 +108,11 @@ def object_ids(labels: np.ndarray) -> tuple[int, ...]:
     """The object ids present, sorted; 0 (background) and 255 (ignore) are none."""
     present = np.bincount(check_labels(labels).ravel(), minlength=256)
     return tuple(int(n) for n in np.flatnonzero(present[1:255]) + 1)
+
+
+def mask_name(index: int) -> str:
+    """The file name of a frame's mask."""
+    return f"{index:05d}.png"
 
 
 def encode_mask(labels: np.ndarray) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stm_core.engine.prompts import Absent, Prompt
+from stm_core.masks.mask_files import mask_name
 from stm_core.media.kinds import check_sides
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written
@@ -24,7 +25,6 @@ from stm_core.runs.output import (
     OverlayFile,
     check_folder,
     check_results,
-    mask_name,
     write_overlay,
     written_in,
 )
