@@ -28,7 +28,7 @@ from stm_core.runs.output import (
     write_overlay,
     written_in,
 )
-from stm_core.runs.plan import Part, Plan, check_budget, plan_clip
+from stm_core.runs.plan import Part, Plan, planned
 from stm_core.runs.report import Report
 from stm_core.runs.source import FileSource
 
@@ -62,13 +62,11 @@ def segment_to_folder(
     """
     out, limits = Path(out), limits or VideoLimits()
     info = clip if isinstance(clip, VideoInfo) else probe(clip, limits=limits)
-    shape = info.height, info.width, info.frames
-    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent, part=part)
+    plan = planned(model, info, prompts, memory=memory, size=size, absent=absent, part=part)
     check_folder(out, info.path)
     check_sides(OVERLAY, info.width, info.height)
     written = written_in(out)
     kept = check_results(written, plan.prompts)
-    check_budget(model, plan)
     notes = list(info.warnings)
     results = _Results(model, plan, written, info=info, kept=kept, notes=notes)
     try:
