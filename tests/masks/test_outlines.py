@@ -14,8 +14,6 @@ from stm_core.masks.rle import (
     pixels_of,
 )
 
-coco = pytest.importorskip("pycocotools.mask")
-
 
 def random_masks():
     random = np.random.default_rng(1)
@@ -47,6 +45,7 @@ def test_pixels_that_touch_at_a_corner_are_two_loops_and_a_hole_goes_the_other_w
 
 
 def test_runs_are_those_of_pycocotools_plain_and_compressed():
+    coco = pytest.importorskip("pycocotools.mask")
     for mask in [*random_masks(), np.zeros((300, 400), bool), np.tri(300, 400) > 0]:
         counts = coco_counts(mask)
         text = coco.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
