@@ -234,7 +234,7 @@ class Propagator:
         index: int,
         seen: Seen,
         masks: Tensor,
-        pixels: list[int],
+        pixels: Sequence[float],
         spoken: set[int],
     ) -> None:
         """Write the frame to memory.
