@@ -11,7 +11,10 @@ def queue(work: Work) -> list[Suggestion]:
     ids = [one.id for one in work.objects]
     corrected = {(index, i) for index in work.changed for i in ids}
     return suggestions(
-        work.run.records, ids, seen=work.approved | corrected, flagged=work.flagged - corrected
+        *(work.run.records, ids),
+        seen=work.approved | corrected,
+        flagged=work.flagged - corrected,
+        absent=work.absent,
     )
 
 

@@ -17,6 +17,7 @@ from demo.work.job import Job, Step
 from demo.work.objects import Object
 from demo.work.opened import Clip
 from stm_core.engine.forecast import Prediction
+from stm_core.engine.prompts import Absent
 from stm_core.masks.mask_files import decode_mask, encode_mask
 from stm_core.media.files import write_whole
 from stm_core.runs.record import Record
@@ -235,11 +236,11 @@ class Run:
             },
             "frames_with_masks": ranges(self.records),
             "marked_frames": sorted(marked),
-            "doubtful_frames": self._doubtful(list(objects)),
+            "doubtful_frames": self._doubtful(list(objects), plan.absent),
             "memory_log": [asdict(point) for point in thin(self.points)],
         }
 
-    def _doubtful(self, objects: list[Object]) -> dict[str, list[int]]:
+    def _doubtful(self, objects: list[Object], absent: Absent) -> dict[str, list[int]]:
         """The frames to look at, by the name of the object."""
-        found = suggestions(self.records, [one.id for one in objects])
+        found = suggestions(self.records, [one.id for one in objects], absent=absent)
         return {one.name: sorted(two.frame for two in found if two.obj == one.id) for one in objects}

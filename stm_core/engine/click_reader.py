@@ -38,15 +38,13 @@ class ClickReader:
         """Logits (n, H', W') after clicks (n, P, 3), from those before.
 
         fresh: bool (n,), objects that were clicked since.  Objects without a mask are searched in the whole
-        frame, the others around their mask; each as if it were the only one, because a first mask often
-        holds a look-alike that is another object.
+        frame, the others around their mask; each alone, because a first mask often holds a look-alike that is
+        another object.
         """
         logits, close = logits.clone(), self.network.close_side is not None
         found = (logits > 0).flatten(1).any(1)
         sought = (fresh & ~found if close else fresh).nonzero()[:, 0]
-        for (
-            n
-        ) in sought.tolist():  # each alone: a first mask often holds a look-alike, which is another object
+        for n in sought.tolist():
             logits[n] = self._coarse(points[n : n + 1], logits[n : n + 1].sigmoid())[0]
         for n in fresh.nonzero()[:, 0].tolist() if close else ():
             logits[n] = self._closer(n, points[n][points[n, :, 2] >= 0], logits)

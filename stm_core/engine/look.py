@@ -35,6 +35,7 @@ from stm_core.faults import memory_told
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import LATEST, PUBLISHED, TUNED, UNLIMITED, Kind, MemoryConfig
 from stm_core.memory.window import Window
+from stm_core.networks.interface import STRIDE
 from stm_core.networks.weights import Model, check_model
 
 MATCHES = 5  # strongest positions that are named
@@ -231,7 +232,7 @@ def _key(model: Model, image: np.ndarray, one: Held, soft: Tensor | None, size: 
 
 
 def _whole(shape: tuple[int, int], size: int | None) -> Window:
-    rows, columns = (-(-side // 16) for side in processed_size(*shape, size))
+    rows, columns = (-(-side // STRIDE) for side in processed_size(*shape, size))
     return Window.whole((rows, columns))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class Prompt:
         """
         labels = checked_labels(labels)
         present = {int(i) for i in np.unique(labels)} - {0}
-        spoken = present if objects is None else present | {int(i) for i in objects}
+        spoken = present | _checked_objects(() if objects is None else objects)
         if not spoken:
             raise MaskError("the mask is all background; mark at least one object with an id from 1 to 254")
         if not all(1 <= i <= MAX_OBJECTS for i in spoken):
@@ -194,6 +195,13 @@ def as_given(labels: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
         spoken = np.isin(np.arange(256), prompt.objects)
         labels = np.where(spoken[labels] | (prompt.labels > 0), prompt.labels, labels)
     return labels
+
+
+def _checked_objects(objects: Iterable[int]) -> set[int]:
+    try:
+        return {operator.index(i) for i in objects}
+    except TypeError as error:
+        raise PromptError(f"objects are {objects!r}, expected their ids; give whole numbers") from error
 
 
 def _checked_frame(frame: int) -> int:

@@ -73,16 +73,14 @@ class MemoryReport:
     read: tuple[Held, ...] = ()
 
     @classmethod
-    def of(
-        cls, bank: MemoryBank, index: int, usage: dict[int, float], read: tuple[Held, ...]
-    ) -> MemoryReport:
-        """The report of a bank after frame `index`, whose read saw these frames and had that usage."""
+    def of(cls, bank: MemoryBank, index: int, read: tuple[Held, ...]) -> MemoryReport:
+        """The report of a bank after frame `index`, whose read saw these frames."""
         return cls(
             nbytes=bank.nbytes,
             frames=tuple(bank.frames),
             pinned=tuple(bank.pinned),
             read_peak_bytes=bank.read_peak_bytes,
-            usage=usage,
+            usage=bank.usage,
             unbounded_bytes=bank.unbounded_bytes(index),
             read=read,
         )

@@ -96,7 +96,7 @@ class Propagator:
         shown = one_hot(channels, len(masks))
         pixels, sums, cells = self._counted(shown, best)
         labels = labels_at(self._shape, masks, channels, self.objects, seen.area, self._processed)
-        usage, read = self.bank.usage, Held.of(self.bank, self.objects)
+        read = Held.of(self.bank, self.objects)
         kept = shown if self._trust.firm and not prompts else masks
         spoken = {i for one in prompts for i in one.objects} - set(absent)
         self._remember(index, seen, kept, pixels, spoken)
@@ -106,7 +106,7 @@ class Propagator:
             labels=as_given(labels, prompts),
             objects=self.objects,
             confidence=confidence_of(pixels, sums, self.objects),
-            memory=MemoryReport.of(self.bank, index, usage, read),
+            memory=MemoryReport.of(self.bank, index, read),
             seconds=time.perf_counter() - begin,
             prompted=bool(prompts),
             _masks=masks.cpu(),
@@ -168,6 +168,7 @@ class Propagator:
             yield
         except StmError:
             self.objects, self._shape = before
+            self.bank.discount()
             raise
 
     @property
@@ -233,7 +234,7 @@ class Propagator:
         index: int,
         seen: Seen,
         masks: Tensor,
-        pixels: list[int],
+        pixels: Sequence[float],
         spoken: set[int],
     ) -> None:
         """Write the frame to memory.

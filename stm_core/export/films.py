@@ -18,8 +18,6 @@ from stm_core.export.pngs import cut_out
 from stm_core.export.sinks import Sink
 from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import on_screen
-from stm_core.media.limits import NO_LIMITS
-from stm_core.media.video import read_video
 
 GREEN = (0, 177, 64)  # chroma key green
 Mix = Callable[[np.ndarray, np.ndarray, Order], np.ndarray]
@@ -85,11 +83,10 @@ def _write_mattes(order: Order, sink: Sink) -> Iterator[int]:
     result, done = order.result, 0
     times: list[float] = []
     first, wanted = result.frames[0], set(result.frames)
-    assert result.clip is not None
-    with read_video(result.clip, NO_LIMITS, start=first, stop=result.frames[-1] + 1) as reader:
-        for _ in reader:
-            yield done
-        times = reader.times
+    for shot in result.shots(pictures=True, gaps=True):
+        assert shot.seconds is not None
+        times.append(shot.seconds)
+        yield done
     for number in result.objects:
         with _film(order, sink, f"{order.stem(number)}.mp4", "matte", times[0]) as writer:
             for index, seconds in enumerate(times, first):

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from stm_core.errors import MaskError, OptionError, VideoError
-from stm_core.masks.mask_files import object_ids, read_labels
+from stm_core.masks.mask_files import MASK_NAME, mask_name, object_ids, read_labels
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.video import VideoInfo, probe, read_video
 
-MASK_NAME = re.compile(r"\d{5,}\.png")
 SOURCE_NAME = re.compile(r"source\.[a-z0-9]{2,4}")  # the clip in a ZIP of the page
 WITHOUT_CLOCK = ("zip", "folder", "webp")  # clips whose times and sound no film takes over
 
@@ -51,7 +50,7 @@ class Result:
 
     def labels(self, index: int) -> np.ndarray:
         """The mask of a frame, uint8 (H, W).  Raises MaskError when it has another size than the first."""
-        labels = read_labels(self.masks / f"{index:05d}.png")
+        labels = read_labels(self.masks / mask_name(index))
         if labels.shape != (self.height, self.width):
             raise MaskError(
                 f"the mask of frame {index} is {labels.shape[1]}x{labels.shape[0]}, the first is "
@@ -83,8 +82,9 @@ class Result:
                     raise other_size(self, image.shape[1], image.shape[0])
                 yield Shot(index, labels, image, reader.times[index - first])
         if index < stop - 1:
+            last = min(index, self.clip.frames - 1)  # where it ends before the first mask, none was read
             raise VideoError(
-                f"the clip {self.clip.path.name!r} ends after frame {index}, there are masks up to frame "
+                f"the clip {self.clip.path.name!r} ends after frame {last}, there are masks up to frame "
                 f"{stop - 1}; give the clip that the masks were made from"
             )
 
@@ -116,7 +116,7 @@ def read_result(folder: Path, clip: Path | None = None) -> Result:
     clip_said = report.get("clip")
     said = clip_said if isinstance(clip_said, dict) else {}
     found = clip or _clip_of(folder, said)
-    first = read_labels(masks / f"{frames[0]:05d}.png")
+    first = read_labels(masks / mask_name(frames[0]))
     name = said.get("name") or (found.name if found else folder.resolve().name)
     result = Result(masks, tuple(frames), {}, Path(str(name)).stem, *first.shape)
     known = _names(session)

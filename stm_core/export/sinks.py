@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from stm_core.media.files import Whole, disk_error, write_whole
@@ -74,17 +73,18 @@ class FileSink:
 
 
 class ZipSink:
-    """A ZIP of all files; it appears when it is closed without an error."""
+    """A ZIP of all files.
 
-    def __init__(self, path: Path):
-        self._whole = Whole(path)
-        # what is in it is compressed already, but for text, which says so itself
-        self._pack = zipfile.ZipFile(self._whole.part, "w", zipfile.ZIP_STORED)
-        self._film = path.with_name(f".{path.name}.film")
+    pack: open for writing.
+    film: where a film lies until it is finished.
+    """
+
+    def __init__(self, pack: zipfile.ZipFile, film: Path):
+        self._pack, self._film = pack, film
         self.warnings: list[str] = []
 
     def add(self, name: str, data: bytes) -> None:
-        """As Sink.add."""
+        """As Sink.add.  Text is compressed; everything else is already."""
         text = name.endswith((".json", ".xml", ".txt", ".yaml"))
         self._pack.writestr(name, data, zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED)
 
@@ -94,22 +94,19 @@ class ZipSink:
             self._film, width, height, finished=lambda part: self._pack.write(part, name), **how
         )
 
-    def __enter__(self) -> ZipSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._film.unlink(missing_ok=True)
-        self._pack.close()
-        self._whole.__exit__(kind, error, trace)
-
 
 @contextmanager
 def one_file(path: Path, single: bool) -> Iterator[Sink]:
-    """A sink that makes one file: itself where the format makes a single one, else a ZIP of all."""
+    """A sink that makes one file: itself where the format makes a single one, else a ZIP of all.
+
+    The file is whole or not there.  Raises DiskError.
+    """
     if single:
         yield FileSink(path)
         return
-    with ZipSink(path) as sink:
-        yield sink
+    film = path.with_name(f".{path.name}.film")
+    try:
+        with Whole(path) as part, zipfile.ZipFile(part, "w") as pack:
+            yield ZipSink(pack, film)
+    finally:
+        film.unlink(missing_ok=True)

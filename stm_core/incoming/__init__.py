@@ -2,6 +2,6 @@
 
 masks          start here: `read_masks` looks what a file is
 mask_pictures  a folder or ZIP of mask pictures; `mattes` films: black and white, or with alpha
-coco_reader    COCO JSON; `cvat_reader` CVAT for images 1.1
+coco_reader    COCO JSON; `cvat_reader` CVAT for images 1.1; `polygons` of both
 numbering      which frame and which object something belongs to
 """

@@ -10,7 +10,7 @@ import numpy as np
 
 from stm_core.errors import MaskError
 from stm_core.incoming.numbering import check_size, frames_of, ids_of
-from stm_core.masks.outlines import fill
+from stm_core.incoming.polygons import enclosed
 from stm_core.masks.rle import mask_of_coco
 
 TRACKS = ("track_id", "instance_id")  # which object it is, where the category only says what kind
@@ -81,18 +81,6 @@ def _mask(shape: Any, size: tuple[int, int], name: str) -> np.ndarray:
     if isinstance(shape, list) and shape:
         found = np.zeros(size, bool)
         for ring in shape:
-            found |= fill([_ring(ring, name)], *size)
+            found |= enclosed(ring, size, name)
         return found
     raise MaskError(f"{name!r} has an annotation without a mask; export masks or polygons, not boxes")
-
-
-def _ring(ring: Any, name: str) -> np.ndarray:
-    try:
-        points = np.array(ring, float).reshape(-1, 2)
-    except (ValueError, TypeError) as error:
-        raise MaskError(f"{name!r} has a polygon that is no list of x, y; export it again") from error
-    if len(points) < 3 or not np.isfinite(points).all() or np.abs(points).max() > 1e6:
-        raise MaskError(
-            f"{name!r} has a polygon of {len(points)} points that encloses nothing; export it again"
-        )
-    return points

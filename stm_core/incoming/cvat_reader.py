@@ -9,7 +9,7 @@ import numpy as np
 
 from stm_core.errors import MaskError
 from stm_core.incoming.numbering import check_size, frames_of, ids_of
-from stm_core.masks.outlines import fill
+from stm_core.incoming.polygons import enclosed
 from stm_core.masks.rle import pixels_of
 
 SHAPES = ("mask", "polygon")
@@ -58,7 +58,7 @@ def _frames(images: list[ElementTree.Element], frames: int, name: str) -> list[i
         return frames_of([image.get("name", "") for image in images], frames, name)
     except MaskError:
         numbers = [_whole(image, "id", name) for image in images]
-        if len(set(numbers)) < len(numbers) or max(numbers) >= frames:
+        if len(set(numbers)) < len(numbers) or not all(0 <= number < frames for number in numbers):
             raise
         return numbers
 
@@ -72,7 +72,7 @@ def _whole(element: ElementTree.Element, key: str, name: str, default: str = "")
 
 def _mask(shape: ElementTree.Element, size: tuple[int, int], name: str) -> np.ndarray:
     if shape.tag == "polygon":
-        return fill([_points(shape.get("points", ""), name)], *size)
+        return enclosed([point.split(",") for point in shape.get("points", "").split(";")], size, name)
     left, top, width, height = (_whole(shape, key, name) for key in ("left", "top", "width", "height"))
     if min(left, top) < 0 or min(width, height) < 1 or left + width > size[1] or top + height > size[0]:
         raise MaskError(f"{name!r} has a mask outside the picture of {size[1]}x{size[0]}; export it again")
@@ -84,15 +84,3 @@ def _mask(shape: ElementTree.Element, size: tuple[int, int], name: str) -> np.nd
     inside = pixels_of(runs, width * height, name).reshape(height, width)
     found[top : top + height, left : left + width] = inside
     return found
-
-
-def _points(text: str, name: str) -> np.ndarray:
-    try:
-        points = np.array([point.split(",") for point in text.split(";")], float).reshape(-1, 2)
-    except ValueError as error:
-        raise MaskError(f"{name!r} has a polygon that is no list of x,y; export it again") from error
-    if len(points) < 3 or not np.isfinite(points).all() or np.abs(points).max() > 1e6:
-        raise MaskError(
-            f"{name!r} has a polygon of {len(points)} points that encloses nothing; export it again"
-        )
-    return points

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,6 +25,10 @@ ALIKE = 48  # how far the colour of one object may differ from picture to pictur
 APART = 16  # how far greys lie apart that are objects: nearer to black are ids, nearer to another noise
 COLOURED = 40  # how far channels may lie apart in a grey picture or film: codecs shift colours a little
 MASK_FOLDERS = ("masks", "Annotations")  # of our own ZIPs and folders, and of DAVIS and YouTube-VOS
+ZIP_ERRORS = (  # of damaged and of locked ones; the last three come from unpacking
+    *(zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError),
+    *(zlib.error, lzma.LZMAError, OSError),
+)
 Source = Callable[[str], bytes]
 
 
@@ -64,12 +71,9 @@ def read_zip(
     path: Path, size: tuple[int, int], frames: int, limits: VideoLimits
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The same of a ZIP of mask pictures."""
-    try:
-        with zipfile.ZipFile(path) as pack:
-            limits.check_bytes(sum(entry.file_size for entry in pack.infolist()), f"{path.name} (unpacked)")
-            yield from _sequence(path.name, pack.namelist(), pack.read, size, frames, limits)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
-        raise MaskError(f"{path.name!r} is a damaged or locked ZIP; pack it again") from error
+    with _opened(path) as pack:
+        limits.check_bytes(sum(entry.file_size for entry in pack.infolist()), f"{path.name} (unpacked)")
+        yield from _sequence(path.name, pack.namelist(), pack.read, size, frames, limits)
 
 
 def _sequence(
@@ -173,12 +177,19 @@ def _by_colour(labels: np.ndarray, rgb: np.ndarray, colours: Colours) -> np.ndar
 
 def open_zip(path: Path, wanted: Callable[[str], bool], limits: VideoLimits) -> tuple[str, bytes] | None:
     """The first file in a ZIP whose name is wanted, or None.  Raises MaskError, LimitError."""
+    with _opened(path) as pack:
+        found = next((entry for entry in pack.infolist() if wanted(entry.filename)), None)
+        if found is None:
+            return None
+        limits.check_bytes(found.file_size, found.filename)
+        return found.filename, pack.read(found)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The ZIP.  Raises MaskError when it is damaged or locked, also from the block that reads it."""
     try:
         with zipfile.ZipFile(path) as pack:
-            found = next((entry for entry in pack.infolist() if wanted(entry.filename)), None)
-            if found is None:
-                return None
-            limits.check_bytes(found.file_size, found.filename)
-            return found.filename, pack.read(found)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+            yield pack
+    except ZIP_ERRORS as error:
         raise MaskError(f"{path.name!r} is a damaged or locked ZIP; pack it again") from error

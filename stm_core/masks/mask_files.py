@@ -6,6 +6,7 @@ use it for "ignore".
 
 import io
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from stm_core.media.limits import SAFE_LIMITS, VideoLimits
 from stm_core.media.still import PICTURE_ERRORS, open_picture
 
 MASK_FORMATS = ("PNG", "BMP", "GIF", "WEBP", "TIFF", "JPEG")
+MASK_NAME = re.compile(r"\d{5,}\.png")  # what `mask_name` gives
 
 
 def read_mask(
@@ -55,7 +57,7 @@ def read_mask(
 def _labels(image: Image.Image, name: str, size: tuple[int, int] | None, empty: bool) -> np.ndarray:
     try:
         image.load()
-        image = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
+        image = _upright(image)
     except PICTURE_ERRORS as error:
         raise MaskError(f"{name!r} is a damaged picture; export it again") from error
     if size is not None:
@@ -64,6 +66,13 @@ def _labels(image: Image.Image, name: str, size: tuple[int, int] | None, empty: 
     if not (empty or labels.any()):
         raise MaskError(f"{name!r} is all background; draw at least one object in a colour other than black")
     return labels
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF turns it, still with its format, which says how exact its colours are."""
+    turned = ImageOps.exif_transpose(image)
+    turned.format = image.format
+    return turned
 
 
 def _image_of(array: np.ndarray) -> Image.Image:
@@ -99,6 +108,11 @@ def object_ids(labels: np.ndarray) -> tuple[int, ...]:
     """The object ids present, sorted; 0 (background) and 255 (ignore) are none."""
     present = np.bincount(check_labels(labels).ravel(), minlength=256)
     return tuple(int(n) for n in np.flatnonzero(present[1:255]) + 1)
+
+
+def mask_name(index: int) -> str:
+    """The file name of a frame's mask."""
+    return f"{index:05d}.png"
 
 
 def encode_mask(labels: np.ndarray) -> bytes:

@@ -23,14 +23,19 @@ def pixels_of(counts: Sequence[int], size: int, name: str) -> np.ndarray:
 
     name: of the file, for the MaskError when they are no runs of so many pixels.
     """
-    runs = np.asarray(counts)
-    whole = runs.ndim == 1 and np.issubdtype(runs.dtype, np.integer)
-    if not whole or (runs < 0).any() or int(runs.sum()) != size:
-        total = f"runs of {int(runs.sum())} pixels" if whole else "runs that are no whole numbers"
-        if whole and (runs < 0).any():
-            total = "runs below zero"
-        raise MaskError(f"{name!r} has {total}, its mask has {size}; export the file again")
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    try:
+        runs = np.asarray(counts)
+    except ValueError:  # lists of several lengths
+        runs = np.empty(0)
+    if runs.ndim != 1 or not np.issubdtype(runs.dtype, np.integer):
+        found = "runs that are no whole numbers"
+    elif ((runs < 0) | (runs > size)).any():  # a sum of such may overflow, and be right
+        found = f"a run of {runs.min() if (runs < 0).any() else runs.max()} pixels"
+    elif runs.sum() != size:
+        found = f"runs of {runs.sum()} pixels"
+    else:
+        return np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    raise MaskError(f"{name!r} has {found}, its mask has {size}; export the file again")
 
 
 def coco_counts(mask: np.ndarray) -> list[int]:

@@ -212,7 +212,7 @@ def backwards(
     stop = len(index.ticks) if stop is None else min(stop, len(index.ticks))
     window = max(4, WINDOW_BYTES // (upright.width * upright.height * 3))
     while stop > start:
-        low = max(start, stop - window, min(index.keyframe_before(stop - 1), stop - 1))
+        low = max(start, stop - window, index.keyframe_before(stop - 1))
         held = [(n, tick, upright(frame)) for n, tick, frame in decoder.window(low, stop)]
         if not held:
             raise VideoError(

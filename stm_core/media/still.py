@@ -4,23 +4,14 @@ import struct
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from stm_core.errors import LimitError, VideoError
 from stm_core.media.limits import VideoLimits
 from stm_core.media.upright import over_background
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # the decoders allowed for untrusted pictures
-PICTURE_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    struct.error,
-    UnidentifiedImageError,
-    EOFError,
-    IndexError,
-    MemoryError,
-)
+PICTURE_ERRORS = (OSError, ValueError, SyntaxError, struct.error, EOFError, IndexError, MemoryError)
 
 
 def open_picture(data, name: str, limits: VideoLimits, formats: tuple[str, ...] = FORMATS) -> Image.Image:

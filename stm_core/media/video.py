@@ -104,25 +104,27 @@ class VideoReader:
             log.debug("%s was closed while a frame was decoded", self.info.path.name)
 
     def _read_container(self) -> Iterator[np.ndarray]:
-        start, stop, reverse = self._range
         with Decoder(self.info.path, self._limits) as decoder:
             try:
-                if reverse:
-                    first = next(frame for _, _, frame in decoder.frames())
-                    upright = Upright(first, decoder.stream.sample_aspect_ratio, self._alpha)
-                    for n, tick, rgb in backwards(decoder, start, stop, upright):
-                        yield self._seen(rgb, n, decoder.seconds(tick))
-                else:
-                    upright = None
-                    for n, tick, frame in decoder.window(start, stop):
-                        upright = upright or Upright(frame, decoder.stream.sample_aspect_ratio, self._alpha)
-                        yield self._seen(upright(frame), n, decoder.seconds(tick))
+                for n, tick, rgb in self._decoded(decoder):
+                    yield self._seen(rgb, n, decoder.seconds(tick))
             except av.error.FFmpegError as error:
                 raise VideoError(
                     f"{self.info.path.name!r} stopped being readable: {error.strerror}; "
                     "convert it to MP4 (H.264)"
                 ) from error
             self._tell_losses(decoder)
+
+    def _decoded(self, decoder: Decoder) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(number, tick, rgb) of the frames, in the order in which they are wanted."""
+        start, stop, reverse = self._range
+        upright = None
+        for n, tick, frame in decoder.frames() if reverse else decoder.window(start, stop):
+            upright = upright or Upright(frame, decoder.stream.sample_aspect_ratio, self._alpha)
+            if reverse:  # the first frame has shown how to turn them all
+                yield from backwards(decoder, start, stop, upright)
+                return
+            yield n, tick, upright(frame)
 
     def _tell_losses(self, decoder: Decoder) -> None:
         if decoder.damaged:

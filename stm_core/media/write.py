@@ -15,16 +15,15 @@ import av
 import av.error
 import numpy as np
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, VideoReformatter
 
 from stm_core.errors import OptionError, VideoError
+from stm_core.media.coded import Coded
 from stm_core.media.containers import file_url
 from stm_core.media.files import Whole
 from stm_core.media.kinds import KINDS, check_sides
 from stm_core.media.limits import NO_LIMITS
 from stm_core.media.sound import SoundTrack
-from stm_core.media.upright import MATRIX_601, MATRIX_709
-from stm_core.media.video import VideoInfo, probe
+from stm_core.media.video import probe
 
 USUAL_CLOCK = Fraction(1, 90_000)
 KEYFRAME_SECONDS = 1.0  # a player can jump to any second
@@ -73,8 +72,6 @@ class VideoWriter:
         self.frames = 0
         self._offset = offset
         self._kind = KINDS[kind]
-        halves = "420" in self._kind.format  # a colour for two by two pixels
-        self._pad = (height % 2, width % 2) if halves else (0, 0)
         self._whole, self._finished = Whole(self.path), finished
         info = probe(source, NO_LIMITS) if source is not None else None
         self._source = info
@@ -82,10 +79,9 @@ class VideoWriter:
         if self._clock.denominator > 10**6:  # Matroska can count nanoseconds; MP4 players cannot
             self._clock = USUAL_CLOCK
         self._fps = fps or (info.fps if info else 24.0)
-        self._matrix, primaries, transfer = _colours(info, height)
+        self._coded = Coded(self._kind, height, width, info.colour if info else (0, 0, 0))
         self._last_tick: int | None = None
         self._last_key = 0.0
-        self._reformat = VideoReformatter().reformat
         self._sound = None
         try:
             flags = {"movflags": "+faststart"} if self._kind.muxer != "webm" else {}
@@ -95,18 +91,18 @@ class VideoWriter:
                 f"cannot write {self.path.name!r} in {str(self.path.parent)!r}: {_reason(error)}"
             ) from error
         try:
-            self._stream = self._open_stream(primaries, transfer)
+            self._stream = self._open_stream()
             if info is not None and info.audio and self._kind.sound:
                 self._sound = SoundTrack.open(info, self._out, self._kind.muxer, offset, self.warnings)
         except BaseException:
             self.abort()
             raise
 
-    def _open_stream(self, primaries: int, transfer: int):
+    def _open_stream(self):
         rate = Fraction(self._fps).limit_denominator(1001)
         stream = self._out.add_stream(self._kind.codec, rate=max(rate, Fraction(1, 1000)))
-        stream.width, stream.height = self.width + self._pad[1], self.height + self._pad[0]
-        if any(self._pad):
+        stream.width, stream.height = self._coded.width, self._coded.height
+        if self._coded.padded:
             self._out.metadata["comment"] = (
                 f"frames are {self.width}x{self.height}; the last column or row is padding"
             )
@@ -115,8 +111,7 @@ class VideoWriter:
         stream.options = self._kind.options
         context = stream.codec_context
         context.gop_size = max(1, round(self._fps * 10))  # key frames are asked for by time, in write()
-        context.color_range, context.colorspace = ColorRange.MPEG, self._matrix
-        context.color_primaries, context.color_trc = primaries, transfer
+        self._coded.tag(context)
         context.thread_count = 0
         return stream
 
@@ -147,19 +142,7 @@ class VideoWriter:
             raise VideoError(f"cannot write {self.path.name!r}: {_reason(error)}") from error
 
     def _encode(self, rgb: np.ndarray, tick: int) -> None:
-        if any(self._pad):
-            rgb = np.pad(rgb, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(rgb), format="rgb24" if self._kind.channels == 3 else "rgba"
-        )
-        picture = self._reformat(
-            picture,
-            format=self._kind.format.removesuffix("10le"),
-            dst_colorspace=self._matrix,
-            dst_color_range=ColorRange.MPEG,
-        )
-        if "10" in self._kind.format:
-            picture = _ten_bits(picture, self._kind.format)
+        picture = self._coded(rgb)
         picture.pts, picture.time_base = tick, self._clock
         now = float(tick * self._clock)
         if self.frames == 0 or now - self._last_key >= KEYFRAME_SECONDS - 0.001:
@@ -225,37 +208,6 @@ class VideoWriter:
             self.close()
         else:
             self.abort()
-
-
-def _ten_bits(picture: av.VideoFrame, form: str) -> av.VideoFrame:
-    """A picture of 8 bits with 10, in a pixel format of the same planes, the last one alpha.
-
-    FFmpeg's own scaler leaves eight wrong pixels wherever the part of one of its threads begins.
-    """
-    wide = av.VideoFrame(picture.width, picture.height, form)
-    for n, (source, target) in enumerate(zip(picture.planes, wide.planes, strict=True)):
-        values = np.frombuffer(memoryview(source), np.uint8).reshape(source.height, -1)[:, : source.width]
-        rows = np.zeros((target.height, target.line_size // 2), "<u2")
-        scaled = values.astype(np.uint32) * 1023 // 255 if n == 3 else values.astype(np.uint32) << 2
-        rows[:, : target.width] = scaled
-        target.update(rows)
-    return wide
-
-
-def _colours(info: VideoInfo | None, height: int) -> tuple[int, int, int]:
-    """(matrix, primaries, transfer) to convert with and to tag: the source's, or BT.709 / BT.601 by height.
-
-    HDR tags are not passed on: the frames are 8 bit and an HDR tag on them would be wrong for most players.
-    """
-    matrix, primaries, transfer = info.colour if info else (0, 0, 0)
-    if matrix not in (MATRIX_601, MATRIX_709):
-        matrix = MATRIX_709 if height >= 720 or matrix else MATRIX_601
-    usual = 1 if matrix == MATRIX_709 else 6
-    return (
-        matrix,
-        primaries if primaries in (1, 5, 6) else usual,
-        transfer if transfer in (1, 6, 13) else usual,
-    )
 
 
 def _reason(error: Exception) -> str:

@@ -124,6 +124,10 @@ class MemoryBank:
         self._share = result.usage
         return readout.maps(result.value.flatten(0, 1).contiguous(), *query_key.shape[-2:])
 
+    def discount(self) -> None:
+        """Count the last read as none: it is done once more for the same frame, or the frame was refused."""
+        self._share = None
+
     def look(self, query_key: Tensor, row: int, column: int) -> dict[int, Tensor]:
         """Where one position (row, column) of a frame with key (1, Ck, h, w) looks: {t: attention (h, w)}.
 
@@ -263,10 +267,6 @@ class MemoryBank:
         trust = [self.trust.in_frame(frame, self._last) for frame in self._frames]
         trust = trust if len(set(trust)) > 1 else None  # where all count alike there is nothing to do
         return {"scale": self.scale, "top_k": self.config.top_k, "trust": trust}
-
-    def discount(self) -> None:
-        """Count the last read as none: it is done once more for the same frame."""
-        self._share = None
 
     def _settle(self) -> None:
         """Add the shares of the last read to the frames. It waits for the device, so it is done late."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from stm_core.engine.result import FrameResult
 from stm_core.errors import MaskError
-from stm_core.masks.mask_files import decode_mask, object_ids
+from stm_core.masks.mask_files import decode_mask, mask_name, object_ids, read_labels
 from stm_core.masks.metrics import jaccard
 from stm_core.runs.plan import Plan
 
@@ -60,10 +60,11 @@ class Agreement:
         return self._row >= AGREED and not self._new
 
     def _mask(self, index: int) -> np.ndarray | None:
-        path = self._earlier and self._earlier / f"{index:05d}.png"
+        if self._earlier is None:
+            return None
         try:
-            return decode_mask(path.read_bytes()) if path and path.exists() else None
-        except MaskError:  # broken meanwhile: then it is made anew
+            return read_labels(self._earlier / mask_name(index))
+        except MaskError:  # missing, or broken meanwhile: then it is made anew
             return None
 
 

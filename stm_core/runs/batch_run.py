@@ -119,7 +119,7 @@ def _python_path() -> str:
 
 
 def run_on_ray(jobs: Sequence[Job], address: str, workers: int) -> Iterator[tuple[Job, dict]]:
-    """The same on a Ray cluster whose machines see the same folders; yields in the order of finishing."""
+    """The same on a Ray cluster whose machines see the same folders.  Raises OptionError without Ray."""
     try:
         import ray
     except ImportError as error:
@@ -127,6 +127,10 @@ def run_on_ray(jobs: Sequence[Job], address: str, workers: int) -> Iterator[tupl
             "--ray needs the package ray, which is not installed; `pip install ray`, "
             "or leave --ray out for plain local processes"
         ) from error
+    return _run_with(ray, jobs, address, workers)
+
+
+def _run_with(ray: Any, jobs: Sequence[Job], address: str, workers: int) -> Iterator[tuple[Job, dict]]:
     local = {"num_cpus": workers} if not address else {"address": address}
     ray.init(**local, log_to_driver=False, logging_level=logging.ERROR)
     try:

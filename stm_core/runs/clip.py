@@ -25,7 +25,7 @@ from stm_core.media.video import VideoLimits, probe
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model, check_model
 from stm_core.runs.agreement import Agreement
-from stm_core.runs.plan import Part, Plan, check_budget, plan_clip
+from stm_core.runs.plan import Part, Plan, planned
 from stm_core.runs.source import FileSource, Source
 
 RETRIES = 3  # smaller sizes tried after the GPU ran out of memory
@@ -86,9 +86,7 @@ def segment_clip(
     check_model(model)
     limits = VideoLimits() if limits is None else limits
     info = probe(path, limits=limits)
-    shape = info.height, info.width, info.frames
-    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent, part=part)
-    check_budget(model, plan)
+    plan = planned(model, info, prompts, memory=memory, size=size, absent=absent, part=part)
     steps = follow(model, plan, FileSource(info, limits), [] if warnings is None else warnings)
     with closing(steps):
         yield from (step for step in steps if step is not None)

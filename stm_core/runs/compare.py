@@ -22,7 +22,7 @@ from stm_core.runs.compare_cases import cases_of, with_reference
 from stm_core.runs.compare_film import write_film
 from stm_core.runs.compare_table import Labels, Tried, compare_markdown, compare_table
 from stm_core.runs.output import check_folder
-from stm_core.runs.plan import Plan, check_budget, plan_clip
+from stm_core.runs.plan import Plan, planned
 from stm_core.runs.source import FileSource
 
 TABLE, WORDS, FILM = "compare.json", "compare.md", "compare.mp4"
@@ -99,13 +99,12 @@ def compare(
     compared = cases_of(presets, sizes, budgets_mb, networks)
     cases, limits = with_reference(compared, truth is not None), limits or VideoLimits()
     info = clip if isinstance(clip, VideoInfo) else probe(clip, limits=limits)
-    base, planned = memory or MemoryConfig(), []
-    for case in cases:
-        kept, seen, network = case.memory(base), case.size or size, case.model or model
-        plan = plan_clip(info.height, info.width, info.frames, prompts, memory=kept, size=seen)
-        check_budget(network, plan)  # all are refused before one runs
-        planned.append((network, case.name, plan))
-    runs = [_tried(*one, info, limits, on_frame) for one in planned]
+    base, todo = memory or MemoryConfig(), []
+    for case in cases:  # all are refused before one runs
+        network = case.model or model
+        plan = planned(network, info, prompts, memory=case.memory(base), size=case.size or size)
+        todo.append((network, case.name, plan))
+    runs = [_tried(*one, info, limits, on_frame) for one in todo]
     return Comparison(info, tuple(runs), compare_table(runs, truth))
 
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from stm_core.masks.difference import RUN_COLOURS, difference
 from stm_core.masks.overlay import overlay
+from stm_core.media.kinds import KINDS
 from stm_core.media.video import VideoInfo, VideoLimits, read_video
 from stm_core.media.write import VideoWriter
 
@@ -50,9 +51,10 @@ def film_size(width: int, height: int, tiles: int) -> tuple[int, int]:
 def _grid(width: int, height: int, tiles: int) -> tuple[int, int, tuple[int, int]]:
     """Tiles in a row, rows, and the (width, height) of a tile, all even."""
     across = 2 if tiles <= 4 else 3
+    rows = -(-tiles // across)
     wide = min(width, WIDEST // across) // 2 * 2 or 2
-    high = round(height * wide / width / 2) * 2 or 2
-    return across, -(-tiles // across), (wide, high)
+    tallest = (KINDS["mp4"].longest // rows - LINE) // 2 * 2  # a frame that is taller is squeezed
+    return across, rows, (wide, min(round(height * wide / width / 2) * 2 or 2, tallest))
 
 
 def side_by_side(image: np.ndarray, masks: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray:

@@ -56,13 +56,12 @@ def _published(tried: Tried) -> float | None:
 def score(tried: Tried, truth: Labels) -> Score | None:
     """J and F of a run; None where no frame can be scored.
 
-    As in DAVIS: the objects are those of the first true mask, and neither the frames that were given nor the
-    last one count.
+    As in DAVIS: the objects are those of the first true mask that shows any, and neither the frames that were
+    given nor the last one count.
     """
     common = [t for t in sorted(tried.masks) if t in truth]
-    if not common:
-        return None
-    most = max(object_ids(truth[common[0]]), default=0)
+    shown = (max(object_ids(truth[t]), default=0) for t in common)
+    most = next(filter(None, shown), 0)
     scorer, last = Scorer(range(1, most + 1)), max(tried.masks)
     scored = [t for t in common if t not in tried.given and t != last]
     by_frame = {}

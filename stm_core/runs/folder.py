@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stm_core.engine.prompts import Absent, Prompt
+from stm_core.masks.mask_files import mask_name
 from stm_core.media.kinds import check_sides
 from stm_core.media.video import VideoInfo, VideoLimits, probe
 from stm_core.media.written import Written
@@ -24,11 +25,10 @@ from stm_core.runs.output import (
     OverlayFile,
     check_folder,
     check_results,
-    mask_name,
     write_overlay,
     written_in,
 )
-from stm_core.runs.plan import Part, Plan, check_budget, plan_clip
+from stm_core.runs.plan import Part, Plan, planned
 from stm_core.runs.report import Report
 from stm_core.runs.source import FileSource
 
@@ -62,13 +62,11 @@ def segment_to_folder(
     """
     out, limits = Path(out), limits or VideoLimits()
     info = clip if isinstance(clip, VideoInfo) else probe(clip, limits=limits)
-    shape = info.height, info.width, info.frames
-    plan = plan_clip(*shape, prompts, memory=memory, size=size, absent=absent, part=part)
+    plan = planned(model, info, prompts, memory=memory, size=size, absent=absent, part=part)
     check_folder(out, info.path)
     check_sides(OVERLAY, info.width, info.height)
     written = written_in(out)
     kept = check_results(written, plan.prompts)
-    check_budget(model, plan)
     notes = list(info.warnings)
     results = _Results(model, plan, written, info=info, kept=kept, notes=notes)
     try:

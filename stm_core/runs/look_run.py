@@ -27,7 +27,7 @@ from stm_core.networks.weights import Model, check_model
 from stm_core.runs.clip import follow
 from stm_core.runs.look_picture import look_picture
 from stm_core.runs.output import check_folder
-from stm_core.runs.plan import Plan, check_budget, plan_clip
+from stm_core.runs.plan import Plan, planned
 from stm_core.runs.source import FileSource, Source
 
 WEIGHTS, WORDS, PICTURE = "weights.npz", "look.json", "look.png"
@@ -76,8 +76,7 @@ def look_clip(
     if not 0 <= frame < info.frames:
         raise OptionError(f"there is no frame {frame}; the clip has frames 0 to {info.frames - 1}")
     check_inside([at], info.height, info.width)
-    plan = plan_clip(info.height, info.width, info.frames, prompts, memory=memory, size=size)
-    check_budget(model, plan)
+    plan = planned(model, info, prompts, memory=memory, size=size)
     source = FileSource(info, limits)
     way = _Way(model)
     with closing(follow(model, plan, source, [])) as steps:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Set
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from stm_core.engine.prompts import Prompt
 from stm_core.engine.threads import WriteBehind, read_ahead
 from stm_core.errors import MaskError, OptionError
-from stm_core.masks.mask_files import encode_mask, read_labels
+from stm_core.masks.mask_files import MASK_NAME, encode_mask, mask_name, read_labels
 from stm_core.masks.overlay import overlay
 from stm_core.media.files import disk_error, write_whole
 from stm_core.media.video import VideoInfo, VideoLimits, read_video
@@ -28,7 +27,6 @@ from stm_core.media.written import Written, as_json, check_sealed
 
 OVERLAY, REPORT, NOTES = "overlay.mp4", "report.json", ".report.json.notes"
 MASKS = "masks"
-MASK_NAME = re.compile(r"\d{5,}\.png")
 log = logging.getLogger(__name__)
 
 
@@ -82,11 +80,6 @@ def check_results(written: Written, prompts: Iterable[Prompt]) -> set[str]:
                     kept.add(name)
     written.check([OVERLAY, *sorted(f"{MASKS}/{name}" for name in names - kept)])
     return kept
-
-
-def mask_name(index: int) -> str:
-    """The file name of a frame's mask."""
-    return f"{index:05d}.png"
 
 
 class MaskFolder:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from stm_core.engine.forecast import predict
 from stm_core.engine.prompts import Absent, Prompt, check_absent, check_begun, check_inside, listed
 from stm_core.errors import MaskError, OptionError, PromptError
+from stm_core.media.video import VideoInfo
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model
 
@@ -141,7 +143,17 @@ def check_prompts(height: int, width: int, frames: range, prompts: Prompt | Sequ
     return prompts
 
 
-def check_budget(model: Model, plan: Plan) -> None:
+def planned(model: Model, info: VideoInfo, prompts: Prompt | Sequence[Prompt], **how: Any) -> Plan:
+    """The plan that `plan_clip` makes for a clip, once it is known that its memory fits the budget.
+
+    how: as in `plan_clip`.  Raises LimitError too.
+    """
+    plan = plan_clip(info.height, info.width, info.frames, prompts, **how)
+    _check_budget(model, plan)
+    return plan
+
+
+def _check_budget(model: Model, plan: Plan) -> None:
     """Raises LimitError when the budget cannot hold all prompted frames with all their objects."""
     predict(
         model.network,

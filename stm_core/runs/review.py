@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stm_core.engine.prompts import Absent, absent_at
 from stm_core.runs.record import Record, Shape
 
 MERGED = 10  # frames around a suggestion that need none of their own
@@ -71,17 +72,19 @@ def suggestions(
     *,
     seen: Collection[tuple[int, int]] = (),
     flagged: Collection[tuple[int, int]] = (),
+    absent: Absent | None = None,
 ) -> list[Suggestion]:
     """Frames to look at, best first.
 
-    records: by frame; marked frames need no look.
+    records: by frame; marked frames need no look, nor those on which an object is said to be `absent`.
     seen: (frame, object) that a person found right; nothing within MERGED frames of them comes again.
     flagged: (frame, object) that a person flagged; they come first.
     """
     found = [Suggestion(n, i, ("flagged",), math.inf) for n, i in sorted(flagged)]
     for i in objects:
         taken = [n for n, obj in (*seen, *flagged) if obj == i]
-        found += _best(i, _weighed(records, i), taken)
+        gone = {n for n in records if i in absent_at(absent or {}, n)}
+        found += _best(i, _weighed(records, i, gone), taken)
     return sorted(found, key=lambda one: (one.reasons[0] not in FIRST, -one.score, one.frame, one.obj))
 
 
@@ -96,8 +99,11 @@ def _best(obj: int, weighed: Mapping[int, dict[str, float]], taken: list[int]) -
     return found
 
 
-def _weighed(records: Mapping[int, Record], obj: int) -> dict[int, dict[str, float]]:
-    """What speaks for a look, by frame: weights of reasons.  Frames without any are left out."""
+def _weighed(records: Mapping[int, Record], obj: int, gone: Collection[int]) -> dict[int, dict[str, float]]:
+    """What speaks for a look, by frame: weights of reasons.  Frames without any are left out.
+
+    gone: frames on which the object is said to be absent.
+    """
     sure = [one.confidence.get(obj, 1.0) for one in records.values() if one.areas.get(obj)]
     usual = float(np.percentile(sure, USUAL)) if sure else 1.0
     found = {}
@@ -105,8 +111,8 @@ def _weighed(records: Mapping[int, Record], obj: int) -> dict[int, dict[str, flo
         earlier = [records[n] for n in range(frame - BEFORE, frame) if n in records]
         # the frame before is missing where a run began, or was stopped
         earlier = earlier if frame - 1 in records else []
-        weights = {} if records[frame].prompted else _weights(records[frame], earlier, obj, usual)
-        if weights:
+        told = records[frame].prompted or frame in gone
+        if weights := {} if told else _weights(records[frame], earlier, obj, usual):
             found[frame] = weights
     return found
 

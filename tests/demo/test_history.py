@@ -7,6 +7,7 @@ import pytest
 from pages import FRAMES, masks_of, notice
 
 from demo.work import history
+from demo.work.reviewing import queue
 
 
 @pytest.fixture
@@ -100,6 +101,7 @@ def test_an_object_that_is_gone_is_empty_at_once_and_in_the_next_run(bench, two)
     before = masks_of(two)
     view = order(bench, two, "absent", frame=9, first=6)
     assert two.work.absent == {2: ((6, 9),)} and view["stage"]["absent"] == [[2, 6, 9]]
+    assert not [one for one in queue(two.work) if one.obj == 2 and one.frame in range(6, 10)]
 
     def right() -> None:
         for n, (old, new) in enumerate(zip(before, masks_of(two), strict=True)):

@@ -52,6 +52,13 @@ def test_clicks_that_are_none_are_refused(click):
         Prompt.from_clicks([click])
 
 
+@pytest.mark.parametrize("objects", [["1"], [1.5], [None], 1])
+def test_objects_of_a_mask_are_whole_numbers(objects):
+    assert Prompt.from_mask(MASK, objects=np.array([7, 1])).objects == (1, 7)
+    with pytest.raises(PromptError):
+        Prompt.from_mask(MASK, objects=objects)
+
+
 @pytest.mark.parametrize("frame", [-1, 0.5, True, None, "3", math.nan, math.inf])
 def test_a_prompted_frame_is_counted_from_zero(frame):
     with pytest.raises(PromptError, match="frame.* 0"):

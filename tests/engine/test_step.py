@@ -100,3 +100,4 @@ def test_a_refused_prompt_changes_nothing(colour, refused, options):
         engine.step(1, clip[1][0], refused)
     results = check([engine.step(t, clip[t][0]) for t in (1, 2)], clip, start=1)
     assert [result.objects for result in results] == [(1,), (1,)]
+    assert engine.bank.stored[0].reads == 2

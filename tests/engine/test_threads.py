@@ -1,4 +1,4 @@
-"""Laws of reading ahead and writing behind: order, bounds, errors, and no thread left over."""
+"""Laws of reading ahead and writing behind: everything in order, and the first error ends the work."""
 
 import pytest
 

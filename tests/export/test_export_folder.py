@@ -1,6 +1,8 @@
 """The export of a run into a folder: names, what may be replaced, and mistakes told in one sentence."""
 
+import errno
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ from pages import write_clip
 from PIL import Image
 
 from stm_core.engine.prompts import Prompt
-from stm_core.errors import OptionError, StmError
+from stm_core.errors import DiskError, OptionError, StmError
 from stm_core.export.finished_run import read_result
 from stm_core.export.names import Template, safe
 from stm_core.export.order import Options, Order
 from stm_core.export.registry import FORMATS
+from stm_core.export.writing import export_file
 from stm_core.runs.folder import run_to_folder
 
 CONTRACT = (
@@ -114,6 +117,17 @@ def test_objects_of_one_name_are_told_apart_by_their_number(run):
     (run / "session.json").write_text(json.dumps({"objects": [{"id": n, "name": "Fish"} for n in (1, 2)]}))
     names = Order(read_result(run), FORMATS["matte-mp4"], Options()).names()
     assert names == ["My_clip_Fish-1_matte.mp4", "My_clip_Fish-2_matte.mp4"]
+
+
+def test_a_zip_that_the_disk_refuses_at_its_end_leaves_nothing(run, tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "_write_end_record", refused)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DiskError):
+        list(export_file(read_result(run), FORMATS["coco"], tmp_path / "out" / "a.zip", Options(), []))
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_mistakes_are_told_in_a_line(run, command, tmp_path):

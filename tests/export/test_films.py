@@ -11,6 +11,7 @@ import pytest
 import taken
 from PIL import Image
 
+from stm_core.errors import VideoError
 from stm_core.export.inpainting import soft
 from stm_core.media.video import probe, read_video
 
@@ -121,6 +122,16 @@ def test_films_of_a_part_begin_at_zero_and_a_hole_stays_without_a_mask(tmp_path,
     assert len(frames) == 4 and times[0] == 0
     if name == "green-mp4":
         assert (np.abs(frames[1].astype(int) - (0, 177, 64)) < 12).all()
+
+
+@pytest.mark.parametrize("name", ["overlay-mp4", "matte-mp4"])
+@pytest.mark.parametrize("begin", [1, 5])
+def test_a_clip_that_ends_before_the_masks_makes_no_film(tmp_path, name, begin):
+    folder = taken.make_run(tmp_path, taken.labels_of(4, EVEN), first=begin)
+    taken.make_film(tmp_path / "short.mp4", taken.labels_of(3, EVEN), TIMES[:3])
+    with pytest.raises(VideoError, match="after frame 2"):
+        taken.exported(folder, name, tmp_path / "out", tmp_path / "short.mp4")
+    assert not list((tmp_path / "out" / name).rglob("*"))
 
 
 def test_the_inpainting_set_has_frames_masks_prompts_and_sizes(run, tmp_path):

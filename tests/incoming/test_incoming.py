@@ -233,6 +233,20 @@ def test_other_files_and_sizes_are_refused(tmp_path):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("name", ["00000.png", "a.json"])
+def test_a_zip_whose_packed_bytes_are_damaged_is_refused(tmp_path, method, name):
+    path, noise = tmp_path / "m.zip", np.random.default_rng(0).integers(0, 3, SIZE).astype(np.uint8)
+    with zipfile.ZipFile(path, "w", method) as pack:
+        pack.writestr(name, picture(noise))
+    data = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    begin = 30 + len(name) + 12 * (method == zipfile.ZIP_LZMA)  # after the heads of entry and stream
+    data[begin:][:30] ^= 255
+    path.write_bytes(data.tobytes())
+    with pytest.raises(MaskError):
+        back(path)
+
+
 def test_few_masks_are_all_prompts_of_many_only_those_where_an_object_appears():
     masks = [(t, np.uint8([[1, 0, 2 * (t >= 4)]])) for t in range(20)]
     assert [t for t, _ in sparse(iter(masks))] == [0, 4]

@@ -44,7 +44,8 @@ BAD_COCO = [
     [], 5, {"images": []}, {"images": [], "annotations": []}, {"images": [1], "annotations": []},
     coco(image_id=8), coco(image_id=[]), coco(segmentation=[]), coco(segmentation=None),
     coco(segmentation=[[1, 2]]),
-    coco(segmentation=[["a"] * 6]), coco(segmentation=[[1, 2, float("nan"), 3, 4, 5]]),
+    coco(segmentation=[["a"] * 6]), coco(segmentation=[[10**400, 1, 2, 3, 4, 5]]),
+    coco(segmentation=[[1, 2, float("nan"), 3, 4, 5]]),
     coco(image={"width": 5}),
     coco(segmentation={"size": [1, 1], "counts": [1]}), coco(segmentation={"size": [*SIZE], "counts": "abc"}),
     coco(segmentation={"size": [*SIZE], "counts": [3]}),
@@ -60,6 +61,7 @@ BAD_CVAT = [
     BOX.format(MASK.format("1,1", 66)), BOX.format(MASK.format("1,1", -1)),
     BOX.format(MASK.format("0,2", "x")),
     BOX.format('<polygon label="a" points="1,2;3"/>'), BOX.format('<polygon label="a" points="1,2;3,4"/>'),
+    BOX.replace('id="0" name="0.png"', 'id="-1" name="a.png"').format(MASK.format("0,2", 1)),
     BOX.replace("67", "66").format(MASK.format("0,2", 1)), '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>',
 ]  # fmt: skip
 

@@ -183,6 +183,17 @@ def test_lossy_masks_are_cleaned(tmp_path, colours, form):
     assert len(object_ids(found)) == len(colours) and ((found > 0) != (wanted > 0)).mean() < 0.03
 
 
+@pytest.mark.parametrize("form", ["jpg", "webp"])
+def test_a_lossy_mask_that_its_exif_turns_is_cleaned_as_well(tmp_path, form):
+    soft, _ = drawn([(255, 0, 0), (0, 255, 0), (0, 0, 255)])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    plain, turned = (
+        read_mask(saved(tmp_path, soft, f"mask.{form}", quality=85, **more)) for more in ({}, {"exif": exif})
+    )
+    assert len(object_ids(turned)) == 3 and ((turned > 0) != np.rot90(plain > 0, -1)).mean() < 1e-3
+
+
 def test_thin_lines_survive_in_hard_masks(tmp_path):
     found = labels(1)
     found[110, :] = 2

@@ -14,8 +14,6 @@ from stm_core.masks.rle import (
     pixels_of,
 )
 
-coco = pytest.importorskip("pycocotools.mask")
-
 
 def random_masks():
     random = np.random.default_rng(1)
@@ -47,6 +45,7 @@ def test_pixels_that_touch_at_a_corner_are_two_loops_and_a_hole_goes_the_other_w
 
 
 def test_runs_are_those_of_pycocotools_plain_and_compressed():
+    coco = pytest.importorskip("pycocotools.mask")
     for mask in [*random_masks(), np.zeros((300, 400), bool), np.tri(300, 400) > 0]:
         counts = coco_counts(mask)
         text = coco.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
@@ -56,7 +55,11 @@ def test_runs_are_those_of_pycocotools_plain_and_compressed():
         np.testing.assert_array_equal(pixels_of(counts_of(mask.ravel()), mask.size, "a"), mask.ravel())
 
 
-@pytest.mark.parametrize("counts", [[3], [5, -1], [1.5, 2.5], [[4]], "abc", "\x00", "o" * 50, None, ["a"]])
+NO_RUNS = [[3], [5, -1], [1.5, 2.5], [[4]], [[1], [2, 1]], "abc", "\x00", "o" * 50, None, ["a"]]
+OVERFLOWS = [2**62, 2**62, 2**62, 2**62 + 4]  # 4 in all, in 64 bits
+
+
+@pytest.mark.parametrize("counts", [*NO_RUNS, OVERFLOWS, compress(OVERFLOWS)])
 def test_runs_that_are_no_mask_of_this_size_are_refused(counts):
     with pytest.raises(MaskError):
         mask_of_coco(counts, 2, 2, "a.json")

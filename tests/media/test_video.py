@@ -57,6 +57,17 @@ def test_backwards_is_forwards_reversed(every, kind):
     assert clips.read(every[kind], start=4, stop=17, reverse=True)[0] == list(range(16, 3, -1))
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_clip_that_lost_its_frames_since_it_was_probed_yields_none(tmp_path, reverse):
+    path = clips.write(tmp_path / "clip.mp4", "mp4", frames=3)
+    info, data = probe(path), bytearray(path.read_bytes())
+    begin = data.index(b"mdat") + 4
+    length = int.from_bytes(data[begin - 8 : begin - 4]) - 8
+    data[begin : begin + length] = bytes(length)
+    path.write_bytes(data)
+    assert list(read_video(info, reverse=reverse)) == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_and_single_frames(every, kind):
     assert clips.read(every[kind], start=13, stop=16)[0] == [13, 14, 15]

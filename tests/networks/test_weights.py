@@ -148,10 +148,15 @@ def test_unknown_devices_are_refused(device):
         choose_device(device)
 
 
-def test_dtype_words():
+@pytest.mark.parametrize(
+    "amx, avx512, auto", [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")]
+)
+def test_auto_is_bf16_where_a_cpu_multiplies_in_it_and_a_word_is_what_it_says(monkeypatch, amx, avx512, auto):
     cpu = torch.device("cpu")
+    for name, there in (("amx_tile", amx), ("avx512_bf16", avx512)):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda there=there: there, raising=False)
+    assert choose_dtype("auto", cpu) == weights.DTYPES[auto]
     assert choose_dtype("fp16", cpu) == torch.float16
-    assert choose_dtype("auto", cpu) == (torch.bfloat16 if weights.cpu_has_bf16() else torch.float32)
     with pytest.raises(OptionError, match="int8"):
         choose_dtype("int8", cpu)
 

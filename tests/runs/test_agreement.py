@@ -84,9 +84,12 @@ def test_a_run_does_not_end_before_a_correction_that_lies_ahead(colour, tmp_path
     assert found == list(range(20, 46 + AGREED))
 
 
-def test_a_missing_mask_is_no_agreement(colour, tmp_path):
+@pytest.mark.parametrize("broken", [None, b"", b"\x89PNG\r\n\x1a\n"])
+def test_a_mask_that_is_missing_or_broken_is_no_agreement(colour, tmp_path, broken):
     masks = written(tmp_path, [labels for _, labels in CLIP])
     (tmp_path / "00012.png").unlink()
+    if broken is not None:
+        (tmp_path / "00012.png").write_bytes(broken)
     assert indices(colour, plan(masks, 5, first=5), []) == list(range(5, 13 + AGREED))
 
 

@@ -108,3 +108,4 @@ def test_ray_is_asked_for_in_words_when_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(OptionError, match="ray"):
         batch.run_batch(write_list(tmp_path, "a.mp4"), tmp_path / "out", ray_address="")
+    assert not (tmp_path / "out").exists()

@@ -8,7 +8,9 @@ from pages import write_clip
 from stm_core import MemoryConfig, Prompt, compare, evaluate_masks
 from stm_core.errors import OptionError
 from stm_core.masks.difference import RUN_COLOURS, difference
+from stm_core.media.kinds import KINDS
 from stm_core.memory.policy import PRESETS
+from stm_core.runs.compare_film import film_size
 from stm_core.runs.compare_table import Tried, compare_markdown, compare_table, score, spans
 
 TRUTH = dict(enumerate(labels for _, labels in squares(9, objects=2)))
@@ -37,6 +39,14 @@ def test_frames_that_were_given_or_have_no_truth_do_not_count():
     found = score(tried("first", wrong(TRUTH, 3, 5), given=(0, 3)), few)
     assert found.by_frame == {2: 1.0, 5: 0.5}
     assert score(tried("first", TRUTH), {}) is None and score(tried("first", TRUTH), {0: TRUTH[0]}) is None
+
+
+def test_an_object_that_comes_into_view_later_is_scored():
+    truth = {t: mask if t >= 3 else np.zeros_like(mask) for t, mask in TRUTH.items()}
+    found = score(tried("first", wrong(truth, 6), given=(3,)), truth)
+    assert found.by_frame == {t: 0.5 if t == 6 else 1.0 for t in (0, 1, 2, 4, 5, 6, 7)}
+    nothing = {t: np.zeros_like(mask) for t, mask in TRUTH.items()}
+    assert score(tried("first", TRUTH), nothing).J == 0
 
 
 def test_the_table_names_the_reference_and_the_frames_that_part():
@@ -86,6 +96,13 @@ def test_sizes_limits_and_networks_are_compared_too(colour, tmp_path):
     assert found.runs[2].memory.budget_bytes == 2 * 2**20
     with pytest.raises(OptionError):
         compare(*given, presets=[])
+
+
+@pytest.mark.parametrize("tiles", range(3, 8))
+@pytest.mark.parametrize("width, height", [(1, 1), (1, 9000), (16, 8500), (9000, 16), (854, 480), (481, 853)])
+def test_the_film_has_even_sides_that_its_codec_takes(width, height, tiles):
+    sides = film_size(width, height, tiles)
+    assert all(2 <= side <= KINDS["mp4"].longest and side % 2 == 0 for side in sides)
 
 
 def test_the_difference_shows_who_has_the_pixel():

@@ -64,6 +64,14 @@ def test_an_object_that_comes_back_is_a_reason_of_its_own():
     ]
 
 
+def test_an_object_that_is_said_to_be_absent_did_not_vanish():
+    records = quiet(60)
+    for n in range(20, 40):
+        records = changed(records, n, areas=0, confidence=0.0)
+    found = suggestions(records, [1], absent={1: [(20, 29), (30, 39)], 2: [(40, 59)]})
+    assert [(one.frame, one.reasons) for one in found] == [(40, ("back",))]
+
+
 def test_frames_near_a_weightier_one_are_merged_into_it():
     records = quiet(60)
     for n, sure in ((20, 0.8), (25, 0.6), (25 + MERGED, 0.8), (26 + MERGED, 0.9)):

@@ -4,7 +4,7 @@ import torch
 from conftest import generator
 
 from stm_core.training.data.stores import IGNORE
-from stm_core.training.fit.losses import correspondence, segmentation
+from stm_core.training.fit.losses import correspondence, segmentation, transported
 
 
 def test_ignored_pixels_give_no_gradient():
@@ -28,3 +28,12 @@ def test_correspondence_is_least_for_keys_that_know_their_place():
     knowing = torch.eye(16).view(1, 16, 4, 4) * 6
     right, wrong = (correspondence(knowing, keys, points, points) for keys in (knowing, knowing.roll(1, 2)))
     assert right < 0.1 * wrong
+
+
+def test_transport_is_least_for_keys_that_carry_each_mask_to_its_place():
+    masks = torch.stack([torch.tril(torch.ones(4, 4)), torch.triu(torch.ones(4, 4), 1)])[None]  # one-hot
+    knowing = torch.eye(16).view(1, 16, 4, 4) * 6
+    moved, query = masks.roll(1, 3), knowing.roll(1, 3)
+    assert transported(query, knowing, masks, moved) < 0.1 * transported(query, knowing, masks, masks)
+    asked = masks * torch.tensor([1.0, 1, 0, 0]).view(4, 1)  # the lower half is ignored
+    assert 0 < transported(query, knowing, masks, asked) < transported(query, knowing, masks, masks)

@@ -62,5 +62,6 @@ def test_what_cannot_be_mixed_is_refused_in_words_and_nothing_is_written(write, 
         assert words in error and error.count("\n") == 1
     assert not (tmp_path / "mean.safetensors").exists()
     (tmp_path / "mean.safetensors").write_text("mine")
-    assert main([str(one), str(two), "--out", str(tmp_path / "mean.safetensors")]) == 2
+    assert main(["mean", str(one), str(two), "--out", str(tmp_path / "mean.safetensors")]) == 2
+    assert "mean.safetensors" in capsys.readouterr().err
     assert (tmp_path / "mean.safetensors").read_text() == "mine"

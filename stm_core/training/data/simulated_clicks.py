@@ -13,15 +13,16 @@ GRID = 4  # clicks are looked for on every fourth pixel: near enough, and 16 tim
 def first_clicks(truth: Tensor, generator: torch.Generator) -> Tensor:
     """One positive click inside each mask, more often near its middle: (B,1,3) x, y, label.
 
-    masks: (B,H,W) bool.
-
-    An empty mask gets a click that does not count (label -1).
+    truth: (B,H,W) bool.  An empty mask gets a click that does not count (label -1).
     """
     return _draw(truth, torch.ones(len(truth), device=truth.device), generator)
 
 
 def next_clicks(found: Tensor, truth: Tensor, ignored: Tensor, generator: torch.Generator) -> Tensor:
-    """One more click (B,1,3), in the larger error: missed object (label 1) or too much of it (label 0)."""
+    """One more click (B,1,3), in the larger error: missed object (label 1) or too much of it (label 0).
+
+    found, truth, ignored: (B,H,W) bool.
+    """
     missed, extra = truth & ~found & ~ignored, found & ~truth & ~ignored
     positive = missed.flatten(1).sum(1) >= extra.flatten(1).sum(1)
     return _draw(torch.where(positive[:, None, None], missed, extra), positive.float(), generator)

@@ -68,6 +68,7 @@ class Trainer:
         self.clips = clips
         self.maker = ClipMaker(photos, textures, clips, self.generator)
         self.step, self.seconds, self.frozen = 0, 0.0, False
+        self._logged = 0.0  # seconds of the run at its last line in the log
         self.written = written_beside(config.out)
         self.track = torch.compile(unroll.track) if config.compile else unroll.track
 
@@ -200,9 +201,8 @@ class Trainer:
         if self.rank:
             return
         means = {name: round(sum(values) / len(values), 4) for name, values in recent.items()}
-        means["clips_per_second"] = round(
-            self.world * sum(recent["clips"]) / (self.seconds - getattr(self, "_logged", 0)), 2
-        )
+        rate = self.world * sum(recent["clips"]) / (self.seconds - self._logged)
+        means["clips_per_second"] = round(rate, 2)
         self._logged = self.seconds
         left = self.seconds / 60 * (1 / max(progress, 1e-6) - 1)
         line = {"step": self.step, "progress": round(progress, 4), "minutes_left": round(left, 1), **means}

@@ -20,9 +20,8 @@ def segmentation(logits: Tensor, labels: Tensor, hardest: float = HARDEST) -> Te
     """
     scores = log_odds(logits)
     target = labels.long()
-    wrong = F.cross_entropy(scores, target, ignore_index=IGNORE, reduction="none").flatten(
-        1
-    )  # 0 where ignored
+    wrong = F.cross_entropy(scores, target, ignore_index=IGNORE, reduction="none")  # 0 where ignored
+    wrong = wrong.flatten(1)
     count = max(1, int(wrong.shape[1] * hardest))
     entropy = wrong.topk(count, dim=1, sorted=False).values.mean()
     known = (target != IGNORE).unsqueeze(1)
@@ -66,10 +65,10 @@ def _spacing(points: Tensor) -> Tensor:
 def transported(query: Tensor, memory: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of the masks that the read weights carry over: they must move the right labels.
 
-    query, memory: keys (B,Ck,h,w); masks (B,C,h,w): one-hot labels of the memory frame, averaged per
-    position;
-    labels (B,C,h,w): the same of the query frame.  A position whose pixels are ignored has rows that sum
-    below 1.
+    query, memory: keys (B,Ck,h,w).
+    masks: (B,C,h,w), one-hot labels of the memory frame, averaged over each position.
+    labels: (B,C,h,w), the same of the query frame.
+    A position whose pixels are ignored has rows that sum below 1.
     """
     affinity = torch.einsum("bcq,bcm->bqm", query.flatten(2).float(), memory.flatten(2).float())
     carried = torch.einsum("bqm,bkm->bkq", affinity.softmax(2), masks.flatten(2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 MUON_RATE, ADAM_RATE = 0.02, 2e-3
@@ -118,4 +117,4 @@ class Average:
 
 def clip_gradients(network: nn.Module, largest: float = 1.0) -> Tensor:
     """Scales gradients so that their norm is at most `largest`; returns the norm before."""
-    return F.relu(nn.utils.clip_grad_norm_(network.parameters(), largest))
+    return nn.utils.clip_grad_norm_(network.parameters(), largest)

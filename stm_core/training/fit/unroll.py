@@ -67,6 +67,7 @@ def click(
     """Losses of segmenting the first frame from simulated clicks.
 
     Each round adds a click where the error is largest.  closer: of the piece around what a coarse read found.
+    Returns scalars: loss, seg, iou.
     """
     labels = torch.where(batch.labels[:, 0] == 2, 0, batch.labels[:, 0])
     frames, truth = batch.frames[:, 0], labels == 1
@@ -85,7 +86,7 @@ def click(
         iou.append(_iou(masks[:, None], labels, present))
         points = torch.cat([points, next_clicks(masks > 0.5, truth, labels == IGNORE, generator)], dim=1)
     loss = torch.stack(seg).mean()
-    return {"loss": loss, "seg": loss, "keys": loss.detach() * 0, "iou": torch.stack(iou).mean()}
+    return {"loss": loss, "seg": loss, "iou": torch.stack(iou).mean()}
 
 
 @torch.no_grad()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,15 +19,13 @@ from stm_core.media.limits import NO_LIMITS
 from stm_core.media.pictures import PictureList
 from stm_core.memory.window import ends
 from stm_core.networks.weights import Model
+from stm_core.training.measure.clips import Clip
 
 FRAMES, LINES = 24, 240  # of a made clip
 AWAY = 0.6  # of both widths together: how far apart the two begin and end
 KINDS = ("stranger in front", "look-alike in front", "two in front that cross")
 COLUMNS = ("clips", "J", "F", "J&F")
 
-Clip = tuple[
-    Path, list[np.ndarray]
-]  # folder of its pictures; its true masks (H, W), 0 where there is nothing
 Frames = list[tuple[np.ndarray, np.ndarray]]  # image uint8 (H, W, 3), labels uint8 (H, W)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 
@@ -20,12 +19,12 @@ from stm_core.media.pictures import PictureList
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.networks.weights import Model
 from stm_core.training.measure.click_score import WORSE, Segmenter, after_clicks
+from stm_core.training.measure.clips import Clip
 
 MEMORIES, SIDE = tuple(PRESETS)[:2], 160  # of the runs: a single frame is kept
 EVERY, FIRST = 21, 5  # frames that are looked at
 WRONG = 0.1, 0.9  # overlaps between which a mask is one to repair
 CLICKS = 3
-Clip = tuple[Path, list[np.ndarray]]  # folder of its pictures; its true masks uint8 (H, W), 0 or 1
 COLUMNS = ("masks", "J before", *(f"J after {n + 1}" for n in range(CLICKS)), "made worse")
 
 

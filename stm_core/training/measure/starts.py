@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -18,10 +17,9 @@ from stm_core.media.limits import NO_LIMITS
 from stm_core.media.pictures import PictureList
 from stm_core.networks.weights import Model
 from stm_core.training.data.simulated_clicks import error_click
+from stm_core.training.measure.clips import Clip
 
 STARTS = {"mask": 0, "1 click": 1, "3 clicks": 3}  # name -> clicks on the first frame
-
-Clip = tuple[Path, list[np.ndarray]]  # folder of its pictures; its true masks (H, W), 0 = background
 
 
 def score_starts(model: Model, clips: Sequence[Clip]) -> list[float]:
