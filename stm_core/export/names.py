@@ -11,7 +11,8 @@ from stm_core.errors import OptionError
 FIELDS = ("clip", "object", "frame")
 USUAL = "{clip}_{object}_{frame}"
 FORBIDDEN = '/\\:*?"<>|'
-LONGEST = 120  # characters of a name: file systems take 255 bytes, with the ending
+LONGEST = 60  # characters of a template
+FIELD_BYTES, NAME_BYTES = 80, 230  # file systems take 255 for a name with its ending
 MISSING = "\0"
 JOINT = "[-_. ]?"  # what joins a field to its neighbour
 
@@ -50,7 +51,7 @@ class Template:
         number = MISSING if frame is None else f"{frame:05d}"
         name = self.text.format(clip=safe(clip), object=MISSING if obj is None else safe(obj), frame=number)
         name = re.sub(f"{JOINT}{MISSING}", "", re.sub(f"^{MISSING}{JOINT}", "", name))
-        return name.strip(" .")[:LONGEST] or safe(clip)
+        return _cut(name.strip(" ."), NAME_BYTES) or safe(clip)
 
     def _wrong(self, what: str) -> OptionError:
         fields = ", ".join(f"{{{name}}}" for name in FIELDS)
@@ -62,7 +63,12 @@ class Template:
 def safe(text: str) -> str:
     """A text as part of a file name: letters, digits, - and _ stay, runs of all else become one _."""
     kept = re.sub(r"[^\w\-.]+", "_", text).strip("_. ")
-    return kept[: LONGEST // 2].strip("_. ") or "clip"
+    return _cut(kept, FIELD_BYTES).strip("_. ") or "clip"
+
+
+def _cut(text: str, most: int) -> str:
+    """The beginning of a text that takes at most so many bytes."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def check_different(names: list[str], template: str, fields: tuple[str, ...]) -> None:

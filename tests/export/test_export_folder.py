@@ -103,6 +103,12 @@ def test_a_field_without_a_value_goes_with_what_joins_it():
     assert safe("../../etc/passwd\0") == "etc_passwd" and safe("...") and safe("")
 
 
+@pytest.mark.parametrize("letter", ["a", "鯉", "🐟"])
+def test_long_names_fit_a_file_system_and_keep_the_frame(letter):
+    name = Template("{clip}_{object}_{frame}").fill(clip=200 * letter, obj=200 * letter, frame=7)
+    assert name.endswith("_00007") and len(f"{name}.json".encode()) <= 255
+
+
 def test_names_that_would_be_double_are_refused(run, command, tmp_path):
     words = ("export", run, "--out", tmp_path / "out", "--format")
     for name, template in (("yolo", "{clip}"), ("labelme", "{object}"), ("matte-mp4", "{clip}")):
