@@ -26,14 +26,19 @@ def _option(text: str, default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose.  opacity: of the masks in the overlay, 0 to 1.  colours: of objects that have
-    not the usual one there.  Raises OptionError.
+    """What a user may choose.
+
+    opacity: of the masks in the overlay, 0 to 1.
+    colours: (r, g, b) in the overlay, by object, where it is not the usual one.
+    Raises OptionError.
     """
 
-    template: str = _option("of the file names, such as {clip}_{object}_{frame} (default: by format)", "")
+    template: str = _option(
+        "how files are named, such as {clip}_{object}_{frame} (default: depends on the format)", ""
+    )
     margin: int = _option("pixels by which inpainting masks are grown", 8)
-    feather: int = _option("pixels over which they then fade", 4)
-    prompt: str = _option("what an inpainting model shall paint", "")
+    feather: int = _option("pixels over which inpainting masks fade at their edge", 4)
+    prompt: str = _option("text that says what an inpainting model should paint", "")
     opacity: float = 0.5
     colours: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
