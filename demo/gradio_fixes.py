@@ -34,15 +34,15 @@ def webcam_input(**options) -> gr.Video:
 
 
 def lean_uploads() -> None:
-    """Uploads leave nothing behind and are judged by us: Gradio's own gr.File makes a file per event, empty
-    and for ever, and refuses by suffix.  It is put right in the class: parts that are an event's outputs are
-    made anew.
+    """Stop Gradio's gr.File from leaving an empty file for every event, and from refusing files by suffix.
+
+    The class itself is changed, because Gradio makes the parts anew that are outputs of an event.
     """
     gr.File._process_single_file = lambda part, file: file.path
 
 
 def broken_uploads(oldest: float) -> list[Path]:
-    """Files of uploads that broke off before `oldest` (seconds since the epoch): Gradio keeps them."""
+    """Files of uploads that broke off before `oldest` (seconds since 1970); Gradio never removes them."""
     begun = Path(get_upload_folder()).glob("tmp*")  # a whole upload moves on to a folder of its own
     return [path for path in begun if path.is_file() and path.stat().st_mtime < oldest]
 

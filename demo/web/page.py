@@ -1,7 +1,8 @@
 """The page: its panels around one loaded model.  A new panel is one more entry of PANELS.
 
 Files under a visitor's folder are served by address; nobody can guess the folder's name (128 random bits).
-Who is shown such an address sees that file and nothing else: a visit is opened by a key (demo.web.visits).
+Somebody who learns such an address can fetch that file and nothing else: a visit is opened by a key
+(demo.web.visits).
 """
 
 import inspect
@@ -117,7 +118,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
         page.wires.connect()
         api.add(host)
         memory_api.add(host)
-    # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
+    # api_open: a call that skips the queue would skip the lanes too, and end at its first (empty) answer
     # max_size counts clicks and forecasts too; runs that wait are counted by the panel Track
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
     page.fair = FairQueue(QueueHooks(page), host.quotas, limits)

@@ -47,7 +47,7 @@ class Visits:
             return self._by_page.get(page)
 
     def forget_the_gone(self) -> None:
-        """Drop the visitors whose folder was removed."""
+        """Forget the visitors whose folder was removed."""
         with self._came:
             here = [one for one in self._by_key.values() if Path(one.folder).is_dir()]
             kept = {id(one) for one in here}
