@@ -156,8 +156,8 @@ def check_absent(path: Path) -> None:
 def not_ours(path: Path) -> OptionError:
     """The error for a file that must not be replaced."""
     return OptionError(
-        f"{path} would be replaced, but it is not as an earlier run left it; choose another place for the "
-        "results, or move it away"
+        f"{path} would be replaced, but no earlier run wrote it, or it was changed since; choose another "
+        "place for the results, or move it away"
     )
 
 

@@ -1,7 +1,7 @@
-"""Which frames of a finished run a person should look at, best first, and why.
+"""Which frames of a finished run a person should look at, the most doubtful first, and why.
 
-One pure function over the records: `suggestions`.  How sure a network is differs from clip to clip, so an
-object is compared with itself: with how sure it usually is, and with the frames just before.
+One pure function over the records: `suggestions`.  How sure a network is differs from clip to clip, so each
+object is compared with itself: with its usual confidence, and with the frames just before.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from stm_core.runs.record import Record, Shape
 
 MERGED = 10  # frames around a suggestion that need none of their own
-MOST = 15  # suggestions an object
-BEFORE = 3  # frames before, whose area and course say what is to be expected
-USUAL = 75  # percentile of an object's confidence that is usual for it
+MOST = 15  # suggestions per object
+BEFORE = 3  # frames before, whose areas and places say what to expect
+USUAL = 75  # percentile of an object's confidences that counts as usual for it
 FLOOR = 0.01  # doubt that every network has
-# from where on something is worth a look, and what each unit of it weighs
+# for each reason: the value from which a frame is worth a look, and the score of each unit of it
 LOW, W_LOW = 1.0, 1.0  # confidence: how often its doubt is doubled
 AREA, W_AREA = math.log2(1.4), 1.5  # how often the area is doubled or halved
 COURSE, W_COURSE = 0.35, 1.5  # distance from the expected place, in roots of the area
@@ -27,19 +27,19 @@ FAR = 4.0  # from this distance on it is elsewhere, however far
 REFUSED, W_REFUSED = 0.2, 2.0  # share of what resembled the object
 UNLIKE, W_UNLIKE = 0.2, 2.0  # 1 - overlap with the mask from the other side
 W_BACK, W_PIECES, W_TOUCHES = 2.0, 0.7, 0.5  # each time it happens
-W_VANISHED = 10.0  # more than a frame that is far off its course
+W_VANISHED = 10.0  # more than any distance from the course gives
 
-FIRST = ("flagged", "vanished")  # before whatever else speaks for a frame
+FIRST = ("flagged", "vanished")  # frames with these reasons come first
 
 REASONS = {
     "flagged": "You flagged this frame.",
     "vanished": "The object vanished here.",
     "back": "The object turned up again here.",
     "area": "Its size changed suddenly.",
-    "course": "It left its course.",
-    "low": "The network is less sure here than elsewhere.",
+    "course": "It is not where it was expected.",
+    "low": "The network is less sure here than on other frames.",
     "lookalike": "Something that looks like it is nearby.",
-    "unlike": "Tracked from the other side, it came out differently.",
+    "unlike": "Tracked from the other direction, it came out differently.",
     "pieces": "It split into pieces.",
     "touches": "It began to touch another object.",
 }
@@ -50,8 +50,8 @@ class Suggestion:
     """A frame to look at.
 
     obj: id of the object.
-    reasons: words of REASONS, the weightiest first.
-    score: how much speaks for it.
+    reasons: keys of REASONS, the strongest first.
+    score: how strong the reasons are together.
     """
 
     frame: int
@@ -61,7 +61,7 @@ class Suggestion:
 
     @property
     def sentence(self) -> str:
-        """The weightiest reason."""
+        """The sentence of the strongest reason."""
         return REASONS[self.reasons[0]]
 
 
@@ -72,7 +72,7 @@ def suggestions(
     seen: Collection[tuple[int, int]] = (),
     flagged: Collection[tuple[int, int]] = (),
 ) -> list[Suggestion]:
-    """Frames to look at, best first.
+    """Frames to look at, the most doubtful first.
 
     records: by frame; marked frames need no look.
     seen: (frame, object) that a person found right; nothing within MERGED frames of them comes again.
