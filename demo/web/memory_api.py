@@ -178,7 +178,7 @@ class MemoryApi:
 
 def _names(presets: list | None) -> list[str]:
     if presets is not None and not (isinstance(presets, list) and all(isinstance(n, str) for n in presets)):
-        raise OptionError(f'presets are {str(presets)[:60]}, expected a list such as ["first", "every-5"]')
+        raise OptionError(f'presets are {str(presets)[:60]}, expected a list of names such as ["first"]')
     return presets or list(PRESETS)
 
 
