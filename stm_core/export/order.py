@@ -105,14 +105,14 @@ class Order:
         check_different(self._stems(), template, self.format.per)
 
     def _stems(self) -> list[str]:
-        """The names that the template gives, one for each of its files."""
+        """The names that the template gives, one for each file that it names."""
         numbers = list(self.result.objects) if "object" in self.format.per else [None]
         frames = list(self.result.frames) if "frame" in self.format.per else [None]
         return [self.stem(number, frame) for frame in frames for number in numbers]
 
     @property
     def file_name(self) -> str:
-        """What one file with all of it is called."""
+        """The name of one file that holds the whole export."""
         name = self.sequence
         return (
             f"{self.stem()}{self.format.ending}" if self.format.single else f"{name}_{self.format.name}.zip"
@@ -134,9 +134,9 @@ class Format:
 
     sentence: what it is for.
     ending: of the files that the template names.
-    template: the usual one.
-    per: the fields that tell its files apart.
-    clip: "needed": nothing without the clip's pictures; "beside": they are written too where it is known.
+    template: the default one.
+    per: the fields of a template that tell its files apart.
+    clip: "needed": it cannot be made without the clip; "beside": with pictures if the clip is known.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Format:
 
     @property
     def single(self) -> bool:
-        """Whether it is one file, whatever is in the run."""
+        """Whether it always makes a single file."""
         return not self.per
 
 

@@ -78,7 +78,7 @@ class ZipSink:
 
     def __init__(self, path: Path):
         self._whole = Whole(path)
-        # what is in it is compressed already, but for text, which says so itself
+        # its files are compressed already, except for text, which is added with compression
         self._pack = zipfile.ZipFile(self._whole.part, "w", zipfile.ZIP_STORED)
         self._film = path.with_name(f".{path.name}.film")
         self.warnings: list[str] = []
@@ -107,7 +107,7 @@ class ZipSink:
 
 @contextmanager
 def one_file(path: Path, single: bool) -> Iterator[Sink]:
-    """A sink that makes one file: itself where the format makes a single one, else a ZIP of all."""
+    """A sink that makes one file: the format's single file, or else a ZIP of its files."""
     if single:
         yield FileSink(path)
         return

@@ -2,8 +2,8 @@
 
 A run notes every file with a checksum of its content before the file gets its name. A file that somebody else
 put there, or changed since, does not match its note. While a run writes, and after it was killed, the notes
-lie in a file beside the results. At the end they go into `report.json`, under "files". A JSON file of ours
-ends with a seal, a checksum of itself.
+are in a file beside the results. At the end they go into `report.json`, under "files". A JSON file of ours
+ends with a seal, a checksum of its own content.
 """
 
 from __future__ import annotations
