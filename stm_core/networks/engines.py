@@ -1,7 +1,7 @@
 """Which engine computes a network's convolutions: PyTorch, or OpenVINO with int8.
 
-OpenVINO is chosen wherever it can be had, as it was never the slower one: the table in assets/README.md has
-the worst CPU for int8, which knows AVX2 and nothing newer.
+OpenVINO is chosen wherever it is available, because it was never the slower one.  The table in
+assets/README.md is of the worst CPU for int8, which has AVX2 and nothing newer.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ OPENVINO = "openvino-int8"
 def choose_engine(
     engine: str, network: Network, weights: tuple[Path, str], device: torch.device, dtype: str
 ) -> tuple[Engine, Ranges]:
-    """The engine that a word names, and the ranges that it needs; auto is the faster one that can be had.
+    """The engine that a word names, and the ranges that it needs; auto is the faster one that is available.
 
-    weights: the file and its SHA-256.  dtype: the word for it, as it was given.
-    Raises OptionError when OpenVINO is asked for and cannot be had, WeightsError when ranges are damaged.
+    weights: the file and its SHA-256.
+    dtype: the word that was given for it.
+    Raises OptionError when OpenVINO is asked for but not available, WeightsError when ranges are damaged.
     """
     if not isinstance(engine, str) or engine not in ENGINES:
         raise OptionError(f"engine is {engine!r}; choose one of {', '.join(ENGINES)}")
@@ -63,7 +64,7 @@ def choose_engine(
 
 
 def _obstacle(network: Network, device: torch.device) -> str | None:
-    """Why this network cannot run in OpenVINO here; None: it can."""
+    """Why this network cannot run in OpenVINO here, in words; None if it can."""
     if not isinstance(network, CompactSTM):
         return "only the compact network runs in OpenVINO"
     if device.type != "cpu":
@@ -76,10 +77,10 @@ def _obstacle(network: Network, device: torch.device) -> str | None:
 
 
 def _not_loaded() -> str | None:
-    """Why OpenVINO cannot be loaded; None: it was."""
+    """Why OpenVINO cannot be loaded, in words; None if it was."""
     try:
         import stm_core.networks.openvino_runtime  # noqa: F401
     except (ImportError, OSError) as error:  # missing, too old, or without a library of the system
         reason = " ".join(str(error).split()) or type(error).__name__
-        return f"openvino cannot be loaded ({reason}); pip install openvino"
+        return f"openvino cannot be loaded ({reason}; try `pip install openvino`)"
     return None
