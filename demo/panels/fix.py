@@ -64,7 +64,7 @@ class FixPanel(Panel):
 
 
 def queue(work: Work) -> str:
-    """The list of frames to look at, best first."""
+    """HTML of the list of frames to look at, the most doubtful first."""
     names = {one.id: one for one in work.objects}
     items = "".join(
         f'<li data-look="{one.frame}" data-object="{one.obj}">'

@@ -5,7 +5,7 @@ from stm_core.runs.review import Suggestion, suggestions
 
 
 def queue(work: Work) -> list[Suggestion]:
-    """The frames to look at, best first; those that were corrected since need no look."""
+    """The frames to look at, the most doubtful first; frames that were corrected since are left out."""
     if work.run is None:
         return []
     ids = [one.id for one in work.objects]
