@@ -24,7 +24,7 @@ LARGEST_TEXT = (
     64 * 2**20
 )  # bytes of a JSON answer: the saved work in a ZIP may have 16 MB, written wider here
 CHANNELS = 3  # of the pixels that a job answers with, at most
-PATIENCE = 10  # times its CPU seconds that a job may be waited for: other jobs want the processor too
+PATIENCE = 10  # a job may take so many times its CPU seconds, because other jobs need the processor too
 _told: set[str] = set()  # what the log said already
 
 

@@ -68,14 +68,14 @@ HEADER = (
 
 
 class Page(LeanAnswers):
-    """The page; what goes on beside it begins and ends with it, and its visitors' files go with it."""
+    """The page.  The sweep of old files starts and stops with it; at its end visitors' files are removed."""
 
     host: Host
     wires: Events
     fair: FairQueue
 
     def launch(self, *arguments, **options):
-        """Serve the page; as Gradio's own."""
+        """Serve the page, as `gr.Blocks.launch` does."""
         limits = self.host.limits
         self.closed = sweep_regularly(self._sweep, min(limits.lifetime_minutes, limits.answer_minutes))
         try:
@@ -169,7 +169,7 @@ def launch_options(limits: Limits) -> dict:
     served = [visitors_folder(limits), answers_folder(limits)]
     for folder in served:
         folder.mkdir(parents=True, exist_ok=True)
-    gr.set_static_paths(served[1:])  # handed out where they lie: a copy of Gradio's would outlive them
+    gr.set_static_paths(served[1:])  # served from their place: a copy made by Gradio would outlive them
     return {
         "theme": _theme(),
         "css": style(PANELS),

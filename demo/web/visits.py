@@ -29,7 +29,7 @@ class Visits:
         return key
 
     def find(self, key: str | None) -> Visitor | None:
-        """The visitor with this key, or None.  It is found by hash, so its time reveals nothing of a key."""
+        """The visitor with this key, or None.  It is found by hash, so timing reveals nothing of a key."""
         with self._came:
             return self._by_key.get(_hash(key)) if key else None
 

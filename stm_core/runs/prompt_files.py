@@ -31,8 +31,8 @@ def read_prompts(
     found = [(index, one) for index, one in masks if one.any()] if every else sparse(masks)
     if not found:
         raise MaskError(
-            f"{Path(text).name!r} has no object on the tracked frames, {inside[0]} to {inside[-1]}; mark one "
-            "there, or track other frames"
+            f"{Path(text).name!r} has no object on frames {inside[0]} to {inside[-1]}, which are tracked; "
+            "mark one there, or track other frames"
         )
     return [Prompt.from_mask(labels, frame=index) for index, labels in found]
 
