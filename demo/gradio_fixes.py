@@ -71,7 +71,7 @@ def docstring_of(function: Callable) -> tuple[str, dict[str, str], list[str]]:
 
 
 def describe(part: gr.components.Component, text: str, example: object = None) -> None:
-    """Put words of ours beside a value on the API page, and an example: Gradio has only the component's."""
+    """Put our words and an example beside a value on the API page: Gradio knows only the component's."""
     schema = {**part.api_info(), "description": text, "additional_description": text}
     part.api_info = lambda: schema
     if example is not None or isinstance(part, gr.JSON):
@@ -82,7 +82,7 @@ class LeanAnswers(gr.Blocks):
     """A page on which parts without news cost nothing.
 
     Gradio (6.31 at least) makes each of them anew, with the schema of its API, for every picture of a run:
-    more than half of the time that the server spends beside the network.
+    more than half of the time that the server spends outside the network.
     """
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:

@@ -99,7 +99,7 @@ class Limits:
         return Path(tempfile.gettempdir()).resolve() / "stm_live"  # what lies there under this name is judged
 
     def make_root(self) -> None:
-        """Make `root`, for this user alone where no folder was chosen: anybody may write beside it.
+        """Make `root`; if no folder was chosen, for this user alone, because anybody may write to its parent.
 
         OptionError when somebody else could read or change the visitors' files.
         """

@@ -34,7 +34,7 @@ class Choosing:
 
     def __init__(self, engine: Engine, guard: Guard, limits: Limits):
         self.engine, self.guard, self.limits = engine, guard, limits
-        self.turn = InTurn()  # one at a time, beside the clicks themselves
+        self.turn = InTurn()  # one at a time; the clicks themselves do not wait for it
 
     def offer(self, visitor: Visitor, size: int | None) -> bool:
         """Find the masks that the last click may mean.

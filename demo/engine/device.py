@@ -36,7 +36,7 @@ from stm_core.errors import LimitError
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model
 
-MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured beside others' runs
+MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured, while others may compute
 
 
 class Engine:

@@ -116,7 +116,7 @@ class MemoryApi:
         size: int | None = None,
         request: gr.Request | None = None,
     ) -> Iterator[tuple[dict | None, str | None]]:
-        """Segment a clip once for each of several memories, and put the results beside each other.
+        """Segment a clip once for each of several memories, and put the results side by side.
 
         Args:
             video: the clip, a file as for /segment.

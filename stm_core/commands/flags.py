@@ -7,7 +7,7 @@ A field is an option when its metadata has a help text.  Its name, type and defa
     videos: tuple[Path, ...]         --videos PATH ...
     device: Literal["cpu", "cuda"]   --device cpu|cuda
 
-Metadata that may stand beside `help`:
+Other metadata of a field:
 
     least, most   bounds of a number
     read          how the text becomes a value, where the type does not say it

@@ -30,7 +30,7 @@ def _option(text: str, default: Any = MISSING, **metadata: Any) -> Any:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run reads, where it writes and what it computes on: the options beside those of TrainConfig."""
+    """What a run reads, where it writes and what it computes on: the options that TrainConfig lacks."""
 
     images: tuple[Path, ...] = _option(
         "folders with images/ and masks/ (palette PNG, 255 = ignored)", metavar="DIR"

@@ -1,7 +1,7 @@
 """What else a first click may mean: a shirt, the person who wears it, the person on a bicycle.
 
 A network sees different things at different sizes of the same frame: small, the whole; large, a part.  Reads
-at the network's `click_sides` beside its `click_side` give other masks, and a person chooses.
+at the network's `click_sides` give other masks than at its `click_side`, and a person chooses.
 """
 
 from __future__ import annotations

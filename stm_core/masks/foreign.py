@@ -150,7 +150,7 @@ def _all_flat(used: np.ndarray, counts: np.ndarray, solid: np.ndarray) -> bool:
 
 
 def _is_mix(colour: np.ndarray, others: np.ndarray) -> bool:
-    """Whether a colour (3,) lies between two of the others (K, 3), or beside one of them."""
+    """Whether a colour (3,) lies between two of the others (K, 3), or very near one of them."""
     start, way = others[:, None, :], others[None] - others[:, None]
     share = ((colour - start) * way).sum(-1) / np.maximum((way**2).sum(-1), 1)  # (K, K)
     distance = np.abs(start + share.clip(0, 1)[..., None] * way - colour).max(-1)

@@ -121,7 +121,7 @@ def read_peak_bytes(
     top_k: int | None = None,
     chunk_bytes: int | None = None,
 ) -> int:
-    """Most bytes that one `read` for a frame of as many positions allocates beside keys, values and query.
+    """Most bytes that one `read` for a frame of so many positions allocates, without keys, values and query.
 
     objects: of one read, the N of values (B, P, N, Cv).
     channels: (Ck, Cv).

@@ -31,7 +31,7 @@ NOTES, REPORT = ".compare.notes", ".compare.report.json"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Runs of one clip beside each other.
+    """Runs of one clip side by side.
 
     runs: in the order in which they ran.
     table: the content of `compare.json`.

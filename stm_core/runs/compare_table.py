@@ -1,4 +1,4 @@
-"""Runs of one clip beside each other in numbers: bytes, seconds, J and F, and how far their masks agree.
+"""Runs of one clip side by side in numbers: bytes, seconds, J and F, and how much their masks agree.
 
 Nothing here runs a network: it takes what runs left, and gives `compare.json` and `compare.md`.
 """

@@ -86,7 +86,7 @@ def suggestions(
 
 
 def _best(obj: int, weighed: Mapping[int, dict[str, float]], taken: list[int]) -> list[Suggestion]:
-    """The weightiest frames of an object, none of them near another one or near those that are taken."""
+    """The frames of an object with the highest scores, none near another one or near those in `taken`."""
     found: list[Suggestion] = []
     for frame, weights in sorted(weighed.items(), key=lambda one: (-sum(one[1].values()), one[0])):
         if len(found) < MOST and all(abs(frame - other) > MERGED for other in taken):
@@ -97,7 +97,7 @@ def _best(obj: int, weighed: Mapping[int, dict[str, float]], taken: list[int]) -
 
 
 def _weighed(records: Mapping[int, Record], obj: int) -> dict[int, dict[str, float]]:
-    """What speaks for a look, by frame: weights of reasons.  Frames without any are left out."""
+    """Reasons to look, with their scores, by frame.  Frames without any are left out."""
     sure = [one.confidence.get(obj, 1.0) for one in records.values() if one.areas.get(obj)]
     usual = float(np.percentile(sure, USUAL)) if sure else 1.0
     found = {}
@@ -131,7 +131,7 @@ def _weights(record: Record, earlier: Sequence[Record], obj: int, usual: float) 
 
 
 def _moved(record: Record, earlier: Sequence[Record], obj: int) -> dict[str, float]:
-    """What speaks for a look beside frames before that show the object."""
+    """Reasons to look, with their scores, from comparing with the frames before that show the object."""
     if not earlier:
         return {}
     found: dict[str, float] = {}
