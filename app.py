@@ -1,7 +1,4 @@
-"""The page: `python app.py` opens it on http://127.0.0.1:7860.
-
-`--help` lists the options: host, port, weights, limits, share, auth.
-"""
+"""Serve the page: `python app.py` opens it on http://127.0.0.1:7860."""
 
 import argparse
 import logging
@@ -49,7 +46,7 @@ def main() -> int:
 def read_options() -> tuple[argparse.Namespace, tuple[str, str] | None]:
     """(options, (user, password) or None).  The password is removed from argv and from the environment.
 
-    Errors never repeat any part of it.
+    No error shows any part of it.  Raises OptionError.
     """
     from demo.guard.sandbox import wipe
     from stm_core.errors import OptionError
@@ -78,7 +75,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     parser = Parser(prog="app.py", description=__doc__)
     parser.add_argument(
-        "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="0.0.0.0: all networks"
+        "--host",
+        default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+        help="address to listen on; 0.0.0.0: all networks (default: 127.0.0.1)",
     )
     parser.add_argument(
         "--port",
@@ -87,17 +86,21 @@ def make_parser() -> argparse.ArgumentParser:
         help="default: 7860",
     )
     parser.add_argument(
-        "--weights", default=os.environ.get("STM_LIVE_WEIGHTS", "compact"), help="compact, paper:PATH or PATH"
+        "--weights",
+        default=os.environ.get("STM_LIVE_WEIGHTS", "compact"),
+        help="compact (bundled), paper:PATH (the published checkpoint) or PATH of a weights file",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16")
-    parser.add_argument("--engine", default="auto", help="auto, torch or openvino")
-    parser.add_argument("--share", action="store_true", help="also a public address, through Gradio's tunnel")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument("--dtype", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--engine", default="auto", help="auto, torch or openvino (default: auto)")
+    parser.add_argument(
+        "--share", action="store_true", help="also serve on a public address, through Gradio's tunnel"
+    )
     parser.add_argument(
         "--auth",
         metavar="USER:PASSWORD",
-        help="ask for a login; every user of this machine can read it in the list of processes, so the "
-        "environment variable STM_LIVE_AUTH is the private way",
+        help="ask for a login; other users of this machine can read it in the list of processes, so rather "
+        "set the environment variable STM_LIVE_AUTH",
     )
     group = parser.add_argument_group("limits", f"each is also an environment variable, {PREFIX}NAME")
     add_flags(group, Limits, os.environ, PREFIX)

@@ -34,15 +34,15 @@ def webcam_input(**options) -> gr.Video:
 
 
 def lean_uploads() -> None:
-    """Uploads leave nothing behind and are judged by us: Gradio's own gr.File makes a file per event, empty
-    and for ever, and refuses by suffix.  It is put right in the class: parts that are an event's outputs are
-    made anew.
+    """Stop Gradio's gr.File from leaving an empty file for every event, and from refusing files by suffix.
+
+    The class itself is changed, because Gradio makes the parts anew that are outputs of an event.
     """
     gr.File._process_single_file = lambda part, file: file.path
 
 
 def broken_uploads(oldest: float) -> list[Path]:
-    """Files of uploads that broke off before `oldest` (seconds since the epoch): Gradio keeps them."""
+    """Files of uploads that broke off before `oldest` (seconds since 1970); Gradio never removes them."""
     begun = Path(get_upload_folder()).glob("tmp*")  # a whole upload moves on to a folder of its own
     return [path for path in begun if path.is_file() and path.stat().st_mtime < oldest]
 
@@ -71,7 +71,7 @@ def docstring_of(function: Callable) -> tuple[str, dict[str, str], list[str]]:
 
 
 def describe(part: gr.components.Component, text: str, example: object = None) -> None:
-    """Put words of ours beside a value on the API page, and an example: Gradio has only the component's."""
+    """Put our words and an example beside a value on the API page: Gradio knows only the component's."""
     schema = {**part.api_info(), "description": text, "additional_description": text}
     part.api_info = lambda: schema
     if example is not None or isinstance(part, gr.JSON):
@@ -82,7 +82,7 @@ class LeanAnswers(gr.Blocks):
     """A page on which parts without news cost nothing.
 
     Gradio (6.31 at least) makes each of them anew, with the schema of its API, for every picture of a run:
-    more than half of the time that the server spends beside the network.
+    more than half of the time that the server spends outside the network.
     """
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:

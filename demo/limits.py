@@ -1,4 +1,4 @@
-"""Every number a visitor can run into, with its reason.
+"""Every limit that a visitor can meet, with its reason.
 
 Each limit is a field here, a flag of `python app.py` (`--max-frames`) and an environment variable
 (`STM_LIVE_MAX_FRAMES`); the flag wins over the variable, the variable over the default.  The page shows
@@ -25,7 +25,7 @@ def _limit(default: Any, why: str) -> Any:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the host allows.  Positive numbers; OptionError names the field that is not."""
+    """What the host allows.  All numbers are positive; else OptionError, which names the field."""
 
     upload_mb: int = _limit(
         200, "largest upload, MB: a minute of phone video, and a full disk stays unlikely"
@@ -43,13 +43,13 @@ class Limits:
         30, "minutes after which a run ends, with all masks so far, so that nobody waits for hours"
     )
     max_edits: int = _limit(200, "most clicks on one frame")
-    max_budget_mb: int = _limit(512, "largest memory budget a visitor may ask for, MB")
+    max_budget_mb: int = _limit(512, "largest memory limit that a visitor may choose, MB")
     decode_seconds: int = _limit(
-        60, "CPU seconds the separate decoding process may use for one step of one upload"
+        60, "CPU seconds that the separate decoding process may use for one step of one upload"
     )
     decode_mb: int = _limit(2048, "memory the separate decoding process may use on top of its own start, MB")
     stall_seconds: int = _limit(20, "seconds without a new frame before decoding counts as hung")
-    queue_size: int = _limit(32, "runs that may wait for their turn; the next one is told that it is full")
+    queue_size: int = _limit(32, "runs that may wait for their turn; the next one is refused")
     visitor_waiting: int = _limit(
         16, "requests of one page or API client that may wait: quick clicks pass, a loop without end does not"
     )
@@ -60,14 +60,14 @@ class Limits:
     )
     caller_running: int = _limit(
         2,
-        "requests from one address that run at once in one lane (clicks, runs, files); the next ones "
-        "wait, and others go first",
+        "requests from one address that run at once in one lane (clicks, runs, files); more of them wait, "
+        "and requests from other addresses go first",
     )
     caller_mb: int = _limit(2000, "disk that the files from one address may take, MB: ten largest uploads")
-    answer_minutes: int = _limit(5, "minutes that the files of an API answer can be fetched")
-    lifetime_minutes: int = _limit(60, "minutes that a visitor's files live after the last use")
+    answer_minutes: int = _limit(5, "minutes for which the files of an API answer can be fetched")
+    lifetime_minutes: int = _limit(60, "minutes for which a visitor's files are kept after the last use")
     preview_side: int = _limit(640, "longest side of the live preview and of the scrubbing pictures, pixels")
-    free_mb: int = _limit(2048, "free disk space below which no clip is taken any more, MB")
+    free_mb: int = _limit(2048, "free disk space below which no new clip is accepted, MB")
     cache: str = _limit(
         "", "folder of the visitors' files (default: stm_live in the system's temporary folder)"
     )
@@ -99,7 +99,7 @@ class Limits:
         return Path(tempfile.gettempdir()).resolve() / "stm_live"  # what lies there under this name is judged
 
     def make_root(self) -> None:
-        """Make `root`, for this user alone where no folder was chosen: anybody may write beside it.
+        """Make `root`; if no folder was chosen, for this user alone, because anybody may write to its parent.
 
         OptionError when somebody else could read or change the visitors' files.
         """

@@ -18,8 +18,8 @@ DONE, MISTAKE, FAULT, INTERRUPTED = 0, 2, 70, 130
 ROOT = Path(__file__).parent.parent
 OURS = ("stm_core", "demo", "app.py")
 OUT_OF_MEMORY = (
-    "there is not enough memory for a picture of this size; choose a smaller processing size (a smaller "
-    "--size) or memory budget (--budget-mb), or try again when less is running here"
+    "there is not enough memory for a picture of this size; choose a smaller processing size (--size) or a "
+    "lower memory limit (--budget-mb), or try again when fewer programs are running here"
 )
 _ALLOCATION = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED")
 
@@ -69,7 +69,7 @@ def tell(program: str, error: Exception) -> int:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line of ours that the error passed, as file:line."""
+    """The last line of our code that the error came from, as file:line."""
     found = "no line of ours"
     for frame in traceback.extract_tb(error.__traceback__):
         with contextlib.suppress(ValueError):
@@ -80,7 +80,7 @@ def _place(error: BaseException) -> str:
 
 
 def _versions() -> str:
-    """Of Python, torch and this project, without loading anything."""
+    """The versions of Python, torch and this project, in words; loads nothing."""
     try:
         torch = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:

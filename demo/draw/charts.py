@@ -1,4 +1,4 @@
-"""The two drawings of the page, as SVG text: what the memory costs, and how each object fares over the clip.
+"""The drawings of the page, as SVG text: what the memory costs, and each object's size and confidence.
 
 Drawn here rather than by a plotting library: a few kB a picture, sharp at every size, and in the page's
 own colours (CSS variables), so that both themes work.
@@ -55,7 +55,8 @@ def thin(points: Sequence[Point]) -> list[Point]:
 
 def bank_chart(points: Sequence[Point], total: int, unbounded_end: int, budget: int | None) -> str:
     """SVG of what is stored: the bank against an unbounded STM (dashed), and the memory limit if it is near.
-    unbounded_end: bytes of the latter after all `total` frames.
+
+    unbounded_end: bytes of the unbounded STM after all `total` frames.
     """
     points = thin(points)
     top = max([unbounded_end, 2**20, *(max(p.bank, p.unbounded) for p in points)]) * 1.08
@@ -157,7 +158,10 @@ def _axis(top: float, y: Scale, most: int) -> str:
 
 def timeline(start: int, stop: int, rows: Sequence[Row], marked: Sequence[int]) -> str:
     """HTML: a row per object with its area (curve), confidence (band) and the frames to look at; a click
-    jumps there.  start, stop: the frames of the clip.  marked: those that the visitor marked.
+    jumps there.
+
+    start, stop: the frames of the clip, `start` to `stop` - 1.
+    marked: frames that the visitor marked.
     """
     drawn = "".join(_row(start, stop, row, marked) for row in rows)
     return (

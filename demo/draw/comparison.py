@@ -6,15 +6,15 @@ from html import escape
 from demo.draw.html import faint, number, size
 
 WORDS = (
-    "Bank: most memory for the frames kept. Lookup: most for one search of them. "
-    "Agreement: how far the masks are the same as the other run’s, in %. "
+    "Bank: the most memory that the kept frames took. Lookup: the most that one search of them took. "
+    "Agreement: how much the masks overlap with those of the other run, in %. "
 )
 SCORES = "J: overlap with the true masks, F: the same for their outlines; 100 is perfect. "
 WIDTH, HIGH, LEFT, GAP = 440, 100, 58, 30  # drawing units; of one of the two plots
 
 
 def chart(table: dict, colors: Sequence[str]) -> str:
-    """SVG of the runs of `compare.json` over the frames: above, bytes stored; below, J, or the agreement."""
+    """SVG of the runs of `compare.json` over the frames: bytes stored above, J or the agreement below."""
     rows = table["runs"]
     frames = sorted({t for row in rows for t in row["over_time"]["t"]}) or [0]
     scored = any(row["J"] is not None for row in rows)
@@ -50,7 +50,7 @@ def chart(table: dict, colors: Sequence[str]) -> str:
 
 
 def table(found: dict, colors: Sequence[str], paper: bool) -> str:
-    """HTML of `compare.json`.  paper: with what the paper's network reached."""
+    """HTML of `compare.json`.  paper: with a column of what the paper's network reached."""
     scored = any(row["J"] is not None for row in found["runs"])
     head = ["run", "bank", "lookup", "a frame", *(["J", "F"] if scored else [])]
     head += [f"agreement with {found['reference']}", "differ in frames"]

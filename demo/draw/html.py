@@ -13,7 +13,7 @@ from html import escape
 DISMISS = """element.addEventListener("click", (event) => {
   if (event.target.closest("button")) element.querySelector(".stm-notice")?.remove();
 });"""  # the script of a place for notices
-# The script of a place with links within the page: an address with a # would load a page with options anew.
+# The script of a place with links within the page.  An address with a # would load a page with options anew.
 FOLLOW = """element.addEventListener("click", (event) => {
   const link = event.target.closest("[data-to]");
   const heading = link && document.getElementById(link.dataset.to);
@@ -22,11 +22,11 @@ FOLLOW = """element.addEventListener("click", (event) => {
   heading.tabIndex = -1;
   heading.focus({ preventScroll: true });
 });"""
-# frames by number; not what has such a name, nor a size
+# frames by number; not a quoted name such as “frame 2”, and not a size
 _NAMED = re.compile(
     r"(?<!['“])\bframe( before| after| is)? \d+\b|\bframes( before)? \d+((, | to | and )\d+)*\b"
 )
-_told = itertools.count()  # the same sentence twice is two notices: shown and read out again
+_told = itertools.count()  # makes a repeated sentence a new notice, which is shown and read out again
 
 
 def title(name: str, text: str, number: int | None = None) -> str:
@@ -91,7 +91,7 @@ def bar(done: int, total: int, words: str, link: str = "") -> str:
 
 
 def ready(seconds: float) -> str:
-    """What stands where the progress will be, before a run."""
+    """What is shown in the place of the progress before a run."""
     return f'<p class="stm-count">A run takes about {clock(seconds)}.</p>'
 
 
@@ -130,7 +130,7 @@ def size(number: float) -> str:
 
 
 def sizes(values: Sequence[float]) -> list[str]:
-    """Bytes in words, all in one unit so that they can be compared: MB, or kB when all are small."""
+    """Bytes in words, all in one unit so that people can compare them: MB, or kB when all are small."""
     name, unit = ("MB", 2**20) if max(values) >= 2**19 else ("kB", 2**10)
     return [
         f"{value / unit:,.{0 if value >= 100 * unit else 1 if value >= 10 * unit else 2}f} {name}"
@@ -144,7 +144,7 @@ def number(index: int) -> int:
 
 
 def numbers(indices: Iterable[int]) -> str:
-    """Frames by their numbers on the page; of many the first and the last."""
+    """Frames by their numbers on the page, with commas; of more than nine, the first four and last three."""
     shown = [str(number(index)) for index in indices]
     return ", ".join(shown) if len(shown) <= 9 else f"{', '.join(shown[:4])} … {', '.join(shown[-3:])}"
 

@@ -1,4 +1,4 @@
-"""The lesson: its Markdown file in, steps out, and their HTML.  How the file is written stands at its top."""
+"""The lesson: its Markdown file in, steps out, and their HTML.  The top of the file explains its format."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,8 +26,8 @@ class Step:
     example: name of the clip that it is about.
     preset: what the memory keeps; "" leaves it as it is.
     track: the clip is tracked as well.
-    frame: to go to then, counted from 1 as on the page; 0: none.
-    show: names in PLACES that it leads to.
+    frame: shown at the end, counted from 1 as on the page; 0: none.
+    show: names in PLACES that it links to.
     """
 
     title: str
@@ -205,7 +205,7 @@ def _formula(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """As it stands in a template of Gradio's, where braces and dollars would be filled in."""
+    """The text for a template of Gradio, with the braces and dollars escaped that Gradio would fill in."""
     return _braced(escape(text).replace("$", "&#36;"))
 
 

@@ -15,8 +15,8 @@ UNUSABLE = '<p class="stm-warn">These settings cannot be used; the message above
 NO_READOUT = faint("During a run, a chart here shows how much memory the network uses.")
 SIZES = {"240 px: fastest": 240, "360 px": 360, "480 px: finest": 480, "as the clip": 0}
 FORMULA = (
-    "A kept frame takes at most: positions × (key numbers + objects × value numbers) × bytes of a number. "
-    "Positions are the cells of a grid, one for 16 × 16 pixels."
+    "A kept frame takes at most: positions × (key numbers + objects × value numbers) × bytes per number. "
+    "Positions are the cells of a grid, each of 16 × 16 pixels."
 )
 LOOKUP = "temporary memory while it searches the kept frames for one new frame"
 # keeps what is unfolded unfolded when the numbers change
@@ -27,11 +27,11 @@ watch("value", () => { const more = element.querySelector("details"); if (more) 
 
 @dataclass(frozen=True)
 class Held:
-    """What the memory holds now, and what it may come to hold.
+    """What the memory holds now, and the most that it will hold.
 
-    frames, pinned: numbers of the frames held, and of those that never go.
-    frame_bytes: of one stored frame.
-    most: frames that it comes to hold; 0 before anything is known.
+    frames, pinned: indices of the frames held, and of those that are never dropped.
+    frame_bytes: bytes of one stored frame.
+    most: the most frames that it will hold; 0 before anything is known.
     unbounded: bytes that an unbounded STM would hold at the end of the clip.
     memory: the settings.
     machine: what computes, in words.
@@ -46,15 +46,15 @@ class Held:
 
 
 def acting(most: int, frame_bytes: int, unbounded: int, memory: MemoryConfig) -> str:
-    """Which of the two limits is reached in a run that comes to hold `most` frames; empty without limits."""
+    """Which of the two limits a run that holds up to `most` frames reaches; "" without limits."""
     if memory.bound_bytes is None:
         return ""
     if most * frame_bytes >= unbounded:
         return "neither limit is reached"
     if most >= memory.capacity:
-        first = f"the limit of {memory.capacity} frames is reached, {_megabytes(memory)} is not"
-        return f"{first}; fewer frames keep it fast"
-    return f"the limit of {_megabytes(memory)} is reached, {memory.capacity} frames is not"
+        first = f"the limit of {memory.capacity} frames is reached first, not that of {_megabytes(memory)}"
+        return f"{first}; fewer frames are faster"
+    return f"the limit of {_megabytes(memory)} is reached first, not that of {memory.capacity} frames"
 
 
 def prediction(
@@ -73,7 +73,7 @@ def prediction(
     rate: seconds a frame.
     memory: the settings.
     seen: (height, width) that the network sees.
-    most_seconds: that a run may take here.
+    most_seconds: the longest that a run may take here.
     marked: frames that the visitor marked.
     """
     total = rate * frames
@@ -97,8 +97,9 @@ def prediction(
 
 
 def memory(points: Sequence[Point], total: int, held: Held, device: str) -> str:
-    """The live memory readout: its lesson, the chart, and the same in numbers.  No points: before a run of
-    `total` frames.
+    """The live memory readout: the main point in a line, the chart, and the same in numbers.
+
+    points: empty before a run of `total` frames.
     """
     if not points and not held.most:
         return NO_READOUT
@@ -139,7 +140,7 @@ def _rows(last: Point | None, held: Held) -> str:
         )
     )
     kept = "what the network remembers of the frames it keeps: their keys and values"
-    frames = f"kept now: {numbers(held.frames)}" if last else "each frame takes as much"
+    frames = f"kept now: {numbers(held.frames)}" if last else "each kept frame takes this much"
     pins = f"; your marks, always kept: {numbers(held.pinned)}" if held.pinned else ""
     rows = [
         ("bank", "Memory bank", bank, kept, ""),
@@ -154,7 +155,7 @@ def _rows(last: Point | None, held: Held) -> str:
 
 
 def _more(points: Sequence[Point], total: int, device: str) -> str:
-    """What a run takes beside the bank, folded away: it is larger, and says little about the memory."""
+    """What a run takes besides the bank, folded away: it is larger, and says little about the memory."""
     if not points:
         return ""
     last, grown = points[-1], points[-1].process - points[0].process
@@ -167,7 +168,7 @@ def _more(points: Sequence[Point], total: int, device: str) -> str:
             "process",
             name,
             process,
-            f"with the network itself; {sign}{sizes([abs(grown)])[0]} in this run",
+            f"including the network itself; {sign}{sizes([abs(grown)])[0]} in this run",
             "",
         ),
     ]

@@ -24,9 +24,9 @@ from stm_core.errors import PromptError
 from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import on_screen
 
-HIGH, QUALITY = 128, 80  # pixels of a small picture, twice what the page shows of it; of its JPEG
-AROUND = 0.12  # of the largest mask's longer side, shown around it
-RATIO = 4 / 3  # of a small picture, at least: it stands in one line with the hint
+HIGH, QUALITY = 128, 80  # height of a small picture in pixels, twice that on the page; quality of its JPEG
+AROUND = 0.12  # share of the largest mask's longer side that is shown around it
+RATIO = 4 / 3  # least width of a small picture over its height: it stands in one line with the hint
 
 
 class Choosing:
@@ -34,10 +34,13 @@ class Choosing:
 
     def __init__(self, engine: Engine, guard: Guard, limits: Limits):
         self.engine, self.guard, self.limits = engine, guard, limits
-        self.turn = InTurn()  # one at a time, beside the clicks themselves
+        self.turn = InTurn()  # one at a time; the clicks themselves do not wait for it
 
     def offer(self, visitor: Visitor, size: int | None) -> bool:
-        """Find the masks that the last click may mean; False when it is clear, or not an object's first."""
+        """Find the masks that the last click may mean.
+
+        Returns False when there is only one, or the click is not the first of its object.
+        """
         work = visitor.work
         if work is None or work.running or offered(work):
             return False
@@ -59,7 +62,7 @@ class Choosing:
         return True
 
     def choose(self, visitor: Visitor, n: object) -> None:
-        """Take the n-th mask instead of the click's own.  PromptError when it is not offered any more."""
+        """Take the n-th mask instead of the click's own.  Raises PromptError if it is no longer offered."""
         work = visitor.need_work()
         with visitor.at_work():
             image = picture(self.guard, visitor, work.frame)

@@ -13,9 +13,10 @@ from stm_core.runs.compare_table import compare_table
 
 
 def try_out(runner: Runner, run: Run) -> Generator[Run, None, None]:
-    """Take a run that has begun to its end; it comes back after each frame.
+    """Run to its end a run that has begun; yields the run after each frame.
 
-    It is "stopped" if somebody asked it to end, and "failed" after an error, which is raised.
+    Its state is then "done", "stopped" if somebody asked it to end, or "failed" after an error, which is
+    raised.
     """
     try:
         with closing(runner.steps(run)) as steps:

@@ -36,7 +36,7 @@ from stm_core.errors import LimitError
 from stm_core.memory.policy import MemoryConfig
 from stm_core.networks.weights import Model
 
-MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured beside others' runs
+MEASURED_SIDE = 480  # pixels: the largest short side at which speed is measured, while others may compute
 
 
 class Engine:
@@ -59,12 +59,12 @@ class Engine:
 
     @property
     def device(self) -> str:
-        """ "cpu" or "cuda": for the words beside the numbers."""
+        """ "cpu" or "cuda"."""
         return "cuda" if "cuda" in str(self.model.device) else "cpu"
 
     @property
     def words(self) -> str:
-        """What computes, for a sentence."""
+        """What computes, as a phrase: this CPU (openvino-int8)."""
         return f"this {self.device.upper()} ({self.model.engine.name})"
 
     def _click(
@@ -97,8 +97,11 @@ class Engine:
     def predict(
         self, memory: MemoryConfig, height: int, width: int, objects: int, frames: int, pinned: int
     ) -> Prediction:
-        """Bytes that a run will take at most, before it runs; height and width as the network sees them
-        (`seen`), pinned: marked frames.  LimitError when the budget cannot hold those.
+        """Bytes that a run will take at most, before it runs.
+
+        height, width: as the network sees them (`seen`).
+        pinned: how many frames are marked.
+        Raises LimitError when the memory limit is too small for them.
         """
         return predict(
             self.model.network,
@@ -113,13 +116,11 @@ class Engine:
         )
 
     def seen(self, height: int, width: int, size: int | None) -> tuple[int, int]:
-        """(height, width) that the network sees of such a frame when its short side becomes `size`."""
+        """(height, width) that the network sees of such a frame at the short side `size`."""
         return processed_size(height, width, size or None)
 
     def rate(self, height: int, width: int, objects: int) -> float:
-        """Seconds per frame on this machine, from a calibration of a few frames (remembered), or from real
-        runs.
-        """
+        """Seconds per frame on this machine: from real runs, or else from a few frames, measured once."""
         key = (height, width, objects)
         if self.zero:
             return self.rates.get(key, 0.05)

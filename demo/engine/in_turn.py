@@ -1,4 +1,4 @@
-"""A first come, first served lock; with Python's own, one visitor's clicks could pass another's."""
+"""A first come, first served lock; with Python's own, one visitor's clicks could overtake another's."""
 
 import threading
 from types import TracebackType
@@ -13,7 +13,7 @@ class InTurn:
 
     @property
     def waiting(self) -> int:
-        """How many wait, beside the one who has the lock."""
+        """How many threads wait, not counting the one that has the lock."""
         return max(0, self._came - self._served - 1)
 
     def __enter__(self) -> None:

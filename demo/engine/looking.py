@@ -10,13 +10,13 @@ from demo.work.run import Run
 from stm_core.engine.look import Look
 from stm_core.errors import LimitError
 
-MOST_STORED = 64  # frames in memory that are looked at: each is encoded once
+MOST_STORED = 64  # most frames in memory for a look: each has to be encoded again
 
 
 def look_at(
     engine: Engine, run: Run, index: int, at: tuple[int, int], picture: Callable[[int], np.ndarray]
 ) -> tuple[Look, dict[int, np.ndarray]]:
-    """Where a pixel of a tracked frame looked, and the frames that this is about, by index.
+    """Where a pixel of a tracked frame looked; and by index, pictures of that frame and the stored ones.
 
     picture: reads a frame of the clip, uint8 (H, W, 3).
     Raises PromptError when the run did not read this frame, LimitError, and what `picture` raises.
@@ -24,8 +24,8 @@ def look_at(
     glance = glance_at(run.glances, index)
     if len(glance.read) > MOST_STORED:
         raise LimitError(
-            f"memory held {len(glance.read)} frames at frame {index}, up to {MOST_STORED} can be looked at "
-            "here; look at an earlier frame, or track with the strategy Bounded"
+            f"memory held {len(glance.read)} frames at frame {index}, a look is possible with up to "
+            f"{MOST_STORED}; look at an earlier frame, or track with the strategy Bounded"
         )
     wanted = sorted({index, *(one.t for one in glance.read)} if glance.read else {index})
     images = {t: picture(t) for t in wanted}

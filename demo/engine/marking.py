@@ -22,7 +22,7 @@ from stm_core.errors import PromptError
 from stm_core.masks.mask_files import decode_mask
 
 SAME = 0.002  # share of an object's pixels: nobody sees that fewer have changed
-AGAIN = 3  # times that a click is computed while its frame is changed under it
+AGAIN = 3  # times that a click is computed again because its frame was changed meanwhile
 # a click that the network answers within half a second or so on two cores never waits for a larger one
 QUICK_SIDE, QUICK_CLICKS = 480, 25
 
@@ -35,7 +35,7 @@ class Marking:
         self.quick, self.large = InTurn(), InTurn()  # one click of each kind at a time
 
     def stroke(self, visitor: Visitor, index: int, data: dict) -> str:
-        """Paint; what comes back says why nothing changed."""
+        """Paint or erase a stroke; returns a sentence if that changed nothing, else ""."""
         with visitor.at_work() as work:
             image = picture(self.guard, visitor, index)
             with visitor.changing(work):
@@ -50,7 +50,7 @@ class Marking:
         return ""
 
     def box(self, visitor: Visitor, index: int, data: dict) -> str:
-        """The network's mask of what is in a box becomes the selected object's; "" comes back."""
+        """Give the selected object the network's mask of what is in a box; returns ""."""
         with visitor.at_work() as work:
             image = picture(self.guard, visitor, index)
             box = BoxPrompt.of(data.get("box", ()), *work.clip.size)
@@ -70,7 +70,7 @@ class Marking:
         return ""
 
     def move(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
-        """Give a click to the selected object; "" comes back."""
+        """Give a click to the selected object; returns ""."""
         place = whole(data.get("dot"), "dot")
         with visitor.at_work() as work:
             image = picture(self.guard, visitor, index)
@@ -88,7 +88,7 @@ class Marking:
         raise PromptError("this frame was changed while the mask was computed; move the click once more")
 
     def click(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
-        """Ask the network; what comes back says why nothing changed."""
+        """Add a click and compute the mask; returns a sentence if that changed nothing, else ""."""
         x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
         label, most = int(bool(data.get("label", 1))), self.limits.max_edits
         with visitor.at_work() as work:
@@ -111,7 +111,7 @@ class Marking:
         raise PromptError("this frame was changed while the mask was computed; click once more")
 
     def ask(self, image: np.ndarray, clicks: tuple, base: bytes | None, size: int | None) -> np.ndarray:
-        """The network's mask of a frame from clicks that refine `base`."""
+        """Labels uint8 (H, W) of a frame, from clicks that refine `base` (PNG bytes, or None)."""
         side = min(size or 10**6, *image.shape[:2])
         quick = side <= QUICK_SIDE and len(clicks) <= QUICK_CLICKS
         with self.quick if quick else self.large:
@@ -119,9 +119,12 @@ class Marking:
 
 
 def check_free(work: Work) -> Work:
-    """The work, if it may be marked now.  To be asked again once a mask is computed: a run may have begun."""
+    """The work, if it may be marked now; else PromptError.
+
+    To be asked again once a mask is computed, because a run may have begun.
+    """
     if work.running:
-        raise PromptError("tracking is running; press Stop first, all masks so far are kept")
+        raise PromptError("tracking is running; press Stop first (all masks so far are kept)")
     if work.unread:
         raise PromptError(
             "the saved session of this clip is still being opened; wait a moment, or reload the page"
@@ -130,7 +133,7 @@ def check_free(work: Work) -> Work:
 
 
 def _nothing_new(work: Work, index: int, labels: np.ndarray, click: tuple[int, int, int, int]) -> str:
-    """What to tell when a click gave the mask that was there already; empty when it changed something."""
+    """The sentence for a click that gave the same mask as before; "" when it changed something."""
     x, y, label, number = click
     before, new = work.labels(index), labels == number
     old = np.zeros_like(new) if before is None else before == number
@@ -144,7 +147,7 @@ def _nothing_new(work: Work, index: int, labels: np.ndarray, click: tuple[int, i
 
 
 def whole(value: Any, name: str) -> int:
-    """A whole number that the browser sent.  PromptError; name: what it is."""
+    """A whole number that the browser sent; PromptError if it is none.  name: of the value, for the error."""
     return int(_number(value, name))
 
 

@@ -19,8 +19,8 @@ from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.plan import Plan
 
 DIRECTIONS = {"forward": (1,), "backward": (-1,), "both": (1, -1)}
-MOST_FRAMES = 1000  # that a visitor may ask the memory to hold; the bytes have a limit of their own
-AHEAD = 2  # frames that may be done before the page hears of them
+MOST_FRAMES = 1000  # most frames that a visitor may let the memory hold; the bytes have their own limit
+AHEAD = 2  # frames that may be computed before the page takes them
 OPACITY = 0.5  # of the masks, in films and in the live preview
 
 
@@ -53,15 +53,18 @@ class Runner:
         return MemoryConfig(preset, interval, int(megabytes * 2**20), frames)
 
     def side(self, height: int, width: int, size: float | None) -> int | None:
-        """The short side that was chosen (0 or None: the clip's own), as far as the host allows it."""
+        """The short side that was chosen (0 or None: the clip's own), at most what the host allows."""
         chosen = int(size or 0) or min(height, width)
         return self.limits.max_side if chosen > self.limits.max_side else int(size or 0) or None
 
     def plan(
         self, work: Work, memory: MemoryConfig, size: int | None, direction: str, to_end: bool = False
     ) -> Job:
-        """The job that a visitor's marks ask for; its folder is still to be named.  With a direction: only
-        what follows from the corrected frame.  PromptError when there is nothing to begin from.
+        """The job for a visitor's marks, whose folder is still to be set.
+
+        direction: "", or which frames are computed again after a correction.
+        to_end: continue to the end, even when the masks no longer change.
+        Raises PromptError when there is nothing to begin from.
         """
         clip = work.clip
         rate = self.engine.rate(*self.engine.seen(*clip.size, size), len(work.objects))
@@ -90,7 +93,7 @@ class Runner:
         return Job(plan, clip.path, "", self.limits.preview_side, OPACITY, work.objects.colours, seconds)
 
     def predict(self, plan: Plan) -> Prediction:
-        """Bytes that a plan will take at most.  LimitError when its budget cannot hold all marked frames."""
+        """Bytes that a plan takes at most.  Raises LimitError if its budget cannot hold all marked frames."""
         seen = self.engine.seen(plan.height, plan.width, plan.size)
         marked = {prompt.frame for prompt in plan.prompts}
         return self.engine.predict(plan.memory, *seen, len(plan.objects), plan.frames, len(marked))
@@ -114,8 +117,8 @@ class Runner:
                     return
                 if time.monotonic() > end and not isinstance(step, dict):
                     raise LimitError(
-                        f"the run was ended after {self.limits.run_minutes} minutes, the most that one "
-                        "may take here; choose a lower resolution or a shorter clip"
+                        f"the run was ended after {self.limits.run_minutes} minutes, the longest that a run "
+                        "may take here; choose a smaller processing size or a shorter clip"
                     )
 
     def learn(self, run: Run, objects: int) -> None:
@@ -127,8 +130,10 @@ class Runner:
 
 
 def _onward(work: Work, direction: str) -> tuple[int, tuple[int, ...]]:
-    """Where a run goes on, and which ways: from the first new correction on its way, which takes in the
-    others; else from an old one, or where the last run was stopped.
+    """(frame at which a run continues, its directions).
+
+    It begins at the first new correction in its direction, so that it passes the others too; without a new
+    one, at an earlier correction, or where the last run was stopped.
     """
     if direction not in DIRECTIONS:
         raise PromptError(f"there is no direction {direction[:20]!r}; choose one of {', '.join(DIRECTIONS)}")
@@ -141,6 +146,6 @@ def _onward(work: Work, direction: str) -> tuple[int, tuple[int, ...]]:
     found = work.corrected
     if not found:
         raise PromptError(
-            "no frame was corrected since the last run; go to a wrong frame, click it right, then continue"
+            "no frame was corrected since the last run; go to a wrong frame, correct it, then continue"
         )
     return work.frame if work.frame in found else found[0], DIRECTIONS[direction]

@@ -42,10 +42,9 @@ class Tracker:
     def run(self, job: Job) -> Generator[Step | Again | dict | None, None, None]:
         """Every frame of a job as a Step, its mask already on disk; last comes the report, a dict.
 
-        None is a sign of life: the run can be ended there as after a frame.
-
-        When the GPU runs out of memory, an Again comes, and then every frame of a smaller job.  Raises
-        LimitError if even that does not fit, VideoError.
+        None comes between frames; the run can be ended there too.
+        When the GPU runs out of memory, an Again comes, and then every frame of a smaller job.
+        Raises LimitError if even that does not fit, VideoError.
         """
         notes: list[str] = []
         plan, shown = job.plan, 0.0
@@ -111,7 +110,7 @@ def _step(frame: core.ClipFrame, plan: Plan, preview: bytes | None) -> Step:
 
 
 class _Masks:
-    """Writes a run's masks over those of an earlier run, in a thread; what is not recomputed stays."""
+    """Writes a run's masks in a thread, in place of those of an earlier run; the others stay."""
 
     def __init__(self, job: Job):
         self.folder, self.written = Path(job.folder) / "masks", 0
@@ -145,7 +144,7 @@ def picture(image: np.ndarray, labels: np.ndarray, job: Job) -> bytes:
 
 
 def process_bytes() -> int:
-    """Memory in use now: the GPU's tensors where there is a GPU, else this process's resident memory."""
+    """Bytes of memory in use now: of tensors on the GPU if there is one, else resident in this process."""
     if torch.cuda.is_available():
         return torch.cuda.memory_allocated()
     return psutil.Process().memory_info().rss

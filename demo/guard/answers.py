@@ -24,7 +24,7 @@ LARGEST_TEXT = (
     64 * 2**20
 )  # bytes of a JSON answer: the saved work in a ZIP may have 16 MB, written wider here
 CHANNELS = 3  # of the pixels that a job answers with, at most
-PATIENCE = 10  # times its CPU seconds that a job may be waited for: other jobs want the processor too
+PATIENCE = 10  # a job may take so many times its CPU seconds, because other jobs need the processor too
 _told: set[str] = set()  # what the log said already
 
 
@@ -83,7 +83,7 @@ class Answers:
 
     def _hang(self) -> errors.VideoError:
         return errors.VideoError(
-            f"reading this file made no progress for {self.limits.stall_seconds} s and was given up; {ADVICE}"
+            f"reading this file made no progress for {self.limits.stall_seconds} s and was stopped; {ADVICE}"
         )
 
 
@@ -97,7 +97,7 @@ def _tell(missing: list[str]) -> None:
 
 
 def _babble() -> errors.VideoError:
-    return errors.VideoError(f"the decoder gave no sound answer for this file and was stopped; {ADVICE}")
+    return errors.VideoError(f"the decoder gave an invalid answer for this file and was stopped; {ADVICE}")
 
 
 def _error(header: dict) -> errors.StmError:
@@ -109,5 +109,5 @@ def _error(header: dict) -> errors.StmError:
 
 def _ending(code: int, cpu_seconds: int) -> str:
     if code == -24:  # SIGXCPU
-        return f"reading this file took over {cpu_seconds} s of computing and was stopped; {ADVICE}"
-    return f"the decoder crashed on this file (code {code}), it is probably damaged; {ADVICE}"
+        return f"reading this file took over {cpu_seconds} s of processor time and was stopped; {ADVICE}"
+    return f"the decoder crashed on this file (code {code}), which is probably damaged; {ADVICE}"

@@ -1,5 +1,5 @@
-"""Files that a visitor takes away: overlay, masks in two forms, cut-outs, and everything in one ZIP that
-can be resumed.
+"""Files that a visitor downloads: overlay, masks in two forms, cut-outs, and a ZIP of everything, from which
+the work can be resumed.
 
 These are jobs of the guarded process (demo.guard), because each of them reads the visitor's clip again.  A
 job yields its progress and writes `out` whole or not at all.
@@ -151,7 +151,7 @@ def unpack_session(path: str, folder: str, most_bytes: int) -> Iterator[dict]:
             source = next((name for name in names if re.fullmatch(r"source\.[a-z0-9]{2,4}", name)), None)
             if not isinstance(session, dict) or source is None:
                 raise VideoError(
-                    "this ZIP holds no clip; upload the full session as you downloaded it, unchanged"
+                    "this ZIP holds no clip; upload the full session unchanged, as you downloaded it"
                 )
             resumed = f"resumed{Path(source).suffix}"  # the upload itself may be called as this clip is
             wanted = [source, *(name for name in names if MASK_NAME.fullmatch(name))]

@@ -33,7 +33,7 @@ except ImportError:  # Windows
 log = logging.getLogger(__name__)
 PULSE = 0.25  # seconds between the signs of life of a job that decodes and has nothing to answer yet
 ADVICE = "try another file, or convert it to MP4 (H.264) first"
-# what Python and its libraries import at first use, which is too late behind the locked door
+# what Python and its libraries import at first use: too late once the process is locked in
 PICTURES = ("ImageCms", "MpoImagePlugin", "TiffImagePlugin", "WebPImagePlugin")
 LATE = ("encodings.cp437", "mmap", "numpy.ma", *(f"PIL.{name}" for name in PICTURES))
 NEVER = ("av.__main__", "av.datasets")  # of PyAV: a command, and what fetches samples
@@ -91,7 +91,7 @@ def serve(pipe: Connection, job: Callable, arguments: dict, caps: tuple[int, flo
 
 
 def _pulse(pipe: Connection) -> Callable[[], None]:
-    """What a decoder calls at every frame, so that a long seek is not mistaken for a hang."""
+    """A function that a decoder calls at every frame, so that a long seek is not mistaken for a hang."""
     last = time.monotonic()
 
     def tell() -> None:

@@ -1,5 +1,5 @@
-"""Imported by the fork server alone, before its first process: what all of them need is loaded, and the
-environment is forgotten.
+"""Imported only by the fork server, before it starts its first process: loads what all processes need, and
+clears the environment.
 """
 
 import os

@@ -1,11 +1,11 @@
 """The guard of untrusted media: every job that parses a visitor's bytes runs in its own short-lived process.
 
 The process has limits of memory, CPU time and file size, sees an empty environment, the file it reads and
-the folder it writes (`sandbox`), and answers over a pipe in JSON and raw pixels.  It never sends a pickle: a
-decoder that was taken over must not be able to hand code back.  A hang, a decompression bomb, a native crash
-or a takeover therefore costs one visitor one sentence.  Processes come from a fork server that has the
-decoders loaded, so that one starts in about 10 ms; where the system has no fork (Windows) a fresh
-interpreter is started and the limits shrink to the time limit.
+the folder it writes (`sandbox`), and answers over a pipe in JSON and raw pixels.  It never sends a pickle,
+because an attacker who took over a decoder could send code in it.  So a hang, a decompression bomb, a native
+crash or a takeover does no more harm than an error message to one visitor.  Processes come from a fork server
+that has the decoders loaded, so that one starts in about 10 ms.  Where the system has no fork (Windows), a
+fresh interpreter is started, and of the limits only the one of time applies.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ class Guard:
         """The last answer of a job.  StmError when the job refuses, hangs, crashes or runs out of memory."""
         last = {}
         for answer, _ in self.stream(job, cpu_seconds=cpu_seconds, **arguments):
-            last = answer  # of an endless row of answers no more than one is held
+            last = answer  # only the last one is held, however many answers come
         return last
 
     def pixels(self, job: str, **arguments: Any) -> np.ndarray:
@@ -109,7 +109,7 @@ def _start_fork_server() -> None:
 
 @contextlib.contextmanager
 def _little_environment() -> Iterator[None]:
-    """Processes that are started here find what Python needs in their environment, and nothing else."""
+    """Inside, processes are started with only what Python needs in their environment."""
     with _starting:
         known = dict(os.environ)
         little = {name: known[name] for name in KEPT if name in known} | ADDED
@@ -124,8 +124,8 @@ def _little_environment() -> Iterator[None]:
 
 
 def _away_from_home() -> Any:
-    """Where processes come from in a ZeroGPU worker: forked from the server as a daemon, it may have no
-    children at first, and the fork server is not its own.
+    """The way to start processes in a ZeroGPU worker: it was forked from the server as a daemon, so at first
+    it may have no children, and the fork server is not its own.
     """
     multiprocessing.current_process().daemon = False
     return multiprocessing.get_context("spawn")

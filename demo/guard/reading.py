@@ -4,8 +4,8 @@ Each job is a generator of answers: dicts fit for JSON, or (dict, uint8 array). 
 into the folder they are given, under names of their own.  They run in the process that demo.guard starts,
 never in the server.
 
-A process knows nothing of the one before it.  What a job learnt about the key frames of a clip lies beside
-the clip, so that a later one can seek instead of decoding from the start.
+A process knows nothing of the one before it.  What a job learnt about the key frames of a clip is stored
+beside the clip, so that a later job can seek instead of decoding from the start.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ def sharp(path: str, folder: str, index: int) -> Iterator[dict]:
 
 
 def frames(path: str, start: int, stop: int, reverse: bool) -> Iterator[tuple[dict, np.ndarray]]:
-    """Upright RGB frames, one at a time; the pipe holds back the decoder until the last one was taken."""
+    """Upright RGB frames, one at a time; the decoder waits until the server has taken the one before."""
     for index, frame in _read(path, start, stop, reverse=reverse):
         yield {"index": index}, frame
 
@@ -94,7 +94,7 @@ def _read(path: str, start: int, stop: int, *, reverse: bool = False) -> Iterato
 
 
 def read_again(path: str, start: int, stop: int, *, reverse: bool = False) -> video.VideoReader:
-    """A reader of frames start to stop - 1 of a clip that was accepted before: limits were applied then."""
+    """A reader of frames start to stop - 1 of a clip that was accepted before, when limits were applied."""
     recall(Path(path))
     unlimited = video.VideoLimits(*[None] * 4)
     return video.read_video(Path(path), limits=unlimited, start=start, stop=stop, reverse=reverse)
@@ -111,10 +111,10 @@ def remember(clip: Path, folder: Path) -> None:
 
 
 def recall(clip: Path) -> None:
-    """Take up what an earlier job wrote beside the clip.
+    """Read the index that an earlier job wrote beside the clip.
 
-    That job read a stranger's bytes, so what is not sound is left alone: the clip is then decoded from its
-    start, as it is when a seek does not land.
+    That job read a stranger's bytes, so an index that is not valid is ignored: the clip is then decoded from
+    its start, as it is when a seek does not land.
     """
     beside = clip.with_name(INDEX)
     try:

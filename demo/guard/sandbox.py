@@ -1,10 +1,10 @@
-"""A process locks itself in: after `enter` it reads and writes what it was given, and reaches nothing else.
+"""A process locks itself in: after `enter` it can read and write only the files that it was given.
 
-Linux only, in three layers, each of which any user may put on but nobody can take off again.  Landlock
-bounds the files.  A seccomp filter refuses new sockets, new programs and processes, and whatever reaches into
-others.  Capabilities go, for a server that runs as root.  What is loaded and open already stays so; a module
-that was not imported before can no longer be.  The calling process should have one thread: Landlock binds the
-threads that come from the calling one, not those beside it.
+Linux only, in three layers.  Any user may add them, and nobody can remove them again.  Landlock limits the
+files.  A seccomp filter refuses new sockets, new programs and processes, and access to other processes.
+Capabilities are dropped, for a server that runs as root.  Open files and loaded modules stay usable; a module
+that was not imported before can no longer be imported.  The process should have one thread: Landlock binds
+the calling thread and those that it starts later, but not the threads beside it.
 """
 
 import ctypes
@@ -42,7 +42,7 @@ RIGHTS = {
 
 
 def enter(reads: Iterable[Path], writes: Iterable[Path]) -> list[str]:
-    """Lock this process in; the keys of MISSING that say what could not be had.
+    """Lock this process in; returns the keys of MISSING for the layers that are not available here.
 
     reads: files and folders; writes: folders.  One that does not exist cannot be made later either.
     """
@@ -63,7 +63,7 @@ def enter(reads: Iterable[Path], writes: Iterable[Path]) -> list[str]:
 
 
 def wipe(name: str) -> str | None:
-    """A variable's value, taken out of the environment, also out of what `ps` and /proc show of it."""
+    """The value of an environment variable, which is removed, even from what `ps` and /proc show."""
     text = os.environ.get(name)
     if text and os.name == "posix":
         getenv = ctypes.CDLL(None).getenv

@@ -1,8 +1,8 @@
 """What all panels of the page share: `Panel`, the views that they answer, and the `Host` that they live in.
 
 A panel is one file: its parts (`layout`), its events (`wire`), and what it shows of a visitor's work
-(`refresh`).  It imports no other panel.  What it does may change what others show: a view says how much has
-changed (`Change`), and every panel adds what it shows of that.
+(`refresh`).  It imports no other panel.  An event of one panel may change what others show.  So its view says
+how much has changed (`Change`), and every panel adds the new values of its own parts.
 """
 
 import functools
@@ -29,7 +29,7 @@ from demo.work.waiting import Waiting
 from stm_core.errors import OptionError, StmError, for_visitors
 
 log = logging.getLogger(__name__)
-SETTINGS = ("preset", "budget", "every", "size", "capacity")  # parts that say how a run is computed
+SETTINGS = ("preset", "budget", "every", "size", "capacity")  # names of the parts that set up a run
 FRAMES = Path(__file__).with_name("frames.js")
 EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped without removing the last one
 
@@ -81,8 +81,9 @@ class Panel:
     below: it stands below both, over the whole width.
     seen: its card is seen from the start.
     step: it is a step of the work, whose number it shows.
-    live: names of its parts that change while a run goes; more would cost the browser at each picture.
-    card, parts: what the page gave it, and what `layout` made.
+    live: names of its parts that change during a run; each costs the browser time at every picture.
+    card: the Gradio card that the page put it in.
+    parts: what `layout` made, by name.
     """
 
     name = ""
@@ -132,22 +133,22 @@ class Host:
         return visitor
 
     def sweep(self, now: float | None = None) -> int:
-        """Remove the folders of visitors who were away for the lifetime; how many."""
+        """Remove the folders of visitors who were away longer than the lifetime; returns how many."""
         return sweep(self.visitors, (now or time.time()) - 60 * self.limits.lifetime_minutes)
 
     def complete(self, visitor: Visitor, view: View) -> View:
-        """A view with what every panel shows of the change; what the view says itself counts."""
+        """The view, with the new values of every panel after its change; the view's own values win."""
         shown = View(view.change)
         if view.change:
             for panel in self.panels:
                 shown |= panel.refresh(visitor, view.change)
         shown |= view
         if "notice" in view and view["notice"] != visitor.complaint:
-            visitor.complaint = ""  # something else is told now
+            visitor.complaint = ""  # another notice is shown now
         return shown
 
     def refused(self, visitor: Visitor, error: Exception) -> View:
-        """After a mistake: the sentence, and the stage as it was.  What is unforeseen goes to the log."""
+        """After a mistake: its sentence, and the stage as it was.  Errors that nobody foresaw are logged."""
         if not isinstance(error, StmError):
             log.error("an event failed", exc_info=error)
             error = StmError("something went wrong on the server; reload the page and try again")
@@ -156,15 +157,16 @@ class Host:
 
 
 def complaint(visitor: Visitor, error: StmError) -> str:
-    """The notice of an error; one about the settings is remembered, and goes when they are right again."""
+    """The notice of an error.  One about the memory settings is remembered, for when they are right again."""
     told = html.notice(html.from_one(html.sentence(for_visitors(error))))
     visitor.complaint = told if isinstance(error, OptionError) else ""
     return told
 
 
 def answers(handler: Callable) -> Callable:
-    """Complete a handler's views; what it raises becomes a notice.  A handler is a panel's method whose first
-    value is the visitor, and answers a View or yields several.
+    """Decorator of handlers: completes their views, and turns what they raise into a notice.
+
+    A handler is a panel's method that takes the visitor first, and returns a View or yields several.
     """
 
     @functools.wraps(handler)

@@ -98,7 +98,7 @@ class ClipPanel(Panel):
     def open_clip(
         self, visitor: Visitor, path: str, name: str = "", start: int = 0, example: str = ""
     ) -> Iterator[View]:
-        """Show the first frame and the report at once, then count the frames and prepare pictures for
+        """Show the first frame and the report at once, then count the frames and prepare small pictures for
         scrubbing.
         """
         yield from self._open(visitor, path, name, start, example)
@@ -121,8 +121,8 @@ class ClipPanel(Panel):
 
     @answers
     def come_back(self, visitor: Visitor) -> Iterator[View]:
-        """The page was loaded again: a run ends with the page that watched it, the work is shown as it is,
-        and what opening the clip had not done yet goes on.
+        """The page was loaded again: end the run that the old page watched, show the work as it is, and
+        finish opening the clip.
         """
         work, visitor.reloaded = visitor.reloaded, None
         if work is None or work is not visitor.work:  # a first visit, whose clip may have come before this
@@ -137,13 +137,13 @@ class ClipPanel(Panel):
             work.run.filmed = False
         told = "The page was loaded again. Your work is still here."
         if work.rest and work.marks:
-            told += " Tracking was stopped, all masks so far are kept: press Resume to go on."
+            told += " Tracking was stopped; all masks so far are kept. Press Resume to go on."
         yield View(Change.CLIP, notice=html.notice(told, "info"), **visitor.settings)
         yield from self._go_on(visitor, work)
 
     @answers
     def show_examples(self, visitor: Visitor) -> View:
-        """Examples that could not be read when the page was made: the machine may have been too busy."""
+        """Read and show the examples that could not be read when the page was made, on a busy machine."""
         if self._missing() and self.reading.acquire(blocking=False):
             try:
                 self._read_examples()
@@ -179,7 +179,7 @@ class ClipPanel(Panel):
         yield from self._go_on(visitor, work)
 
     def _go_on(self, visitor: Visitor, work: Work) -> Iterator[View]:
-        """After the first frame was shown: count all frames, take up the work that came with the clip.  What
+        """After the first frame was shown: count all frames, restore the work that came with the clip.  What
         was done already is not done again.
         """
         try:
@@ -223,14 +223,14 @@ class ClipPanel(Panel):
                 yield View(Change.STAGE)
 
     def _unreadable(self, visitor: Visitor, work: Work) -> View:
-        """What remains of a clip that fails on the way: a long one may have another part that is sound."""
+        """Show what remains of a clip that cannot be read to its end: another part of it may be readable."""
         if work.clip.start:
             return View(report=clip_report(work.clip, self.host.limits, "This part cannot be read."))
         visitor.take(None)
         return View(Change.CLIP)
 
     def _take_up(self, visitor: Visitor, work: Work) -> View:
-        """The saved work that came with the clip: marks, masks, figures."""
+        """Restore the saved work that came with the clip: marks, masks, figures."""
         height, width = work.clip.size
         kept = self.host.guard.call("adopt_masks", folder=work.clip.folder, height=height, width=width)
         try:
@@ -246,7 +246,7 @@ class ClipPanel(Panel):
 
 
 def _ended(work: Work | None, path: str) -> str:
-    """What is lost when another clip, or another part of the same one, takes the place of this one."""
+    """The sentence for what is lost when another clip, or another part, replaces this one; "" for nothing."""
     if work is None:
         return ""
     if work.busy:

@@ -1,5 +1,5 @@
 // Compare: the masks of several runs under one scrubber, and where they differ.
-// The server sends one state (see compared_state in work/side_by_side.py); all pictures are asked for by address.
+// The server sends one state (see compared_state in work/side_by_side.py); the browser fetches all pictures by address.
 const slider = $(".stm-inside-slider"), tiles = $(".stm-compare-tiles");
 let state = {}, frame = 0, drawn = 0, made = "";
 

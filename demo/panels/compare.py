@@ -49,7 +49,7 @@ class ComparePanel(Panel):
                 list(CASES),
                 value=SHOWN,
                 label="Two to five runs from the same marks",
-                info="Strategies; or other sizes or memory limits, the rest as chosen under Memory. "
+                info="Choose strategies, sizes or memory limits; all else is as chosen under Memory. "
                 "“The paper’s Table 5” runs the strategies that the STM paper compares.",
                 elem_id="cases",
             )
@@ -95,7 +95,7 @@ class ComparePanel(Panel):
 
     @answers
     def get_ready(self, visitor: Visitor, names: list[str]) -> View:
-        """Compare was pressed: what will run is said at once, while it may still wait for its turn."""
+        """Compare was pressed: say at once what will run, as the comparison may have to wait for its turn."""
         work = visitor.need_work()
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
@@ -168,7 +168,7 @@ class ComparePanel(Panel):
         return View(Change.MARKS, compare_stop=Props(interactive=False), compared=compared_state(work))
 
     def _planned(self, work: Work, case: Case, settings: tuple) -> tuple[Job, Prediction]:
-        """What a case computes, and what that takes at most: all are refused before one runs."""
+        """What a case computes, and what it takes at most.  Refuses a case before any other has run."""
         runner, given = self.host.runner, dict(zip(SETTINGS, settings, strict=True))
         size = case.size or given.pop("size")
         given |= {"preset": case.preset or given["preset"], "budget": case.budget_mb or given["budget"]}
@@ -212,7 +212,7 @@ class ComparePanel(Panel):
         yield self._idle(work)
 
     def _kept(self, work: Work, run: Run) -> Run:
-        """A run that need not run again; that of the page is copied, for its folder may go."""
+        """A run that need not run again; the page's own run is copied, because its folder may be removed."""
         if run is not work.run:
             return run
         kept = new_run(work.clip.folder)

@@ -1,4 +1,4 @@
-"""Check and fix: which frames to look at and why, and how each object fares over the clip."""
+"""Check and fix: which frames to look at and why, and size and confidence of each object over the clip."""
 
 from collections.abc import Mapping
 from html import escape
@@ -64,17 +64,17 @@ class FixPanel(Panel):
 
 
 def queue(work: Work) -> str:
-    """The list of frames to look at, best first."""
+    """HTML of the list of frames to look at, the most doubtful first."""
     names = {one.id: one for one in work.objects}
     items = "".join(
         f'<li data-look="{one.frame}" data-object="{one.obj}">'
         f'<button type="button" data-do="go">Frame {html.number(one.frame)}</button>'
         f'<span><i style="background:{names[one.obj].color}"></i>'
         f"{escape(names[one.obj].name) + ': ' if len(names) > 1 else ''}{escape(one.sentence)}</span>"
-        f'<button type="button" data-do="right" title="It leaves the list (Y)">Looks right</button></li>'
+        '<button type="button" data-do="right" title="Take it off the list (Y)">Looks right</button></li>'
         for one in reviewing.queue(work)
     )
-    told = "Nothing stands out; step through the clip yourself."
+    told = "No frame looks doubtful. Step through the clip to check it yourself."
     return (
         f'<ol class="stm-queue" aria-label="Frames to look at, the most doubtful first">{items}</ol>'
         + html.faint(

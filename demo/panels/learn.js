@@ -1,5 +1,5 @@
 // Learn: one step at a time.  Setting a step up is what a visitor would click: the example's card, then Track.
-// The server chooses the memory ('choose') and says how far the page is ('peek'); it is asked only meanwhile.
+// The server chooses the memory ('choose') and says how far the page is ('peek'); it is asked only while a step is set up.
 const $ = (selector) => element.querySelector(selector), all = (selector) => [...element.querySelectorAll(selector)];
 const fold = $(".stm-learn-fold"), body = $(".stm-learn-body"), back = $(".stm-learn-return"), steps = all("[data-step]");
 const page = (selector) => document.querySelector(selector);
@@ -8,7 +8,7 @@ let at = 0, asked = 0, seen = "", refusal = "", led = "";   // led: "leaving" wh
 
 const step = () => steps[at], part = (selector) => step().querySelector(selector);
 const ask = (event) => trigger(event, { step: at, number: ++asked });
-// what setting up waits for: "chosen", "opened", "tracked"; "ready" or "failed" at its end
+// the state of setting up: it waits to be "chosen", "opened", "tracked"; at the end it is "ready" or "failed"
 const waits = () => ["chosen", "opened", "tracked"].includes(step().dataset.state);
 function say(state, words) {
   step().dataset.state = state;
@@ -57,7 +57,7 @@ function advance(told) {
   if (!waits() || told.number !== asked || told.step !== at) return;
   const { state } = step().dataset, there = told.open && told.marked;
   if (state === "chosen" && !there) {
-    if (told.own && !confirm("The example takes the place of your clip. Its marks and masks go; to keep them, download the full session first. Open the example?"))
+    if (told.own && !confirm("The example replaces your clip, and the marks and masks of your clip are lost. To keep them, download the full session first. Open the example?"))
       return say("failed", "Your clip is still open.");
     say("opened", "Opening the example…");
     card().click();

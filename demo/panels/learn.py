@@ -1,8 +1,8 @@
 """Learn: a lesson that uses the page.  Its text is `learn.md`, which a teacher can edit.
 
-The browser does a step's clicks: it picks the example's card and presses Track, as a visitor would
-(`learn.js`).  The server only chooses the memory, and says how far the page is.  Closed, the panel asks for
-nothing and is told nothing.
+The browser does the clicks of a step: it picks the example's card and presses Track, as a visitor would
+(`learn.js`).  The server only chooses the memory, and says how far the page is.  While the panel is closed,
+browser and server send each other nothing about it.
 """
 
 from pathlib import Path
@@ -70,14 +70,14 @@ class LearnPanel(Panel):
         return View(learn=self._told(visitor, data))
 
     def _told(self, visitor: Visitor, data: dict) -> dict:
-        """What the browser goes by."""
+        """What the browser needs to know to take the next step of setting up."""
         number, asked = data.get("step"), data.get("number")
         number = number if isinstance(number, int) and 0 <= number < len(self.steps) else 0
         work, step = visitor.work, self.steps[number]
         told = {
             "step": number,
-            "number": asked if isinstance(asked, int) else None,
-        }  # one answer from another
+            "number": asked if isinstance(asked, int) else None,  # tells one answer from another
+        }
         if work is None:
             return {**told, **dict.fromkeys(("open", "own", "marked", "busy", "masks", "tracked"), False)}
         return {

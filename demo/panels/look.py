@@ -1,7 +1,7 @@
 """Look inside: click a pixel of a tracked frame, and see where it looked in memory.
 
-Closed, the panel asks for nothing and is told nothing while a run goes.  It has its own picture, and its
-answers go to no other part.
+While the panel is closed, nothing is sent for it during a run.  It has a picture of its own, and its answers
+change no other part of the page.
 """
 
 import io
@@ -23,7 +23,7 @@ from stm_core.engine.look import Look
 from stm_core.errors import StmError, for_visitors
 from stm_core.runs.look_picture import look_tile, look_words, looked_at, seen_words
 
-MOST_TILES = 16  # stored frames that are shown, those that count most
+MOST_TILES = 16  # stored frames that are shown: the ones with the largest shares
 TILE, QUALITY = 320, 80  # pixels of a tile's width; of its JPEG
 HERE = Path(__file__)
 NOTHING = {"clip": None}
@@ -79,7 +79,7 @@ class LookPanel(Panel):
             told = look_state(found, images, {one.id: one.name for one in work.objects})
         except StmError as error:
             told = {"frame": index, "at": [x, y], "note": html.from_one(html.sentence(for_visitors(error)))}
-        number = data.get("number")  # the browser's own, to tell two equal answers apart
+        number = data.get("number")  # the browser counts its questions, to tell two equal answers apart
         told["number"] = number if isinstance(number, int) else None
         return View(inside={**inside_state(work), "look": told})
 
@@ -108,7 +108,7 @@ def look_state(look: Look, images: dict[int, np.ndarray], names: dict[int, str])
     first, number = html.number(0), html.number
     notes = [f"Frame {number(t)} was dropped at frame {number(at)}." for t, at in look.gone.items()]
     if rest:
-        notes.append(f"Also in memory, with smaller shares: {', '.join(str(number(t)) for t in rest)}.")
+        notes.append(f"Also in memory, but counted less: {', '.join(f'frame {number(t)}' for t in rest)}.")
     tiles = [
         {
             "t": one.t,

@@ -86,7 +86,7 @@ class MarkPanel(Panel):
 
     @answers
     def mark_example(self, visitor: Visitor) -> View:
-        """The marks that an example brings, as if they had been clicked; what a visitor marked stays."""
+        """Add the marks that come with an example, as if clicked, unless the visitor has marked something."""
         work = visitor.work
         if work is None or not work.clip.example or work.marks or work.running:
             return View()
@@ -121,8 +121,8 @@ class MarkPanel(Panel):
 
     @answers
     def edit(self, visitor: Visitor, data: dict, size: int) -> View:
-        """A click or a box (masks answered by the network), a brush stroke, or a click that moves to the
-        selected object: on the frame that is shown.
+        """Do one edit on the frame that is shown: a click or a box, which the network turns into a mask; a
+        brush stroke; or an old click that is given to the selected object.
         """
         work = check_free(visitor.need_work())
         index = work.go(whole(data.get("frame"), "frame"))
@@ -179,7 +179,7 @@ class MarkPanel(Panel):
             elif kind == "rename":
                 with work.one_step():
                     work.objects.rename(whole(number, "object"), str(data.get("name", "")))
-                change = Change.RESULTS  # which speak of the objects
+                change = Change.RESULTS  # the results name the objects
             elif kind == "delete":
                 work.delete_object(whole(number, "object"))
                 change = Change.RESULTS
@@ -203,7 +203,7 @@ class MarkPanel(Panel):
 
 
 def _absence(work: Work, data: dict) -> str:
-    """Say that the selected object is gone for a while, or take it back; what to tell comes back."""
+    """Mark the selected object as gone for a while, or undo that; returns the notice, or ""."""
     number, frame = work.objects.selected, whole(data.get("frame"), "frame")
     if data["kind"] == "absent":
         say_absent(work, number, whole(data.get("first"), "frame"), frame)

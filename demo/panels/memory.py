@@ -85,7 +85,7 @@ class MemoryPanel(Panel):
 
     @answers
     def choose(self, visitor: Visitor, preset: str) -> View:
-        """Settings that a strategy does not use cannot be typed into."""
+        """Disable the settings that the chosen strategy does not use."""
         bounded = preset in PRESETS and PRESETS[preset].strategy.bounded
         spaced = preset in PRESETS and PRESETS[preset].strategy.spaced
         limits = Props(interactive=bounded)
@@ -101,9 +101,7 @@ class MemoryPanel(Panel):
         size: int,
         capacity: float = MemoryConfig.capacity,
     ) -> View:
-        """What a run would cost: bytes from the closed form, seconds from a short calibration on this
-        machine.
-        """
+        """Show what a run would cost: bytes by formula, seconds from a short measurement on this machine."""
         work, runner, engine = visitor.work, self.host.runner, self.host.engine
         visitor.settings = dict(zip(SETTINGS, (preset, budget_mb, every, size, capacity), strict=True))
         if work is None or work.running:

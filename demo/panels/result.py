@@ -148,7 +148,7 @@ class ResultPanel(Panel):
             guard.call("archive", cpu_seconds=600, kind=kind, extra={}, session="", **common)
 
     def _everything(self, work: Work, run: Run, common: dict) -> None:
-        """Pack what resumes the work, and with it all else, unless that makes it too large to be uploaded."""
+        """Pack what resumes the work, and all other files, unless the ZIP gets too large to be uploaded."""
         films = {exports.KINDS[kind]: self.file(work, run, kind) for kind in FILMS}
         needed, text = self._needed(work, run), json.dumps(saved.to_json(work))
         for kind, extra in (("everything", {**films, **needed}), ("everything", needed), ("palette", needed)):
@@ -157,7 +157,7 @@ class ResultPanel(Panel):
                 return
 
     def _needed(self, work: Work, run: Run) -> dict[str, str]:
-        """What else the ZIP of everything needs: the report, the prompts, and the clip to resume with."""
+        """Name in the ZIP -> file, of what the ZIP of everything needs besides masks and films."""
         names = {exports.KINDS["report"]: self.file(work, run, "report")}
         for index, marks in work.marks.items():
             path = Path(run.folder) / "files" / f"prompt{index:05d}.png"
@@ -166,14 +166,14 @@ class ResultPanel(Panel):
         return {**names, f"source{Path(work.clip.path).suffix}": work.clip.path}
 
     def _left_out(self, path: str) -> str:
-        """What is told of a ZIP of everything that would have been too large to be uploaded."""
+        """The sentence about what was left out of a ZIP of everything to keep it small; "" for nothing."""
         with zipfile.ZipFile(path) as pack:
             if exports.KINDS["overlay"] in pack.namelist():
                 return ""
         most = self.host.limits.upload_mb
         if Path(path).stat().st_size <= most * 2**20:
-            return f" It has no videos, so that it can be uploaded again ({most} MB at most)."
+            return f" It has no videos with masks, so that it can be uploaded again ({most} MB at most)."
         return (
-            f" It has no videos and is still larger than the {most} MB that can be uploaded, so it cannot be "
-            "reopened on this server."
+            f" It has no videos with masks and is still larger than the {most} MB that can be uploaded, so "
+            "it cannot be reopened on this server."
         )

@@ -1,4 +1,4 @@
-// The review queue: its buttons and keys.  The best frame stands first; "." and "," step through the list.
+// The review queue: its buttons and keys.  The most doubtful frame comes first; "." and "," step through the list.
 const go = (index) => {
   document.dispatchEvent(new CustomEvent("stm-go", { detail: index }));
   const stage = document.querySelector(".stm-screen"), { top, bottom } = stage.getBoundingClientRect();

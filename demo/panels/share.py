@@ -41,7 +41,7 @@ class SharePanel(Panel):
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout; the card is a part, seen once a clip is open."""
-        gr.HTML(html.title("Other programs", "take masks there, or bring them"))
+        gr.HTML(html.title("Other programs", "export masks to them, or import masks"))
         with gr.Group(visible=False, elem_classes="stm-plain") as taking:
             which = gr.Dropdown(
                 [(f"{one.name}: {one.sentence}", name) for name, one in FORMATS.items()],
@@ -52,7 +52,7 @@ class SharePanel(Panel):
             template = gr.Textbox(
                 "",
                 label="File names",
-                placeholder="as usual, or for example {clip}_{object}_{frame}",
+                placeholder="the usual names, or for example {clip}_{object}_{frame}",
                 max_length=120,
                 elem_id="template",
             )
@@ -186,9 +186,9 @@ def recipe(work: Work | None) -> dict:
     """The texts of the run that is shown; empty where it was not computed here."""
     job = work.run.job if work is not None and work.tracked else None
     if job is None:
-        about = "Once a run has ended, this says how to do it again with Python or in a terminal."
+        about = "Once a run has ended, this shows how to do it again with Python or in a terminal."
         if work is not None and work.tracked:
-            about = "These masks have no command: they were brought from a file, or changed after the run."
+            about = "No command makes these masks: they came from a file, or were changed after the run."
         return dict(zip(RECIPE, ("", "", html.faint(about)), strict=True))
     clip, total = work.clip, work.clip.info["frames"]
     # a run that went on after a stop has its own mask of that frame among the prompts, which nobody marked
@@ -198,7 +198,7 @@ def recipe(work: Work | None) -> dict:
     what = "the whole clip" if plan.whole(total) else "the part that is open"
     told = [f"Both track {what} from the same marks."]
     if work.run.continues:
-        told.append("The page continued from a correction. Here all is tracked anew, so masks may differ.")
+        told.append("The page continued from a correction; these track all frames anew, so masks may differ.")
     if needs_masks(plan):
         told.append(
             "They read the marks from <code>prompts/</code>, which is in the ZIP of the full session."

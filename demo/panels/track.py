@@ -17,8 +17,8 @@ from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
-TELLING = 10  # frames of a run that say how long others will take
-READOUT_EVERY = 0.4  # seconds between drawings of the memory: the chart costs a browser more than the picture
+TELLING = 10  # frames after which a run's pace is used to forecast other runs
+READOUT_EVERY = 0.4  # seconds between drawings of the chart: it costs a browser more than the picture
 
 
 class TrackPanel(Panel):
@@ -35,12 +35,12 @@ class TrackPanel(Panel):
                 ["forward", "backward", "both"],
                 value="forward",
                 label="Continue from the corrected frame",
-                info="Only the frames on that side are computed again.",
+                info="Only the frames in that direction are computed again.",
                 elem_id="direction",
                 visible=False,
             )
             to_end = gr.Checkbox(
-                label="Go on to the end, even when the masks no longer change",
+                label="Continue to the end, even when the masks no longer change",
                 elem_id="to-end",
                 visible=False,
             )
@@ -125,8 +125,9 @@ class TrackPanel(Panel):
         direction: str = "",
         to_end: bool = False,
     ) -> Iterator[View]:
-        """Give every frame its mask; with a direction, go on from the corrected frame, or from where the
-        last run was stopped, and recompute only what follows: to the end, or till it comes out as it was.
+        """Give every frame its mask.  With a direction, continue from the corrected frame, or from where the
+        last run was stopped, and recompute only what follows: to the end, or until the masks come out as
+        they were before.
         """
         work = visitor.work
         run = work.current if work else None
@@ -156,8 +157,8 @@ class TrackPanel(Panel):
         direction: str,
         to_end: bool,
     ) -> bool:
-        """Begin a run with all marks there are; from then on nobody may mark.  False when it was stopped, or
-        another clip was opened, while it was planned.
+        """Begin a run with all marks there are; from then on nobody may mark.  Returns False when the run was
+        stopped, or another clip was opened, while it was planned.
         """
         runner = self.host.runner
         while run.state == "waiting":  # planning takes seconds: Stop counts till here
@@ -187,7 +188,7 @@ class TrackPanel(Panel):
                         yield View(notice=told, **self._numbers(run))
                     else:
                         run.add(step)
-                        if work.run is not run:  # what an earlier run made stays until there is something new
+                        if work.run is not run:  # masks of an earlier run stay until there are new ones
                             work.show(run)
                         if step.preview is not None:
                             due = time.perf_counter() - drawn >= READOUT_EVERY
@@ -198,7 +199,7 @@ class TrackPanel(Panel):
                 return
             yield self._finished(visitor, work, run)
         except Exception:
-            if visitor.work is not work:  # its clip was closed under it, which is no news
+            if visitor.work is not work:  # the clip was closed during the run: the error interests nobody
                 yield View(progress=before_a_run(visitor.work))
                 return
             run.keep_what_is_written()

@@ -69,15 +69,15 @@ class Api:
 
         Args:
             video: the clip: MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, animated WebP or a ZIP of pictures.
-            mask: mask of frame 0, a picture of the clip's size: palette PNG (value = object) or black/white.
+            mask: mask of frame 0, as large as the clip: palette PNG (value = object) or black and white.
             clicks: list of [frame, x, y, label, object] in pixels; label 1 = object, 0 = not; objects from 1.
             preset: what the memory keeps, one of {presets}.
-            budget_mb: most megabytes that stored frames may take, for presets with a limit.
+            budget_mb: most megabytes that stored frames and a read of them take, for presets with a limit.
             every: store one frame in this many.
-            size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
-            formats: also export to these, list of names out of {formats}; files in exports/ of the archive.
-            template: names of exported files, such as {clip}_{object}_{frame}; empty = as usual.
-            absent: list of [object, first, last]: frames in which an object is not there, the last included.
+            size: short side in pixels at which the network works; none = the clip's own. Hosts limit it.
+            formats: list of formats to export too, of {formats}; the files are in exports/ of the archive.
+            template: how exported files are named, such as {clip}_{object}_{frame}; empty = the usual names.
+            absent: list of [object, first, last]: frames in which an object is gone, first and last included.
 
         Returns:
             overlay: the clip with its masks drawn in, MP4 (H.264) with the clip's times and sound.

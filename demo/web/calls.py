@@ -1,4 +1,4 @@
-"""What the calls of the web API share: how one is heard, checked, planned and answered."""
+"""What the calls of the web API share: how one is received, checked, planned and answered."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -55,7 +55,7 @@ def endpoint(function, inputs: list, outputs: list, lane: str, example: dict[str
 
 
 class spoken:
-    """Turns a StmError into a gr.Error, whose text Gradio sends to the client."""
+    """Inside, an StmError becomes a gr.Error, whose text Gradio sends to the client."""
 
     def __enter__(self):
         return self
@@ -71,7 +71,7 @@ def caller_from(request: gr.Request | None) -> str:
 
 
 class Calls:
-    """What a call brings, within the limits of the host."""
+    """Checks what a call brings, within the limits of the host, and plans its job."""
 
     def __init__(self, host: Host):
         self.host = host
@@ -157,7 +157,7 @@ class Calls:
     def check_objects(self, prompts: list[Prompt]) -> None:
         objects, most = {n for prompt in prompts for n in prompt.objects}, self.host.limits.max_objects
         if len(objects) > most:
-            raise LimitError(f"{len(objects)} objects were asked for, {most} are allowed here")
+            raise LimitError(f"{len(objects)} objects were given, {most} are allowed here; send fewer")
 
     def _mask(self, path: str, info: dict) -> Prompt:
         labels = self.host.guard.pixels("mask", path=path, height=info["height"], width=info["width"])

@@ -17,7 +17,7 @@ from demo.web.visits import Visits
 from demo.work.quotas import caller_of
 from demo.work.visitor import Visitor
 
-ARRIVAL_SECONDS = 5  # a visitor's first click may come before the page's load event
+ARRIVAL_SECONDS = 5  # to wait for a page's load event: a visitor's first click may come before it
 LIGHT = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 LANES = {
     "": LIGHT,
@@ -105,7 +105,7 @@ class Events:
     # adapters ---------------------------------------------------------------------------------------------
 
     def _adapter(self, handler: Callable, line: str, first: bool, sent: str | bool, given: tuple) -> Callable:
-        """A function as Gradio calls it, which goes by the types of the first parameters."""
+        """A function for Gradio, which looks at the types of the first parameters."""
 
         def known(key: str, request: gr.Request, event: gr.EventData, values: tuple) -> tuple:
             told = (sent_by(event, None if sent is True else sent),) if sent else given
@@ -125,7 +125,7 @@ class Events:
         return queued if line else stream if inspect.isgeneratorfunction(handler) else plain
 
     async def _queued(self, line: str, handler: Callable, visitor: Visitor, *values: Any) -> dict:
-        """The answer of a handler once the visitor's own requests before it are done."""
+        """Run a handler after the visitor's earlier requests; returns its answer."""
         try:
             return self._show(await self.lines.run(visitor.folder, line, handler, visitor, *values))
         except Full:

@@ -49,10 +49,10 @@ class FairQueue:
         return answer
 
     def _choose(self, choose: Callable):
-        """The next request.
+        """The next request to run.
 
-        The first request of every caller comes before the second of any.  Of the first ones, that comes
-        first whose caller has waited longest since the last turn.  No caller may fill a lane.
+        The first request of every caller comes before the second one of any caller.  Among the first ones,
+        the caller goes first whose last turn is longest ago.  No caller may fill a lane.
         """
         running = Counter((event.concurrency_id, _caller(event)) for event in self.hooks.running())
         held = []

@@ -1,4 +1,4 @@
-"""The web API of what the memory does: `/look` and `/compare`, as the commands answer."""
+"""The web API of what the memory does: `/look` and `/compare`, with the answers of the commands."""
 
 import time
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ class MemoryApi:
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
 
         Returns:
-            look: the frames in memory with their shares, the strongest matches, the vote of memory.
+            look: the frames in memory with their shares, the strongest matches, what memory says by itself.
             picture: PNG of the same: heat maps over the stored frames.
             weights: NPZ, one float32 (height, width) array for each stored frame, named t00005.
         """
@@ -116,14 +116,14 @@ class MemoryApi:
         size: int | None = None,
         request: gr.Request | None = None,
     ) -> Iterator[tuple[dict | None, str | None]]:
-        """Segment a clip once for each of several memories, and put the results beside each other.
+        """Segment a clip once for each of several memories, and put the results side by side.
 
         Args:
             video: the clip, a file as for /segment.
             presets: list of one to five of {presets}; none = all.
             mask: mask of frame 0, as for /segment.
             clicks: list of [frame, x, y, label, object], as for /segment.
-            truth: true masks, a ZIP of PNGs named by frame, COCO, CVAT; without: agreement with every-5.
+            truth: true masks: a ZIP of PNGs named by frame, COCO or CVAT; none = agreement with every-5.
             budget_mb: most megabytes of stored frames, where the preset has a limit.
             every: store one frame in this many.
             size: short side in pixels at which the network works; none = the clip's own size. Hosts limit it.
@@ -178,7 +178,7 @@ class MemoryApi:
 
 def _names(presets: list | None) -> list[str]:
     if presets is not None and not (isinstance(presets, list) and all(isinstance(n, str) for n in presets)):
-        raise OptionError(f"presets are {str(presets)[:60]}, expected a list of names")
+        raise OptionError(f'presets are {str(presets)[:60]}, expected a list of names such as ["first"]')
     return presets or list(PRESETS)
 
 
@@ -191,5 +191,5 @@ def _frame(frame: int, info: dict) -> int:
 def _pixel(at: list | None) -> tuple[int, int]:
     whole = isinstance(at, list) and all(type(one) in (int, float) and abs(one) < 1e7 for one in at)
     if at is None or not whole or len(at) != 2:
-        raise PromptError(f"at is {str(at)[:60]}, expected [x, y], a pixel of the upright frame")
+        raise PromptError(f"at is {str(at)[:60]}, expected [x, y] in pixels of the upright frame")
     return int(at[0]), int(at[1])

@@ -11,9 +11,9 @@ def show_page(
     """Serve the page from this kernel and show it below the cell; `close()` ends it.
 
     model: a loaded one; None: the bundled network.
-    share: through Gradio's public tunnel. Without it a local notebook asks the kernel's own machine, and
-        Colab its private proxy, which only you can reach.
-    height: of the frame in the cell, in pixels.
+    share: serve through Gradio's public tunnel. Without it the page is reached on the kernel's own machine,
+        in Colab through its private proxy, which only you can use.
+    height: pixels of the page in the cell.
     limits: fields of `demo.limits.Limits`, such as max_frames=300.
     Raises OptionError for a limit that makes no sense, and what `load_model` raises.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter, to_thread
 
-THREADS = 64  # for these requests, apart from Gradio's own
+THREADS = 64  # for these requests, besides Gradio's own threads
 
 
 class Full(Exception):

@@ -1,7 +1,8 @@
 """The page: its panels around one loaded model.  A new panel is one more entry of PANELS.
 
 Files under a visitor's folder are served by address; nobody can guess the folder's name (128 random bits).
-Who is shown such an address sees that file and nothing else: a visit is opened by a key (demo.web.visits).
+Somebody who learns such an address can fetch that file and nothing else: a visit is opened by a key
+(demo.web.visits).
 """
 
 import inspect
@@ -67,14 +68,14 @@ HEADER = (
 
 
 class Page(LeanAnswers):
-    """The page; what goes on beside it begins and ends with it, and its visitors' files go with it."""
+    """The page.  The sweep of old files starts and stops with it; at its end visitors' files are removed."""
 
     host: Host
     wires: Events
     fair: FairQueue
 
     def launch(self, *arguments, **options):
-        """Serve the page; as Gradio's own."""
+        """Serve the page, as `gr.Blocks.launch` does."""
         limits = self.host.limits
         self.closed = sweep_regularly(self._sweep, min(limits.lifetime_minutes, limits.answer_minutes))
         try:
@@ -117,7 +118,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
         page.wires.connect()
         api.add(host)
         memory_api.add(host)
-    # api_open: a call that skips the queue would skip the lanes too, and end at the first sign of life
+    # api_open: a call that skips the queue would skip the lanes too, and end at its first (empty) answer
     # max_size counts clicks and forecasts too; runs that wait are counted by the panel Track
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
     page.fair = FairQueue(QueueHooks(page), host.quotas, limits)
@@ -168,7 +169,7 @@ def launch_options(limits: Limits) -> dict:
     served = [visitors_folder(limits), answers_folder(limits)]
     for folder in served:
         folder.mkdir(parents=True, exist_ok=True)
-    gr.set_static_paths(served[1:])  # handed out where they lie: a copy of Gradio's would outlive them
+    gr.set_static_paths(served[1:])  # served from their place: a copy made by Gradio would outlive them
     return {
         "theme": _theme(),
         "css": style(PANELS),

@@ -29,7 +29,7 @@ class Visits:
         return key
 
     def find(self, key: str | None) -> Visitor | None:
-        """The visitor with this key, or None.  It is found by hash, so its time reveals nothing of a key."""
+        """The visitor with this key, or None.  It is found by hash, so timing reveals nothing of a key."""
         with self._came:
             return self._by_key.get(_hash(key)) if key else None
 
@@ -47,7 +47,7 @@ class Visits:
             return self._by_page.get(page)
 
     def forget_the_gone(self) -> None:
-        """Drop the visitors whose folder was removed."""
+        """Forget the visitors whose folder was removed."""
         with self._came:
             here = [one for one in self._by_key.values() if Path(one.folder).is_dir()]
             kept = {id(one) for one in here}

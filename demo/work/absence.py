@@ -9,7 +9,10 @@ Ranges = tuple[tuple[int, int], ...]
 
 
 def say_absent(work: Work, number: int, first: int, last: int) -> None:
-    """Say that an object is not in these frames: its masks there go at once.  PromptError."""
+    """Mark an object as gone from these frames: its masks there are removed at once.
+
+    Raises PromptError when it is marked on one of them.
+    """
     one, (start, stop) = work.objects[number], (work.clip.start, work.clip.stop)
     first, last = sorted(min(max(index, start), stop - 1) for index in (first, last))
     marked = [n for n, marks in sorted(work.marks.items()) if first <= n <= last and one.id in marks.objects]
@@ -24,12 +27,15 @@ def say_absent(work: Work, number: int, first: int, last: int) -> None:
 
 
 def take_back_absent(work: Work, number: int, index: int) -> None:
-    """An object is not gone on a frame after all: the range around it is forgotten, and is to be tracked."""
+    """An object is not gone on a frame after all: forget the range around it, whose frames are to be tracked.
+
+    Raises PromptError when it was not marked as gone there.
+    """
     one = work.objects[number]
     ranges = work.absent.get(one.id, ())
     found = [two for two in ranges if two[0] <= index <= two[1]]
     if not found:
-        raise PromptError(f"“{one.name}” is not said to be gone on this frame")
+        raise PromptError(f"“{one.name}” is not marked as gone on this frame; go to a frame where it is")
     with work.one_step(index):
         work.absent[one.id] = tuple(two for two in ranges if two not in found)
         before = found[0][0] - 1
@@ -38,7 +44,7 @@ def take_back_absent(work: Work, number: int, index: int) -> None:
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Ranges of frames (first, last), sorted; those that meet are one."""
+    """Ranges of frames (first, last), sorted, with those joined that overlap or touch."""
     found: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
         if found and first <= found[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""What a visitor's marks ask a run for: prompts as the engine takes them."""
+"""A visitor's marks as prompts for a run."""
 
 from demo.work.work import Work
 from stm_core.engine.prompts import Prompt
@@ -6,9 +6,9 @@ from stm_core.errors import PromptError
 
 
 def prompts(work: Work) -> list[Prompt]:
-    """The marks as the engine takes them, by frame.
+    """The marks as the engine takes them, sorted by frame.
 
-    PromptError when nothing is marked, or when an object has no pixel on any marked frame.
+    Raises PromptError when nothing is marked, or when an object has no pixel on any marked frame.
     """
     marked = sorted(dict(work.marks).items(), key=lambda one: one[0])
     found = [prompt for index, marks in marked if (prompt := marks.prompt(index))]

@@ -51,10 +51,10 @@ def stream(
         "brought", height=height, width=width, frames=frames, limits=most, extra=files
     ):
         if labels is None or labels.shape != (height, width):
-            raise MaskError("the masks of this file have another size; export them at the clip's size")
+            raise MaskError("the masks in this file are not as large as the clip; export them at its size")
         index = int(answer["index"])
-        if not 0 <= index < frames:  # no file can say so, but who reads it may have been taken over
-            raise MaskError("the masks of this file belong to other frames; export them again")
+        if not 0 <= index < frames:  # no reader gives this, unless an attacker has taken it over
+            raise MaskError("the masks in this file belong to other frames; export them again")
         yield index, encode_mask(labels)
 
 
@@ -69,7 +69,7 @@ def write(masks: Iterable[tuple[int, bytes]], folder: Path) -> list[int]:
 
 
 def take(work: Work, masks: dict[int, bytes], limits: Limits) -> str:
-    """Take the masks into the work, a few as marks, more as a result; what was done comes back in words.
+    """Take the masks into the work, a few as marks, more as a result; returns a sentence on what was done.
 
     Nothing is changed when they do not fit.  Raises LimitError, MaskError.
     """
@@ -88,7 +88,7 @@ def take(work: Work, masks: dict[int, bytes], limits: Limits) -> str:
     with work.one_step():
         work.show(_as_run(work, labels))
         work.objects = objects
-    return f"{len(labels)} masks are taken as a result. Correct a frame, then continue from there."
+    return f"{len(labels)} masks were taken as a result. Correct a frame, then continue from there."
 
 
 def _as_run(work: Work, labels: dict[int, np.ndarray]) -> Run:

@@ -1,4 +1,4 @@
-"""Changes of a frame's marks: clicks, drawn and imported masks.  Every mistake is a StmError."""
+"""Changes to a frame's marks: clicks, drawn and imported masks.  A visitor's mistake raises an StmError."""
 
 from copy import deepcopy
 
@@ -13,7 +13,10 @@ from stm_core.masks.mask_files import encode_mask, object_ids
 
 
 def plan_click(work: Work, index: int, x: float, y: float, label: int, number: int, limit: int) -> Marks:
-    """A frame's marks with one more click of an object, mask still to be computed."""
+    """A frame's marks with one more click of an object; their mask is still to be computed.
+
+    Raises PromptError outside the picture, and LimitError beyond `limit` clicks.
+    """
     height, width = work.clip.size
     x, y = int(x), int(y)
     if not (0 <= x < width and 0 <= y < height):
@@ -23,8 +26,10 @@ def plan_click(work: Work, index: int, x: float, y: float, label: int, number: i
 
 
 def plan_move(work: Work, index: int, place: int) -> Marks:
-    """A frame's marks with a click (the place in its dots) given to the selected object, mask still to be
-    computed.  PromptError.
+    """A frame's marks with a click given to the selected object; their mask is still to be computed.
+
+    place: of the click among the frame's dots.
+    Raises PromptError when there is no such click.
     """
     marks = work.marks.get(index)
     if marks is None or not 0 <= place < len(marks.dots):
@@ -33,14 +38,14 @@ def plan_move(work: Work, index: int, place: int) -> Marks:
 
 
 def put(work: Work, index: int, marks: Marks, labels: np.ndarray) -> None:
-    """Take a frame's marks whose mask was computed; undo brings back what was there."""
+    """Store a frame's marks with the mask that was computed for them; one step of undo."""
     _check_there(work, index, labels)
     with work.one_step(index):
         work.keep(index, marks.computed(labels))
 
 
 def draw(work: Work, index: int, labels: np.ndarray, limit: int) -> None:
-    """Replace a frame's mask by one that was drawn."""
+    """Replace a frame's mask by one that was drawn, labels uint8 (H, W)."""
     marks = _drawn(work, index, labels, limit)
     with work.one_step(index):
         work.keep(index, marks)
@@ -58,7 +63,7 @@ def _drawn(work: Work, index: int, labels: np.ndarray, limit: int) -> Marks:
 
 
 def import_labels(work: Work, index: int, labels: np.ndarray, limits: Limits) -> None:
-    """Take an imported mask; its objects that are new here are added.  LimitError, MaskError."""
+    """Mark a frame with an imported mask; objects that are new are added.  Raises LimitError, MaskError."""
     found = object_ids(labels)
     if not found:
         raise MaskError("this mask is empty; paint the object in white or in a palette colour")
@@ -71,10 +76,12 @@ def import_labels(work: Work, index: int, labels: np.ndarray, limits: Limits) ->
 
 
 def _check_there(work: Work, index: int, labels: np.ndarray) -> None:
-    """Raises PromptError when labels show an object on a frame in which it is said to be gone."""
+    """Raises PromptError when labels show an object on a frame where it is marked as gone."""
     for number in sorted(absent_at(work.absent, index).intersection(object_ids(labels))):
         name = work.objects[number].name if number in work.objects else f"Object {number}"
-        raise PromptError(f"“{name}” is said to be gone on this frame; take that back first")
+        raise PromptError(
+            f"“{name}” is marked as gone on this frame; select it and press “Not gone here” first"
+        )
 
 
 def clear(work: Work) -> None:

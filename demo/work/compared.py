@@ -15,7 +15,7 @@ from stm_core.runs.compare_cases import Case, checked, of_size, strategy, within
 from stm_core.runs.compare_table import Tried
 from stm_core.runs.plan import Plan
 
-SIZES, BUDGETS = (240, 360, 480), (4, 16, 64)  # pixels and MB that can be compared
+SIZES, BUDGETS = (240, 360, 480), (4, 16, 64)  # pixels of the short side, and MB, that can be compared
 LEAST = 2  # runs in one comparison
 TABLE_5 = list(PRESETS)  # what the paper's table compares, and the bounded memory
 
@@ -28,9 +28,7 @@ def chosen(names: Sequence[str]) -> list[Case]:
     names = list(names or ())
     for name in names:
         if name not in CASES:
-            raise OptionError(
-                f"there is nothing called {str(name)[:30]!r} to compare; choose what is offered"
-            )
+            raise OptionError(f"there is nothing called {str(name)[:30]!r} to compare; choose from the list")
     return checked([CASES[name] for name in names], LEAST)
 
 
@@ -67,12 +65,12 @@ class MaskFiles(Mapping[int, np.ndarray]):
 
 
 def new_run(clip_folder: str | Path) -> Run:
-    """A run beside that of the page, whose folder stays when another one is shown."""
+    """A run besides that of the page; its folder stays when the page shows another run."""
     return Run(str(Path(clip_folder) / f"tried-{secrets.token_hex(6)}"), trial=True)
 
 
 def answers_to(run: Run | None, plan: Plan) -> bool:
-    """Whether a run that ended is what this plan would give: it need not run again."""
+    """Whether a run that ended has the result of this plan, so that it need not run again."""
     if run is None or run.job is None or run.state != "done" or run.done != plan.frames:
         return False
     old = run.job.plan

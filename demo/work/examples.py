@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 
 def about(path: Path) -> dict:
-    """What the page says about an example beside its film: title, sentence, objects (names), clicks
-    [frame, x, y, label, object]; empty when nothing is.
+    """What the JSON file of an example says: title, sentence, objects (names), clicks [frame, x, y, label,
+    object].  An empty dictionary when there is no such file.
     """
     beside = path.with_suffix(".json")
     return json.loads(beside.read_text()) if beside.exists() else {}
@@ -28,9 +28,9 @@ def names(folder: Path) -> list[str]:
 def shown(
     folder: Path, wanted: Collection[str], guard: Guard, scratch: Path, side: int
 ) -> dict[str, tuple[dict, bytes]]:
-    """(what is known, JPEG of the first frame) of each wanted example that can be read now, by name.
+    """(what `about` says, JPEG of the first frame) of each wanted example that can be read now, by name.
 
-    scratch: a folder for files on the way.  side: pixels of the picture.
+    scratch: a folder for temporary files.  side: most pixels of the JPEG's sides.
     """
     found = {}
     scratch.mkdir(parents=True, exist_ok=True)

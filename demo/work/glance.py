@@ -11,12 +11,12 @@ from stm_core.memory.policy import MemoryConfig
 
 @dataclass(frozen=True)
 class Glance:
-    """How one frame was read.
+    """What memory held when one frame was segmented.
 
     first: the frame that its run began with.
     read: the frames in memory then.
-    memory, size: of its run.
-    bank, read_peak: bytes stored after it, and most that its read took.
+    memory, size: the settings of its run.
+    bank, read_peak: bytes stored after the frame, and most bytes that its read took.
     """
 
     first: int

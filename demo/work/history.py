@@ -1,4 +1,4 @@
-"""Undo and redo of everything: what a visitor said, and which run was shown, at one time.
+"""Undo and redo of everything: what a visitor marked, and which run was shown, at one time.
 
 A moment is small: marks are frozen and shared, and the masks of runs lie in folders of their own.
 """
@@ -51,7 +51,7 @@ def _copied(value: Any) -> Any:
 
 @dataclass
 class History:
-    """Moments before the present one, the last one last, and those that were undone.
+    """Moments before the present one, the latest last, and those that were undone.
 
     inside: a step is under way.
     """

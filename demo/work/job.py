@@ -17,7 +17,7 @@ class Job:
     preview_side: most pixels of a live picture's side.
     opacity: of the masks in live pictures.
     colours: of the objects in live pictures, where they are not the usual ones.
-    seconds: that the run is expected to take; a ZeroGPU Space grants this long.
+    seconds: how long the run is expected to take; a ZeroGPU Space is asked for so much time.
     """
 
     plan: Plan
@@ -37,10 +37,10 @@ class Job:
 class Step:
     """What the page learns about one frame.
 
-    record: what was found on it.
+    record: areas, confidence and shapes of the objects on it.
     bank: bytes stored.
     read_peak: most bytes that one read took.
-    unbounded: bytes that would be stored without a budget.
+    unbounded: bytes that would be stored without a limit.
     held, pinned: numbers of the frames stored.
     process: bytes of resident memory, or of GPU memory when there is a GPU.
     read: the frames that memory held while this one was read.
@@ -61,7 +61,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Again:
-    """The run begins once more with a smaller job, and why."""
+    """The run begins again with a smaller job, because memory ran out.  why: a sentence for people."""
 
     job: Job
     why: str

@@ -1,4 +1,4 @@
-"""What a visitor said about one frame: clicks, and the mask that they gave."""
+"""A visitor's marks on one frame: clicks, and the mask that they gave."""
 
 from dataclasses import dataclass, replace
 
@@ -15,9 +15,9 @@ class Marks:
 
     clicks: (x, y, label, object) since `base`.
     base: the mask that the clicks refine (drawn, imported or tracked), or None.
-    mask: what came out, or None while it is not computed.
-    dots: every click to be shown.
-    tracked: objects of the run's mask that was changed; those that `mask` lacks are not in this frame.
+    mask: the result, or None while it is not computed.
+    dots: every click, as (x, y, label, object), to be shown.
+    tracked: objects of the run's mask that these marks changed; those missing in `mask` were erased.
     """
 
     clicks: tuple[tuple[int, int, int, int], ...] = ()
@@ -31,10 +31,15 @@ class Marks:
         return replace(self, clicks=(*self.clicks, click), dots=(*self.dots, click))
 
     def with_moved(self, place: int, number: int) -> "Marks":
-        """The same with the click of that place among the dots given to another object.  PromptError."""
+        """The same with one click given to another object.  place: of the click in `dots`.
+
+        Raises PromptError when the click belongs to a mask that was painted since.
+        """
         old = self.dots[place]
         if old not in self.clicks:
-            raise PromptError("this click is part of a painted mask by now and cannot be moved; undo instead")
+            raise PromptError(
+                "this click has become part of a painted mask and cannot be moved; undo instead"
+            )
         new = (*old[:3], number)
         at = len(self.clicks) - 1 - self.clicks[::-1].index(old)
         return replace(
@@ -81,7 +86,7 @@ class Marks:
 
     def prompt(self, index: int) -> Prompt | None:
         """The marks as the engine takes them: clicks where there are only clicks, else the mask.  None when
-        they say nothing.
+        the mask is empty and no object was erased.
         """
         if self.base is None:
             return Prompt.from_clicks(self.clicks, frame=index)

@@ -101,7 +101,9 @@ class Objects:
         """Take the objects of an imported mask: new ones are added, one of them is selected.  LimitError."""
         fresh = [number for number in numbers if number not in self]
         if len(self) + len(fresh) > limit:
-            raise LimitError(f"this mask has {len(numbers)} objects, {limit} are allowed here; merge some")
+            raise LimitError(
+                f"this mask has {len(numbers)} objects, {limit} are allowed here; remove or merge some"
+            )
         self.by_id |= {number: _unnamed(number) for number in fresh}
         if self.selected not in numbers:
             self.selected = numbers[0]

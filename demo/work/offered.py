@@ -33,7 +33,7 @@ class Choices:
         return cls(frame, number, marks, tuple(encode_mask(mask.astype(np.uint8)) for mask in masks))
 
     def shown(self, now: np.ndarray) -> list[dict[str, Any]]:
-        """What the browser is told of them.  now: labels (H, W) of the frame; a mask that it has is "on"."""
+        """What the browser is told of them.  now: labels (H, W) of the frame; the mask it shows is "on"."""
         words = WORDS.get(len(self.masks), WORDS[3])
         return [
             {"src": src, "words": word, "on": bool(np.array_equal(self.labels(n, now), now))}

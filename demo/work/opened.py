@@ -1,5 +1,5 @@
-"""The clip that a visitor has opened: what is known of it.  Nothing of it changes; a better report makes
-another Clip.
+"""The clip that a visitor has opened: what is known of it.  A Clip never changes; a better report makes a new
+one.
 """
 
 from dataclasses import dataclass, replace

@@ -38,9 +38,10 @@ class Opener:
     def part(
         self, visitor: Visitor, path: str, name: str, start: int, example: str
     ) -> tuple[Clip, dict | None]:
-        """A clip of the page, of which a part is worked on from frame `start`: (clip, saved work or None).
+        """A clip of the page: (clip, saved work or None).
 
-        StmError; then nothing of it stays.
+        start: the first frame of the part that is worked on, which is as long as the limits allow.
+        Raises StmError, and then leaves no file.
         """
         folder = self._folder(visitor)
         with _cleared(folder, path):
@@ -92,7 +93,7 @@ class Opener:
 
 @contextmanager
 def _cleared(folder: Path, path: str) -> Iterator[None]:
-    """After an error nothing is left of the folder, and the file is called as the visitor calls it."""
+    """After an error inside, remove the folder, and name the file in the error as the visitor calls it."""
     try:
         yield
     except BaseException as error:

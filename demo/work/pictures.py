@@ -8,13 +8,13 @@ from PIL import Image
 from demo.guard.process import Guard
 from demo.work.visitor import Visitor
 
-SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many frames as one marks
+SHARP_KEPT = 24  # lossless pictures kept on disk per visitor: about as many as the frames that people mark
 
 
 def picture(guard: Guard, visitor: Visitor, index: int) -> np.ndarray:
     """A frame of the open clip, uint8 (H, W, 3), lossless; it stays on disk for the browser.
 
-    Overtaken if another clip was opened meanwhile.
+    Raises Overtaken if another clip was opened meanwhile.
     """
     with visitor.at_work() as work:
         clip = work.clip

@@ -101,9 +101,8 @@ class Quotas:
         if used >= most:
             raise LimitError(
                 f"the files from your address take {used} MB on this server, {most} are allowed; try again "
-                f"when older files are removed: those of an API call after "
-                f"{self.limits.answer_minutes} minutes, those of a page after "
-                f"{self.limits.lifetime_minutes} minutes without use"
+                f"later: files of an API call are removed after {self.limits.answer_minutes} minutes, those "
+                f"of a page after {self.limits.lifetime_minutes} minutes without use"
             )
 
     def drop(self, caller: str, paths: Collection[str]) -> None:

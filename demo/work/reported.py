@@ -8,7 +8,7 @@ from demo.work.opened import Clip
 
 
 def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
-    """The clip in one line of facts, and what will be processed; before an upload, the limits."""
+    """HTML: facts of the clip in one line, and what will be processed; without a clip, the limits."""
     if clip is None:
         return html.faint(
             "MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF, WebP or a ZIP of pictures, up to "
@@ -18,7 +18,7 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
         )
     info = clip.info
     height, width = clip.size
-    facts = [  # said by a visitor, or by a decoder that read a visitor's bytes
+    facts = [  # not to be trusted: from a visitor, or from a decoder that read a visitor's bytes
         clip.name,
         f"{width}×{height}",
         _frames(clip),
@@ -38,7 +38,7 @@ def clip_report(clip: Clip | None, limits: Limits, note: str = "") -> str:
 
 
 def _part(clip: Clip) -> str:
-    """What a run will go over."""
+    """The sentence about which frames a run will track."""
     first, last = clip.seconds(clip.start), clip.seconds(clip.stop - 1) + 1 / clip.fps
     if not clip.start and clip.stop >= clip.info["frames"]:
         return f"Will track all {clip.frames} frames ({last:.3g} s)."

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 def visitors_folder(limits: Limits) -> Path:
     """The folder of the visitors' folders.
 
-    It is a folder of its own, because everything in it can be fetched by address and is removed in time; the
-    cache folder that the host gave may hold other things.
+    It is a folder of its own, because everything in it can be fetched by address and is removed after a
+    while; the cache folder that the host chose may hold other things.
     """
     return limits.root / "stm_visitors"
 

@@ -1,11 +1,11 @@
-"""The review queue of a visitor's work: what to look at, what was found right, what was flagged."""
+"""The review queue of a visitor's work: frames to look at, frames found right, frames flagged."""
 
 from demo.work.work import Work
 from stm_core.runs.review import Suggestion, suggestions
 
 
 def queue(work: Work) -> list[Suggestion]:
-    """The frames to look at, best first; those that were corrected since need no look."""
+    """The frames to look at, the most doubtful first; frames that were corrected since are left out."""
     if work.run is None:
         return []
     ids = [one.id for one in work.objects]
@@ -19,7 +19,7 @@ def queue(work: Work) -> list[Suggestion]:
 
 
 def approve(work: Work, index: int, number: int) -> None:
-    """A person found an object right on a frame: neither it nor the frames near it come again."""
+    """A person found an object right on a frame: that frame and those near it are not suggested again."""
     found = index, work.objects[number].id
     with work.one_step(index):
         work.flagged.discard(found)

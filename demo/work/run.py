@@ -30,21 +30,21 @@ FACTS = ("container", "codec", "width", "height", "frames", "fps", "seconds", "r
 
 @dataclass(eq=False)
 class Run:
-    """One run, from the moment Track is pressed.  Its folder has a name of its own, so that the addresses of
-    its pictures are its own too.
+    """One run, from the moment Track is pressed.  Each run has a new folder, so that the browser never shows
+    an old picture from its cache.
 
     state: "waiting" for its turn, "running", and then "done", "stopped" or "failed".
     stop: somebody asked it to end.
-    trial: it is compared with others, and not shown on the stage.
+    trial: it is one of a comparison, and not shown on the stage.
     job, forecast: what it computes, and what that takes at most; None before it begins.
-    records: what is known of each frame; a run that continues another begins with what that one found.
-    glances: what memory held at each of them.
+    records: what was found on each frame; a run that continues another begins with the records of that one.
+    glances: what memory held at each frame.
     fresh: the frames that this run gave a mask itself.
-    points: the memory over its frames.
+    points: memory after its frames, for the chart.
     report: what the engine and the page say about it once it has ended.
     filmed: the player shows its film.
     continues: it goes on from another run's masks.
-    measured: the run whose masks these are but for an object that was taken out.
+    measured: the run that this is a copy of, without one object.
     """
 
     folder: str
@@ -83,13 +83,13 @@ class Run:
         self.again(job, forecast)
 
     def again(self, job: Job, forecast: Prediction) -> None:
-        """Count from nothing: the engine begins with another job."""
+        """Start counting again: the engine begins with a smaller job."""
         self.job, self.forecast, self.began = job, forecast, time.perf_counter()
         self.fresh, self.points, self.last = set(), [], None
         self.first_step, self.first_preview = 0.0, None
 
     def copy(self, other: "Run") -> None:
-        """Begin with the masks of another run, which stays as it is: files are replaced, never rewritten."""
+        """Begin with the masks of another run, as hard links: files are replaced, never changed in place."""
         self._make_folder()
         for index in other.records:
             for kind in (Run.mask_path, Run.soft_path):
@@ -126,7 +126,7 @@ class Run:
 
     @property
     def pace(self) -> float:
-        """Seconds a frame, as a visitor waits for it: decoding and drawing included, not what came before."""
+        """Seconds per frame as a visitor sees it: with decoding and drawing, without the start of the run."""
         return (self.last_step - self.first_step) / max(self.done - 1, 1)
 
     def add(self, step: Step) -> None:
@@ -149,7 +149,7 @@ class Run:
             self.points = thin(self.points)
 
     def rest(self) -> list[tuple[int, int]]:
-        """Where it goes on after it was stopped: (the last frame with a mask, direction of those without)."""
+        """Where a stopped run can go on: (last frame with a mask, direction of the frames without one)."""
         if self.job is None or self.untouched:
             return []
         found, plan = [], self.job.plan
@@ -162,7 +162,7 @@ class Run:
 
     @property
     def untouched(self) -> int:
-        """How many frames kept their masks because a run that continues ended by itself."""
+        """How many frames kept their masks because the run ended once masks came out as before."""
         if self.state != "done" or self.job is None or self.job.plan.earlier is None:
             return 0
         return self.job.plan.frames - self.done
@@ -193,9 +193,7 @@ class Run:
         self.records = {i: record for i, record in self.records.items() if self.mask_path(i).exists()}
 
     def without(self, gone: int, frames: Collection[int] | None = None) -> "Run":
-        """A copy of an ended run without one object, or without its pixels on some frames: other masks, and
-        so another run.
-        """
+        """A copy of an ended run without one object, or without its pixels on `frames` only."""
         found = Run.new(Path(self.folder).parent)
         found.copy(self)
         for index, record in self.records.items():

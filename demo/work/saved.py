@@ -1,4 +1,4 @@
-"""The work on a clip as JSON, and back: part of the ZIP of a full session, to go on another day."""
+"""The work on a clip as JSON, and back: part of the ZIP of a full session, to continue on another day."""
 
 from pathlib import Path
 from typing import TypeGuard

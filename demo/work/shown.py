@@ -1,4 +1,4 @@
-"""What the stage in the browser shows of a visitor's work: one state object, and the hint above the tools."""
+"""What the stage in the browser shows of a visitor's work: one state object, and the hint."""
 
 import time
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from demo.work.reviewing import queue
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 
-made = count(time.time_ns() // 10**6)  # of states: later ones have larger numbers, also after a restart
+made = count(time.time_ns() // 10**6)  # numbers of states, which grow, also after a restart of the server
 WELCOME = "Upload a clip or pick an example. Then click the object that you want to follow, and press Track."
 
 
 def stage_state(visitor: Visitor, live: bool = False) -> dict:
-    """The state that the stage in the browser draws from.  live: with the picture of the run that goes."""
+    """The state that the stage in the browser draws from.  live: with the picture of the current run."""
     work, order = visitor.work, next(made)
     if work is None:
         return {"made": order, "clip": None, "welcome": WELCOME, "answer": visitor.answer}
@@ -97,12 +97,12 @@ def _hint(work: Work) -> str:
         return "Not all frames have a mask yet: press Resume."
     if work.tracked:
         return (
-            "Is a mask wrong? Go to that frame and click or paint it right. Then you can continue from there."
+            "Is a mask wrong? Go to that frame and correct it by clicks or brush. Then continue from there."
         )
     if work.intro:
         what = "object is" if len(work.objects) == 1 else "objects are"
         return f"{work.intro} The {what} marked already: press Track."
-    return "Is the mask right? Press Track. If not: + Add on a missing part, − Remove on a wrong part."
+    return "Is the mask right? Press Track. If not: click + Add on a missing part, − Remove on a wrong part."
 
 
 def _frames(indices: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What stands beside the buttons of a run: why it cannot begin, where it would go on, how it ended."""
+"""Sentences beside the buttons of a run: why it cannot begin, where it would go on, how it ended."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ UNMARKED = html.unready("Nothing is marked yet.", "Mark", "Mark the object")
 
 
 def before_a_run(work: Work | None) -> str:
-    """What stands where the progress will be."""
+    """What is shown in the place of the progress: what to do first, or how long a run takes."""
     if work is None or not work.marks:
         return UNMARKED if work else UNOPENED
     return html.ready(work.seconds) if work.seconds else ""
 
 
 def verdict(work: Work, run: Run) -> str:
-    """The last line of the progress: of the whole clip, also where only a part was computed."""
+    """The last line of the progress.  It counts all masks of the clip, also those of earlier runs."""
     masks, total = len(run.records), work.clip.frames
     what = "Done" if run.state == "done" else "Stopped, every mask so far is kept"
     took = f"in {html.clock(run.last_step - run.began)}."
@@ -31,7 +31,7 @@ def verdict(work: Work, run: Run) -> str:
 
 
 def _other_way(work: Work, run: Run) -> str:
-    """After a correction was followed backward only: its later frames can be tracked again too."""
+    """After a run that followed a correction backward only: the offer to track the later frames again too."""
     plan = run.job.plan if run.job else None
     if plan is None or not run.continues or plan.directions != (-1,) or plan.first not in work.corrected:
         return ""
@@ -41,7 +41,7 @@ def _other_way(work: Work, run: Run) -> str:
 
 
 def going_on(fixes: Sequence[int], rest: Sequence[tuple[int, int]]) -> str:
-    """The words of the button that continues.  fixes: corrected frames.  rest: as in Work."""
+    """The label of the button Continue.  fixes: corrected frames.  rest: as in Work."""
     if len(fixes) == 1:
         return f"Continue from frame {html.number(fixes[0])}"
     if not rest or fixes:

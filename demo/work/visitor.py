@@ -30,8 +30,8 @@ class Visitor:
     work: on the clip that is open.
     reloaded: the work that was open when the page was loaded again, until the page shows it.
     coming: folder of the clip that was chosen last and is being opened.
-    settings: what was chosen under Memory, by name; empty as long as it is the usual.
-    complaint: the error about those settings that is shown.
+    settings: what was chosen under Memory, by name; empty until something was chosen.
+    complaint: the notice about an error in those settings, if it is shown.
     answer: number of the last answer about the marked frame, so that the page drops older ones.
     """
 
@@ -53,7 +53,7 @@ class Visitor:
         return cls(str(folder), caller)
 
     def touch(self) -> None:
-        """Mark the folder as used now: `sweep` goes by its time."""
+        """Mark the folder as used now; `sweep` removes folders that were not used for long."""
         with suppress(OSError):
             os.utime(self.folder)
 

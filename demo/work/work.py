@@ -26,24 +26,25 @@ from stm_core.masks.mask_files import decode_mask
 class Work:
     """Everything about one opened clip.  Another clip, or another part of it, is another Work.
 
-    frame: the one that is shown.
+    frame: the frame that is shown.
     marks: by frame.
     history: what can be undone and done again.
     run: whose masks are shown.
     current: the run that waits or is under way; its masks are shown from its first frame on.
     pinned: marked frames that the shown masks were made from.
     changed: frames marked or corrected since.
-    corrected: frames corrected since all was tracked; one can be continued from again, the other way too.
-    absent: ranges of frames (first, last) in which an object is not there.
+    corrected: frames corrected since the whole clip was tracked; each can be continued from again, in
+        either direction.
+    absent: ranges of frames (first, last) in which an object is gone, by object.
     approved, flagged: (frame, object) that the visitor found right, or wants to look at.
     rest: where runs were stopped: (the last frame with a mask, direction of those without).
     sharp: frames whose lossless picture is on disk, oldest first.
     proxies: how many small pictures are on disk, from the first frame on.
     jump: grows when the browser must go to `frame`.
-    unread: saved work that came with the clip and was not taken up yet.
+    unread: saved work that came with the clip and was not restored yet.
     compared: the last comparison of memories.
-    intro: what an example that is marked already says of itself.
-    choices: other masks that the last first click may mean.
+    intro: the sentence about an example that is marked already.
+    choices: other masks that the first click of an object, made last, may mean.
     seconds: forecast of a run over the clip; 0 while it is not known.
     """
 
@@ -116,7 +117,7 @@ class Work:
                 shutil.rmtree(folder / "files", ignore_errors=True)  # made again when they are asked for
 
     def finish(self, run: Run, state: str) -> None:
-        """A run has ended.  Without a frame of its own, what an earlier one made stays."""
+        """A run has ended.  If it made no mask, the masks of the earlier run stay."""
         run.state, self.current = state, None
         if run.done:
             if run.continues and run.job:
@@ -127,7 +128,7 @@ class Work:
                 self.rest, self.corrected = run.rest(), [n for n in self.corrected if n not in run.fresh]
             self.approved = {one for one in self.approved if one[0] not in run.fresh}
             self.flagged = {one for one in self.flagged if one[0] not in run.fresh}
-            self.changed -= run.fresh  # a correction that no frame of this run was made from stays one
+            self.changed -= run.fresh  # corrections on frames that this run did not compute stay
             self.pinned = tuple(sorted(set(self.marks) - self.changed))
             run.report = {**(run.report or {}), **run.summary(self.clip, self.objects, self.marks)}
 
@@ -145,7 +146,7 @@ class Work:
             if left is None:
                 self.keep(index, None)
             else:
-                self.marks[index] = left  # which is no correction: other objects are where they were
+                self.marks[index] = left  # this is no correction: the other objects stay where they were
         self.absent.pop(gone, None)
         self.approved = {one for one in self.approved if one[1] != gone}
         self.flagged = {one for one in self.flagged if one[1] != gone}
@@ -156,13 +157,13 @@ class Work:
     # marks ------------------------------------------------------------------------------------------------
 
     def labels(self, index: int) -> np.ndarray | None:
-        """The labels shown on a frame, uint8 (H, W): of the marks, of the run made since, or None."""
+        """The labels shown on a frame, uint8 (H, W): those of the marks or of a later run, or None."""
         mask = self.marked(index)
         return decode_mask(mask) if mask else self.result(index)
 
     def marked(self, index: int) -> bytes | None:
-        """The mask of a frame's marks, PNG, where that is what the frame shows: a run made since has all
-        objects, and not only those that were marked there.
+        """The mask of a frame's marks, PNG, if the frame shows it: a later run shows all objects there, not
+        only the marked ones.
         """
         marks = self.marks.get(index)
         made = self.run is not None and index in self.run.records and index not in self.changed
@@ -173,14 +174,14 @@ class Work:
         return self.run.labels(index) if self.run else None
 
     def seen(self, index: int) -> tuple:
-        """What a new mask of a frame is computed from; if it differs afterwards, the mask is outdated."""
+        """What a new mask of a frame is computed from; if this differs afterwards, the mask is outdated."""
         return self.marks.get(index), self.run
 
     @contextmanager
     def one_step(self, index: int | None = None) -> Iterator[None]:
-        """What is changed inside is one step of undo, unless it fails; steps in a step count as that one.
+        """Changes made inside are one step of undo; after an error there is no step.  Nested steps are one.
 
-        index: its frame.
+        index: the frame that undo shows.
         """
         if self.history.inside:
             yield

@@ -52,7 +52,7 @@ def new_folders(root: Path, name: str) -> tuple[Path, Path]:
 
 
 def compare(sequences: list[Sequence], files: list[str]) -> None:
-    """Prints a table with a row a file: J&F of each run, their mean, and J&F shortly after a true mask."""
+    """Print a table with a row per file: J&F of each run, their mean, and J&F shortly after a true mask."""
     with tempfile.TemporaryDirectory() as folder:
         clips = {way: played(sequences, way, Path(folder) / way) for way in WAYS}
         columns = [*(f"{way} ({size})" for way, size in RUNS), "mean", *(f"{gap} ahead" for gap in GAPS)]
@@ -73,7 +73,7 @@ def _truth(path: Path) -> np.ndarray:
 
 
 def compare_short(left_out: LeftOut, files: list[str]) -> None:
-    """Prints a table with a row a file: overlaps on clips made from the photos that training left out."""
+    """Print a table with a row per file: overlaps on clips made from the photos that training left out."""
     print(f"\n{len(left_out.photos)} photos, overlap:\n")
     print("| weights | " + " | ".join(MEASURES) + " |\n|---|" + "---|" * len(MEASURES))
     for file in files:

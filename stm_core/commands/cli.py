@@ -2,8 +2,8 @@
 
 Only this file and `inside.py` print results.  torch loads when a command needs it.
 
-Exit codes: 0 done; 2 a mistake, told in one line on stderr; 130 interrupted, with what was finished kept;
-70 a fault of ours, in one line that helps to report it.
+Exit codes: 0 done; 2 a caller's mistake, explained in one line on stderr; 130 interrupted, what was finished
+is kept; 70 a fault of ours, with one line on stderr to report.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def build_parser(with_training: bool = False) -> argparse.ArgumentParser:
 
 
 def _segment(args: argparse.Namespace) -> int:
-    """Segment a clip from one mask or from clicks: DIR/masks/*.png, DIR/overlay.mp4, DIR/report.json."""
+    """Segment a clip from masks or clicks; writes DIR/masks/*.png, DIR/overlay.mp4, DIR/report.json."""
     from stm_core.engine.prompts import check_absent
     from stm_core.runs.folder import run_to_folder
     from stm_core.runs.output import check_folder, check_mask, check_results, written_in
@@ -147,7 +147,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    """Measure speed and memory on a made-up moving clip; prints a Markdown table."""
+    """Measure speed and memory on a made-up clip; prints a Markdown table."""
     from stm_core.media.written import sealed
     from stm_core.runs.bench import bench, combinations
     from stm_core.runs.bench_table import markdown
@@ -199,7 +199,7 @@ def _profile(cases: list, out: Path | None) -> int:
     from stm_core.runs.profile import markdown, profile
 
     if len(cases) > 1:
-        raise OptionError(f"--profile looks at one case, got {len(cases)}; give one of each option")
+        raise OptionError(f"--profile measures one case, got {len(cases)}; give one value for each option")
     case = cases[0]
     rows = profile(model_of(case), case.size, case.memory, frames=case.frames, objects=case.objects)
     print(markdown(rows))
@@ -209,7 +209,7 @@ def _profile(cases: list, out: Path | None) -> int:
 
 
 def _batch(args: argparse.Namespace) -> int:
-    """Segment every clip of a list in processes of their own; run it again to finish what is missing."""
+    """Segment every clip of a list, each in a process of its own; run it again to finish what is missing."""
     from stm_core.runs.batch import SUMMARY, run_batch
 
     clips = run_batch(args.list, args.out, shared_words(args), workers=args.workers, ray_address=args.ray)
@@ -221,7 +221,7 @@ def _batch(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    """Write a finished run in formats that other programs read: DIR/FORMAT/..."""
+    """Write a finished run in formats that other programs read, each to a folder DIR/FORMAT."""
     from stm_core.export.finished_run import read_result
     from stm_core.export.registry import formats_of
     from stm_core.export.writing import export

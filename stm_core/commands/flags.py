@@ -7,7 +7,7 @@ A field is an option when its metadata has a help text.  Its name, type and defa
     videos: tuple[Path, ...]         --videos PATH ...
     device: Literal["cpu", "cuda"]   --device cpu|cuda
 
-Metadata that may stand beside `help`:
+Other metadata of a field:
 
     least, most   bounds of a number
     read          how the text becomes a value, where the type does not say it
@@ -27,7 +27,7 @@ from stm_core.commands.option_values import number, one_of, whole_number
 from stm_core.errors import OptionError
 
 Made = TypeVar("Made")
-WORDS = {int: "N", float: "N", Path: "PATH", str: "WORD"}  # for a value in the help text
+WORDS = {int: "N", float: "N", Path: "PATH", str: "TEXT"}  # for a value in the help text
 
 
 class Flag(NamedTuple):
@@ -51,10 +51,10 @@ def flags_of(kind: type) -> list[Flag]:
 def add_flags(
     parser: argparse._ActionsContainer, kind: type, environ: Mapping[str, str] | None = None, prefix: str = ""
 ) -> dict[str, argparse.Action]:
-    """The options of a dataclass, added to the parser, by the names of their fields.
+    """Add the options of a dataclass to the parser; returns them by the names of their fields.
 
-    environ, prefix: the variable PREFIX_NAME, where there is one, is the default of --name.
-    Raises OptionError when its text is no value.
+    environ, prefix: if `environ` has the variable `prefix` + NAME, it is the default of --name.
+    Raises OptionError when the text of such a variable is not a valid value.
     """
     added = {}
     for flag in flags_of(kind):

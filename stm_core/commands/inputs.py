@@ -24,11 +24,12 @@ def opened(args: argparse.Namespace) -> tuple[VideoInfo, list[Prompt], VideoLimi
     """
     if [bool(args.mask), bool(args.click), bool(args.prompts)].count(True) != 1:
         raise OptionError(
-            "one of --mask FIRST.png, --click X,Y and --prompts FILE is needed, and no two; see --help"
+            "give exactly one of --mask FIRST.png, --click X,Y (one or more) and --prompts FILE; see --help"
         )
     if args.prompts and args.prompt_frame is not None:
         raise OptionError(
-            "--prompt-frame is the frame of --mask or --click; --prompts says its own frames, leave it out"
+            "--prompt-frame is the frame of --mask or --click; --prompts names its own frames, so leave "
+            "--prompt-frame out"
         )
     if args.all_prompts and not args.prompts:
         raise OptionError(

@@ -10,7 +10,7 @@ from stm_core.faults import DONE
 
 
 def look(args: argparse.Namespace) -> int:
-    """Show where a pixel of a frame looks in memory: DIR/weights.npz, DIR/look.json, DIR/look.png."""
+    """Show where a pixel of a frame looks in memory; writes DIR/weights.npz, DIR/look.json, DIR/look.png."""
     from stm_core.runs.look_picture import look_words, seen_words
     from stm_core.runs.look_run import check_look, look_clip, write_look
 
@@ -34,7 +34,7 @@ def look(args: argparse.Namespace) -> int:
 
 
 def compare(args: argparse.Namespace) -> int:
-    """Compare memories, sizes or networks on one clip: DIR/compare.json, DIR/compare.md, DIR/compare.mp4."""
+    """Compare memories, sizes or networks on a clip; writes DIR/compare.json, compare.md and compare.mp4."""
     from stm_core.networks.weights import load_model
     from stm_core.runs.compare import check_compare, read_truth, write_compare
     from stm_core.runs.compare import compare as run_all

@@ -52,13 +52,14 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         type=absent,
         metavar="OBJECT:FIRST-LAST",
         default=[],
-        help="frames in which an object is not there, the last one included; may be given several times",
+        help="the object is not in the picture on these frames, FIRST and LAST included; may be given "
+        "several times",
     )
     parser.add_argument(
         "--part",
         type=part,
         metavar="FIRST-LAST",
-        help="only these frames, the last one included; masks keep the numbers of their frames",
+        help="track only these frames, FIRST and LAST included; masks keep the numbers of their frames",
     )
     _add_clip(parser, "folder for masks, overlay and report")
 
@@ -78,35 +79,38 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         "--presets",
         type=list_of(one_of(PRESETS)),
         metavar="A,B",
-        help=f"some of {', '.join(PRESETS)}; with the next three, one to five in all "
-        "(default: every preset, if nothing else is compared)",
+        help=f"some of {', '.join(PRESETS)}; together with --sizes, --budgets-mb and --networks one to five "
+        "runs (default: every preset, if nothing else is compared)",
     )
     sides = list_of(whole_number(16))
     add("--sizes", type=sides, default=[], metavar="A,B", help="short sides that the network sees, in pixels")
     bounds = list_of(number(0.1))
-    add("--budgets-mb", type=bounds, default=[], metavar="A,B", help="most MB of the memory with a limit")
+    add(
+        "--budgets-mb", type=bounds, default=[], metavar="A,B", help="memory limits in MB, as for --budget-mb"
+    )
     add("--networks", type=list_of(str), default=[], metavar="W,W", help="weights, each as for --weights")
     add(
         "--truth",
         type=Path,
         metavar="MASKS",
         help="true masks: a folder of PNGs named by frame (00000.png), or masks of other programs as for "
-        "--prompts; without them: agreement with every-5",
+        "--prompts; without them the runs are compared with every-5",
     )
     _add_clip(parser, "folder for compare.json, compare.md and compare.mp4")
 
 
 def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
-    """A clip, its prompts, where the results go (`out` says which), and how it is segmented."""
+    """A clip, its prompts, the folder of results (`out` is its help text), and how the clip is segmented."""
     add = parser.add_argument
-    add("clip", metavar="CLIP", type=Path, help="video file, or folder of frames sorted by name")
-    add("--mask", type=Path, metavar="FIRST.png", help="mask of the prompted frame")
+    add("clip", metavar="CLIP", type=Path, help="video file, or folder or ZIP of pictures, sorted by name")
+    add("--mask", type=Path, metavar="FIRST.png", help="mask of the prompted frame: a picture of its size")
     add(
         "--click",
         action="append",
         metavar="X,Y[,LABEL[,OBJECT]]",
         default=[],
-        help="a pixel of the prompted frame; LABEL: 1 object (default), 0 background; OBJECT: counts from 1",
+        help="a pixel of the prompted frame; LABEL: 1 object (default), 0 background; OBJECT: counts from 1 "
+        "(default: 1); may be given several times",
     )
     add(
         "--prompts",
@@ -114,14 +118,14 @@ def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
         metavar="FILE",
         default=[],
         help="masks of other programs, for any frames: COCO JSON, CVAT XML, a folder or ZIP of pictures, a "
-        "film, black and white or with alpha; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]; of several for "
-        "one frame the last one counts",
+        "film, black and white or with alpha; or clicks as [[FRAME,X,Y,LABEL,OBJECT], ...]; may be given "
+        "several times, and for a frame in several of them the last one counts",
     )
     add(
         "--all-prompts",
         action="store_true",
-        help="take every mask of --prompts "
-        f"(default: of more than {SPARSE}, those on which an object appears first)",
+        help=f"use every mask of --prompts (default: if more than {SPARSE} frames have masks, only those on "
+        "which an object first appears)",
     )
     add(
         "--prompt-frame",
@@ -135,12 +139,13 @@ def _add_clip(parser: argparse.ArgumentParser, out: str) -> None:
         type=erased,
         metavar="OBJECT:FRAME",
         default=[],
-        help="the mask of a prompted frame says that this object is not there; may be given several times",
+        help="the object is missing from the mask of this frame because it is not in the picture there; may "
+        "be given several times",
     )
     add("--out", type=folder, required=True, metavar="DIR", help=out)
     add_shared(parser)
     group = parser.add_argument_group(
-        "limits of the input", "safe defaults against broken files; 0 lifts one"
+        "limits of the input", "the defaults protect against broken files; 0: no limit"
     )
     for option in add_flags(group, VideoLimits).values():
         option.type = limit
@@ -155,10 +160,10 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=(2016, 2017),
         required=True,
-        help="2016: all objects as one; 2017: each by itself",
+        help="2016: all objects together are one; 2017: each object by itself",
     )
-    add("--set", choices=("val", "train"), required=True, help="list in ImageSets/YEAR")
-    add("--sequences", metavar="a,b", type=list_of(str), default=[], help="only these")
+    add("--set", choices=("val", "train"), required=True, help="the list in ImageSets/YEAR")
+    add("--sequences", metavar="a,b", type=list_of(str), default=[], help="only these sequences of it")
     add("--out", type=folder, required=True, metavar="DIR", help="folder for masks and scores.json")
     add_shared(parser)
 
@@ -166,7 +171,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 def add_bench(parser: argparse.ArgumentParser) -> None:
     """Options of `bench`."""
     add = parser.add_argument
-    length = "length of the made-up clip (default: 120; 1010 reaches the figures at frame 1,000)"
+    length = (
+        "length of the made-up clip (default: 120; from 1010 on, the time at frame 1,000 is measured too)"
+    )
     add("--frames", type=whole_number(2), default=120, metavar="N", help=length)
     add(
         "--objects",
@@ -175,13 +182,13 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="objects to follow (default: 1)",
     )
-    add("--json", type=Path, metavar="FILE", help="write all figures here too")
+    add("--json", type=Path, metavar="FILE", help="also write all figures to this file")
     add(
         "--with-files",
         action="store_true",
-        help="also time `segment` whole: decoding, masks and overlay included",
+        help="also measure the whole of `segment`, with decoding, masks and overlay",
     )
-    add("--profile", action="store_true", help="show where the time of a frame goes instead; one case only")
+    add("--profile", action="store_true", help="show instead where the time of a frame goes; one case only")
     _add_compared(parser)
 
 
@@ -192,12 +199,12 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
         "list",
         metavar="LIST",
         type=Path,
-        help="text file with a line per clip: `CLIP --mask M.png` or `CLIP --click X,Y`, with any option of "
-        "segment; paths are relative to the list; # begins a comment",
+        help="text file with a line per clip: `CLIP --mask M.png` or `CLIP --click X,Y`, and any option of "
+        "segment but --out; paths are relative to the list; # begins a comment",
     )
-    add("--out", type=folder, required=True, metavar="DIR", help="folder of the results, one folder a clip")
+    add("--out", type=folder, required=True, metavar="DIR", help="folder of the results, one folder per clip")
     add("--workers", type=whole_number(1), metavar="N", help="clips at a time (default: 1 for every 4 cores)")
-    ray = "use a Ray cluster whose machines see the same folders (without ADDRESS: this machine alone)"
+    ray = "use a Ray cluster whose machines see the same folders; without ADDRESS, Ray on this machine alone"
     add("--ray", nargs="?", const="", metavar="ADDRESS", help=ray)
     add_shared(parser)
 
@@ -209,7 +216,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "folder",
         metavar="RUN_DIR",
         type=Path,
-        help="folder that `segment` wrote, or an unpacked ZIP of the page",
+        help="folder that `segment` wrote, or an unpacked ZIP from the page",
     )
     add(
         "--format",
@@ -218,7 +225,13 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=" · ".join(f"{one.name}: {one.sentence}" for one in FORMATS.values()),
     )
-    add("--out", type=folder, required=True, metavar="DIR", help="folder of the exports, one folder a format")
+    add(
+        "--out",
+        type=folder,
+        required=True,
+        metavar="DIR",
+        help="folder of the exports, one folder per format",
+    )
     add("--clip", type=Path, metavar="CLIP", help="the clip (default: where the report says it is)")
     add_flags(parser, Options)
 
@@ -226,7 +239,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 def _add_compared(parser: argparse.ArgumentParser) -> None:
     """The shared options as `bench` takes them: several values for some, and the size of a clip."""
     options = add_shared(parser)
-    options["weights"].help = f"{options['weights'].help}; paper or random:NAME: untrained, for its speed"
+    options["weights"].help = f"{options['weights'].help}; paper or random:NAME: untrained, to measure speed"
     size = options["size"]
     size.type, size.default, size.metavar = frame_size, (480, 854), "HxW"
     size.help = "size of the clip (default: 480x854)"

@@ -1,4 +1,4 @@
-"""The options that all commands share which run a network, and the values they give."""
+"""The options of all commands that run a network, and the values that they give."""
 
 from __future__ import annotations
 
@@ -19,21 +19,29 @@ def _option(text: str, default: Any = None, **metadata: Any) -> Any:
 class Shared:
     """The options of every command that runs a network."""
 
-    weights: str = _option("compact, paper:PATH or PATH", "compact", metavar="W")
+    weights: str = _option(
+        "compact (bundled), paper:PATH (the published checkpoint) or PATH of a weights file",
+        "compact",
+        metavar="W",
+    )
     memory: str = _option("what is kept", MemoryConfig.preset, metavar="PRESET", read=one_of(PRESETS))
     budget_mb: float | None = _option(
-        "most MB that stored frames and reading them take, where there is a limit (default: 64)",
+        "most MB that stored frames and a read of them take, for a memory with a limit (default: 64)",
         read=megabytes,
     )
     capacity: int | None = _option(
-        f"most frames kept, where there is a limit (default: {MemoryConfig.capacity}); the prompted ones and "
-        "the previous are always kept",
+        f"most frames kept, for a memory with a limit (default: {MemoryConfig.capacity}); the prompted "
+        "frames and the previous one are always kept",
         least=2,
     )
     every: int | None = _option("store one frame in N (default: 5)", least=1)
     top_k: int | None = _option("read only the K best matches (default: all)", least=1, metavar="K")
-    size: int | None = _option("short side that the network sees, in pixels", least=16, metavar="SHORT_SIDE")
-    device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
+    size: int | None = _option(
+        "short side that the network sees, in pixels; frames are never enlarged (default: the clip's own)",
+        least=16,
+        metavar="SHORT_SIDE",
+    )
+    device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU if there is one", "auto")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = _option("number format of the network", "auto")
     engine: Literal["auto", "torch", "openvino"] = _option(
         "what computes: PyTorch, or OpenVINO in int8; auto: OpenVINO where it runs, unless --dtype is given",
@@ -42,7 +50,7 @@ class Shared:
 
 
 def add_shared(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    """Add the options that all running commands share; returns them by name."""
+    """Add the options of all commands that run a network; returns them by name."""
     options = add_flags(parser.add_argument_group("network and memory"), Shared)
     kept = " · ".join(f"{name}: {preset.keeps}" for name, preset in PRESETS.items())
     options["memory"].help = f"{kept} (default: {MemoryConfig.preset})"

@@ -30,33 +30,33 @@ def _option(text: str, default: Any = MISSING, **metadata: Any) -> Any:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run reads, where it writes and what it computes on: the options beside those of TrainConfig."""
+    """What a run reads, where it writes and what it computes on: the options that TrainConfig lacks."""
 
     images: tuple[Path, ...] = _option(
         "folders with images/ and masks/ (palette PNG, 255 = ignored)", metavar="DIR"
     )
     out: Path = _option(
-        "weights to write (.safetensors); FILE with .ckpt is the resumable checkpoint, a folder",
+        "weights to write (.safetensors); the folder of the same name with .ckpt is for --resume",
         metavar="FILE",
     )
     backgrounds: tuple[Path, ...] = _option(
         "folders of pictures without masks: textures of made-up objects", (), metavar="DIR"
     )
-    videos: tuple[Path, ...] = _option("roots in DAVIS layout", (), metavar="DIR")
+    videos: tuple[Path, ...] = _option("folders of video in DAVIS layout", (), metavar="DIR")
     studio: tuple[Path, ...] = _option(
-        "more of them, filmed before a plain backdrop: their objects are pasted onto other scenes",
+        "the same, filmed before a plain backdrop: only their objects are used, before other scenes",
         (),
         metavar="DIR",
     )
     resume: Path | None = _option("continue exactly where this checkpoint stopped", None, metavar="CKPT")
     init: Path | None = _option(
-        "begin a new run from these weights or this .ckpt; what it lacks starts from random numbers, "
+        "begin a new run from these weights or this .ckpt; parts that it lacks start from random numbers, "
         "the frozen trunk from the bundled file",
         None,
         metavar="FILE",
     )
     cache: Path | None = _option("keep the decoded data here for the next run", None, metavar="DIR")
-    device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU where there is one", "auto")
+    device: Literal["auto", "cpu", "cuda"] = _option("auto: the GPU if there is one", "auto")
     dtype: Literal["bf16", "fp32"] = _option("number format of the tracking step", "bf16")
 
     def __post_init__(self) -> None:

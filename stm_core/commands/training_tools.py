@@ -102,7 +102,7 @@ def _boxes(args: argparse.Namespace) -> None:
 
 
 def _clicks(args: argparse.Namespace) -> None:
-    """Score masks from clicks, as a Markdown table with a row a method."""
+    """Score masks from clicks, as a Markdown table with a row per method."""
     from stm_core.training.measure.click_score import COLUMNS, methods, score
 
     examples = _examples(args)
@@ -124,7 +124,7 @@ def _corrections(args: argparse.Namespace) -> None:
 
 
 def _crossings(args: argparse.Namespace) -> None:
-    """Score objects that pass in front of each other, as a Markdown table with a row a kind."""
+    """Score objects that pass in front of each other, as a Markdown table with a row per kind."""
     from stm_core.networks.weights import load_model
     from stm_core.training.measure.crossings import COLUMNS, score_crossings
 

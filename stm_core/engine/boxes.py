@@ -16,15 +16,16 @@ from stm_core.engine.prompts import Click
 from stm_core.errors import PromptError
 from stm_core.networks.weights import Model
 
-LEAST = 4  # pixels of a box's side
-ROOM, LEAST_ROOM = 0.25, 12  # around the box, on each side: share of its side, and pixels at least
-AWAY, LEAST_AWAY = 0.08, 5  # of the clicks outside
-INSIDE = ((0.5, 0.5), (0.5, 0.3), (0.5, 0.7), (0.3, 0.5), (0.7, 0.5))  # shares of the box's sides
+LEAST = 4  # least pixels of a box's side
+ROOM, LEAST_ROOM = 0.25, 12  # around the box, on each side: share of its side, and least pixels
+AWAY, LEAST_AWAY = 0.08, 5  # the same, for how far outside of the box the negative clicks are
+# positive clicks, as shares of the box's sides
+INSIDE = ((0.5, 0.5), (0.5, 0.3), (0.5, 0.7), (0.3, 0.5), (0.7, 0.5))
 
 
 @dataclass(frozen=True)
 class BoxPrompt:
-    """A box on a frame, and what the network is asked.
+    """A box on a frame, and the clicks and the piece of the frame with which the network is asked.
 
     left, top, right, bottom: its pixels, the last ones exclusive.
     height, width: of the frame.
@@ -56,7 +57,7 @@ class BoxPrompt:
         right, bottom = min(width, int(np.ceil(right))), min(height, int(np.ceil(bottom)))
         if right - left < LEAST or bottom - top < LEAST:
             raise PromptError(
-                f"the box has {max(right - left, 0)}x{max(bottom - top, 0)} pixels of the frame, at least "
+                f"the box covers {max(right - left, 0)}x{max(bottom - top, 0)} pixels of the frame, at least "
                 f"{LEAST}x{LEAST} are needed; draw it around the object"
             )
         return cls(left, top, right, bottom, height, width)
@@ -96,7 +97,7 @@ class BoxPrompt:
         return [(x - left, y - top, label, 1) for x, y, label in seen]
 
     def pasted(self, found: np.ndarray) -> np.ndarray:
-        """A mask of that piece, bool (h, w), as a mask of the frame (H, W); nothing is outside the box."""
+        """A mask of that piece, bool (h, w), as one of the frame, bool (H, W): False outside the box."""
         top, bottom, left, right = self._piece
         mask = np.zeros((self.height, self.width), bool)
         mask[top:bottom, left:right] = found

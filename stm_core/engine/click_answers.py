@@ -25,7 +25,7 @@ def digest(image: np.ndarray) -> bytes:
 
 
 def key_of(frame: bytes, size: int | None, points: Tensor) -> Key:
-    """What an answer depends on, beside the network: the frame's digest, its processed size, the clicks."""
+    """What an answer depends on, besides the network: the frame's digest, its processed size, the clicks."""
     return frame, size, tuple(points.shape), points.cpu().numpy().tobytes()
 
 

@@ -1,7 +1,7 @@
 """What else a first click may mean: a shirt, the person who wears it, the person on a bicycle.
 
 A network sees different things at different sizes of the same frame: small, the whole; large, a part.  Reads
-at the network's `click_sides` beside its `click_side` give other masks, and a person chooses.
+at the network's `click_sides` give other masks than at its `click_side`, and a person chooses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stm_core.networks.interface import LOGIT_LIMIT
 from stm_core.networks.weights import Model, check_model
 
 SAME = 0.85  # overlap from which two masks are one choice
-LEAST = 1e-4  # of the frame: a mask that is smaller is no choice
+LEAST = 1e-4  # share of the frame: a smaller mask is not offered
 
 
 @memory_told()
@@ -30,7 +30,7 @@ def click_choices(
 ) -> list[np.ndarray]:
     """Masks bool (H, W) that one click may mean, from the smallest to the largest: one to three.
 
-    One of them is the mask that `segment_frame` answers.  A single mask says that the network is sure.
+    One of them is the mask that `segment_frame` returns.  A single mask means that the network is sure.
 
     image: uint8 (H, W, 3) RGB.  click: (x, y, 1, object), pixels of the image.  size: short side at which
     the frame is processed.  Raises PromptError, VideoError, OptionError, LimitError when memory runs out.

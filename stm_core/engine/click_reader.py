@@ -22,8 +22,8 @@ from stm_core.networks.weights import Model
 class ClickReader:
     """Answers clicks on one frame, uint8 (H, W, 3).
 
-    size: short side at which it is processed, or None.  side: most pixels of the short side at which all of
-    it is seen; without it the network's `click_side`.
+    size: short side at which it is processed, or None.
+    side: most pixels of the short side when the whole frame is read; None: the network's `click_side`.
     """
 
     def __init__(self, model: Model, image: np.ndarray, size: int | None, side: int | None = None):
@@ -37,9 +37,9 @@ class ClickReader:
     def answer(self, points: Tensor, fresh: Tensor, logits: Tensor) -> Tensor:
         """Logits (n, H', W') after clicks (n, P, 3), from those before.
 
-        fresh: bool (n,), objects that were clicked since.  Objects without a mask are searched in the whole
-        frame, the others around their mask; each alone, because a first mask often holds a look-alike that is
-        another object.
+        fresh: bool (n,), which objects have new clicks.  Objects without a mask are searched in the whole
+        frame, the others around their mask; each as if it were the only one, because a first mask often
+        covers a look-alike that is another object.
         """
         logits, close = logits.clone(), self.network.close_side is not None
         found = (logits > 0).flatten(1).any(1)

@@ -26,8 +26,8 @@ from stm_core.networks.weights import Model, check_model
 ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
 GROUPS = 4  # any number of clicks costs at most ONE_BY_ONE + GROUPS reads
 CERTAIN = 1e-3  # least probability of an object outside the mask that was given for it
-DOUBT = 0.2  # how far its probability inside is below 1: if it were 1, the network would not correct it
-KEPT_LOGIT = 3.0  # of objects that were given and not clicked: strong, but a sure click wins
+DOUBT = 0.2  # its probability inside is 1 less this: if it were 1, the network would not correct it
+KEPT_LOGIT = 3.0  # logit of objects that were given and not clicked: strong, but a sure click wins
 
 
 @memory_told()
@@ -40,11 +40,13 @@ def segment_frame(
     mask: np.ndarray | None = None,
     size: int | None = None,
 ) -> np.ndarray:
-    """Labels uint8 (H, W) of one frame from clicks; objects that were given and not clicked stay.
+    """Labels uint8 (H, W) of one frame from clicks; objects in `mask` that are not clicked stay.
 
-    image: uint8 (H, W, 3) RGB.  clicks: (x, y, label, object), pixels of the image, label 1 object, 0
-    background. mask: labels to correct, as this function returned them; without it the clicks are taken one
-    after the other. size: short side at which the frame is processed.
+    image: uint8 (H, W, 3) RGB.
+    clicks: (x, y, label, object), in pixels of the image; label 1 object, 0 background.
+    mask: labels to correct, as this function returned them; without it the clicks are taken one after the
+        other.
+    size: short side in pixels at which the frame is processed; None: as it is.
     Raises PromptError, MaskError, VideoError, OptionError, LimitError when memory runs out.
     """
     check_model(model)
@@ -56,7 +58,7 @@ def segment_frame(
     if labels.shape != shape:
         raise MaskError(
             f"the mask is {labels.shape[1]}x{labels.shape[0]}, the frame {shape[1]}x{shape[0]}; "
-            "give the mask of this frame"
+            "give a mask of this frame"
         )
     ids = sorted({*prompt.objects, *np.unique(labels).tolist()} - {0})
     given = masks_of(labels, ids, size, device)

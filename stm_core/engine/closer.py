@@ -17,12 +17,12 @@ from torch import Tensor
 
 from stm_core.networks.interface import STRIDE, QueryFeatures
 
-ROOM = 1.4  # side of a piece over the side of the box around mask and clicks
-LEAST_ROOM = 24  # pixels more than that box at least: small boxes need context too
+ROOM = 1.4  # side of a piece, divided by the side of the box around mask and clicks
+LEAST_ROOM = 24  # least pixels by which a piece is larger than that box: small boxes need context too
 LEAST_SIDE = 64  # pixels of a piece, at least
 SNAP = 16  # pixels; edges are rounded to it, so that a small change of the box keeps the piece
 SEAM = 8  # pixels over which a piece fades into what lies around it
-ENLARGED = 2.0  # the frame's own pixels at most: more shows nothing new
+ENLARGED = 2.0  # most by which the frame's own pixels are enlarged: more shows nothing new
 
 Window = tuple[int, int, int, int]  # top, bottom, left, right, pixels of the frame itself
 
@@ -79,7 +79,7 @@ class CloseUp:
         return _resized(self.piece.cut(masks), *self.frame.shape[-2:]).clamp(0, 1)
 
     def pasted(self, logits: Tensor, onto: Tensor) -> Tensor:
-        """Logits (H', W') `onto` with those of what is seen (h, w) in the piece, its inner edges blended."""
+        """Logits (H', W') of `onto`, in the piece replaced by `logits` (h, w), blended at its inner edges."""
         piece, (height, width) = self.piece, onto.shape
         shares = torch.minimum(
             _fade(piece.top, piece.bottom, height, onto.device)[:, None],

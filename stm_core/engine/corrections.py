@@ -1,9 +1,9 @@
-"""Clicks on a mask that no click explains: it is told to the network as clicks, and changes at clicks alone.
+"""Clicks on a mask that did not come from clicks: clicks are added for it, and it changes only near new ones.
 
-The network learned to correct masks of clicks that it sees beside them. A mask without its clicks, from a run
-or a brush, means little to it: one click then replaced most of the mask. So positive clicks are put deep
-inside the mask, away from those of a person.  A mask that has a positive click of the person inside is one
-of clicks: the network sees them, and may change all of it.
+The network learned to correct masks together with the clicks that made them. A mask without its clicks, from
+a run or a brush, means little to it: one click then replaced most of the mask. So positive clicks are added
+deep inside the mask, away from the clicks of the person.  A mask with a positive click of the person inside
+counts as made by clicks: it gets no more, and the network may change all of it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from torch import Tensor
 
 from stm_core.engine.whereabouts import dilated
 
-ENOUGH = 3  # positive clicks inside a mask that has none of the person
-GRID = 4  # pixels between places that are looked at: near enough, and 16 times cheaper
+ENOUGH = 3  # most positive clicks that are added to a mask without one of the person
+GRID = 4  # pixels between the places that are tried: near enough, and 16 times cheaper
 
 
 def anchored(points: Tensor, masks: Tensor, scale: tuple[float, float]) -> Tensor:
-    """Clicks (n, P, 3), x, y and a label that is -1 for padding, with those that the masks mean before them.
+    """Clicks (n, P, 3), x, y and a label that is -1 for padding, after clicks that are added for the masks.
 
-    masks: (n, H', W').  scale: pixels of the frame itself to one of the masks, down and across.
+    masks: (n, H', W').
+    scale: height and width of the frame, divided by those of the masks.
     """
     down, across = scale
     found = []
@@ -37,9 +38,9 @@ def anchored(points: Tensor, masks: Tensor, scale: tuple[float, float]) -> Tenso
 
 
 def at_the_clicks(before: Tensor, after: Tensor, points: Tensor, scale: tuple[float, float]) -> Tensor:
-    """Logits (n, H', W') `after` clicks (n, P, 3), as they were `before` where a change is not near a click.
+    """Logits (n, H', W') `after` clicks (n, P, 3), but as `before` where a change does not belong to a click.
 
-    Near is what hangs together with the place of a click of the person.  scale: as for `anchored`.
+    A change belongs to a click if it is connected with the place of the click.  scale: as for `anchored`.
     """
     down, across = scale
     changed = (before > 0) ^ (after > 0)
@@ -78,7 +79,7 @@ def _deep(mask: np.ndarray, clicks: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:
-    """How many times a place stays inside a mask, bool (h, w), whose edge is taken away: 0 outside."""
+    """How often the edge of a mask, bool (h, w), can be peeled off until each place is gone; 0 outside."""
     depth, left = mask.astype(np.float32), np.pad(mask, 1)
     while left.any():
         inner = left[1:-1, 1:-1] & left[:-2, 1:-1] & left[2:, 1:-1] & left[1:-1, :-2] & left[1:-1, 2:]

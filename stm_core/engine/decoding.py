@@ -14,7 +14,7 @@ from stm_core.networks.interface import LOGIT_LIMIT, Network, QueryFeatures
 def decoded(network: Network, read: Tensor, query: QueryFeatures, windows: Sequence[Window]) -> Tensor:
     """Logits float32 (N, H, W) from what was read (N, Cv, h, w).
 
-    windows: of each object; elsewhere it is not.  Empty: all are decoded everywhere.
+    windows: of each object; outside it gets "not here".  Empty: all are decoded everywhere.
     """
     if not windows:
         return torch.cat([network.decode(part, query) for part in read.split(AT_ONCE)]).float()

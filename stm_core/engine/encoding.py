@@ -13,14 +13,14 @@ from stm_core.networks.interface import STRIDE, Network, QueryFeatures
 
 MARGIN = 4  # cells around a mask that are encoded for its object; its values are its own in `Window.inner`
 GRAIN = 4  # of the sides of these windows, in cells: a CPU prepares its convolutions for each size
-WORTH = 0.9  # values are apart where they are at most this share of all values
-FAINT = 0.01  # a mask ends where it is at most this: a single pixel of a frame that is made 8 times smaller
+WORTH = 0.9  # values are kept apart if this leaves at most this share of them
+FAINT = 0.01  # a mask ends where it is at most this: a single pixel, in a frame that is made 8 times smaller
 
 
 def windows_of(masks: Tensor) -> list[Window | None]:
-    """The part of h x w cells in which each object has values of its own; None where it has no mask.
+    """The part of h x w cells in which each object has values of its own; None for one without a mask.
 
-    Empty where that saves little.
+    An empty list where that saves little.
     masks: (N, 16 h, 16 w), on the CPU.
     """
     size = masks.shape[1] // STRIDE, masks.shape[2] // STRIDE
@@ -58,6 +58,6 @@ def encoded(
         )
         _, values = network.encode_memory(frame, mine, features, others=(every - mine).clamp(0, 1))
         for n, one, value in zip(members, group, values, strict=True):
-            kept = given[n].inner  # not of the one that was enlarged for the call: memory is counted on
+            kept = given[n].inner  # not the window that was enlarged for the call: memory would hold more
             own[n] = kept, kept.inside(one).cut(value)
     return key, Apart.of(common, own, len(masks))

@@ -48,10 +48,10 @@ def predict(
 
     pinned: prompted frames, the first one included.
     size: short side at which it is processed; None: as it is.
-    With one prompted frame the numbers are exact where all frames are stored whole, and bounds where most are
-    stored in part (`Trust.reach`). With more they are bounds, as it is not known where those frames lie.
-    Objects are assumed to stay in view: the only frame with one that left is kept in addition.
-    Raises LimitError when the budget cannot hold the prompted frames and the previous one, OptionError.
+    With one prompted frame the numbers are exact if all frames are stored whole, and upper bounds if most are
+    stored in part (`Trust.reach`). With more they are upper bounds, because it is not known where those lie.
+    Objects are assumed to stay in view: if one leaves, the last frame that knows it may be kept in addition.
+    Raises LimitError when the budget cannot hold the prompted frames and the previous one; OptionError.
     """
     check_size(size)
     if not min(height, width, objects, frames, pinned) >= 1:

@@ -72,7 +72,7 @@ def check_size(size: int | None) -> None:
     """Raises OptionError unless size is a short side to process frames at: None or whole pixels from 16."""
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 16):
         raise OptionError(
-            f"size is {size!r}, expected a whole number of pixels from 16; leave it out for full size"
+            f"size is {size!r}, expected a whole number of pixels from 16 up; leave it out for full size"
         )
 
 
@@ -119,7 +119,7 @@ def masks_of(labels: np.ndarray, ids: Sequence[int], size: int | None, device: t
 
 
 def place(x: float, y: float, height: int, width: int, size: int | None) -> tuple[float, float]:
-    """Where pixel (x, y) of a frame lies in the scaled and padded frame."""
+    """(x, y) in the scaled and padded frame of pixel (x, y) of a frame."""
     rows, columns = processed_size(height, width, size)
     left, _, top, _ = padding(rows, columns)
     return (x + 0.5) * columns / width - 0.5 + left, (y + 0.5) * rows / height - 0.5 + top

@@ -1,4 +1,4 @@
-"""What a person gives for a frame, put into its masks."""
+"""Puts what a person gives for a frame, masks or clicks, into the masks of that frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Giver:
     def put(
         self, prompt: Prompt, objects: Sequence[int], logits: Tensor, masks: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Logits and masks (N, H', W') with a prompt put in; where it gives a mask, other objects end.
+        """Logits and masks (N, H', W') with a prompt put in; a mask that it gives takes pixels from others.
 
         objects: N ids.  logits, masks: of the first of them, (n, H', W'); the others are new.
         Raises MaskError.
@@ -46,7 +46,7 @@ class Giver:
             (height, width), (own_height, own_width) = shape, prompt.labels.shape
             raise MaskError(
                 f"the mask is {own_width}x{own_height}, the frame {width}x{height}; "
-                "draw it on a frame of this clip"
+                "give a mask of a frame of this clip"
             )
         rows = [objects.index(i) for i in prompt.objects]
         given = masks_of(prompt.labels, prompt.objects, self.size, logits.device)

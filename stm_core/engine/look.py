@@ -1,7 +1,7 @@
-"""Where a pixel looked: the attention that a read paid to each stored frame, and what they say there.
+"""Where a pixel looked: the attention that a read paid to each stored frame, and what memory says there.
 
-Nothing of a run is needed but which frames its memory held (`MemoryReport.read`) and their masks: the keys
-are computed anew from the frames, and kept for the next pixel.
+Of a run it needs only which frames its memory held (`MemoryReport.read`) and their masks: the keys are
+computed anew from the frames, and kept for the next pixel.
 """
 
 from __future__ import annotations
@@ -128,14 +128,14 @@ def look(
         processed size, which the paper's network remembers and its keys depend on.
     at: (x, y), a pixel of the frame.
     memory, size: of the run.
-    gone: see `gone_before`; it is handed through.
+    gone: becomes `Look.gone`; see `gone_before`.
     Raises PromptError (outside the frame, or nothing was held), VideoError, LimitError when memory runs out.
     """
     check_model(model)
     check_size(size)
     if not held:
         raise PromptError(
-            f"nothing was in memory when frame {frame} was segmented, since its own mask began the run; "
+            f"nothing was in memory when frame {frame} was segmented, because the run began with its mask; "
             "look at another frame"
         )
     image = frames[frame]
@@ -198,7 +198,7 @@ def _bank(
         bounded=network.bounded,
         trust=trust,
     )
-    # the latest frame is the last one written; older frames know fewer objects
+    # the latest frame must be written last; older frames know fewer objects
     for one in sorted(held, key=lambda one: (one.kind == LATEST, len(one.objects), one.t)):
         image = frames[one.t]
         soft = _soft(masks[one.t], one, size, model.device)

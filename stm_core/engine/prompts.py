@@ -45,7 +45,7 @@ class Prompt:
         if not spoken:
             raise MaskError("the mask is all background; mark at least one object with an id from 1 to 254")
         if not all(1 <= i <= MAX_OBJECTS for i in spoken):
-            raise LimitError(f"object ids are {sorted(spoken)}; use ids from 1 to {MAX_OBJECTS}")
+            raise LimitError(f"object ids are {sorted(spoken)}; use whole numbers from 1 to {MAX_OBJECTS}")
         return cls(_checked_frame(frame), tuple(sorted(spoken)), labels=labels)
 
     @classmethod
@@ -154,14 +154,14 @@ def check_begun(prompts: Iterable[Prompt]) -> None:
         for i in set(prompt.objects) - begun if prompt.clicks is not None else ():
             if i not in positive:
                 raise PromptError(
-                    f"object {i} has background clicks only on frame {prompt.frame}, its first; "
-                    "click on the object first"
+                    f"object {i} has background clicks only on frame {prompt.frame}, where it is clicked "
+                    "first; click on the object itself there"
                 )
         begun.update(prompt.objects)
 
 
 def absent_at(absent: Absent, index: int) -> set[int]:
-    """The objects that are said to be absent from a frame."""
+    """Ids of the objects that are given as absent from a frame."""
     return {i for i, ranges in absent.items() if any(first <= index <= last for first, last in ranges)}
 
 
@@ -171,16 +171,16 @@ def check_absent(absent: Absent, prompts: Iterable[Prompt]) -> None:
         for first, last in ranges:
             if not (1 <= i <= MAX_OBJECTS and 0 <= first <= last):
                 raise PromptError(
-                    f"object {i} is said to be absent from frame {first} to {last}; give an object from 1 to "
-                    f"{MAX_OBJECTS}, and its first frame before its last"
+                    f"object {i} is given as absent from frame {first} to {last}; give an object from 1 to "
+                    f"{MAX_OBJECTS}, and a first frame that is not after the last"
                 )
     for prompt in prompts:
         gone = absent_at(absent, prompt.frame)
         shown = prompt.objects if prompt.labels is None else np.unique(prompt.labels).tolist()
         for i in sorted(gone.intersection(shown)):
             raise PromptError(
-                f"object {i} is marked on frame {prompt.frame}, where it is said to be absent; take one of "
-                "them back"
+                f"object {i} is marked on frame {prompt.frame}, where it is given as absent; leave one of "
+                "the two out"
             )
 
 

@@ -43,14 +43,15 @@ def propagate(
     start: index of the first of the frames.
     step: 1, or -1 for frames that come backwards.
     references: other frames whose masks are known; with them the first frame needs no prompt.
-    absent: (first, last) frames of ranges in which an object is not there, by id; it gets no pixel there.
+    absent: by object id, ranges of frames (first, last), both included, in which it is not there; it gets no
+        pixel there.
     ahead: how many frames are read ahead; 0: without a thread.
     Closing the generator stops the thread and frees the memory.
     Raises PromptError (no prompt, or none of these frames is prompted), and what `Propagator` raises.
     """
     prompts = listed(prompts)
     if not isinstance(frames, Iterable):
-        raise VideoError(f"frames are {type(frames).__name__}; give uint8 arrays one after the other")
+        raise VideoError(f"frames are {type(frames).__name__}; give a list or generator of uint8 arrays")
     if step not in (1, -1):
         raise OptionError(f"step is {step!r}, expected 1 (forward) or -1 (backward)")
     if not prompts and not references:
@@ -58,7 +59,8 @@ def propagate(
     for prompt in prompts:
         if (prompt.frame - start) * step < 0:
             raise PromptError(
-                f"frame {prompt.frame} is prompted, but the frames begin at {start}; begin at it"
+                f"frame {prompt.frame} is prompted, but the frames begin at {start}; give the frames from "
+                f"{prompt.frame} on"
             )
     check_absent(absent or {}, prompts)
     engine = Propagator(model, memory=memory, size=size)

@@ -22,7 +22,7 @@ class Held:
 
     t: index of the frame.
     kind: why it was in memory.
-    stays: it is there for more than one read, until memory is full; so is every frame but most previous ones.
+    stays: it is kept for more than one read, as long as memory has room; false for most previous frames.
     objects: ids known when it was stored, in the order of their channels.
     present: which of these objects it shows.
     window: the part of it that is stored.
@@ -59,8 +59,8 @@ class MemoryReport:
     frames: indices of the frames held.
     pinned: indices of those that were prompted and stay for good.
     read_peak_bytes: most bytes that a read allocates.
-    usage: share of the softmax mass of each frame in the read for this one.
-    unbounded_bytes: what STM as published would hold.
+    usage: share of the softmax mass of each stored frame in the read for this one.
+    unbounded_bytes: bytes that STM as published would hold.
     read: the frames that the read for this one saw, by index.
     """
 
@@ -96,7 +96,7 @@ class FrameResult:
     confidence: mean probability of each object over its own pixels, 0 where it has none.
     seconds: time that the frame took.
     prompted: whether something was given for it.
-    refused: of what resembled each object, the share that lay where it cannot be; 0 where it is left out.
+    refused: by object, the share of what resembled it that lay where it cannot be; 0 if it is left out.
     """
 
     index: int

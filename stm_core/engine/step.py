@@ -84,7 +84,7 @@ class Propagator:
         self._check(index, image)
         if not prompts and not self.bank.frames:
             raise PromptError(
-                f"nothing is known at frame {index}; give a mask or a click on it, or on one before"
+                f"no object is known at frame {index}; give a mask or a click on it, or on an earlier frame"
             )
         seen, logits = self._found(image, bool(prompts))
         logits[[n for n, i in enumerate(self.objects[: len(logits)]) if i in absent]] = -LOGIT_LIMIT
@@ -162,7 +162,7 @@ class Propagator:
 
     @contextmanager
     def _unless_refused(self) -> Iterator[None]:
-        """What is refused inside changes nothing: the next frame goes on as if it had not been tried."""
+        """After an error inside, nothing has changed: the next frame goes on as if this one had not come."""
         before = self.objects, self._shape
         try:
             yield
@@ -195,7 +195,7 @@ class Propagator:
     def _found(self, image: np.ndarray, prompted: bool) -> tuple[Seen, Tensor]:
         """What is seen of a frame, and the logits of the objects in it.
 
-        First only where objects usually are, then within their whole reach, should one have gone further.
+        It looks first where objects are expected, and then within their whole reach if one went further.
         """
         seen = self._seen(image, whole=prompted)
         logits = self._predict(seen)

@@ -1,7 +1,7 @@
 """Threads that read ahead of the computation and write behind it, always with a bounded queue.
 
-Decoding and encoding release the interpreter lock, so beside the network they cost almost no time. The bound
-keeps memory flat, whichever side is slower.
+Decoding and encoding release the interpreter lock, so they cost almost no time while the network computes.
+The bound keeps memory flat, whichever side is slower.
 """
 
 from __future__ import annotations

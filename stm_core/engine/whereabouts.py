@@ -1,10 +1,9 @@
 """Where each object was on the frame before, and so where it may be now.
 
-What resembles an object but is far from where it was is something else. So is a part of its mask that lies
-apart: neither near the mask of the frame before, nor connected with a part that is.
+Whatever resembles an object but is far from where it was is taken for something else. So is a part of its
+mask that lies apart: not near the mask of the frame before, and not connected with a part that is near it.
 
-It is worked out in NumPy, in cells of 8 and 16 pixels: a GPU is asked once a frame, not once for each ring of
-a growing region.
+This is computed in NumPy, in cells of 8 and 16 pixels, so that a GPU is asked only once per frame.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from stm_core.networks.interface import LOGIT_LIMIT, STRIDE
 
 LOST = 0.1  # an object whose area is at most this share of its recent largest one may turn up anywhere
 USUAL = 0.1  # share of the short side within which an object is looked for first
-AHEAD = 2  # and within so many cells of 16 pixels, and as many for each by which it moved
-FADING = 0.9  # by which that largest area shrinks a frame: an object that goes away slowly is not lost
+AHEAD = 2  # also within so many cells of 16 pixels, and so many more for each cell by which it moved before
+FADING = 0.9  # factor on that largest area, each frame: an object that shrinks slowly is not lost
 EDGE = 2  # cells around a window: padding moves features by up to half a cell, and they see a little further
-CELL = STRIDE // 2  # pixels of the finer cells in which parts of a mask touch
-GAP, OWN_GAP = 3, 0.15  # most between a part and the mask before: cells, and share of the root of its area
+CELL = STRIDE // 2  # pixels of the finer cells, in which it is decided whether parts of a mask touch
+GAP, OWN_GAP = 3, 0.15  # most between a part and the mask before: cells, or share of the root of its area
 MISSED = 2  # frames for which a part may be missing and come back
-STEPS = 7  # sizes of windows, about this many a side: a CPU packs the convolutions for each (`packed.py`)
+STEPS = 7  # about so many lengths of a window's side, as a CPU packs convolutions for each size (`packed.py`)
 
 
 Box = tuple[int, int, int, int]  # first and last row, first and last column
@@ -39,11 +38,10 @@ class Whereabouts:
 
     reach: share of the frame's short side that an object moves at most from one frame to the next; None: it
         may be anywhere.
-    An object is looked for closer by first, unless it just moved far: most do not, and a smaller window of
-    the frame takes less time.
-    Objects keep their order, and new ones come last.
-    beyond: whether `bound` found an object further away than usual, where a window may end, or less than half
-        of it; then `widen` gives the windows for a second look.
+    beyond: whether `bound` found an object further away than expected, where a window may end, or found less
+        than half of it; then `widen` gives the windows for a second look.
+    An object is looked for nearby first, and further away if it moved far on the frame before: a smaller
+    window takes less time.  Objects keep their order, and new ones come last.
     """
 
     def __init__(self, reach: float | None):
@@ -56,19 +54,19 @@ class Whereabouts:
         self._likely: np.ndarray | None = None  # bool (N, h, w), those in which it is looked for first
         self._boxes: list[Box | None] = []  # (N,) of the cells of 16 pixels that its mask touched
         self._beside: list[np.ndarray] = []  # of the frames before, bool (N, H'/8, W'/8), cells within a gap
-        self._covered = np.zeros(0)  # (N,) cells that its mask touched
-        self._largest = np.zeros(0)  # (N,) pixels
-        self._lost = np.zeros(0, bool)  # (N,)
-        self.refused: list[float] = []  # of what resembled each object, the share that `bound` took away
+        self._covered = np.zeros(0)  # (N,) how many fine cells its mask touched
+        self._largest = np.zeros(0)  # (N,) its recent largest area, in pixels
+        self._lost = np.zeros(0, bool)  # (N,) whether it is lost
+        self.refused: list[float] = []  # by object, the share of what resembled it that `bound` removed
         self.beyond = False
 
     def update(
         self, cells: np.ndarray, areas: Sequence[float], size: Sequence[int], corner: tuple[int, int] = (0, 0)
     ) -> None:
-        """Take masks as those of the frame before.
+        """Note the masks of a frame, for the next one.
 
-        cells: bool (N, a, b), where they have a pixel, see `cells_of`; elsewhere they have none.
-        areas: (N,) their pixels.
+        cells: bool (N, a, b), fine cells in which the masks have a pixel (`cells_of`); outside there is none.
+        areas: (N,) pixels of the masks.
         size: (H', W') of the frame.
         corner: row and column of the first of these cells.
         """
@@ -98,8 +96,8 @@ class Whereabouts:
     def bound(self, logits: Tensor, corner: tuple[int, int] = (0, 0)) -> Tensor:
         """logits (N, a, b), changed in place: "not here" wherever an object cannot be.
 
-        That is out of reach of where it was, and in parts of its mask that lie apart; unless it was lost.
-        corner: the cell at which they begin. They end with a cell, or with the frame.
+        It cannot be out of reach, nor in parts of its mask that lie apart, unless it was lost.
+        corner: the fine cell at which the logits begin. They end with a cell, or with the frame.
         """
         if self._near is None:
             return logits
@@ -119,7 +117,7 @@ class Whereabouts:
         return logits
 
     def widen(self) -> None:
-        """Until the next frame, look for objects in all that is within reach."""
+        """Until the next frame, look for objects everywhere within reach."""
         self._likely = self._near
 
     def window(self, count: int, size: tuple[int, int]) -> Window:
@@ -134,7 +132,7 @@ class Whereabouts:
     def windows(self, count: int, window: Window) -> list[Window]:
         """The same for each of the first `count` objects by itself: parts of that `window`.
 
-        They count its cells: their `size` is its shape.  Empty where there is one object, or no reach.
+        They count the cells of `window`: their `size` is its shape.  Empty for one object or without a reach.
         """
         if self._likely is None or count < 2:
             return []
@@ -151,7 +149,7 @@ class Whereabouts:
 
 
 def cells_of(masks: Tensor) -> Tensor:
-    """bool (N, H'/8, W'/8): cells in which masks (N, H', W'), positive in their pixels, have one."""
+    """bool (N, H'/8, W'/8): cells in which masks (N, H', W') have a pixel, that is, a number above 0."""
     whole = masks.shape[1] // CELL
     rows = masks[:, : whole * CELL].unflatten(1, (whole, CELL)).amax(2)  # many times faster than `max_pool2d`
     if whole * CELL < masks.shape[1]:
@@ -161,7 +159,7 @@ def cells_of(masks: Tensor) -> Tensor:
 
 
 def _box(cells: np.ndarray) -> Box | None:
-    """First and last row and column of those that are True of cells bool (h, w); None where none is."""
+    """First and last row and column with a True of cells bool (h, w); None if there is none."""
     return (*ends(cells.any(1)), *ends(cells.any(0))) if cells.any() else None
 
 
@@ -174,7 +172,10 @@ def _ways(before: Sequence[Box | None], now: Sequence[Box | None]) -> list[int]:
 
 
 def _beside(cells: np.ndarray, areas: Sequence[float]) -> np.ndarray:
-    """bool (N, H'/8, W'/8): cells so near those of masks, of so many pixels, that a part may lie there."""
+    """bool (N, H'/8, W'/8): cells near enough to the masks for a part of the next mask.
+
+    areas: (N,) pixels of the masks; a larger mask has a larger gap.
+    """
     gaps = (max(GAP, round(OWN_GAP * area**0.5 / CELL)) for area in areas)
     return np.array([dilated(one, gap) for one, gap in zip(cells, gaps, strict=True)]).reshape(cells.shape)
 
@@ -187,7 +188,7 @@ def _filled(cells: np.ndarray, count: int) -> np.ndarray:
 def _apart(found: np.ndarray, beside: np.ndarray) -> np.ndarray:
     """The cells of masks, bool (N, h, w), that are not connected with a cell of `beside`.
 
-    None where they are at least half of the mask: then the object itself moved.
+    False everywhere for a mask of which they are at least half: then the object itself moved.
     """
     joined, grown = found & beside, found
     while not np.array_equal(joined, grown):
@@ -228,7 +229,7 @@ def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
 def dilated(cells: np.ndarray, radius: int) -> np.ndarray:
     """cells bool (..., h, w), also True up to `radius` cells around each that is."""
     cells = np.pad(cells, [(0, 0)] * (cells.ndim - 2) + [(radius, radius)] * 2)
-    width, whole = 1, 2 * radius + 1  # each is True where one of so many is, from it on
+    width, whole = 1, 2 * radius + 1  # each cell covers the `width` cells that begin with it
     while width < whole:
         step = min(width, whole - width)
         cells = cells[..., :-step, :] | cells[..., step:, :]

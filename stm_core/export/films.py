@@ -1,6 +1,6 @@
 """Films: the overlay, cut-outs with alpha or on green, and a black and white matte an object.
 
-All have the clip's frame times; but for mattes, its sound too.
+All have the clip's frame times, and all but the mattes its sound.
 """
 
 from __future__ import annotations

@@ -99,9 +99,9 @@ def other_size(result: Result, width: int, height: int) -> VideoError:
 
 
 def read_result(folder: Path, clip: Path | None = None) -> Result:
-    """The run in a folder: what `segment` wrote, or an unpacked ZIP of the page.
+    """The run in a folder: what `segment` wrote, or an unpacked ZIP from the page.
 
-    clip: of the pictures; None: as the report says, if it is still there.
+    clip: the clip that it was made from; None: the one that the report names, if it is still there.
     Raises OptionError, MaskError, VideoError.
     """
     masks = folder / "masks"
@@ -109,8 +109,8 @@ def read_result(folder: Path, clip: Path | None = None) -> Result:
     frames = sorted(int(name[:-4]) for name in names if MASK_NAME.fullmatch(name))
     if not frames:
         raise OptionError(
-            f"{folder} holds no masks/00000.png; give the folder that `segment --out` wrote, or the ZIP of "
-            "the page unpacked"
+            f"{folder} holds no masks/00000.png; give the folder that `segment --out` wrote, or an unpacked "
+            "ZIP from the page"
         )
     report, session = _json(folder / "report.json"), _json(folder / "session.json")
     clip_said = report.get("clip")

@@ -1,7 +1,7 @@
 """What a diffusion inpainting pipeline takes: frames, masks of what is to be painted anew, and prompts.
 
-A mask is 255 on every object and `margin` pixels around, so that no rim of it stays, and then fades to 0
-over `feather` pixels.
+A mask is 255 on every object and `margin` pixels around it, so that no edge of the object stays, and then
+fades to 0 over `feather` pixels.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Label Studio: a list of tasks, one a frame, with masks as brush strokes.
 
 `config.xml` is the labelling interface that the tasks are for: paste it into the project's settings first.
-A brush is the mask as an RGBA picture, packed bit by bit: 32 bits say how many values there are, 5 bits their
-size less one, four times 4 bits the sizes (less one) in which lengths may be written; then run after run: a
-bit whether one value repeats, 2 bits which of the four sizes, the length less one, and the value or values.
+A brush is the mask as an RGBA picture, packed bit by bit.  First 32 bits: how many values there are; 5 bits:
+the size of a value less one; four times 4 bits: the sizes, less one, in which lengths are written.  Then for
+each run: 1 bit, whether one value repeats; 2 bits, which of the four sizes; the length less one; and the
+repeated value or all values.
 Sources: https://labelstud.io/guide/predictions, https://github.com/thi-ng/umbrella (package rle-pack)
 """
 

@@ -35,9 +35,9 @@ class Template:
             if any(c in FORBIDDEN or not c.isprintable() for c in literal):
                 raise self._wrong(f"has a character that file names cannot have; leave out {FORBIDDEN}")
             if field is not None and field not in FIELDS:
-                raise self._wrong(f"has the field {{{field}}}")
+                raise self._wrong(f"has the unknown field {{{field}}}")
             if form or conversion:
-                raise self._wrong("says how a field is written, which is fixed")
+                raise self._wrong("has a format for a field, which is not possible")
         if not self.text.strip() or len(self.text) > LONGEST:
             raise self._wrong("is empty" if not self.text.strip() else f"is longer than {LONGEST} characters")
 
@@ -72,7 +72,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def check_different(names: list[str], template: str, fields: tuple[str, ...]) -> None:
-    """Raises OptionError when two files would have one name.  fields: those that tell the files apart."""
+    """Raises OptionError when two files would get the same name.  fields: those that tell the files apart."""
     seen: set[str] = set()
     for name in names:
         if name.casefold() in seen:  # some file systems take both for one

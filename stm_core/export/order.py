@@ -26,14 +26,19 @@ def _option(text: str, default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose.  opacity: of the masks in the overlay, 0 to 1.  colours: of objects that have
-    not the usual one there.  Raises OptionError.
+    """What a user may choose.
+
+    opacity: of the masks in the overlay, 0 to 1.
+    colours: (r, g, b) in the overlay, by object, where it is not the usual one.
+    Raises OptionError.
     """
 
-    template: str = _option("of the file names, such as {clip}_{object}_{frame} (default: by format)", "")
+    template: str = _option(
+        "how files are named, such as {clip}_{object}_{frame} (default: depends on the format)", ""
+    )
     margin: int = _option("pixels by which inpainting masks are grown", 8)
-    feather: int = _option("pixels over which they then fade", 4)
-    prompt: str = _option("what an inpainting model shall paint", "")
+    feather: int = _option("pixels over which inpainting masks fade at their edge", 4)
+    prompt: str = _option("text that says what an inpainting model should paint", "")
     opacity: float = 0.5
     colours: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
@@ -100,14 +105,14 @@ class Order:
         check_different(self._stems(), template, self.format.per)
 
     def _stems(self) -> list[str]:
-        """The names that the template gives, one for each of its files."""
+        """The names that the template gives, one for each file that it names."""
         numbers = list(self.result.objects) if "object" in self.format.per else [None]
         frames = list(self.result.frames) if "frame" in self.format.per else [None]
         return [self.stem(number, frame) for frame in frames for number in numbers]
 
     @property
     def file_name(self) -> str:
-        """What one file with all of it is called."""
+        """The name of one file that holds the whole export."""
         name = self.sequence
         return (
             f"{self.stem()}{self.format.ending}" if self.format.single else f"{name}_{self.format.name}.zip"
@@ -129,9 +134,9 @@ class Format:
 
     sentence: what it is for.
     ending: of the files that the template names.
-    template: the usual one.
-    per: the fields that tell its files apart.
-    clip: "needed": nothing without the clip's pictures; "beside": they are written too where it is known.
+    template: the default one.
+    per: the fields of a template that tell its files apart.
+    clip: "needed": it cannot be made without the clip; "beside": with pictures if the clip is known.
     """
 
     name: str
@@ -145,7 +150,7 @@ class Format:
 
     @property
     def single(self) -> bool:
-        """Whether it is one file, whatever is in the run."""
+        """Whether it always makes a single file."""
         return not self.per
 
 

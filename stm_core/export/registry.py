@@ -1,4 +1,4 @@
-"""The formats that a run can be taken away in: one table for the command, the page and the API."""
+"""The formats in which a run can be exported: one table for the command, the page and the API."""
 
 from collections.abc import Iterable
 
@@ -42,7 +42,7 @@ FORMATS: dict[str, Format] = {
 
 
 def formats_of(names: Iterable[str]) -> list[Format]:
-    """The formats of these names, each once.  Raises OptionError when there is none of a name."""
+    """The formats of these names, each once.  Raises OptionError for a name that is not in the table."""
     found = []
     for name in dict.fromkeys(names):
         if name not in FORMATS:

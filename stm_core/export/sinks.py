@@ -97,7 +97,7 @@ class ZipSink:
 
 @contextmanager
 def one_file(path: Path, single: bool) -> Iterator[Sink]:
-    """A sink that makes one file: itself where the format makes a single one, else a ZIP of all.
+    """A sink that makes one file: the format's single file, or else a ZIP of its files.
 
     The file is whole or not there.  Raises DiskError.
     """

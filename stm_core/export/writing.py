@@ -1,4 +1,4 @@
-"""Exports into a folder, a folder a format; no file is replaced that an export of ours did not write."""
+"""Exports into a folder, with a folder per format; only files of our earlier exports are replaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTES, REPORT = ".export.json.notes", "export.json"
 def export(
     result: Result, formats: Sequence[Format], out: Path, options: Options, warnings: list[str]
 ) -> Iterator[tuple[Format, int]]:
-    """Write a run to out/FORMAT/..., and which files those are to out/export.json.
+    """Write a run to out/FORMAT/..., and the list of these files to out/export.json.
 
     Yields (format, frames done) again and again.  What was exported before stays; a format that is exported
     again replaces its own files.

@@ -1,7 +1,7 @@
 """YOLO segmentation: a text file a frame, a line an object, with its outline in shares of the picture.
 
-A line knows one outline.  Holes and separate pieces are joined to it by bridges of no width, which change no
-pixel; where a reader draws outlines as lines, a bridge may become one pixel wide.
+A line holds one outline.  Holes and separate pieces are joined to it by bridges of no width, which change no
+pixel; if a reader draws outlines as lines, a bridge may become one pixel wide.
 Ultralytics reads the folder as it is; datumaro knows only the boxes of YOLO, not its outlines.
 Source: https://docs.ultralytics.com/datasets/segment/
 """

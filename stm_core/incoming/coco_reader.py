@@ -30,7 +30,9 @@ def read_coco(data: bytes, name: str, size: tuple[int, int], frames: int) -> Ite
         by_image.setdefault(row.get("image_id"), []).append((ids[key], row))
     lost = set(by_image) - {image["id"] for image in images}
     if lost:
-        raise MaskError(f"{name!r} has masks of image {min(map(str, lost))}, which it does not list")
+        raise MaskError(
+            f"{name!r} has masks of image {min(map(str, lost))}, which it does not list; export it again"
+        )
     numbers = _frames(images, frames, name)
     for number, image in sorted(zip(numbers, images, strict=True), key=lambda pair: pair[0]):
         labels = np.zeros(size, np.uint8)
@@ -56,7 +58,7 @@ def _content(data: bytes, name: str) -> tuple[list[dict], list[dict]]:
 
 
 def _object(row: dict) -> int | str:
-    """What tells the object of an annotation from others; CVAT writes it among the attributes."""
+    """What identifies the object of an annotation; CVAT writes it among the attributes."""
     attributes = row.get("attributes")
     inside = attributes if isinstance(attributes, dict) else {}
     said = [*(place.get(key) for key in TRACKS for place in (row, inside)), row.get("category_id")]

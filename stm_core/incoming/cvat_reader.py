@@ -23,7 +23,7 @@ def read_cvat(data: bytes, name: str, size: tuple[int, int], frames: int) -> Ite
         raise MaskError(f"{name!r} holds no images; export it from CVAT as “CVAT for images 1.1”")
     shapes = [[one for one in image if one.tag in SHAPES] for image in images]
     if not any(shapes):
-        raise MaskError(f"{name!r} holds no mask and no polygon; draw one, boxes say too little")
+        raise MaskError(f"{name!r} holds no mask and no polygon; draw one, as boxes are not enough")
     listed = [one.text or "" for one in root.iterfind("meta//labels/label/name")]
     used = [shape.get("label", "") for found in shapes for shape in found]
     ids = ids_of([label for label in [*listed, *used] if label in set(used)], name)
@@ -48,12 +48,15 @@ def _root(data: bytes, name: str) -> ElementTree.Element:
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
         raise MaskError(f"{name!r} is damaged XML; export it from CVAT again") from error
     if root.tag != "annotations":
-        raise MaskError(f"{name!r} is no CVAT file, it begins with <{root.tag[:30]}>; expected <annotations>")
+        raise MaskError(
+            f"{name!r} is no CVAT file: it begins with <{root.tag[:30]}>, expected <annotations>; export it "
+            "from CVAT as “CVAT for images 1.1”"
+        )
     return root
 
 
 def _frames(images: list[ElementTree.Element], frames: int, name: str) -> list[int]:
-    """By the numbers in the names of the pictures; else by the numbers that CVAT gave them."""
+    """The frame of each image: the number in its name, or else the number that CVAT gave it."""
     try:
         return frames_of([image.get("name", "") for image in images], frames, name)
     except MaskError:

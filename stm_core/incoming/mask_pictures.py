@@ -1,4 +1,4 @@
-"""Masks as pictures: a folder or ZIP of them, also a folder an object."""
+"""Masks as pictures: a folder or ZIP of them, also with a folder per object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stm_core.media.pictures import SUFFIXES
 from stm_core.media.still import PICTURE_ERRORS, open_picture
 
 ALIKE = 48  # how far the colour of one object may differ from picture to picture, per channel
-APART = 16  # how far greys lie apart that are objects: nearer to black are ids, nearer to another noise
+APART = 16  # least distance of greys that are objects: nearer to black they are ids, nearer to others noise
 COLOURED = 40  # how far channels may lie apart in a grey picture or film: codecs shift colours a little
 MASK_FOLDERS = ("masks", "Annotations")  # of our own ZIPs and folders, and of DAVIS and YouTube-VOS
 ZIP_ERRORS = (  # of damaged and of locked ones; the last three come from unpacking
@@ -36,7 +36,7 @@ class Colours:
     """Ids for colours that are no ids by themselves: one colour is one object in all pictures."""
 
     def __init__(self, name: str, greys: Sequence[int] = ()) -> None:
-        """greys: those that are colours, see _greys; else greys are ids or black and white."""
+        """greys: those that stand for objects (see `_greys`); other greys are ids, or black and white."""
         self._name = name
         self.greys = np.array(greys, int)
         self._known: list[tuple[np.ndarray, int]] = []
@@ -50,7 +50,7 @@ class Colours:
                 return number
         if len(self._known) == MAX_OBJECTS:
             raise MaskError(
-                f"{self._name!r} has more than {MAX_OBJECTS} colours; draw one flat colour an object"
+                f"{self._name!r} has more than {MAX_OBJECTS} colours; draw each object in one flat colour"
             )
         self._known.append((colour, len(self._known) + 1))
         return len(self._known)
@@ -61,8 +61,8 @@ def read_pictures(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(frame, labels uint8 (H, W)) of mask pictures.  Raises MaskError, LimitError.
 
-    name: of all of them together, for errors.
-    files: where they lie, by their names, with the folders they are in.
+    name: for errors, of all files together.
+    files: name with folders -> path.
     """
     yield from _sequence(name, list(files), lambda one: files[one].read_bytes(), size, frames, limits)
 
@@ -111,7 +111,7 @@ def _in_folders(names: list[str], folders: list[str], frames: int, file: str) ->
 
 
 def _only_masks(names: list[str]) -> list[str]:
-    """Without the frames, or our own prompts, that lie beside the masks in folders of their own."""
+    """The names without those of frames, or of our own prompts, that lie in folders beside the masks."""
     for folder in MASK_FOLDERS:
         found = [name for name in names if folder in PurePosixPath(name).parts[:-1]]
         if found:
@@ -144,7 +144,7 @@ def _labels(
 def _greys(names: list[str], read: Source, limits: VideoLimits) -> list[int]:
     """The greys of a sequence that are one object each, such as 127 and 255, sorted; [] where they are ids.
 
-    One picture does not tell: alone on a picture, 127 looks like an id and 255 like white on black.
+    One picture is not enough to tell: alone on a picture, 127 looks like an id, and 255 like white on black.
     """
     levels: set[int] = set()
     for name in names if len(names) > 1 else ():
@@ -153,7 +153,7 @@ def _greys(names: list[str], read: Source, limits: VideoLimits) -> list[int]:
                 image.load()
                 rgb = np.array(image.convert("RGB")) if image.mode in ("L", "RGB") else None
         except (VideoError, *PICTURE_ERRORS):
-            continue  # it is refused when its turn comes
+            continue  # it is refused later, when it is read
         if rgb is None or image.format in LOSSY or (rgb != rgb[..., :1]).any():
             return []
         levels.update(solid(rgb[..., 0]).tolist())

@@ -18,13 +18,13 @@ from stm_core.masks.mask_files import read_mask
 from stm_core.media.limits import SAFE_LIMITS, VideoLimits
 
 OURS = ("report.json", "session.json", "export.json", "meta.json")  # in our own ZIPs, beside the masks
-SPARSE = 8  # so many masks are all meant as prompts; of more, those on which an object appears first
+SPARSE = 8  # up to so many masks are all prompts; of more, only those on which an object first appears
 
 
 def read_masks(
     source: Path | Sequence[Path], size: tuple[int, int], frames: int, limits: VideoLimits = SAFE_LIMITS
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame, labels uint8 (H, W)) in order, of the frames that have a mask, also an empty one.
+    """(frame, labels uint8 (H, W)) in order, of the frames that have a mask, even an empty one.
 
     source: COCO JSON, CVAT for images 1.1 (XML), a ZIP of one of them, a folder or ZIP of mask pictures, one
         mask picture (of the frame that is its name, else of frame 0), or a film that is black and white or
@@ -110,7 +110,9 @@ def _annotates(ending: str, name: str) -> bool:
 
 
 def sparse(masks: Iterator[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
-    """Those masks that are prompts: all with an object where they are few; else each object's first."""
+    """The masks that serve as prompts: all with an object if they are few (SPARSE), else those on which an
+    object first appears.
+    """
     few: list[tuple[int, np.ndarray]] = []
     first: list[tuple[int, np.ndarray]] = []
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""Black and white films, and films with alpha: the mask of an object each."""
+"""Black and white films, and films with alpha: each is the mask of one object."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def is_film(name: str) -> bool:
 def read_mattes(
     paths: Sequence[Path], size: tuple[int, int], frames: int, limits: VideoLimits
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame, labels uint8 (H, W)) of one film an object; where they overlap, the later one covers.
+    """(frame, labels uint8 (H, W)) from one film per object; where they overlap, the later film wins.
 
-    Objects have the last numbers in the names of the films, if those differ, else they count by order.
+    The id of an object is the last number in the name of its film, if all differ; else they count in order.
     Raises MaskError, LimitError.
     """
     numbered = [re.sub(r"\D+$", "", path.stem) for path in paths]
@@ -88,6 +88,7 @@ def _is_transparent(info: VideoInfo, limits: VideoLimits) -> bool:
 def _white(image: np.ndarray, name: str) -> np.ndarray:
     if (np.ptp(image, axis=2) > COLOURED).mean() > 0.01:
         raise MaskError(
-            f"{name!r} is a film in colours without alpha; export one object in white on black, or cut out"
+            f"{name!r} is a film in colours without alpha; export one object in white on black, or cut out "
+            "with alpha"
         )
     return image.mean(axis=2) > 127

@@ -13,10 +13,10 @@ _NUMBER = re.compile(r"\d{1,9}(?!.*\d)")
 
 
 def frames_of(names: Sequence[str], frames: int, file: str) -> list[int]:
-    """The frame of each name of a picture: its last number, if all have one.
+    """The frame of each picture: the last number in its name, if all have one.
 
-    Where the numbers do not fit a clip of so many frames, or are missing, the order of the names counts, and
-    there must be as many names as frames.  Raises MaskError.
+    If the numbers do not fit a clip of so many frames, or are missing, the names count in order, and there
+    must be as many names as frames.  Raises MaskError.
     """
     found = [_NUMBER.search(name.rpartition("/")[2].rpartition(".")[0] or name) for name in names]
     numbers = [int(one[0]) for one in found if one]
@@ -33,7 +33,7 @@ def frames_of(names: Sequence[str], frames: int, file: str) -> list[int]:
 
 
 def ids_of(keys: Iterable[Hashable], file: str) -> dict[Hashable, int]:
-    """An object id for each key: itself, or the number it ends in, where all give one; else by order.
+    """An object id for each key: itself, or the number that it ends in, if all have one; else by order.
 
     Raises MaskError when there are too many.
     """

@@ -1,4 +1,4 @@
-"""Who has the pixel: where several masks of one frame do not agree, and which of them hold what."""
+"""A picture of where several masks of one frame differ, and which of them have an object there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# a colour for each run, told apart also by those who do not see red and green alike (Okabe and Ito, 2008)
+# a colour for each run; people with colour-blind sight can tell them apart too (Okabe and Ito, 2008)
 RUN_COLOURS = np.array(
     [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167)], np.uint8
 )

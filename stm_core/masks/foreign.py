@@ -1,9 +1,9 @@
 """Labels from any picture of a mask: two levels, ids in grey or palette, or one colour an object.
 
-The trap is the soft edge: a brush or a resize leaves hundreds of in-between colours, and each would become
-an object. Where there are such colours, one counts as an object only if it fills a 3x3 block. Every other
-pixel joins the touching object that is nearest in colour. It must touch, because a mix of the colours of two
-objects may be the colour of a third.
+The trap is soft edges: a brush or a resize leaves hundreds of in-between colours, and each would become
+an object. If there are such colours, a colour counts as an object only if it fills a 3x3 block. Every other
+pixel joins the object nearest in colour among those that it touches. It must touch, because a mix of the
+colours of two objects may be the colour of a third.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def labels_of_image(image: Image.Image, name: str) -> np.ndarray:
         return (~clear).astype(np.uint8)  # black on transparent: what is not transparent is the object
     rgb[clear] = 0
     if clear.any() and _is_photo(rgb, ~clear):
-        return (~clear).astype(np.uint8)  # the frame itself, cut out: where there is any of it is the object
+        return (~clear).astype(np.uint8)  # the frame itself, cut out: what is not transparent is the object
     if (rgb == rgb[..., :1]).all():
         return _from_grey(rgb[..., 0], name, lossy)
     return _from_colours(rgb, name, lossy)
@@ -84,7 +84,7 @@ def _to_eight_bit(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _without_ignore(ids: np.ndarray) -> np.ndarray:
-    """Ids as they are; 255 alone is the object of a binary mask, beside other ids it means "ignore"."""
+    """Ids without 255, which means "ignore" beside other ids; 255 alone is the object of a binary mask."""
     alone = np.isin(ids, (0, IGNORE)).all()
     return np.where(ids == IGNORE, 1 if alone else 0, ids).astype(np.uint8)
 
@@ -120,7 +120,7 @@ def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
         raise MaskError(f"{name!r} has no black background; paint what is not an object black")
     if len(flat) - 1 > MAX_OBJECTS:
         raise MaskError(
-            f"{name!r} has {len(flat) - 1} flat colours, at most {MAX_OBJECTS} objects are possible; "
+            f"{name!r} has {len(flat) - 1} flat colours, but at most {MAX_OBJECTS} objects are possible; "
             "draw each object in one flat colour on black"
         )
     nearest, distance = _nearest(_rgb(used), colours)
@@ -136,7 +136,7 @@ def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> np.ndarray:
 
 
 def _all_flat(used: np.ndarray, counts: np.ndarray, solid: np.ndarray) -> bool:
-    """Whether all colours of a mask are flat ones, however thin its objects are: none is a mix of others."""
+    """Whether all colours of a mask are objects, however thin: none is a mix of others."""
     known = PALETTE[: MAX_OBJECTS + 1].astype(np.int64) @ (65536, 256, 1)
     if len(used) > FEW_COLOURS and not np.isin(used, known).all():
         return False
@@ -150,7 +150,7 @@ def _all_flat(used: np.ndarray, counts: np.ndarray, solid: np.ndarray) -> bool:
 
 
 def _is_mix(colour: np.ndarray, others: np.ndarray) -> bool:
-    """Whether a colour (3,) lies between two of the others (K, 3), or beside one of them."""
+    """Whether a colour (3,) lies between two of the others (K, 3), or very near one of them."""
     start, way = others[:, None, :], others[None] - others[:, None]
     share = ((colour - start) * way).sum(-1) / np.maximum((way**2).sum(-1), 1)  # (K, K)
     distance = np.abs(start + share.clip(0, 1)[..., None] * way - colour).max(-1)

@@ -15,11 +15,11 @@ def heat(frame: np.ndarray, weights: np.ndarray, most: float) -> np.ndarray:
 
     frame: uint8 (H, W, 3).
     weights: float32 (H, W), 0 or more.
-    most: the weight that is drawn brightest; in between the square root counts, so that small ones are seen.
+    most: the weight that is drawn brightest; colours follow the square root, so that small weights are seen.
     Raises MaskError if the sizes differ.
     """
     if frame.shape != (*weights.shape, 3):
-        raise MaskError(f"the frame is {frame.shape}, the weights {weights.shape}; they need one size")
+        raise MaskError(f"the frame is {frame.shape}, the weights {weights.shape}; give both in one size")
     grey = frame.mean(axis=2, dtype=np.float32)[..., None] * DIMMED
     share = np.sqrt(np.clip(weights / max(most, 1e-12), 0, 1))[..., None].astype(np.float32)
     warm = COOL + (HOT - COOL) * share

@@ -37,7 +37,7 @@ def read_mask(
         grey or palette ids (kept), or one flat colour an object on black: DAVIS colours keep their ids,
         others count from 1, top to bottom. Soft edges go to the touching object whose colour is nearest.
     size: (H, W) of the frame it belongs to.
-    empty: a mask that is all background is one too.
+    empty: accept a mask that is all background.
     Raises MaskError: unreadable, another size, all background, more than 254 objects, a photograph.
     """
     if isinstance(source, np.ndarray):
@@ -80,7 +80,8 @@ def _image_of(array: np.ndarray) -> Image.Image:
     plain = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if array.dtype != np.uint8 or not plain or not array.size:
         raise MaskError(
-            f"a mask array is {array.dtype} {array.shape}; expected uint8 (H, W), (H, W, 3) or (H, W, 4)"
+            f"a mask array is {array.dtype} {array.shape}, expected uint8 (H, W), (H, W, 3) or (H, W, 4); "
+            "convert it first"
         )
     return Image.fromarray(array)
 
@@ -100,12 +101,12 @@ def check_labels(labels: np.ndarray) -> np.ndarray:
     """The same array if it is uint8 (H, W); raises MaskError otherwise."""
     if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.ndim != 2 or not labels.size:
         got = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
-        raise MaskError(f"labels are {got}, expected uint8 (H, W)")
+        raise MaskError(f"labels are {got}, expected uint8 (H, W); convert them first")
     return labels
 
 
 def object_ids(labels: np.ndarray) -> tuple[int, ...]:
-    """The object ids present, sorted; 0 (background) and 255 (ignore) are none."""
+    """The object ids present, sorted, without 0 (background) and 255 (ignore)."""
     present = np.bincount(check_labels(labels).ravel(), minlength=256)
     return tuple(int(n) for n in np.flatnonzero(present[1:255]) + 1)
 

@@ -102,7 +102,7 @@ class Scorer:
                     "the truth has only 0 and 255, and 255 means 'not scored'; "
                     "pass mask > 0 for a binary mask"
                 )
-            # no object at all: what was predicted is wrong, and nothing predicted is right
+            # the truth has no object: any predicted object is wrong, and no prediction is right
             right = (1.0, 1.0)
             values = {
                 n: [stray.get(t, right) for t in range(self._frames)] for n, stray in self._strays.items()
@@ -172,7 +172,7 @@ def _pairs(
 def _labels(mask: np.ndarray) -> np.ndarray:
     if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype not in (np.uint8, np.bool_):
         got = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise MaskError(f"a mask to score is {got}, expected uint8 or bool (H, W)")
+        raise MaskError(f"a mask to score is {got}, expected uint8 or bool (H, W); convert it first")
     return mask.astype(np.uint8) if mask.dtype == np.bool_ else mask
 
 
@@ -184,7 +184,7 @@ def _ids(labels: np.ndarray) -> list[int]:
 def _same_size(predicted: np.ndarray, truth: np.ndarray) -> None:
     if predicted.shape != truth.shape:
         raise MaskError(
-            f"the predicted mask is {predicted.shape}, the truth is {truth.shape}; they need one size (H, W)"
+            f"the predicted mask is {predicted.shape}, the truth is {truth.shape}; give both in one size"
         )
 
 
@@ -194,7 +194,7 @@ def _pair(
     predicted, truth = np.asarray(predicted, bool), np.asarray(truth, bool)
     _same_size(predicted, truth)
     if predicted.ndim != 2:
-        raise MaskError(f"a mask to score is {predicted.shape}, expected (H, W)")
+        raise MaskError(f"a mask to score is {predicted.shape}, expected (H, W); give one mask per frame")
     if ignore is not None:
         predicted, truth = predicted & ~ignore, truth & ~ignore
     return predicted, truth
@@ -239,7 +239,7 @@ def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def statistics(values: Iterable[float]) -> dict[str, float]:
-    """{"mean", "recall", "decay"} over frames; the quarters overlap by one frame, as in the DAVIS code."""
+    """{"mean", "recall", "decay"} over frames; quarters of decay overlap by one frame, as in DAVIS's code."""
     values = np.array(tuple(values), float)
     cuts = (np.round(np.linspace(1, len(values), 5) + 1e-10) - 1).astype(int)
     first, last = values[cuts[0] : cuts[1] + 1], values[cuts[3] : cuts[4] + 1]

@@ -67,7 +67,7 @@ def area(loop: np.ndarray) -> float:
 
 
 def bridged(loops: list[np.ndarray]) -> np.ndarray:
-    """All loops as one, joined by bridges of no width: for formats that know one outline an object."""
+    """All loops as one, joined by bridges of no width: for formats with one outline per object."""
     joined = loops[0]
     for loop in loops[1:]:
         distance = ((joined[:, None].astype(float) - loop[None]) ** 2).sum(axis=2)

@@ -46,8 +46,8 @@ SCREEN = np.array(
 )
 OVERLAY_COLOURS = np.concatenate([np.zeros((1, 3), np.uint8), SCREEN, (64 + 0.75 * VOC[9:]).astype(np.uint8)])
 LIGHT = 0.65  # share of white in an outline
-ENOUGH = 0.3  # distance in OKLab from which a colour is seen at once, also when it is mixed half and half
-MOST_PIXELS = 4096  # looked at in one choice
+ENOUGH = 0.3  # distance in OKLab from which a colour is seen at once, even when it is mixed half and half
+MOST_PIXELS = 4096  # most pixels of an object that a choice looks at
 
 
 def on_screen(chosen: Mapping[int, tuple[int, int, int]]) -> np.ndarray:
@@ -64,8 +64,8 @@ def lighter(colours: np.ndarray) -> np.ndarray:
 
 
 def standing_out(pixels: np.ndarray, taken: Collection[int] = ()) -> int:
-    """Which colour of SCREEN an object should have: the first one that is clearly seen on what lies under
-    it, or the one that is seen best.
+    """The index in SCREEN of the colour for an object: the first one that stands out clearly from the
+    object's pixels, or the one that stands out most.
 
     pixels: uint8 (N, 3), of the object.  taken: colours of other objects, left out while others are free.
     """

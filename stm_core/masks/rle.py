@@ -19,9 +19,9 @@ def counts_of(pixels: np.ndarray) -> list[int]:
 
 
 def pixels_of(counts: Sequence[int], size: int, name: str) -> np.ndarray:
-    """The flat bool array of so many pixels that `counts_of` made these runs of.
+    """The inverse of `counts_of`: a flat bool array of `size` pixels.
 
-    name: of the file, for the MaskError when they are no runs of so many pixels.
+    name: of the file, for the MaskError when the runs do not have so many pixels.
     """
     try:
         runs = np.asarray(counts)

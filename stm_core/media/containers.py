@@ -35,7 +35,7 @@ AUDIO_CODECS = (
     "pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_alaw pcm_mulaw pcm_bluray"
 ).split()
 STILL_NAMES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-POINTERS = (  # how texts begin that name other files or addresses
+POINTERS = (  # beginnings of texts that name other files or addresses
     (rb"#EXTM3U|\[playlist\]|\[Reference\]", "a playlist"),
     (rb"ffconcat", "a concat script"),
     (rb"v=0", "a session description (SDP)"),
@@ -43,7 +43,7 @@ POINTERS = (  # how texts begin that name other files or addresses
     (rb"RTSPtext|http", "an address"),
 )
 HEIC = rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1|avi[fs])"
-HINTS = (  # how files begin that people mistake for clips
+HINTS = (  # beginnings of files that people mistake for clips
     (HEIC, "a single HEIC or AVIF picture"),
     (rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)", "MP4 or MOV without its index: its end is missing"),
     (rb"\x89PNG", "a single PNG picture"),
@@ -52,9 +52,9 @@ HINTS = (  # how files begin that people mistake for clips
     (rb"BM.{4}\0{4}", "a single BMP picture"),
     (rb"II\*\0|MM\0\*", "a single TIFF picture"),
     (rb"%PDF", "a PDF document"),
-    (rb"Rar!|7z\xbc\xaf|\x1f\x8b", "an archive that is no ZIP"),
-    (rb"ID3|fLaC|RIFF.{4}WAVE|\xff[\xf2-\xfb]", "a file of sound only"),
-    (rb"OggS|FLV\x01|\x30\x26\xb2\x75|\0\0\x01\xba", "a container that is not read (Ogg, FLV, WMV, MPEG-PS)"),
+    (rb"Rar!|7z\xbc\xaf|\x1f\x8b", "an archive, but not a ZIP"),
+    (rb"ID3|fLaC|RIFF.{4}WAVE|\xff[\xf2-\xfb]", "a file with sound only"),
+    (rb"OggS|FLV\x01|\x30\x26\xb2\x75|\0\0\x01\xba", "in a format that is not read (Ogg, FLV, WMV, MPEG-PS)"),
     (rb"\s*<|[\t\r\n -~]{3,}\Z", "a web page or another text"),
 )
 MOST_INDEX = 2**26  # bytes of an MP4's index that are looked through
@@ -132,7 +132,7 @@ def file_url(path: Path) -> str:
 def cut_short(path: Path, kind: str) -> bool:
     """True if the container's own lengths reach past the end of the file: the end of the clip is missing."""
     if not path.exists():
-        return False  # it was removed while it was read; all frames that were asked for have been decoded
+        return False  # it was removed meanwhile; all frames that were wanted have been decoded
     size, head = path.stat().st_size, _head(path)
     with path.open("rb") as file:
         if kind in ("mp4", "mov"):

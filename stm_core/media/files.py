@@ -22,7 +22,7 @@ class Whole:
     """A file that appears under its name only when it is finished: `with Whole(path) as part: ...`.
 
     part: the name to write to until then, in the same folder.
-    lasting: wait until it is on the disk itself before it gets its name, for what took hours.
+    lasting: wait until the data is on the disk itself before it gets its name, for what took hours.
     After an error inside the block nothing is left of it, and what `path` held before stays.
     Without `with`, call `keep` or `drop`.
     Raises DiskError when the disk refuses.
@@ -145,7 +145,7 @@ def disk_error(path: Path, error: OSError) -> DiskError:
     """The sentence for a refused write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskError(
-            f"the disk is full while writing {path}; what was finished is kept, free some space and run again"
+            f"the disk is full while writing {path}; finished files are kept, free some space and run again"
         )
     return DiskError(f"cannot write {path}: {error.strerror or error}; check its folder")
 

@@ -15,7 +15,7 @@ class FrameIndex:
     keys: list[bool] = field(default_factory=list)
     complete: bool = False
     seekable: bool = True
-    probe: object = None  # what was found by it, kept with the index
+    probe: object = None  # what `probe` found, kept with the index
 
     def note(self, n: int, tick: int, key: bool) -> None:
         """Add frame n if it is the next one."""

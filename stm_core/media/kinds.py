@@ -52,10 +52,10 @@ KINDS = {
 
 
 def check_sides(name: str, width: int, height: int, kind: str = "mp4") -> None:
-    """Raises LimitError when frames of this size, in pixels, are too long or wide for the file `name`."""
+    """Raises LimitError when frames of this size are too wide or high for this kind.  name: of the file."""
     most = KINDS[kind].longest
     if max(width, height) > most:
         raise LimitError(
             f"{name!r} cannot have frames of {width}x{height}: its codec takes at most {most:,} pixels "
-            "a side; scale the clip down first"
+            "per side; scale the clip down first"
         )

@@ -16,8 +16,8 @@ class VideoLimits:
 
     max_bytes: int | None = _limit(2 * 2**30, "bytes of the file, or of all its pictures, unpacked")
     max_pixels: int | None = _limit(4096 * 2304, "pixels of a frame: width times height")
-    max_frames: int | None = _limit(108_000, "frames: an hour at 30 frames a second")
-    max_seconds: float | None = _limit(3600.0, "seconds")
+    max_frames: int | None = _limit(108_000, "frames; the default is an hour at 30 frames a second")
+    max_seconds: float | None = _limit(3600.0, "seconds that the clip lasts")
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_pixels", "max_frames", "max_seconds"):

@@ -51,12 +51,12 @@ class PictureList:
             self._zip.close()
 
     def frame(self, n: int) -> np.ndarray:
-        """uint8 (H, W, 3) of picture n; all have the size of the first.  Raises VideoError otherwise."""
+        """uint8 (H, W, 3) of picture n.  Raises VideoError if it is damaged, or not as large as the first."""
         rgb = self._read(n)
         if rgb.shape[:2] != (self.height, self.width):
             raise VideoError(
                 f"{self.names[n]!r} is {rgb.shape[1]}x{rgb.shape[0]}, the first picture is "
-                f"{self.width}x{self.height}; all frames of a clip need one size"
+                f"{self.width}x{self.height}; give all pictures of a clip one size"
             )
         return rgb
 
@@ -66,7 +66,7 @@ class PictureList:
             data = self._zip.read(name) if self._zip else (self.path / name).read_bytes()
         except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError) as error:
             raise VideoError(
-                f"{name!r} in {self.path.name!r} cannot be read ({_reason(error)}); pack or copy it again"
+                f"{name!r} in {self.path.name!r} cannot be read ({_reason(error)}); copy or pack it again"
             ) from error
         except Exception as error:  # zlib.error, lzma.LZMAError: only damaged data raises them
             raise VideoError(f"{name!r} in {self.path.name!r} is damaged; pack it again") from error

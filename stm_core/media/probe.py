@@ -150,7 +150,7 @@ def _name_of_sound(tracks: tuple) -> str | None:
 
 def _remarks(info: VideoInfo, decoder: Decoder, unseen: int) -> Iterator[str]:
     if cut_short(info.path, info.container):
-        yield f"{info.path.name} is cut short: its end is missing, what is there will be used"
+        yield f"{info.path.name} is cut short: its end is missing; the rest will be used"
     if unseen:
         yield f"{unseen} frame{'s' * (unseen > 1)} before the first key frame cannot be decoded"
     if info.hdr:

@@ -48,7 +48,7 @@ def read_frame(path: str | os.PathLike, index: int, limits: VideoLimits = SAFE_L
         for frame in reader:
             return frame
         raise VideoError(
-            f"{reader.info.path.name!r} has no frame {index}; it has {reader.info.frames}, counted from 0"
+            f"{reader.info.path.name!r} has no frame {index}; choose one from 0 to {reader.info.frames - 1}"
         )
 
 
@@ -71,7 +71,7 @@ class VideoReader:
         alpha: bool = False,
     ):
         if not 0 <= start <= (start if stop is None else stop):
-            raise OptionError(f"frames {start} to {stop} make no range; give 0 <= start <= stop")
+            raise OptionError(f"frames {start} to {stop} are not a range; give 0 <= start <= stop")
         self.info = path if isinstance(path, VideoInfo) else probe(path, limits)
         self.warnings = list(self.info.warnings)
         self.times: list[float] = []
@@ -110,7 +110,7 @@ class VideoReader:
                     yield self._seen(rgb, n, decoder.seconds(tick))
             except av.error.FFmpegError as error:
                 raise VideoError(
-                    f"{self.info.path.name!r} stopped being readable: {error.strerror}; "
+                    f"{self.info.path.name!r} cannot be read to its end: {error.strerror}; "
                     "convert it to MP4 (H.264)"
                 ) from error
             self._tell_losses(decoder)

@@ -18,7 +18,7 @@ class AnimatedWebP:
         self.path = path
         data, durations, complete = _whole_webp(path, limits)
         self.warnings = (
-            [] if complete else [f"{path.name} is cut short: its end is missing, what is there will be used"]
+            [] if complete else [f"{path.name} is cut short: its end is missing; the rest will be used"]
         )
         if not durations:
             raise VideoError(f"not one frame of {path.name!r} could be decoded; export it again")

@@ -1,4 +1,4 @@
-"""Write a clip, in one of the `kinds`; times and sound of the source.
+"""Write a clip, in one of the `kinds`, with times and sound of the source.
 
 The file appears under its name only when it is finished; until then it has a temporary name beside it.
 """
@@ -33,7 +33,7 @@ class VideoWriter:
     """Writes frames with their times; use it as a context manager.
 
     path: where the finished file will be.
-    width, height: of the frames, in pixels; odd sizes are padded where the pixel format has half the colours.
+    width, height: of the frames, in pixels; odd sizes are padded if 2x2 pixels share a colour in the format.
     source: the clip whose clock, colour tags and sound are kept.
     kind: "mp4" (H.264, yuv420p, AAC or MP3), "webm-alpha" (VP9 with alpha, Opus or Vorbis), "prores4444"
         (MOV with alpha) or "matte" (H.264 for black and white, silent).
@@ -118,7 +118,7 @@ class VideoWriter:
     def write(self, frame: np.ndarray, seconds: float | None = None) -> None:
         """Add one frame: uint8 (H, W, 3) RGB, or (H, W, 4) RGBA with alpha; its time as in the source.
 
-        Times must grow; a time within one tick of the last is moved on by one tick.  Raises VideoError.
+        Times must grow; a time within one tick of the last is moved one tick after it.  Raises VideoError.
         """
         expected = (self.height, self.width, self._kind.channels)
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != expected:
@@ -127,7 +127,7 @@ class VideoWriter:
         if seconds is None:
             seconds = self.frames / self._fps + self._offset
         if not math.isfinite(seconds):
-            raise VideoError(f"frame {self.frames} has time {seconds}; give seconds")
+            raise VideoError(f"frame {self.frames} has time {seconds}; give a finite number of seconds")
         seconds -= self._offset
         tick = round(Fraction(seconds).limit_denominator(10**9) / self._clock)
         if self._last_tick is not None and tick <= self._last_tick:

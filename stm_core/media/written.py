@@ -2,8 +2,8 @@
 
 A run notes every file with a checksum of its content before the file gets its name. A file that somebody else
 put there, or changed since, does not match its note. While a run writes, and after it was killed, the notes
-lie in a file beside the results. At the end they go into `report.json`, under "files". A JSON file of ours
-ends with a seal, a checksum of itself.
+are in a file beside the results. At the end they go into `report.json`, under "files". A JSON file of ours
+ends with a seal, a checksum of its own content.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def check_absent(path: Path) -> None:
 def not_ours(path: Path) -> OptionError:
     """The error for a file that must not be replaced."""
     return OptionError(
-        f"{path} would be replaced, but it is not as an earlier run left it; choose another place for the "
-        "results, or move it away"
+        f"{path} would be replaced, but no earlier run wrote it, or it was changed since; choose another "
+        "place for the results, or move it away"
     )
 
 

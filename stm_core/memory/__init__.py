@@ -2,7 +2,7 @@
 
 policy     start here: what a strategy decides, the table of presets, how far each frame is trusted
 bank       `MemoryBank`: the frames held now; write, read, look, evict; `known` says which objects they know
-storage    where their keys and values lie; `apart` keeps of each object what lies near its mask
+storage    where their keys and values lie; `apart` stores values of an object only near its mask
 readout    the read itself, a softmax over all stored positions; `attention` is that softmax, and `plain`
            the same without its maximum
 window     the part of a frame that is stored

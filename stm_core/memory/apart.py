@@ -1,8 +1,8 @@
-"""The values of a frame's objects, kept once where they are the same for all: far from an object's mask.
+"""The values of a frame's objects, stored once where all are the same: far from an object's mask.
 
-There a network says of each object the same: "not here".  So one value is kept for every position, and each
-object's own values only near its mask, as what they differ by.  A read is linear in values, so nothing needs
-to be put together again.
+There a network says the same of each object: "not here".  So one common value is stored for every position,
+and near its mask each object's difference from it.  A read is linear in values, so it reads the two parts and
+adds the results.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Own:
 class Apart:
     """Values of N objects at P positions.
 
-    common: (P, Cv) of an object that is not near.
-    own: by object, what is known of it near its mask.  An object that is not named has the common values.
+    common: (P, Cv), the values of any object that is not near.
+    own: by object, its differences near its mask.  An object without an entry has the common values.
     objects: N.
     """
 
@@ -43,13 +43,13 @@ class Apart:
 
     @classmethod
     def of(cls, common: Tensor, own: Mapping[int, tuple[Window, Tensor]], objects: int) -> Apart:
-        """The same from maps: common (1, Cv, h, w), and by object its window and values (Cv, a, b)."""
+        """From maps: common (1, Cv, h, w), and by object its window and its values there, (Cv, a, b)."""
         parts = {n: Own(one, _rows(value - one.cut(common[0]))) for n, (one, value) in own.items()}
         return cls(_rows(common[0]), parts, objects)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(1, P, N, Cv), as of values that are not kept apart."""
+        """(1, P, N, Cv): the shape of the same values when they are not stored apart."""
         return 1, len(self.common), self.objects, self.common.shape[1]
 
     @property

@@ -37,7 +37,7 @@ class Attention:
                 best = best.add_(self._log_trust(scores)[where])
             return torch.zeros_like(scores).scatter_(-1, where, best.softmax(-1))
         for count, frame in zip(self.trust or (), self._frames(scores), strict=False):
-            if count != 1:  # a pass over the few frames concerned, not over all
+            if count != 1:  # only the few frames that do not count once are visited
                 frame.add_(math.log(count))
         return scores.softmax(-1)
 

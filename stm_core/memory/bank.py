@@ -59,7 +59,7 @@ class MemoryBank:
         return self._strategy.stores(pinned, self._due(t))
 
     def reads_apart(self, query: Tensor) -> bool:
-        """Whether values may be kept apart, which saves nothing on a GPU.  query: a frame's key."""
+        """Whether `write` takes values apart (`apart.py`); it does not on a GPU.  query: a frame's key."""
         plain = self.bounded and self.config.top_k is None and query.dtype != torch.float16
         return plain and self.shared_keys and query.device.type == "cpu"
 
@@ -97,7 +97,7 @@ class MemoryBank:
         self._drop_outdated(frame)
         self._last = t
         while limit is not None and len(self._frames) >= limit:
-            self.evict()  # this ends: pinned frames are fewer, and any other may go, also the latest so far
+            self.evict()  # this ends: pinned frames are fewer, and any other may go, even the latest so far
         if isinstance(value, Apart):
             value = value.without(present)
         elif not all(present):  # `readout.read` asks for zeros there
@@ -125,7 +125,7 @@ class MemoryBank:
         return readout.maps(result.value.flatten(0, 1).contiguous(), *query_key.shape[-2:])
 
     def discount(self) -> None:
-        """Count the last read as none: it is done once more for the same frame, or the frame was refused."""
+        """Do not count the last read: the frame is read once more, or was refused."""
         self._share = None
 
     def look(self, query_key: Tensor, row: int, column: int) -> dict[int, Tensor]:
@@ -198,12 +198,12 @@ class MemoryBank:
 
     @property
     def frame_bytes(self) -> int:
-        """Most bytes of one stored frame, in closed form: of one that is stored whole."""
+        """Bytes of one stored frame by formula, as if it were stored whole: an upper bound."""
         return self._storage.layout.frame_bytes if self._storage else 0
 
     @property
     def read_peak_bytes(self) -> int:
-        """Most bytes that one read of the frames held now allocates, in closed form, were all whole."""
+        """Most bytes that a read of the frames held now allocates, by formula, as if all were whole."""
         if not self._frames:
             return 0
         return self._storage.layout.read_peak_bytes(len(self._frames), self.config)
@@ -261,11 +261,11 @@ class MemoryBank:
         self._frames.remove(frame)
 
     def _read_options(self) -> dict[str, object]:
-        """How `readout` reads the frames held.  Raises PromptError when there is none."""
+        """The options with which `readout` reads the frames held.  Raises PromptError when there is none."""
         if not self._frames:
             raise PromptError("the memory is empty; give a mask or a click on a frame first")
         trust = [self.trust.in_frame(frame, self._last) for frame in self._frames]
-        trust = trust if len(set(trust)) > 1 else None  # where all count alike there is nothing to do
+        trust = trust if len(set(trust)) > 1 else None  # if all count alike there is nothing to do
         return {"scale": self.scale, "top_k": self.config.top_k, "trust": trust}
 
     def _settle(self) -> None:

@@ -14,13 +14,13 @@ from stm_core.memory import readout
 from stm_core.memory.apart import Apart
 from stm_core.memory.policy import MemoryConfig
 
-CHUNK_SHARE = 8  # one chunk of affinity takes at most this part of a budget
+CHUNK_SHARE = 8  # one chunk of affinity takes at most an eighth of a budget
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a stored frame consists of, which fixes its cost; one that is stored in part, or with values apart
-    (`apart.py`), costs less.
+    """What a stored frame consists of, which decides its cost.  One that is stored in part, or with values
+    apart (`apart.py`), costs less.
 
     keys: 1 for all objects, or one for each.
     objects: N.
@@ -95,13 +95,13 @@ class Layout:
         enough = self._enough(config, least, needed // 2**20 + 1)
         raise BudgetError(
             f"the memory limit is {config.budget_bytes / 2**20:.4g} MB, but the marked frames ({pinned}), "
-            f"the last frame and a lookup take {needed / 2**20:.4g} MB with {self.objects} object(s) at this "
-            f"size; allow at least {enough} MB, or choose a smaller size"
+            f"the last frame and a lookup need {needed / 2**20:.4g} MB with {self.objects} object(s) at this "
+            f"size; set at least {enough} MB, or choose a smaller size"
         )
 
     def _enough(self, config: MemoryConfig, least: int, megabytes: int) -> int:
-        """The fewest MB, from `megabytes` on, that hold so many frames: under a larger budget a read takes
-        larger chunks, so what is needed grows too.
+        """The fewest MB, from `megabytes` up, that hold so many frames: with a larger budget a read uses
+        larger chunks, so the need grows too.
         """
         while _fitting(self, replace(config, budget_bytes=megabytes * 2**20), least, least)[0] < least:
             megabytes += 1
@@ -121,7 +121,7 @@ def read_peak_bytes(
     top_k: int | None = None,
     chunk_bytes: int | None = None,
 ) -> int:
-    """Most bytes that one `read` for a frame of as many positions allocates beside keys, values and query.
+    """Most bytes that one `read` for a frame of so many positions allocates, without keys, values and query.
 
     objects: of one read, the N of values (B, P, N, Cv).
     channels: (Ck, Cv).

@@ -57,7 +57,7 @@ def _fewer(step: int, queries: int, keys: Sequence[Tensor], values: Sequence[Ten
     """How many queries to read at once where values are apart: what these need takes no more memory.
 
     That is the affinity to the positions of one object, and the sum of common values: it is in float32, and
-    in half precision a product stands beside it.
+    in half precision there is a product as well.
     """
     apart = [one for one in values if isinstance(one, Apart)]
     if not apart:

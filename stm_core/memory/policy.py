@@ -19,7 +19,7 @@ LATEST: Kind = "previous"
 WHY: dict[Kind, str] = {"prompted": "marked", LATEST: "the one before", "due": "every n-th"}  # for people
 
 
-@dataclass(eq=False)  # one is the same as another only if it is that one
+@dataclass(eq=False)  # two are equal only if they are the same object
 class Stored:
     """A frame in memory, as a strategy sees it.
 
@@ -27,8 +27,8 @@ class Stored:
     pinned: it was prompted and stays for good.
     due: it is one of the frames that stay until the memory is full.
     present: (N,) which objects it shows.
-    used: share of the softmax mass that it had, summed over all reads.
-    reads: how often it was read.
+    used: its shares of the softmax mass, summed over all reads.
+    reads: how many reads that were.
     """
 
     t: int
@@ -40,7 +40,7 @@ class Stored:
 
     @property
     def mean_use(self) -> float:
-        """Share of the softmax mass that it has in a read."""
+        """Its mean share of the softmax mass in a read."""
         return self.used / max(self.reads, 1)
 
     def kind(self, latest: int | None) -> Kind:
@@ -55,7 +55,7 @@ class Strategy:
     pins: prompted frames stay for good.
     recent: how many of the latest frames are kept; 0: only frames that are prompted or due are stored.
     spaced: one frame in `every` stays.
-    bounded: all of that within a budget; when it is full, the least used frame goes.
+    bounded: all of this within a budget; when it is full, the least used frame is dropped.
     """
 
     pins: bool = True
@@ -81,14 +81,15 @@ class Strategy:
         return min(free, key=lambda frame: frame.mean_use)
 
     def most_held(self, *, pinned: int, frames: int, every: int, fitting: int | None = None) -> int:
-        """Most frames held at a time in a clip of so many frames: exact for one prompted frame, else a bound.
+        """Most frames held at a time in a clip of so many frames: exact for one prompted frame, else an upper
+        bound.
 
-        pinned: prompted frames, of which one is the clip's first and the others may lie outside the clip.
+        pinned: how many frames are prompted: the clip's first one, and others, which may lie outside of it.
         fitting: most frames that fit the budget, None without one.
         """
         if self.spaced:
             held = min(self.recent, frames) + max(0, (frames - 1 - self.recent) // every + 1)
-            held += pinned if pinned > 1 else 0  # none of them may be due
+            held += pinned if pinned > 1 else 0  # it may be that none of them is due
         else:
             held = self.recent + (pinned if self.pins else 0)
         held = min(held, frames + pinned - 1)
@@ -97,11 +98,12 @@ class Strategy:
 
 @dataclass(frozen=True)
 class Trust:
-    """How far what the network found itself is trusted, beside what a person gave.
+    """How far masks of the network are trusted, compared with masks that a person gave.
 
     prompted: how many times a position of a prompted frame counts in a read.
-    latest: the same for the latest frame, where that is not prompted; every other frame counts once.
-    firm: masks are remembered as they are shown, each pixel one object's or nobody's, not as probabilities.
+    latest: the same for the latest frame, if it is not prompted; every other frame counts once.
+    firm: masks are remembered as they are shown, where each pixel belongs to one object or to none; otherwise
+        as probabilities.
     reach: an object is found only this far from where it was on the frame before, as a share of the
         frame's short side, and parts of a mask that lie apart are dropped (`engine/whereabouts.py`).
         None: everywhere.
@@ -120,14 +122,14 @@ class Trust:
 PUBLISHED = Trust()  # all frames alike, probabilities, everywhere: as in the paper
 # Chosen for the compact network on clips it was not trained on; the tables are in assets/README.md:
 # - mistakes that are copied from each frame to the next spread fastest, so the latest frame counts little;
-# - what is remembered as doubtful is found as doubtful, and less each time;
-# - nothing moves further than this from one frame to the next, so what is further away only resembles it.
+# - a doubtful mask in memory makes the next mask more doubtful, and so on, so masks are remembered as shown;
+# - no object moves further than this from one frame to the next, so what is further away only resembles it.
 TUNED = Trust(prompted=8.0, latest=1 / 4, firm=True, reach=0.3)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A strategy with the words that stand beside its name.
+    """A strategy with the words that describe it.
 
     title: for a menu.
     keeps: what stays in memory.
@@ -174,7 +176,7 @@ PRESETS: dict[str, Preset] = {
         Strategy(spaced=True),
         title="Every n-th: keep every n-th frame, no limit",
         keeps="the prompted frames, the last one and every n-th, without a limit",
-        advice="As published. Memory and time per frame grow with the clip.",
+        advice="As in the STM paper. Memory and time per frame grow with the clip.",
         stands_for="STM as published",
         published=(88.7, 79.2),
     ),
@@ -187,7 +189,7 @@ PRESETS: dict[str, Preset] = {
         stands_for="long clips in flat memory (XMem showed that it is enough)",
     ),
 }
-UNLIMITED = "every-5"  # STM as published: what others are measured against
+UNLIMITED = "every-5"  # STM as published, the reference for the others
 AS_PUBLISHED = PRESETS[UNLIMITED].strategy
 SHOWN = [name for name in PRESETS if "+" not in name]  # those that differ most, to be compared first
 
@@ -201,7 +203,7 @@ class MemoryConfig:
     budget_bytes: most bytes that stored frames and one read take together, under a bounded strategy.
     capacity: most frames that a bounded strategy holds, which keeps the time per frame flat.
     top_k: how many stored positions count for a query position; None: all (STM).
-    trust: how far each frame is trusted; None: as it was tuned for the network.
+    trust: how far each frame is trusted; None: as tuned for the network.
     Raises OptionError if a value makes no sense.
     """
 
@@ -220,7 +222,7 @@ class MemoryConfig:
             if name == "top_k" and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise OptionError(f"memory option {name} is {value!r}, give at least {least}, a whole number")
+                raise OptionError(f"memory option {name} is {value!r}; give a whole number from {least} up")
         if not isinstance(self.trust, Trust | None):
             raise OptionError(f"memory option trust is {self.trust!r}; give a Trust(...) or leave it out")
 

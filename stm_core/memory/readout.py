@@ -25,7 +25,7 @@ from stm_core.memory.plain import read_plainly
 
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 128 * 2**20}  # affinity held at once
 MIN_ROWS = 16
-BOUND = 60.0  # e^60 times any number of positions is far from what float32 and bf16 can hold
+BOUND = 60.0  # e^60 times any number of positions is far below the most that float32 and bf16 can hold
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,10 @@ def read(
         `reads_plainly`.
     top_k: only the k best stored positions count for each query; None or k >= all: every one.
     trust: (S,) above 0, how many times a position of each stored frame counts; None: once.
-    present: (B, N, S) bool on the CPU, which stored frames know an object.  The others are left out of that
-        object's softmax, and their values must be zeros; an object that no frame knows reads zeros.
-    chunk_bytes: most bytes of affinity held at once; None: what suits the device.
+    present: (B, N, S) bool on the CPU, which stored frames know an object; None: all.  Other frames are left
+        out of the object's softmax, and their values must be zeros; an object that no frame knows reads
+        zeros.
+    chunk_bytes: most bytes of affinity held at once; None: a default for the device.
     Source: Oh et al., ICCV 2019, section 3.2; top-k as in Cheng et al., STCN, NeurIPS 2021.
     """
     sizes = [block.shape[1] for block in keys]

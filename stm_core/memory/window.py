@@ -13,7 +13,7 @@ from torch import Tensor
 
 AT_ONCE = 8  # objects of one call of a network, which bounds its memory
 RIM = 2  # cells at the edge of a window that are left out of what was computed in it
-CALL = 150  # cells that a network works on in the time that one more call of it takes
+CALL = 150  # the fixed time of one more call of a network, as the number of cells computed in that time
 
 
 @dataclass(frozen=True)

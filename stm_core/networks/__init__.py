@@ -6,6 +6,6 @@ paper         the network of the paper, for its published checkpoint
 weights       `load_model`: a network on its device, ready to run; `weight_files` reads the files
 packed        faster convolutions on CPUs
 engines       PyTorch, or OpenVINO in int8: which is chosen, and why
-openvino_runtime  OpenVINO itself; `openvino_graph` and `openvino_network` are made of it, and no other
-ranges        what int8 needs to know beside the weights
+openvino_runtime  loads OpenVINO; only `openvino_graph` and `openvino_network` use it too
+ranges        what int8 needs to know besides the weights
 """

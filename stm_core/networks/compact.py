@@ -24,8 +24,8 @@ from stm_core.networks.interface import Network, QueryFeatures
 
 CLICK_RADIUS = 5  # pixels of the processed frame
 READ_SHARPNESS = 1.0  # scale of affinities outside training: chosen on left-out clips (assets/README.md)
-OBJECTS_AT_ONCE = 8  # of one frame, through the value encoder
-MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 does not separate neighbours
+OBJECTS_AT_ONCE = 8  # most objects of a frame in one call of the value encoder
+MAX_SHARPNESS = 48.0  # affinity = sharpness * cosine; beyond this bf16 does not separate neighbouring values
 
 
 class CompactSTM(Network):
@@ -37,9 +37,9 @@ class CompactSTM(Network):
     takes_clicks = True
     local = True
     click_side = 160  # chosen on frames that training did not see (assets/README.md)
-    click_sides = (112, 288)  # what else a first click may mean: coarser takes the whole, finer a part
-    close_side = 256  # of a square as large as the piece around a clicked object
-    click_passes = 3  # the mask of a click spreads and closes (assets/README.md)
+    click_sides = (112, 288)  # for other masks of a first click: smaller finds the whole, larger a part
+    close_side = 256  # side of the square that the piece around a clicked object fills
+    click_passes = 3  # reads of a click: each makes its mask more complete (assets/README.md)
 
     def __init__(self, config: CompactConfig = CompactConfig()):
         super().__init__()
@@ -70,7 +70,7 @@ class CompactSTM(Network):
         return QueryFeatures(key, tuple(shared[:3]), tuple(shared[3:]))
 
     def features(self, frame: Tensor) -> tuple[Tensor, ...]:
-        """frame (B,3,H,W) in [0,1] -> its key, of any length, and its features at strides 4, 8, 16: three
+        """frame (B,3,H,W) in [0,1] -> its key, not normalised, and its features at strides 4, 8, 16: three
         maps for the value encoder, three for the decoder.
         """
         x = ((frame - self.mean) / self.std).to(self.key.weight.dtype)
@@ -120,7 +120,7 @@ class CompactSTM(Network):
         return self.decoder(read, _rows(query.for_decoder, len(read)))
 
     def _likeness(self, key: Tensor, clicks: Tensor) -> Tensor:
-        """(N,2,h,w) cosine of each key to the mean key at positive and negative clicks; 0 without any."""
+        """(N,2,h,w): cosine of each key with the mean key at positive, at negative clicks; 0 without any."""
         rows = len(clicks)
         discs = F.avg_pool2d(clicks.float(), self.stride).flatten(2)  # (N,2,hw)
         key = F.normalize(key.float(), dim=1).flatten(2)

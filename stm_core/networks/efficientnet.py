@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from stm_core.networks.packed import convolve, pack
 
 CHANNELS = (32, 16, 24, 40, 80, 112)  # of the stem and of each stage
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # by which a frame's colours are normalised
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # with which a frame's colours are normalised
 FROZEN = "lite."  # prefix of its tensors in `CompactSTM`
 JOINED = (1, 2, 4)  # stages whose features the compact network takes: strides 4, 8 and 16
 # of each stage: blocks, kernel, stride, widening
@@ -70,7 +70,7 @@ class LiteTrunk(nn.Module):
 
 @contextmanager
 def quickened(trunk: LiteTrunk) -> Iterator[None]:
-    """Inside, a frozen trunk on a CPU computes in bf16 with packed convolutions. Do not change it there."""
+    """Inside, a frozen trunk on a CPU computes in bf16 with packed convolutions; do not change it there."""
     packed = copy.deepcopy(trunk).to(torch.bfloat16, memory_format=torch.channels_last)
     pack(packed)
 

@@ -1,6 +1,6 @@
 """Which engine computes a network's convolutions: PyTorch, or OpenVINO with int8.
 
-OpenVINO is chosen wherever it can be had.  A quiet CPU with bf16 units is a tenth faster with PyTorch, but
+OpenVINO is chosen wherever it is available.  A quiet CPU with bf16 units is a tenth faster with PyTorch, but
 beside a busy core, as behind a page, OpenVINO keeps more of its speed: see the tables in assets/README.md.
 """
 
@@ -40,10 +40,11 @@ OPENVINO = "openvino-int8"
 def choose_engine(
     engine: str, network: Network, weights: tuple[Path, str], device: torch.device, dtype: str
 ) -> tuple[Engine, Ranges]:
-    """The engine that a word names, and the ranges that it needs; auto is OpenVINO where it can be had.
+    """The engine that a word names, and the ranges that it needs; auto is OpenVINO where it is available.
 
-    weights: the file and its SHA-256.  dtype: the word for it, as it was given.
-    Raises OptionError when OpenVINO is asked for and cannot be had, WeightsError when ranges are damaged.
+    weights: the file and its SHA-256.
+    dtype: the word that was given for it.
+    Raises OptionError when OpenVINO is asked for but not available, WeightsError when ranges are damaged.
     """
     if not isinstance(engine, str) or engine not in ENGINES:
         raise OptionError(f"engine is {engine!r}; choose one of {', '.join(ENGINES)}")
@@ -64,7 +65,7 @@ def choose_engine(
 
 
 def _obstacle(network: Network, device: torch.device) -> str | None:
-    """Why this network cannot run in OpenVINO here; None: it can."""
+    """Why this network cannot run in OpenVINO here, in words; None if it can."""
     if not isinstance(network, CompactSTM):
         return "only the compact network runs in OpenVINO"
     if device.type != "cpu":
@@ -77,10 +78,10 @@ def _obstacle(network: Network, device: torch.device) -> str | None:
 
 
 def _not_loaded() -> str | None:
-    """Why OpenVINO cannot be loaded; None: it was."""
+    """Why OpenVINO cannot be loaded, in words; None if it was."""
     try:
         import stm_core.networks.openvino_runtime  # noqa: F401
     except (ImportError, OSError) as error:  # missing, too old, or without a library of the system
         reason = " ".join(str(error).split()) or type(error).__name__
-        return f"openvino cannot be loaded ({reason}); pip install openvino"
+        return f"openvino cannot be loaded ({reason}; try `pip install openvino`)"
     return None

@@ -50,14 +50,14 @@ class Network(nn.Module):
     shared_keys: a frame has one key for all its objects (compact), or one for each (paper).
     takes_clicks: `encode_memory` accepts maps of clicks.
     click_side: most pixels of the short side at which a clicked frame is seen; None: no limit.
-    click_sides: further sizes of the short side, at which a first click is read for what else it may mean.
-    close_side: pixels of a side of the square that the piece around a clicked object fills; None: no closer
-    look.
+    click_sides: other sizes of the short side, at which a first click is read to find what else it may mean.
+    close_side: pixels of a side of the square that the piece around a clicked object fills; None: there is
+        no closer look.
     click_passes: reads of a clicked frame, each with the mask of the read before.
     scale: affinity = scale * key . query.
-    bounded: affinities lie within 60 of 0, so that memory is read without their maximum.
-    local: an object's values far from its mask are those of an object that is nowhere, and `encode_memory`
-    needs of the frame only its features, so that a part of a frame can be encoded.
+    bounded: affinities lie within 60 of 0, so that memory can be read without finding their maximum.
+    local: far from its mask an object has the same values as an object that is nowhere, and `encode_memory`
+        uses only the features of the frame, so that a part of a frame can be encoded.
     """
 
     key_channels: int
@@ -120,7 +120,7 @@ def fold_batch_norms(module: nn.Module) -> None:
 def scale_outputs(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     """Scale a convolution without bias as a batch norm would.
 
-    For a sum of convolutions before one batch norm: another of them takes its shift.
+    It leaves out the shift: in a sum of convolutions before one batch norm, another one of them takes it.
     """
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     conv.weight.data = conv.weight.data * scale.data.view(-1, 1, 1, 1)
@@ -154,8 +154,8 @@ def aggregate(logits: Tensor) -> Tensor:
 def _from_odds(logits: Tensor) -> Tensor:
     """`aggregate` without logarithms and in place: many times faster on a CPU, and it has no gradient.
 
-    With e the odds p / (1 - p) of an object, those that any object is there are the product of all 1 + e,
-    less 1. Each object adds to them, so nothing small is lost beside the 1.
+    If e is the odds p / (1 - p) of an object, the odds that any object is there are the product of all 1 + e,
+    less 1. They are summed up object by object, so that small odds are not lost next to the 1.
     """
     most = math.exp(LOGIT_LIMIT)
     *lead, objects, height, width = logits.shape

@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from stm_core.networks.openvino_runtime import FIRST, LAST, op, ov
 from stm_core.networks.ranges import Ranges
 
-STEPS = 63  # of a weight, on either side of 0: where a CPU adds pairs of products in 16 bits, they fit
+STEPS = 63  # of a weight, on either side of 0: so the sums of two products fit 16 bits on older CPUs
 
 
 def graph_of(part: nn.Module, channels: Sequence[int], ranges: Ranges, kind: ov.Type) -> ov.Model:
@@ -89,14 +89,14 @@ class _Builder:
 
 
 def _rounded_map(x: ov.Node, low: float, high: float) -> ov.Node:
-    """x with its values in 256 steps, 0 among them, that reach from low to high."""
+    """x rounded to 256 steps, one of them 0, whose range covers low to high."""
     most = max(high, -low, 1e-6)
     ends = [op.constant(np.float32(end)) for end in ((0, most) if low >= 0 else (-most * 128 / 127, most))]
     return op.fake_quantize(x, *ends, *ends, 256)
 
 
 def _rounded_weight(weight: np.ndarray) -> ov.Node:
-    """Weights (O, I, h, w) in whole steps, whose size each O has for itself."""
+    """Weights (O, I, h, w) in whole steps, with a step of its own for each output channel."""
     step = np.maximum(np.abs(weight).max((1, 2, 3), keepdims=True), 1e-12) / STEPS
     whole = op.constant(np.round(weight / step).astype(np.int8))
     return op.multiply(_as(whole, ov.Type.f32), op.constant(step.astype(np.float32)))

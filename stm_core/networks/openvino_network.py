@@ -1,4 +1,4 @@
-"""The compact network with its convolutions in OpenVINO; the memory's reading stays in PyTorch."""
+"""The compact network with its convolutions in OpenVINO; the read of memory stays in PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stm_core.networks.openvino_graph import graph_of
 from stm_core.networks.openvino_runtime import TYPES, CompiledGraph
 from stm_core.networks.ranges import Ranges
 
-# In full precision: what sees pixels, masks or clicks, which is little work, and what gives logits.
+# Stay in full precision: convolutions that see pixels, masks or clicks, which is little work, or give logits.
 PRECISE = ("trunk.stem.conv", "lite.stem", "value.mask4", "value.click16", "decoder.out")
 
 

@@ -1,8 +1,8 @@
 """OpenVINO, loaded so that it sends nothing, and graphs of it that take and give PyTorch's tensors.
 
-A plain import of OpenVINO writes an identity into the home folder, under which it reports to its makers,
-without asking. `openvino_telemetry`, which does so, is never loaded here: where it is missing, OpenVINO has a
-stand-in that does nothing.
+A plain import of OpenVINO writes an identifier into the home folder, and reports to its makers under it,
+without asking. The package that does so, `openvino_telemetry`, is never loaded here: without it, OpenVINO
+uses a stand-in that does nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 TELEMETRY = "openvino_telemetry"
-CONVERTERS = "openvino.tools"  # of other file formats: not needed, and what would load the telemetry
+CONVERTERS = "openvino.tools"  # for other file formats: not needed, and they would load the telemetry
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ with _hidden(CONVERTERS):
 __all__ = ["CompiledGraph", "op", "ov"]
 
 TYPES = {torch.float32: ov.Type.f32, torch.bfloat16: ov.Type.bf16}
-LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # of the dimensions of a map: channels last, and back
+LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # orders of a map's dimensions: to channels last, and back
 
 
 class CompiledGraph(nn.Module):

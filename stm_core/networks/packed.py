@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-KEPT_BYTES = 100 * 2**20  # of packed convolutions of a network, for the input sizes that it saw last
+KEPT_BYTES = 100 * 2**20  # most for the packed convolutions of a network, for the latest input sizes
 _PACKING = threading.Lock()
 
 
 class PackedConv(nn.Module):
     """A frozen nn.Conv2d on a CPU.
 
-    Which layout is fast depends on the size of the input. The convolution is packed for a size when it first
-    comes, and kept for the last `kept` sizes.
+    Which layout is fast depends on the size of the input. The convolution is packed when an input size first
+    comes, and the packed forms of the last `kept` sizes are kept.
     """
 
     def __init__(self, conv: nn.Conv2d, kept: int = 1):
@@ -62,7 +62,7 @@ class PackedConv(nn.Module):
 
 
 @cache
-@torch.random.fork_rng(devices=[])  # making the two draws random numbers
+@torch.random.fork_rng(devices=[])  # the trial convolutions draw random numbers, which must not count
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether this build of PyTorch packs convolutions of a dtype on this CPU; found by trying two."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
@@ -98,7 +98,7 @@ def convolve(
 ) -> Tensor:
     """relu(norm(conv(x)) + add), where norm, add and relu are optional.
 
-    One pass where conv is packed: the norm is folded into it by then.
+    It is one pass if conv is packed, as the norm was folded into it before.
     relu: True, or the largest value that passes; then there can be no add.
     """
     if add is not None and not isinstance(relu, bool):

@@ -93,7 +93,7 @@ class MemoryEncoder(ResNet):
         return self.stages(self.bn1(stem + self.conv1_m(masks) + self.conv1_o(others)))[2]
 
     def fold_stem(self) -> None:
-        """Move the scale of bn1 into the convolutions of the masks; conv1 itself is folded like others."""
+        """Move the scale of bn1 into the convolutions of the masks; conv1 is folded like the others."""
         for conv in (self.conv1_m, self.conv1_o):
             scale_outputs(conv, self.bn1)
 

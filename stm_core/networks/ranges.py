@@ -1,4 +1,4 @@
-"""What values enter each convolution of a network: what int8 needs to know, beside the weights.
+"""The range of the values that enter each convolution of a network: int8 needs it, besides the weights.
 
 A file of ranges lies beside a file of weights and names its SHA-256, so that it is never used for others.
 """
@@ -22,9 +22,9 @@ DIGITS = 4
 
 
 class Meter:
-    """Collects ranges while a network computes: means, over the calls, of the least and the greatest value.
+    """Collects ranges while a network computes: the least and the greatest value, averaged over calls.
 
-    A mean passes over the few values that are far out on one frame.
+    Averaging gives little weight to a few extreme values on one frame.
     """
 
     def __init__(self) -> None:
@@ -88,6 +88,6 @@ def read_ranges(path: Path, sha256: str) -> Ranges | None:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(
-            f"{path} is not a file of ranges: {error!r}; make it again, or delete it"
+            f"{path} is not a file of ranges: {error!r}; make it again with assets/calibrate.py, or delete it"
         ) from error
     return ranges

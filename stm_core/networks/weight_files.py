@@ -37,7 +37,7 @@ def bundled_file() -> tuple[Path, str]:
     if sha256 != entry["sha256"]:
         raise WeightsError(
             f"{path} has SHA-256 {sha256[:12]}..., expected {entry['sha256'][:12]}...: it is damaged or was "
-            "replaced; get it again, or give its path with --weights"
+            "replaced; get it again, or give weights of your own with --weights PATH"
         )
     return path, sha256
 
@@ -86,7 +86,7 @@ def read_compact(path: Path) -> CompactSTM:
         network = CompactSTM(CompactConfig(**sizes))
     except TypeError as error:
         raise WeightsError(
-            f"{path} names sizes that this version does not know: {error}; update it"
+            f"{path} names sizes that this version does not know: {error}; update this program"
         ) from error
     except (OptionError, RuntimeError) as error:  # RuntimeError: more than fits into memory
         reason = str(error).splitlines()[0]
@@ -123,8 +123,8 @@ def load_strictly(network: nn.Module, state: dict[str, Tensor], path: Path) -> N
         faults.append(f"{name} has shape {got}, expected {expected} ({len(misshapen)} misshapen in all)")
     if faults:
         raise WeightsError(
-            f"{path} is not a file of {type(network).__name__}: {'; '.join(faults)}; "
-            "give the file that belongs to it"
+            f"{path} does not hold the weights of {type(network).__name__}: {'; '.join(faults)}; "
+            "give a file of this network"
         )
     network.load_state_dict(state)
 

@@ -34,7 +34,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Model:
     """A network ready to run.
 
-    name: of the weights, as people give it.
+    name: of the weights, as a user gives it.
     sha256: of the weights file; None for random weights.
     engine: what computes its convolutions.
     """
@@ -65,7 +65,7 @@ def load_model(
     weights: "compact" (bundled), "paper:PATH" (the published checkpoint), or PATH of either kind.
     device: auto, cpu, cuda or cuda:N.
     dtype: auto, fp32, bf16 or fp16; auto is bf16 where the hardware has it.
-    engine: auto, torch or openvino (int8); auto is openvino where it can be had for these weights.
+    engine: auto, torch or openvino (int8); auto is openvino where it is available for these weights.
     Raises WeightsError when the file is missing, damaged or of another network; OptionError.
     """
     chosen = choose_device(device)
@@ -123,7 +123,7 @@ def choose_device(device: str) -> torch.device:
         raise OptionError(f"device is {device!r}; choose auto, cpu or cuda")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise OptionError(
-            f"device is {device!r}, but PyTorch sees {torch.cuda.device_count()} GPUs; choose cpu"
+            f"device is {device!r}, but PyTorch finds {torch.cuda.device_count()} GPUs; choose cpu"
         )
     return chosen
 

@@ -52,7 +52,7 @@ def read_list(path: Path, out: Path, shared: Sequence[str] = ()) -> list[Job]:
             continue
         if "--out" in words or any(word.startswith("--out=") for word in words):
             raise OptionError(
-                f"{path}, line {number}: --out belongs to the command, not to a line; remove it"
+                f"{path}, line {number}: --out belongs to the command `batch`, not to a line; remove it here"
             )
         words = _relative_to(path.parent.resolve(), words)
         name = _unique(Path(words[0]).resolve().stem or "clip", taken)

@@ -62,7 +62,8 @@ def run_job(
 ) -> dict:
     """Run one clip in a process of its own: status, seconds, frames, error; fault, if the error is ours.
 
-    folder: working folder of the process.  on_start: called with the process.  error: its last line, or None.
+    folder: working folder of the process.  on_start: called with the process.
+    In the result, error is the last line that the process wrote to stderr, or None.
     """
     begin = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": _python_path()}
@@ -102,7 +103,7 @@ def run_job(
 
 
 def _code(code: int) -> str:
-    hint = ", as happens when memory runs out" if code == -9 else ""
+    hint = ", probably because memory ran out" if code == -9 else ""
     return f"its process ended with code {code}{hint}"
 
 

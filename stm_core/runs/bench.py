@@ -29,7 +29,7 @@ def combinations(
 
 
 def bench(cases: Sequence[Case], on_frame: Callable[[int], None] | None = None) -> Iterator[dict]:
-    """Measure every case, one row after the other; a row that failed carries `error` in place of figures.
+    """Yield a row of figures for every case; a case that failed has `error` in place of figures.
 
     on_frame: called with the number of frames that were just done.  Raises StmError when the only case is a
     mistake.
@@ -44,5 +44,5 @@ def bench(cases: Sequence[Case], on_frame: Callable[[int], None] | None = None) 
 
 
 def _measure_apart(case: Case) -> dict:
-    """`measure` in a process with its own peaks. A case that is too large costs only its row."""
+    """`measure` in a process of its own, so that peaks are its own, and a crash costs only this row."""
     return {**describe(case), **in_own_process(measure, case)}

@@ -46,11 +46,11 @@ class Case:
     device: str = "auto"
     engine: str = "auto"
     with_files: bool = False
-    marks: tuple[int, ...] = MARKS  # frames around which time is told by itself
+    marks: tuple[int, ...] = MARKS  # frames around which times are reported separately
 
 
 def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
-    """One row: times in seconds, memory in bytes, `at` the median and p95 around the marked frames."""
+    """One row: times in seconds, memory in bytes; `at` has median and p95 around the frames of `marks`."""
     model = model_of(case)
     needed = expected(model, case)  # raises for a budget that is too small, before anything runs
     height, width = case.size
@@ -105,13 +105,13 @@ def model_of(case: Case) -> Model:
     name = "paper" if case.weights == "paper" else case.weights.removeprefix(RANDOM)
     if is_random(case.weights):
         if case.engine == "openvino":
-            raise OptionError("random weights have no ranges for int8; choose the engine torch")
+            raise OptionError("random weights have no ranges for int8; choose --engine torch")
         return random_model(name, device=case.device, dtype=case.dtype)
     return load_model(name, device=case.device, dtype=case.dtype, engine=case.engine)
 
 
 def is_random(weights: str) -> bool:
-    """Whether these weights mean an untrained network, of which only speed and memory say something."""
+    """Whether these weights mean an untrained network, which serves to measure speed and memory only."""
     return weights == "paper" or weights.startswith(RANDOM)
 
 

@@ -50,7 +50,7 @@ class ClipFrame:
 
 @dataclass(frozen=True)
 class Again:
-    """The GPU ran out of memory, so all frames come again.
+    """The GPU ran out of memory, so the run begins again and yields all frames once more.
 
     plan: the smaller plan.
     why: a sentence for people.
@@ -79,8 +79,8 @@ def segment_clip(
     absent: (first, last) frames of ranges in which an object is not there, by id.
     part: (first, last) frame of what is tracked of the clip; None: all.
     warnings: a list that receives what is wrong with the file, such as a missing end.
-    An object is followed from its first prompt on; the frames before the earliest prompt show those objects
-    that were prompted there.
+    An object is followed from its first prompt on. Frames before the earliest prompt show only the objects of
+    that prompt.
     Raises VideoError, LimitError, MaskError, PromptError; before any frame is computed where it can.
     """
     check_model(model)
@@ -97,7 +97,8 @@ def run(
 ) -> Generator[ClipFrame | Again | None, None, None]:
     """Every frame of a plan once, with its mask, as `follow` yields them.
 
-    When the GPU runs out of memory an Again comes, and then all frames of a smaller plan.
+    When the GPU runs out of memory, it yields an Again, and then all frames of a smaller plan. None comes as
+    in `follow`.
     notes: receives what a user should know; reset when the run begins again.
     Raises LimitError if even a small picture does not fit, and what `follow` raises.
     """
@@ -123,7 +124,7 @@ def run(
 def _told(plan: Plan) -> str:
     bound = plan.memory.bound_bytes
     budget = "" if bound is None else f" with a memory limit of {bound / 2**20:.0f} MB"
-    return f"the GPU ran out of memory: done again at {plan.size} pixels{budget}"
+    return f"the GPU ran out of memory; the run began again at {plan.size} pixels{budget}"
 
 
 def follow(
@@ -131,11 +132,10 @@ def follow(
 ) -> Generator[ClipFrame | None, None, None]:
     """Every frame of a plan once, with its mask: direction after direction.
 
-    A plan that continues earlier masks ends a direction where they come out again.
-    None comes after each marked frame outside a direction that is read for the memory, so that a caller can
-    stop there too.
+    A plan that continues earlier masks ends a direction once the masks come out as before (`Agreement`).
+    None comes after each marked frame that is only put into memory, so that a caller can stop there too.
     notes: receives what a user should know.  Closing the generator frees the clip and the memory.
-    Raises PromptError (the clip ends before its first frame), and what `propagate` and the source raise.
+    Raises PromptError if the clip ends before the plan's first frame, and what `propagate` and sources raise.
     """
     known, done = dict(plan.known), set()
     try:
@@ -219,7 +219,7 @@ def _reference(source: Source, index: int, mask: bytes, only: set[int] | None) -
 def _missed(plan: Plan, direction: int, last: int) -> list[str]:
     """Notes on what was not reached when a direction ended at frame `last`: a file may lack its end."""
     if direction < 0:
-        told = f"the frames before {last} could not be read again; this run gave them no mask"
+        told = f"the frames before {last} could not be read again, so this run gave them no mask"
         return [told] if last > plan.start else []
     unused = [prompt.frame for prompt in plan.prompts if last < prompt.frame < plan.stop]
     return [f"the prompt on frame {n} was not used: the clip ends after frame {last}" for n in unused]

@@ -31,7 +31,7 @@ NOTES, REPORT = ".compare.notes", ".compare.report.json"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Runs of one clip beside each other.
+    """Runs of one clip side by side.
 
     runs: in the order in which they ran.
     table: the content of `compare.json`.
@@ -84,14 +84,14 @@ def compare(
 ) -> Comparison:
     """Segment a clip once for each preset, size, memory limit and network, and put the results side by side.
 
-    model, memory, size: of the runs that are to differ in something else.
+    model, memory, size: of the runs, except for what each of them changes.
     clip: a path, or what `probe` said of it.
     presets: None: all of them, if nothing else is compared.
     sizes: short sides in pixels.
-    budgets_mb: limits of the memory that has one.
+    budgets_mb: memory limits in MB, with the preset `bounded`.
     networks: other networks by name.
-    truth: true masks by frame, uint8 (H, W). Without them the runs are measured against `every-5`, which
-        runs too then.
+    truth: true masks by frame, uint8 (H, W). Without them the runs are compared with `every-5`, which is then
+        run as well.
     on_frame: called after each frame of each run.
     Raises OptionError (none or more than five to compare, one twice), and what `segment_clip` raises.
     """
@@ -146,7 +146,7 @@ def read_truth(
 
 
 def check_compare(out: Path, clip: Path) -> Written:
-    """What earlier comparisons left in a folder.  Raises OptionError when anything else would be replaced."""
+    """Our files of earlier comparisons in a folder.  Raises OptionError if another file would be replaced."""
     check_folder(out, clip)
     written = Written(out, NOTES, REPORT)
     written.check([TABLE, WORDS, FILM])

@@ -45,7 +45,7 @@ def of_size(side: int) -> Case:
 
 
 def within(megabytes: float) -> Case:
-    """A memory limit, of the strategy that has one."""
+    """A memory limit in MB, with the preset `bounded`."""
     return Case(f"limit {megabytes:g} MB", preset=MemoryConfig.preset, budget_mb=megabytes)
 
 
@@ -55,7 +55,7 @@ def cases_of(
     budgets_mb: Iterable[float] = (),
     networks: Mapping[str, Model] | None = None,
 ) -> list[Case]:
-    """A case for each value; presets None: all of them if nothing else is compared.  Raises OptionError."""
+    """A case for each value.  presets None: all of them, if nothing else is compared.  Raises OptionError."""
     others = [
         *map(of_size, sizes),
         *map(within, budgets_mb),
@@ -70,11 +70,12 @@ def checked(cases: list[Case], least: int = 1) -> list[Case]:
     """The same cases.  Raises OptionError when there are too few or too many, or one twice."""
     names = [case.name for case in cases]
     if not least <= len(set(names)) == len(names) <= MOST:
-        raise OptionError(f"compared are {', '.join(names) or 'none'}; give {least} to {MOST}, each once")
+        got = ", ".join(names) or "none"
+        raise OptionError(f"the runs to compare are {got}; give {least} to {MOST} different ones")
     return cases
 
 
 def with_reference(cases: list[Case], truth: bool) -> list[Case]:
-    """The cases to run: without the truth, the one that they are measured against comes last if missing."""
+    """The cases to run.  Without true masks, `every-5` is added at the end if missing, as the reference."""
     known = truth or any(case.name == UNLIMITED for case in cases)
     return cases if known else [*cases, strategy(UNLIMITED)]

@@ -1,4 +1,4 @@
-"""Runs of one clip beside each other in numbers: bytes, seconds, J and F, and how far their masks agree.
+"""Runs of one clip side by side in numbers: bytes, seconds, J and F, and how much their masks agree.
 
 Nothing here runs a network: it takes what runs left, and gives `compare.json` and `compare.md`.
 """
@@ -14,7 +14,7 @@ from stm_core.masks.mask_files import object_ids
 from stm_core.masks.metrics import Scorer, jaccard
 from stm_core.memory.policy import PRESETS, UNLIMITED, MemoryConfig
 
-PARTED = 0.9  # frames whose masks agree less than this are named
+PARTED = 0.9  # frames on which masks agree less than this are listed as "parts"
 
 Labels = Mapping[int, np.ndarray]  # by frame, uint8 (H, W); may read a file when it is asked
 
@@ -76,13 +76,13 @@ def score(tried: Tried, truth: Labels) -> Score | None:
 
 
 def overlap(mask: np.ndarray, other: np.ndarray, objects: Sequence[int] | None = None) -> float:
-    """Mean J over objects of two masks (H, W); over those that either shows where none are named."""
+    """Mean J over objects of two labels (H, W).  objects: None: all that one of the two shows."""
     objects = objects or sorted({*object_ids(mask), *object_ids(other)})
     return float(np.mean([jaccard(mask == n, other == n) for n in objects])) if objects else 1.0
 
 
 def agreement(tried: Tried, reference: Tried) -> dict[int, float]:
-    """How far the masks of two runs agree: mean J over objects, by frame that both found."""
+    """How much the masks of two runs overlap: mean J over objects, by frame on which both have a mask."""
     common = [t for t in sorted(tried.masks) if t in reference.masks and t not in tried.given]
     return {t: overlap(tried.masks[t], reference.masks[t]) for t in common}
 

@@ -69,11 +69,12 @@ def find_sequences(root: Path, year: int, subset: str, names: list[str] | None =
     if unknown:
         raise OptionError(
             f"sequence {unknown[0]} is not in {listing if listing.is_file() else pictures}; "
-            f"there are {', '.join(known[:5])}{' ...' if len(known) > 5 else ''}"
+            f"choose from {', '.join(known[:5])}{' ...' if len(known) > 5 else ''}"
         )
     if not known:
         raise OptionError(
-            f"no sequence in {listing if listing.is_file() else pictures}; expected at least one"
+            f"there is no sequence in {listing if listing.is_file() else pictures}; add one, or choose "
+            "another --set"
         )
     return [_sequence(pictures / name, truths / name) for name in known if not names or name in names]
 
@@ -100,7 +101,10 @@ def _sequence(pictures: Path, truths: Path) -> Sequence:
     missing = [path for path in annotations if not path.is_file()]
     if len(frames) < 3 or missing:
         what = f"no annotation {missing[0]}" if missing else f"{len(frames)} frames, at least 3 are needed"
-        raise OptionError(f"sequence {pictures.name} cannot be scored: {what}")
+        raise OptionError(
+            f"sequence {pictures.name} cannot be scored: {what}; complete the data or leave it out with "
+            "--sequences"
+        )
     return Sequence(pictures.name, pictures, tuple(frames), tuple(annotations))
 
 
@@ -123,7 +127,7 @@ def evaluate(
     try:
         scores = _evaluate(model, sequences, written, year=year, memory=memory, size=size, on_frame=on_frame)
     except BaseException:
-        with suppress(DiskError):  # it must not hide the first error
+        with suppress(DiskError):  # a second error must not hide the first one
             if written.begun:
                 written.report({})
         raise
@@ -210,7 +214,7 @@ def _prompt(sequence: Sequence, year: int) -> np.ndarray:
     labels = read_truth(path, year)
     if not labels.any() and read_truth(path, 2016).any():
         raise MaskError(
-            f"sequence {sequence.name} has only 0 and 255 in its first frame, but objects of 2017 count from "
+            f"the first mask of sequence {sequence.name} has only 0 and 255, but in 2017 objects count from "
             "1; score it with --year 2016"
         )
     if not labels.any():

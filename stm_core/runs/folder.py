@@ -52,7 +52,7 @@ def segment_to_folder(
 ) -> Generator[ClipFrame, None, dict]:
     """Yield the frames of `segment_clip` while writing `out/masks/*.png`, `overlay.mp4` and `report.json`.
 
-    Returns the report (the generator's return value; `run_to_folder` hands it out).
+    Returns the report (the generator's return value; `run_to_folder` returns it directly).
     clip: a path, or what `probe` said of it.
     Closing the generator early keeps the finished masks, a report that says so, and, when the prompt is on
     the first frame, the overlay so far. When the GPU runs out of memory, the run starts over with a smaller
@@ -100,7 +100,7 @@ class _Results:
         self._written, self._info, self._plan = written, info, plan
         self.report = Report(model, plan.memory, notes)
         self._masks = MaskFolder(written, kept=kept)
-        # a run that begins in mid-clip goes both ways, so its film is made in a second pass
+        # a run that begins in mid-clip goes both ways, so its film is made in a second pass over the clip
         self._film = OverlayFile(written, info, plan.start) if plan.first == plan.start else None
 
     def add(self, step: ClipFrame) -> None:

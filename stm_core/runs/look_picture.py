@@ -13,10 +13,10 @@ from stm_core.masks.overlay import overlay
 from stm_core.masks.palette import OVERLAY_COLOURS
 from stm_core.memory.policy import WHY
 
-ACROSS, TILE, GAP, LINE = 4, 240, 8, 18  # tiles in a row; pixels: of a tile's width, between, of a line
+ACROSS, TILE, GAP, LINE = 4, 240, 8, 18  # tiles in a row; pixels of a tile's width, a gap, a line's height
 BACK, INK, FAINT, BAR = (24, 26, 30), (240, 240, 240), (150, 155, 165), (45, 212, 191)
 MATCH = (90, 230, 255)
-LEAST = 5e-4  # share of the attention: less is as good as none
+LEAST = 5e-4  # share of the attention below which a frame counts as not looked at
 
 
 def look_tile(look: Look, seen: Seen, image: np.ndarray, width: int = TILE) -> np.ndarray:
@@ -29,10 +29,10 @@ def look_tile(look: Look, seen: Seen, image: np.ndarray, width: int = TILE) -> n
 
 
 def look_words(look: Look, names: Mapping[int, str] | None = None, first: int = 0) -> str:
-    """The look in words: what stands below the picture, for those who cannot see it.
+    """The look as a sentence, which is shown below the picture.
 
     names: of the objects, by id.
-    first: what the clip's first frame is called.
+    first: number of the clip's first frame: 0, or 1 on the page.
     """
     (x, y), names = look.at, names or {}
     decided = "not known" if look.object is None else _name(look.object, names)
@@ -42,7 +42,7 @@ def look_words(look: Look, names: Mapping[int, str] | None = None, first: int = 
 
 
 def seen_words(seen: Seen, first: int = 0) -> str:
-    """What is said of one stored frame.  first: what the clip's first frame is called."""
+    """The words for one stored frame: why it was in memory, and its share.  first: as in `look_words`."""
     if not looked_at(seen):
         return f"frame {seen.t + first}, {WHY[seen.kind]}: not looked at"
     return f"frame {seen.t + first}, {WHY[seen.kind]}: {seen.share:.1%}"

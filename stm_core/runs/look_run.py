@@ -1,5 +1,4 @@
-"""A look inside a clip: it is segmented up to a frame, and then a pixel of that frame is asked where it
-looked.
+"""A look inside a clip: segment it up to a frame, and find where a pixel of that frame looked in memory.
 
 `write_look` writes what the command `look` leaves: `weights.npz`, `look.json`, `look.png`.
 """
@@ -92,7 +91,7 @@ def look_clip(
 
 
 class _Way:
-    """What is kept on the way to a frame: frames and masks that memory may hold, and what each read saw."""
+    """Keeps, on the way to a frame, the frames and masks that memory may hold, and what each read saw."""
 
     def __init__(self, model: Model):
         self.model = model
@@ -103,7 +102,7 @@ class _Way:
         self.read: dict[int, tuple[Held, ...]] = {}
 
     def add(self, image: np.ndarray, result: FrameResult) -> None:
-        index, soft = result.index, not self.model.network.shared_keys  # whose keys depend on them
+        index, soft = result.index, not self.model.network.shared_keys  # keys that depend on the masks
         self.images[index], self.labels = image, result.labels
         self.masks[index] = result.masks if soft and not result.prompted else result.labels
         self.read[index] = result.memory.read
@@ -132,7 +131,7 @@ class _Way:
 
 
 def check_look(out: Path, clip: Path) -> Written:
-    """What earlier looks left in a folder.  Raises OptionError when anything else would be replaced."""
+    """Our files of earlier looks in a folder.  Raises OptionError if another file would be replaced."""
     check_folder(out, clip)
     written = Written(out, NOTES, REPORT)
     written.check([WEIGHTS, WORDS, PICTURE])
@@ -140,9 +139,10 @@ def check_look(out: Path, clip: Path) -> Written:
 
 
 def look_files(found: Look, picture: np.ndarray) -> dict[str, bytes]:
-    """The files of a look, by name: `look.json`, `look.png` (uint8 (H, W, 3) is given), and `weights.npz`.
+    """The files of a look, name -> content: `look.json`, `look.png` and `weights.npz`.
 
-    The last one holds a float32 (H, W) array for each stored frame, named `t00005`.
+    picture: uint8 (H, W, 3), for `look.png`.
+    `weights.npz` holds a float32 (H, W) array for each stored frame, named `t00005`.
     """
     weights, drawn = io.BytesIO(), io.BytesIO()
     arrays: dict[str, Any] = {f"t{one.t:05d}": one.weights for one in found.stored}

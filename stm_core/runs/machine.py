@@ -10,7 +10,7 @@ import torch
 
 CPU_INFO = Path("/proc/cpuinfo")  # Linux alone has it
 EXTENSIONS = {"avx512_vnni": "VNNI", "avx_vnni": "VNNI", "avx512_bf16": "bf16", "amx_int8": "AMX"}
-LIMIT = "ONEDNN_MAX_CPU_ISA"  # by which a user holds PyTorch and OpenVINO to older instructions
+LIMIT = "ONEDNN_MAX_CPU_ISA"  # with which a user limits PyTorch and OpenVINO to older instructions
 
 
 def machine() -> dict:
@@ -18,7 +18,7 @@ def machine() -> dict:
 
     isa: the vector instructions that PyTorch uses, what the processor has beyond them for bf16 and int8, and
         the limit that ONEDNN_MAX_CPU_ISA sets, if any.
-    threads: that compute one operation.
+    threads: how many compute one operation.
     """
     info = CPU_INFO.read_text() if CPU_INFO.exists() else ""
     lines = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)

@@ -9,9 +9,9 @@ from PIL import Image
 def moving_clip(
     height: int, width: int, frames: int, objects: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (image uint8 (H, W, 3), labels uint8 (H, W)) of discs that go round over a drifting background.
+    """Yield (image uint8 (H, W, 3), labels uint8 (H, W)) of discs that circle over a drifting background.
 
-    Each is behind the next on one ellipse, so none hides another, unless there are very many or few pixels.
+    They follow each other on one ellipse, so none hides another, unless there are very many or few pixels.
     """
     random = np.random.default_rng(0)
     margin, radius = 32, max(6, min(height, width) // (4 + objects))

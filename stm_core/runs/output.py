@@ -39,9 +39,7 @@ def check_folder(out: Path, clip: Path) -> Path:
     while not os.path.exists(existing) and existing != existing.parent:  # False where one may not look
         existing = existing.parent
     if not os.path.isdir(existing):
-        raise OptionError(
-            f"cannot write to {out}: {existing} is a file, a folder is needed; choose another --out"
-        )
+        raise OptionError(f"cannot write to {out}: {existing} is a file, not a folder; choose another --out")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise OptionError(f"cannot write to {out}: no permission in {existing}; choose another --out")
     if clip.resolve() in {(out / "masks").resolve(), (out / OVERLAY).resolve()}:
@@ -56,7 +54,7 @@ def check_mask(out: Path, mask: Path | None, frame: int) -> None:
     if MASK_NAME.fullmatch(mask.name) and mask.name != mask_name(frame):
         raise OptionError(
             f"the results in {out} would overwrite the mask {mask}; choose another --out, or copy the mask "
-            f"elsewhere (is it of another frame? --prompt-frame says {frame})"
+            f"elsewhere (if it is not of frame {frame}, give its frame with --prompt-frame)"
         )
 
 
@@ -66,7 +64,7 @@ def written_in(out: Path) -> Written:
 
 
 def check_results(written: Written, prompts: Iterable[Prompt]) -> set[str]:
-    """The names of masks that a run must leave alone: somebody's own masks, given as prompts.
+    """The names of masks that a run must not touch: a person's own masks, given as prompts.
 
     Raises OptionError when the masks, overlay or report of a run would replace a file that is not ours.
     """

@@ -1,4 +1,4 @@
-"""A measurement in a process of its own, whose peak of memory is nobody else's."""
+"""A measurement in a process of its own, so that its peak of memory belongs to nothing else."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Work = Callable[[Any], dict]
 def in_own_process(work: Work, given: Any) -> dict:
     """What `work(given)` returns in another process, or {"error": a sentence} if it fails.
 
-    work: a function of a module; it and `given` are pickled.
-    A fault of ours is marked by `fault`.
+    work: a function at the top level of a module; it and `given` are pickled.
+    After a fault of ours the dictionary also has `fault`.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -38,7 +38,7 @@ def in_own_process(work: Work, given: Any) -> dict:
             process.kill()
             process.join()
             ours.close()
-    return {"error": "its process was killed, as happens when memory runs out"}
+    return {"error": "its process was killed, probably because memory ran out; try a smaller size"}
 
 
 def _start_deaf(process: BaseProcess) -> None:

@@ -26,11 +26,11 @@ class Plan:
     height, width: of the clip's frames.
     prompts: by frame.
     directions: 1 (forward to the end) and -1 (backward to the start), in this order.
-    known: masks (PNG) of marked frames; those outside a direction's frames are pinned in memory.
+    known: masks (PNG) of marked frames; a direction that does not pass them puts them into memory first.
     size: short side that the network sees, in pixels (None: as it is).
     absent: ranges of frames in which an object is not there.
-    earlier: folder of the masks that are continued; a direction ends where they come out again (see
-        `agreement`). None: it goes on to the end.
+    earlier: folder of masks that this run continues; a direction ends once masks come out as they were there
+        (see `agreement`). None: it goes on to the end.
     """
 
     height: int
@@ -116,7 +116,7 @@ def frames_inside(frames: int, part: Part | None) -> range:
     if not 0 <= first <= last < frames:
         raise OptionError(
             f"the part from frame {first} to {last} is not in the clip, whose frames are 0 to {frames - 1}; "
-            "choose a part of it"
+            "choose a part inside these"
         )
     return range(first, last + 1)
 

@@ -28,11 +28,10 @@ BEST_CHANNELS, BEST_SIZE = 128, (60, 108)  # the convolution that shows a machin
 def profile(
     model: Model, size: tuple[int, int], memory: MemoryConfig, *, frames: int, objects: int
 ) -> list[dict]:
-    """Rows {part, engine, seconds (mean a frame), share, gflop, gflops} and what `machine` says; the last is
-    one large convolution alone.
+    """Rows {part, engine, seconds (mean per frame), share, gflop, gflops}, each with what `machine` says.
 
-    Parts are the network's calls; `the rest` is scaling, masks and the report.  gflop counts multiplications
-    and additions; None where a part has next to none.
+    Parts are the network's calls; `the rest` is scaling, masks and the report; the last row is one large
+    convolution alone, for comparison.  gflop counts multiplications and additions; None for almost none.
     """
     height, width = size
     clip = moving_clip(height, width, frames, objects)
@@ -105,7 +104,7 @@ def _counted(call: Callable) -> tuple[Any, float]:
 
 @contextmanager
 def _timed(model: Model, spent: dict[str, float]) -> Iterator[None]:
-    """Lets the network's calls add their time to `spent` while inside."""
+    """Inside, the network's calls add their seconds to `spent`."""
 
     def timing(name: str) -> Callable:
         inner = getattr(model.network, name)

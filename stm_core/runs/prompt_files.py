@@ -31,8 +31,8 @@ def read_prompts(
     found = [(index, one) for index, one in masks if one.any()] if every else sparse(masks)
     if not found:
         raise MaskError(
-            f"{Path(text).name!r} has no object on the frames {inside[0]} to {inside[-1]}, which are "
-            "tracked; mark one there"
+            f"{Path(text).name!r} has no object on frames {inside[0]} to {inside[-1]}, which are tracked; "
+            "mark one there, or track other frames"
         )
     return [Prompt.from_mask(labels, frame=index) for index, labels in found]
 
@@ -40,7 +40,7 @@ def read_prompts(
 def with_erased(
     prompts: Sequence[Prompt], erased: Iterable[tuple[int, int]], size: tuple[int, int]
 ) -> list[Prompt]:
-    """The same prompts, where the masks also say which objects are not there.
+    """The same prompts, with objects that are known to be missing from frames.
 
     erased: (object, frame). A frame without a prompt gets one that says only this.
     size: of the clip's frames, (H, W).
@@ -52,8 +52,8 @@ def with_erased(
         labels = np.zeros(size, np.uint8) if old is None else old.labels
         if labels is None or (labels == number).any():
             raise PromptError(
-                f"object {number} is said to be erased on frame {frame}, which has "
-                f"{'clicks' if labels is None else 'a mask of it'}; take one of them back"
+                f"--erased says that object {number} is not on frame {frame}, which has "
+                f"{'clicks' if labels is None else 'a mask of it'}; leave one of the two out"
             )
         spoken = {number, *(old.objects if old else ())}
         found[frame] = Prompt.from_mask(labels, frame=frame, objects=spoken)
@@ -69,7 +69,7 @@ def clicks_of(text: str) -> list[Prompt]:
             by_frame.setdefault(frame, []).append(click)
     except (ValueError, TypeError, RecursionError) as error:
         raise PromptError(
-            f"--prompts {text[:40]} is no list of clicks; write [[0,96,128,1,1], ...], a frame, x, y, label "
-            "and object each"
+            f"--prompts {text[:40]} is no list of clicks; write [[0,96,128,1,1], ...]: frame, x, y, label "
+            "and object of each click"
         ) from error
     return [Prompt.from_clicks(clicks, frame=frame) for frame, clicks in by_frame.items()]

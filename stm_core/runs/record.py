@@ -1,4 +1,4 @@
-"""What a run notes of each frame beside its masks: how large, how sure, and how each object lies there.
+"""What a run notes of each frame besides its masks: size, confidence and place of each object.
 
 The masks are looked at on a coarse grid, so that a frame costs well under a millisecond.
 """
@@ -41,8 +41,8 @@ class Record:
     confidence: 0 to 1.
     prompted: somebody marked this frame.
     shapes: of the objects that have pixels.
-    refused: of what resembled an object, the share that lay where it cannot be.
-    agreement: overlap (IoU) with the mask that was there before, where a run continued another.
+    refused: share of what resembled an object that lay where the object cannot be (see `Whereabouts`).
+    agreement: overlap (IoU) with the earlier mask, if a run continued another.
     """
 
     areas: dict[int, int]

@@ -111,7 +111,7 @@ class Report:
         }
 
     def _predicted_bytes(self, size: int | None) -> int:
-        """The predicted size of the bank at its fullest, for the longer direction from the first frame."""
+        """The predicted bytes of the bank at its fullest, for the longer direction from the first frame."""
         height, width = self.shape
         expected = predict(
             self.model.network,

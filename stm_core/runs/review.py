@@ -1,7 +1,7 @@
-"""Which frames of a finished run a person should look at, best first, and why.
+"""Which frames of a finished run a person should look at, the most doubtful first, and why.
 
-One pure function over the records: `suggestions`.  How sure a network is differs from clip to clip, so an
-object is compared with itself: with how sure it usually is, and with the frames just before.
+One pure function over the records: `suggestions`.  How sure a network is differs from clip to clip, so each
+object is compared with itself: with its usual confidence, and with the frames just before.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from stm_core.engine.prompts import Absent, absent_at
 from stm_core.runs.record import Record, Shape
 
 MERGED = 10  # frames around a suggestion that need none of their own
-MOST = 15  # suggestions an object
-BEFORE = 3  # frames before, whose area and course say what is to be expected
-USUAL = 75  # percentile of an object's confidence that is usual for it
+MOST = 15  # suggestions per object
+BEFORE = 3  # frames before, whose areas and places say what to expect
+USUAL = 75  # percentile of an object's confidences that counts as usual for it
 FLOOR = 0.01  # doubt that every network has
-# from where on something is worth a look, and what each unit of it weighs
+# for each reason: the value from which a frame is worth a look, and the score of each unit of it
 LOW, W_LOW = 1.0, 1.0  # confidence: how often its doubt is doubled
 AREA, W_AREA = math.log2(1.4), 1.5  # how often the area is doubled or halved
 COURSE, W_COURSE = 0.35, 1.5  # distance from the expected place, in roots of the area
@@ -28,19 +28,19 @@ FAR = 4.0  # from this distance on it is elsewhere, however far
 REFUSED, W_REFUSED = 0.2, 2.0  # share of what resembled the object
 UNLIKE, W_UNLIKE = 0.2, 2.0  # 1 - overlap with the mask from the other side
 W_BACK, W_PIECES, W_TOUCHES = 2.0, 0.7, 0.5  # each time it happens
-W_VANISHED = 10.0  # more than a frame that is far off its course
+W_VANISHED = 10.0  # more than any distance from the course gives
 
-FIRST = ("flagged", "vanished")  # before whatever else speaks for a frame
+FIRST = ("flagged", "vanished")  # frames with these reasons come first
 
 REASONS = {
     "flagged": "You flagged this frame.",
     "vanished": "The object vanished here.",
     "back": "The object turned up again here.",
     "area": "Its size changed suddenly.",
-    "course": "It left its course.",
-    "low": "The network is less sure here than elsewhere.",
+    "course": "It is not where it was expected.",
+    "low": "The network is less sure here than on other frames.",
     "lookalike": "Something that looks like it is nearby.",
-    "unlike": "Tracked from the other side, it came out differently.",
+    "unlike": "Tracked from the other direction, it came out differently.",
     "pieces": "It split into pieces.",
     "touches": "It began to touch another object.",
 }
@@ -51,8 +51,8 @@ class Suggestion:
     """A frame to look at.
 
     obj: id of the object.
-    reasons: words of REASONS, the weightiest first.
-    score: how much speaks for it.
+    reasons: keys of REASONS, the strongest first.
+    score: how strong the reasons are together.
     """
 
     frame: int
@@ -62,7 +62,7 @@ class Suggestion:
 
     @property
     def sentence(self) -> str:
-        """The weightiest reason."""
+        """The sentence of the strongest reason."""
         return REASONS[self.reasons[0]]
 
 
@@ -74,7 +74,7 @@ def suggestions(
     flagged: Collection[tuple[int, int]] = (),
     absent: Absent | None = None,
 ) -> list[Suggestion]:
-    """Frames to look at, best first.
+    """Frames to look at, the most doubtful first.
 
     records: by frame; marked frames need no look, nor those on which an object is said to be `absent`.
     seen: (frame, object) that a person found right; nothing within MERGED frames of them comes again.
@@ -89,7 +89,7 @@ def suggestions(
 
 
 def _best(obj: int, weighed: Mapping[int, dict[str, float]], taken: list[int]) -> list[Suggestion]:
-    """The weightiest frames of an object, none of them near another one or near those that are taken."""
+    """The frames of an object with the highest scores, none near another one or near those in `taken`."""
     found: list[Suggestion] = []
     for frame, weights in sorted(weighed.items(), key=lambda one: (-sum(one[1].values()), one[0])):
         if len(found) < MOST and all(abs(frame - other) > MERGED for other in taken):
@@ -100,7 +100,7 @@ def _best(obj: int, weighed: Mapping[int, dict[str, float]], taken: list[int]) -
 
 
 def _weighed(records: Mapping[int, Record], obj: int, gone: Collection[int]) -> dict[int, dict[str, float]]:
-    """What speaks for a look, by frame: weights of reasons.  Frames without any are left out.
+    """Reasons to look, with their scores, by frame.  Frames without any are left out.
 
     gone: frames on which the object is said to be absent.
     """
@@ -137,7 +137,7 @@ def _weights(record: Record, earlier: Sequence[Record], obj: int, usual: float) 
 
 
 def _moved(record: Record, earlier: Sequence[Record], obj: int) -> dict[str, float]:
-    """What speaks for a look beside frames before that show the object."""
+    """Reasons to look, with their scores, from comparing with the frames before that show the object."""
     if not earlier:
         return {}
     found: dict[str, float] = {}

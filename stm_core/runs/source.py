@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A clip on disk as the frames of a run: `read_video` under limits; the file was probed already."""
+    """A clip on disk that was probed already: its frames by `read_video`, under limits."""
 
     def __init__(self, info: VideoInfo, limits: VideoLimits):
         self.info, self.limits = info, limits

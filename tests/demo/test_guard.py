@@ -95,7 +95,7 @@ def small(monkeypatch) -> Guard:
     [
         ("hang", VideoError, "no progress for 2 s"),
         ("crash", VideoError, "crashed on this file"),
-        ("spin", VideoError, "no progress|computing"),
+        ("spin", VideoError, "no progress|processor time"),
         ("swell", LimitError, "more than 256 MB"),
         ("confuse", VideoError, "could not be read"),
     ],
@@ -112,7 +112,7 @@ def test_whatever_happens_to_a_decoder_is_one_sentence(small, job, kind, words):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_limit_that_a_refusal_names_is_the_one_that_applied(small):
     small.limits = replace(small.limits, stall_seconds=60)
-    with pytest.raises(VideoError, match="took over 1 s of computing"):
+    with pytest.raises(VideoError, match="took over 1 s of processor time"):
         small.call("spin", cpu_seconds=1)
 
 

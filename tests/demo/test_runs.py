@@ -230,7 +230,7 @@ def test_what_could_not_be_reached_is_told_and_reported(bench, user, monkeypatch
     *_, last = bench.tracked(user)
     for told in (
         "the prompt on frame 20 was not used: the clip ends after frame 18",
-        "the frames before 12 could not be read again; this run gave them no mask",
+        "the frames before 12 could not be read again, so this run gave them no mask",
     ):
         assert told in user.work.run.report["warnings"] and html.from_one(told)[1:] in notice(last)
 

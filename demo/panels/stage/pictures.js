@@ -22,7 +22,7 @@ async function draw() {
   paint(canvas.getContext("2d"), photo, mask, width, height);
   canvas.dataset.shown = index;
   canvas.dataset.masked = mask ? "1" : "";
-  canvas.setAttribute("aria-label", `Frame ${index + 1}${mask ? ", with its mask" : ""}. Shift and arrow keys move a cursor, Enter marks there.`);
+  canvas.setAttribute("aria-label", `Frame ${index + 1}${mask ? ", with its mask" : ""}. Shift and arrow keys move a cursor, Enter clicks there.`);
   showDots();
   document.dispatchEvent(new CustomEvent("stm-frame", { detail: index }));
 }

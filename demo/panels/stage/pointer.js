@@ -62,7 +62,7 @@ function clickAt(x, y, away) {
   showDots();
   send("edit", { kind: "click", frame: ui.frame, x, y, label });
 }
-// The same by keys: a cursor that Shift and the arrow keys move, finer the larger the picture is, and Enter.
+// The same by keys: Shift and the arrow keys move a cursor, in smaller steps the larger the picture is; Enter clicks.
 const middle = () => {   // of what is seen
   const box = screen_.getBoundingClientRect();
   const [x, y] = position({ clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }).map(Math.floor);

@@ -1,7 +1,7 @@
-// What the server says.  Last: it starts the stage.
+// Takes the server's state.  This file comes last: it starts the stage.
 function update() {
   const before = state;
-  if (props.value?.made < before.made) return;   // answers may overtake each other: this one is of an earlier moment
+  if (props.value?.made < before.made) return;   // answers may overtake each other: this one is older
   state = props.value || {};
   if (state.times) times = state.times;
   const fresh = state.clip !== before.clip;

@@ -66,7 +66,7 @@ canvas.addEventListener("pointermove", (event) => {
 for (const name of ["pointerup", "pointercancel"]) {
   canvas.addEventListener(name, (event) => { fingers.delete(event.pointerId); held = null; });
 }
-// Two fingers are ours: else the browser takes them for a scroll, and the pointers end.
+// Two fingers zoom here: else the browser would scroll with them, and end the pointers.
 for (const name of ["touchstart", "touchmove"]) {
   canvas.addEventListener(name, (event) => { if (event.touches.length > 1) event.preventDefault(); }, { passive: false });
 }

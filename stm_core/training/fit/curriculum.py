@@ -41,16 +41,16 @@ class TrainConfig:
     """
 
     out: Path
-    minutes: float | None = _option(None, "length of the whole run, resumed pieces included")
-    steps: int | None = _option(None, "the same in steps")
-    seed: int = _option(0, "of the random numbers")
+    minutes: float | None = _option(None, "length of the whole run in minutes, what was done before included")
+    steps: int | None = _option(None, "length of the whole run in steps, instead of minutes")
+    seed: int = _option(0, "seed of the random numbers")
     device: str = "cpu"
     bf16: bool = True
     rate: float = _option(1.0, "factor on the learning rates", least=0)
     batch: float = _option(1.0, "factor on the clips of a batch; try 8 on a large GPU", least=0)
     begin: float = _option(0.0, "skip this share of the curriculum", least=0, most=1)
-    clicks: float = _option(0.3, "share of the batches that are clicks", least=0, most=1)
-    hold: bool = _option(False, "keep trunk and keys: masks, clicks and decoder learn, and a step is faster")
+    clicks: float = _option(0.3, "share of the batches that train clicks", least=0, most=1)
+    hold: bool = _option(False, "freeze trunk and keys, and train the rest; a step is faster")
     compile: bool = _option(False, "torch.compile the tracking step")
     save_minutes: float = 4.0
     freeze: float = 0.3  # from this share of the curriculum on, norms keep their statistics
