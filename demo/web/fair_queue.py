@@ -7,12 +7,12 @@ fill it, and the others would be refused.  `FairQueue` is called before it (`dem
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from anyio.to_thread import run_sync
 
 from demo.draw.html import sentence
-from demo.gradio_fixes import QueueHooks
+from demo.gradio_fixes import QueueHooks, paths_in
 from demo.limits import Limits
 from demo.work.quotas import Quotas, caller_of
 from stm_core.errors import LimitError
@@ -40,7 +40,7 @@ class FairQueue:
             self._check_waiting(caller, body.session_hash)
         except LimitError as error:
             if public:
-                await run_sync(self.quotas.drop, caller, set(_paths(body.data)))
+                await run_sync(self.quotas.drop, caller, set(paths_in(body.data)))
             return self.hooks.refusal(sentence(str(error)), public)
         answer = await push()
         event = self.hooks.event(answer)
@@ -88,7 +88,7 @@ class FairQueue:
     def paths(self) -> set[str]:
         """The files that waiting and running requests refer to."""
         events = [*self.hooks.waiting(), *self.hooks.running()]
-        return {path for event in events if event.data for path in _paths(event.data.data)}
+        return {path for event in events if event.data for path in paths_in(event.data.data)}
 
     def _check_waiting(self, caller: str, page: str | None) -> None:
         waiting = list(self.hooks.waiting())
@@ -147,14 +147,3 @@ async def _refuse(send, status: int, text: str) -> None:
 
 def _caller(event) -> str:
     return getattr(event, "caller", "")
-
-
-def _paths(data) -> Iterator[str]:
-    """The paths of all files in a request's values."""
-    if isinstance(data, dict):
-        if isinstance(data.get("path"), str):
-            yield data["path"]
-        data = list(data.values())
-    if isinstance(data, (list, tuple)):
-        for value in data:
-            yield from _paths(value)

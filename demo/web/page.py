@@ -16,8 +16,9 @@ from starlette.middleware import Middleware
 from demo.draw import html
 from demo.engine.device import Engine
 from demo.gradio_fixes import (
+    ClosedDoors,
     LeanAnswers,
-    NoDeepLinks,
+    NothingFetched,
     QueueHooks,
     Stopwatch,
     broken_uploads,
@@ -66,7 +67,7 @@ HEADER = (
 )
 
 
-class Page(LeanAnswers):
+class Page(NothingFetched, LeanAnswers):
     """The page; what goes on beside it begins and ends with it, and its visitors' files go with it."""
 
     host: Host
@@ -181,7 +182,7 @@ def launch_options(limits: Limits) -> dict:
         "state_session_capacity": 1000,
         "max_threads": REQUESTS,
         "ssr_mode": False,
-        "app_kwargs": {"middleware": [Middleware(NoDeepLinks), Middleware(Stopwatch), Middleware(Uploads)]},
+        "app_kwargs": {"middleware": [Middleware(ClosedDoors), Middleware(Stopwatch), Middleware(Uploads)]},
     }
 
 
