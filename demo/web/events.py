@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from anyio import to_thread
 
 from demo.draw import html
 from demo.gradio_fixes import sent as sent_by
@@ -127,10 +128,12 @@ class Events:
     async def _queued(self, line: str, handler: Callable, visitor: Visitor, *values: Any) -> dict:
         """The answer of a handler once the visitor's own requests before it are done."""
         try:
-            return self._show(await self.lines.run(visitor.folder, line, handler, visitor, *values))
+            who = visitor.caller, visitor.folder
+            return self._show(await self.lines.run(*who, line, handler, visitor, *values))
         except Full:
             told = html.notice("Too many clicks are waiting; wait until their masks are shown.")
-            return self._show(self.host.complete(visitor, View(Change.MARKS, notice=told)))
+            view = View(Change.MARKS, notice=told)
+            return self._show(await to_thread.run_sync(self.host.complete, visitor, view))
 
     def _show(self, view: View) -> dict:
         """A view as Gradio takes it."""

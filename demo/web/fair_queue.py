@@ -57,9 +57,9 @@ class FairQueue:
         running = Counter((event.concurrency_id, _caller(event)) for event in self.hooks.running())
         held = []
         for name, lane in self.hooks.lanes():
-            if not lane.queue or lane.concurrency_limit in (None, lane.current_concurrency):
-                continue  # without a limit nobody waits for anybody else (`own_lines`)
-            most = min(self.limits.caller_running, max(1, lane.concurrency_limit - 1))
+            if not lane.queue or lane.concurrency_limit == lane.current_concurrency:
+                continue
+            most = self._most(lane.concurrency_limit)
             ahead, ranks = Counter(), {}
             for event in lane.queue:
                 key = name, _caller(event)
@@ -76,6 +76,12 @@ class FairQueue:
         if found is not None:
             self._note(*found[0])
         return found
+
+    def _most(self, limit: int | None) -> int:
+        """Requests of one caller that run at once in a lane with this limit."""
+        if limit is None:  # most of them wait in lines of their own (`own_lines`), but all take places
+            return self.limits.caller_waiting
+        return min(self.limits.caller_running, max(1, limit - 1))
 
     def _note(self, event) -> None:
         key = event.concurrency_id, _caller(event)

@@ -47,12 +47,13 @@ class Visits:
             return self._by_page.get(page)
 
     def forget_the_gone(self) -> None:
-        """Drop the visitors whose folder was removed."""
+        """Drop the visitors whose folder was removed; a run of theirs ends, and waits for no turn."""
         with self._came:
-            here = [one for one in self._by_key.values() if Path(one.folder).is_dir()]
-            kept = {id(one) for one in here}
-            self._by_key = {key: one for key, one in self._by_key.items() if id(one) in kept}
-            self._by_page = {page: one for page, one in self._by_page.items() if id(one) in kept}
+            gone = {id(one): one for one in self._by_key.values() if not Path(one.folder).is_dir()}
+            self._by_key = {key: one for key, one in self._by_key.items() if id(one) not in gone}
+            self._by_page = {page: one for page, one in self._by_page.items() if id(one) not in gone}
+        for one in gone.values():
+            one.leave()
 
     def end(self) -> list[Visitor]:
         """Forget all visitors, because the server closes; returns them."""

@@ -1,16 +1,18 @@
 """A visit is opened by its key and by nothing else; and what a page began ends with it."""
 
 import json
+import shutil
 import threading
 import time
 
 import httpx
 import pytest
-from pages import serve, wait_for
+from pages import Bench, notice, serve, wait_for
 from tab import Tab
 
 from demo.web.visits import Visits
 from demo.work import saved
+from demo.work.retention import sweep_regularly
 from demo.work.shown import stage_state
 
 
@@ -85,6 +87,32 @@ def test_a_visit_is_forgotten_with_its_folder(bench):
     bench.host.sweep(time.time() + 61 * 60)
     visits.forget_the_gone()
     assert visits.find(key) is None and visits.on("page") is None
+
+
+def test_a_run_of_a_visit_that_is_forgotten_takes_no_place_in_the_queue(tmp_path, clip):
+    bench, visits = Bench(tmp_path, queue_size=1), Visits()
+    gone, other = (bench.opened(clip[0]) for _ in range(2))
+    visits.begin(gone)
+    for one in (gone, other):
+        bench.click(one, 0, 8, 8)
+    bench.track.get_ready(gone)  # and no browser that asks for the run itself
+    assert notice(bench.track.get_ready(other))
+    shutil.rmtree(gone.folder)
+    visits.forget_the_gone()
+    assert not notice(bench.track.get_ready(other)) and other.work.busy
+
+
+def test_a_round_of_sweeping_that_fails_is_not_the_last(monkeypatch):
+    monkeypatch.setattr("demo.work.retention.period", lambda _: 0.01)
+    rounds = []
+
+    def sweep() -> None:
+        rounds.append(1)
+        raise RecursionError
+
+    closed = sweep_regularly(sweep, 1)
+    wait_for(lambda: len(rounds) > 1)
+    closed.set()
 
 
 def test_a_page_that_is_closed_and_begun_again_leaves_no_thread_and_no_file(tmp_path, clip):
