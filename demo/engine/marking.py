@@ -89,7 +89,7 @@ class Marking:
 
     def click(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
         """Ask the network; what comes back says why nothing changed."""
-        x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
+        x, y = real(data.get("x"), "x"), real(data.get("y"), "y")
         label, most = int(bool(data.get("label", 1))), self.limits.max_edits
         with visitor.at_work() as work:
             selected = work.objects.selected
@@ -145,14 +145,15 @@ def _nothing_new(work: Work, index: int, labels: np.ndarray, click: tuple[int, i
 
 def whole(value: Any, name: str) -> int:
     """A whole number that the browser sent.  PromptError; name: what it is."""
-    return int(_number(value, name))
+    return int(real(value, name))
 
 
-def _number(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """A number that the browser sent.  PromptError; name: what it is."""
     try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
         raise PromptError(f"{name} is {str(value)[:20]!r}, expected a number; reload the page") from error
-    if not abs(number) < 1e7:
-        raise PromptError(f"{name} is {number:g}, which is no place in a clip; reload the page")
-    return number
+    if not abs(found) < 1e7:
+        raise PromptError(f"{name} is {found:g}, which is no place in a clip; reload the page")
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from demo.draw import html
+from demo.engine.marking import real
 from demo.gradio_fixes import webcam_input
 from demo.panels.base import Change, Host, Panel, Props, View, Wires, answers
 from demo.work import examples
@@ -106,11 +107,11 @@ class ClipPanel(Panel):
     @answers
     def choose_part(self, visitor: Visitor, seconds: float) -> Iterator[View]:
         """Work on another part of a long clip."""
-        clip = visitor.need_work().clip
-        if float(seconds) == clip.second:  # the slider only says where we are
+        clip, second = visitor.need_work().clip, real(seconds, "the part")
+        if second == clip.second:  # the slider only says where we are
             yield View()
             return
-        yield from self._open(visitor, clip.path, clip.name, int(float(seconds) * clip.fps))
+        yield from self._open(visitor, clip.path, clip.name, int(second * clip.fps))
 
     @answers
     def pick_example(self, visitor: Visitor, name: str) -> Iterator[View]:

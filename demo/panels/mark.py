@@ -127,9 +127,10 @@ class MarkPanel(Panel):
         work = check_free(visitor.need_work())
         index = work.go(whole(data.get("frame"), "frame"))
         kinds = {"stroke": self.marking.stroke, "box": self.marking.box}
-        if data.get("kind") in kinds:
-            told = kinds[data["kind"]](visitor, index, data)
-        elif data.get("kind") == "move":
+        kind = str(data.get("kind"))
+        if kind in kinds:
+            told = kinds[kind](visitor, index, data)
+        elif kind == "move":
             told = self.marking.move(visitor, index, data, size)
         else:
             told = self.marking.click(visitor, index, data, size)

@@ -18,6 +18,7 @@ from demo.work.quotas import Quotas, caller_of
 from stm_core.errors import LimitError
 
 REMEMBERED = 1000  # callers whose last turn is known
+LONGEST_BODY = 8 * 2**20  # bytes of a request that is no upload: the clicks of a long API call have one
 
 
 class FairQueue:
@@ -110,20 +111,31 @@ class FairQueue:
 
 
 class Uploads:
-    """ASGI middleware: counts every upload for its caller, and refuses what is far beyond the quota."""
+    """ASGI middleware: counts every upload for its caller, and refuses what is far beyond the quota.
+
+    Other requests are read into memory whole, so they have a limit of their own.
+    """
 
     def __init__(self, app):
         self.app = app
 
     async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith("/upload"):
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        upload, length = scope["path"].endswith("/upload"), headers.get("content-length", "")
+        if not length.isdecimal():
+            if upload or "transfer-encoding" in headers:
+                text = "This request does not say how long it is; send Content-Length."
+                return await _refuse(send, 411, text)
+            length = "0"
+        if not upload:
+            if int(length) > LONGEST_BODY:
+                return await _refuse(send, 413, "This request is too long; send files as uploads.")
             return await self.app(scope, receive, send)
         quotas = scope["app"].get_blocks().host.quotas
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         caller = caller_of(scope["client"] and scope["client"][0], headers)
-        if not headers.get("content-length", "").isdecimal():
-            return await _refuse(send, 411, "This upload does not say how long it is; send Content-Length.")
-        with quotas.receiving(caller, int(headers["content-length"])):
+        with quotas.receiving(caller, int(length)):
             if not await run_sync(quotas.receives, caller):
                 text = "The files from your address have reached the space limit; try again later."
                 return await _refuse(send, 413, text)

@@ -15,7 +15,7 @@ from pages import Bench, Served, notice, serve, wait_for, write_clip
 
 from demo.gradio_fixes import QueueHooks
 from demo.limits import Limits
-from demo.web.fair_queue import FairQueue
+from demo.web.fair_queue import LONGEST_BODY, FairQueue
 from demo.work.quotas import MB, Quotas, caller_of
 from stm_core.errors import LimitError
 
@@ -138,6 +138,16 @@ def test_uploads_far_beyond_the_quota_are_not_received(page, tmp_path):
     assert quotas.disk("203.0.113.7") == MB // 2
     endless = upload("203.0.113.7", content=iter([b"x"]), headers={"Content-Type": "multipart/form-data"})
     assert endless.status_code == 411
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/run/predict", "/nowhere"])
+def test_a_request_that_is_no_upload_is_not_read_beyond_its_limit(page, path):
+    def send(**how) -> int:
+        return httpx.post(f"{page.url}{path}", **how).status_code
+
+    assert send(content=b" " * (LONGEST_BODY + 1)) == 413
+    assert send(content=iter([b" "])) == 411
+    assert send(content=b"{}") not in (411, 413) and send() not in (411, 413)
 
 
 @pytest.mark.parametrize("limit, waiting", [(4, 9), (None, 3)])
