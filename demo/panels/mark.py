@@ -14,8 +14,8 @@ from demo.work.absence import say_absent, take_back_absent
 from demo.work.examples import about
 from demo.work.marks import Marks
 from demo.work.pictures import picture
-from demo.work.shown import WELCOME, stage_state
-from demo.work.visitor import Visitor
+from demo.work.shown import WELCOME, called, stage_state
+from demo.work.visitor import Overtaken, Visitor
 from demo.work.work import Work
 
 STAGE = Path(__file__).with_name("stage")
@@ -124,7 +124,7 @@ class MarkPanel(Panel):
         """A click or a box (masks answered by the network), a brush stroke, or a click that moves to the
         selected object: on the frame that is shown.
         """
-        work = check_free(visitor.need_work())
+        work = check_free(_meant(visitor, data))
         index = work.go(whole(data.get("frame"), "frame"))
         kinds = {"stroke": self.marking.stroke, "box": self.marking.box}
         kind = str(data.get("kind"))
@@ -166,7 +166,7 @@ class MarkPanel(Panel):
     @answers
     def order(self, visitor: Visitor, data: dict) -> View:
         """Objects and history: add, select, rename, delete, gone or not, undo, redo, clear."""
-        work, kind, number = visitor.need_work(), data.get("kind"), data.get("object")
+        work, kind, number = _meant(visitor, data), data.get("kind"), data.get("object")
         notice, change = "", Change.MARKS
         with visitor.changing(work):
             check_free(work)
@@ -201,6 +201,14 @@ class MarkPanel(Panel):
         if work.frame not in work.sharp:
             picture(self.host.guard, visitor, work.frame)
         return View(change, notice=notice, **parts)
+
+
+def _meant(visitor: Visitor, data: dict) -> Work:
+    """The work that the browser meant.  Overtaken when another clip was opened since; PromptError."""
+    work = visitor.need_work()
+    if data.get("clip", called(work)) != called(work):
+        raise Overtaken
+    return work
 
 
 def _absence(work: Work, data: dict) -> str:

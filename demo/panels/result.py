@@ -16,7 +16,7 @@ from demo.work import saved
 from demo.work.run import Run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
-from stm_core.errors import PromptError, StmError
+from stm_core.errors import PromptError
 from stm_core.export.names import safe
 from stm_core.media.files import alone, write_whole
 
@@ -102,22 +102,23 @@ class ResultPanel(Panel):
     def make(self, visitor: Visitor, kind: str) -> Iterator[View]:
         """Make one of the files and hand it over."""
         yield View(file=None, made="")  # a refusal must not hand over the last one
-        work = visitor.work
-        if work is None or not work.tracked:
-            raise PromptError("there are no masks yet; mark an object and press Track first")
-        if work.running:
-            raise PromptError("tracking is running; wait until it ends or press Stop, then download")
-        self.host.quotas.check(visitor.caller)
-        yield View(made=html.notice(f"Making “{LABELS[kind]}”…", "info"))
-        try:
-            path = self.file(work, work.run, kind)
-        except StmError:
-            yield View(made="")
-            raise
-        self.host.quotas.copied(visitor.caller, path)
-        told = f"{Path(path).name} is ready, {html.size(Path(path).stat().st_size)}."
-        if kind == "everything":
-            told += self._left_out(path)
+        with visitor.at_work() as work:
+            if not work.tracked:
+                raise PromptError("there are no masks yet; mark an object and press Track first")
+            if work.running:
+                raise PromptError("tracking is running; wait until it ends or press Stop, then download")
+            self.host.quotas.check(visitor.caller)
+            yield View(made=html.notice(f"Making “{LABELS[kind]}”…", "info"))
+            try:
+                path = self.file(work, work.run, kind)
+            except Exception:
+                if visitor.work is work:
+                    yield View(made="")
+                raise
+            self.host.quotas.copied(visitor.caller, path)
+            told = f"{Path(path).name} is ready, {html.size(Path(path).stat().st_size)}."
+            if kind == "everything":
+                told += self._left_out(path)
         yield View(file=path, made=html.notice(told, "info"))
 
     # files ------------------------------------------------------------------------------------------------

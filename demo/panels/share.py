@@ -14,7 +14,7 @@ from demo.work import brought
 from demo.work.taking import ordered, take
 from demo.work.visitor import Visitor
 from demo.work.work import Work
-from stm_core.errors import OptionError, PromptError, StmError
+from stm_core.errors import OptionError, PromptError
 from stm_core.export.order import Options, Order
 from stm_core.export.registry import FORMATS, formats_of
 from stm_core.media.files import alone
@@ -124,21 +124,21 @@ class SharePanel(Panel):
     def make(self, visitor: Visitor, which: str, template: str) -> Iterator[View]:
         """Make the file and hand it over."""
         yield View(exported=None, export_told="")  # a refusal must not hand over the last one
-        work = visitor.need_work()
-        if not work.tracked or work.running:
-            raise PromptError("there are no finished masks yet; track the object first, then export")
-        order = _order(work, which, template)
-        order.preview()  # refused before anybody waits
-        self.host.quotas.check(visitor.caller)
-        yield View(export_told=html.notice(f"Making {order.file_name}…", "info"))
-        try:
-            with visitor.at_work():
+        with visitor.at_work() as work:
+            if not work.tracked or work.running:
+                raise PromptError("there are no finished masks yet; track the object first, then export")
+            order = _order(work, which, template)
+            order.preview()  # refused before anybody waits
+            self.host.quotas.check(visitor.caller)
+            yield View(export_told=html.notice(f"Making {order.file_name}…", "info"))
+            try:
                 path, warnings = self._file(work, order)
-        except StmError:
-            yield View(export_told="")
-            raise
-        self.host.quotas.copied(visitor.caller, str(path))
-        told = f"{path.name} is ready, {html.size(path.stat().st_size)}. {' '.join(warnings)}"
+            except Exception:
+                if visitor.work is work:
+                    yield View(export_told="")
+                raise
+            self.host.quotas.copied(visitor.caller, str(path))
+            told = f"{path.name} is ready, {html.size(path.stat().st_size)}. {' '.join(warnings)}"
         yield View(exported=str(path), export_told=html.notice(told.strip(), "info"))
 
     def _file(self, work: Work, order: Order) -> tuple[Path, list[str]]:

@@ -15,6 +15,12 @@ made = count(time.time_ns() // 10**6)  # of states: later ones have larger numbe
 WELCOME = "Upload a clip or pick an example. Then click the object that you want to follow, and press Track."
 
 
+def called(work: Work) -> str:
+    """What the browser calls the open clip, and sends back with what it wants to be done to it."""
+    folder = Path(work.clip.folder)
+    return f"{folder.parent.name}/{folder.name}"
+
+
 def stage_state(visitor: Visitor, live: bool = False) -> dict:
     """The state that the stage in the browser draws from.  live: with the picture of the run that goes."""
     work, order = visitor.work, next(made)
@@ -27,7 +33,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     preview = step.preview if step else None
     return {
         "made": order,
-        "clip": f"{Path(clip.folder).parent.name}/{Path(clip.folder).name}",
+        "clip": called(work),
         "folder": Path(clip.folder).as_posix(),
         "height": clip.size[0],
         "width": clip.size[1],
