@@ -13,7 +13,6 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_function_description, get_upload_folder
-from gradio_client.utils import is_http_url_like
 
 STOPWATCH = b"""<script>{
   const request = window.requestAnimationFrame.bind(window);
@@ -120,7 +119,7 @@ class NothingFetched(gr.Blocks):
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> list[Any]:
         """As Gradio's own.  Raises gr.Error for an address."""
-        if any(map(is_http_url_like, paths_in(inputs))):
+        if any(path.startswith(("http://", "https://")) for path in paths_in(inputs)):
             told = "Send the file itself: this server fetches nothing from an address."
             raise gr.Error(told, print_exception=False)
         return await super().preprocess_data(block_fn, inputs, *more, **named)
