@@ -10,9 +10,8 @@ def queue(work: Work) -> list[Suggestion]:
         return []
     ids = [one.id for one in work.objects]
     corrected = {(index, i) for index in work.changed for i in ids}
-    return suggestions(
-        work.run.records, ids, seen=work.approved | corrected, flagged=work.flagged - corrected
-    )
+    records = dict(work.run.records)  # the run may be under way
+    return suggestions(records, ids, seen=work.approved | corrected, flagged=work.flagged - corrected)
 
 
 def approve(work: Work, index: int, number: int) -> None:

@@ -56,7 +56,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "objects": work.objects.shown(),
         "selected": work.objects.selected,
         "prompted": sorted(work.marks),
-        "absent": [[number, *one] for number, ranges in work.absent.items() for one in ranges],
+        "absent": [[number, *one] for number, ranges in list(work.absent.items()) for one in ranges],
         "pinned": list(work.pinned),
         "doubtful": {} if preview else {str(one.frame): one.sentence for one in reversed(queue(work))},
         "running": work.running,

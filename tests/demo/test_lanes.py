@@ -2,11 +2,14 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from pages import notice
+from pages import SETTINGS, notice
 from PIL import Image
+
+from demo.work import reviewing
 
 
 class Held:
@@ -102,3 +105,56 @@ def test_the_lock_of_a_visitor_keeps_others_out_and_lets_its_holder_in_again(use
         assert not thread.submit(user.alone().acquire, False).result(30)
         assert user.alone().acquire(False)
         user.alone().release()
+
+
+@pytest.fixture
+def going(bench, user):
+    """A run of one object that has shown its first frame, and goes on."""
+    run = bench.begun(user)
+    while not user.work.tracked:
+        next(run)
+    yield run
+    run.close()
+
+
+def grows(work):
+    """The run of the work comes to another frame."""
+    work.run.records[1000 + len(work.run.records)] = work.run.records[0]
+
+
+def test_what_is_told_of_a_run_can_be_asked_for_while_it_comes_to_other_frames(
+    bench, user, going, monkeypatch
+):
+    suggestions, before = reviewing.suggestions, dict(user.work.run.records)
+
+    def listed(records, *values, **named):
+        for _ in records:
+            grows(user.work)
+        return suggestions(records, *values, **named)
+
+    class Sure(dict):
+        def get(self, *values):
+            grows(user.work)
+            return super().get(*values)
+
+    monkeypatch.setattr(reviewing, "suggestions", listed)
+    assert not notice(bench.fix.review(user, {"kind": "flag", "frame": 3}))
+    assert not notice(bench.mark.seek(user, 2))
+    monkeypatch.setattr(reviewing, "suggestions", suggestions)
+    for index, one in list(user.work.run.records.items()):
+        user.work.run.records[index] = replace(one, confidence=Sure(one.confidence))
+    assert not notice(bench.fix.review(user, {"kind": "flag", "frame": 4}))
+    user.work.run.records = before
+
+
+@pytest.mark.parametrize("change", ["show", "finish"])
+def test_a_run_changes_the_work_when_nobody_else_does(bench, user, lane, change, monkeypatch):
+    held = Held(getattr(user.work, change))
+    monkeypatch.setattr(user.work, change, held)
+    bench.click(user, 0, 8, 8)
+    bench.track.get_ready(user)
+    run = lane.submit(lambda: list(bench.track.track(user, *SETTINGS)))
+    assert held.inside.wait(30)
+    free = user.alone().acquire(blocking=False)  # as a flag, which may be set while a run goes
+    held.go.set()
+    assert run.result(30) and not free
