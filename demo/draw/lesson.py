@@ -143,7 +143,7 @@ def lesson(steps: Sequence[Step], titles: dict[str, str]) -> str:
 
 def _drawn(number: int, count: int, step: Step, titles: dict[str, str]) -> str:
     links = "".join(
-        f'<button type="button" class="stm-learn-link" data-see="{place}">{PLACES[place]}</button>'
+        f'<button type="button" data-see="{place}">{PLACES[place]}</button>'
         for place in ("picture", *step.show)
     )
     return (
@@ -152,7 +152,7 @@ def _drawn(number: int, count: int, step: Step, titles: dict[str, str]) -> str:
         f'{" hidden" * (number > 0)} aria-label="Step {number + 1} of {count}">'
         f'<h3 tabindex="-1"><small>Step {number + 1} of {count}</small> {_inline(step.title)}</h3>'
         f"{_text(step.idea)}"
-        '<p class="stm-learn-do"><button type="button" class="stm-learn-set" data-learn="set">'
+        '<p><button type="button" class="stm-learn-set" data-learn="set">'
         f"{_inline(_doing(step, titles))}</button> "
         f'<span class="stm-learn-state" role="status"></span></p>'
         f'<p class="stm-learn-see" hidden>Go to: {links}</p>'

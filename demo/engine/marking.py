@@ -40,8 +40,7 @@ class Marking:
             image = picture(self.guard, visitor, index)
             with visitor.changing(work):
                 check_free(work)
-                labels = work.labels(index)
-                labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
+                labels = work.to_change(index)
                 painted = strokes.paint(labels, data, work.objects.selected)
                 if np.array_equal(labels, painted):
                     return "This stroke changed nothing, so it is not counted as a mark."
@@ -62,8 +61,7 @@ class Marking:
                 )
             with visitor.changing(work):
                 check_free(work)
-                labels = work.labels(index)
-                labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
+                labels = work.to_change(index)
                 labels = np.where(mask, number, np.where(labels == number, 0, labels)).astype(np.uint8)
                 work.objects.colour(image, labels)
                 changes.draw(work, index, labels, self.limits.max_edits)

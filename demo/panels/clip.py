@@ -52,7 +52,7 @@ class ClipPanel(Panel):
                     label="Record a few seconds", height=240, elem_id="webcam", buttons=[]
                 )
         self._read_examples()
-        gallery = gr.HTML(elem_classes="stm-gallery", js_on_load=SCRIPT.read_text(), **self._cards())
+        gallery = gr.HTML(js_on_load=SCRIPT.read_text(), **self._cards())
         report = gr.HTML(clip_report(None, self.host.limits), elem_id="report")
         part = gr.Slider(
             0,

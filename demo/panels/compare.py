@@ -62,9 +62,7 @@ class ComparePanel(Panel):
             with gr.Row():
                 start = gr.Button("Compare", variant="primary", elem_id="compare", min_width=90)
                 self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=190)
-                halt = gr.Button(
-                    "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=90
-                )
+                halt = gr.Button("Stop", variant="stop", interactive=False, min_width=90)
             shown = gr.HTML(
                 NOTHING,
                 html_template=HERE.with_suffix(".html").read_text(),

@@ -30,10 +30,6 @@ LABELS = {
     "report": "Report JSON",
     "everything": "Full session (ZIP, reopen later)",
 }
-PRESS_DOWNLOAD = """() => {
-  const link = document.querySelector("#file a, a#file, button#file, #file button, #file");
-  if (link) link.click();
-}"""
 
 
 class ResultPanel(Panel):
@@ -55,7 +51,7 @@ class ResultPanel(Panel):
                 "One mask per frame, as large as the frame. File names count from 0: 00000.png is frame 1."
             )
         )
-        with gr.Row(elem_classes="stm-downloads"):
+        with gr.Row():
             self.buttons = {
                 kind: gr.Button(label, size="sm", min_width=130, elem_id=f"get-{kind}")
                 for kind, label in LABELS.items()
@@ -68,7 +64,7 @@ class ResultPanel(Panel):
         """As Panel.wire."""
         for kind, button in self.buttons.items():
             made = wires.on(button.click, self.make, lane="media", given=(kind,))
-            made.success(None, None, None, js=PRESS_DOWNLOAD)
+            made.success(None, None, None, js=html.press("file"))
         for event in ("opened", "objects", "ran"):
             wires.on(event, self.show_film, lane="media")
 

@@ -30,7 +30,7 @@ element.addEventListener("click", (event) => {
 function keys(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", keys);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=listbox], video, audio")) return;
+  if (event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=listbox], video, audio, dialog")) return;
   const action = { ".": () => step(1), ",": () => step(-1), y: () => right(here()), f: flag }[event.key.toLowerCase()];
   if (!action || !element.querySelector(".stm-queue")) return;
   action();
@@ -38,7 +38,7 @@ function keys(event) {
 }
 document.addEventListener("keydown", keys);
 function follow() {
-  items().forEach((item) => item.toggleAttribute("aria-current", Number(item.dataset.look) === at));
+  items().forEach((item) => item.setAttribute("aria-current", Number(item.dataset.look) === at));
 }
 document.addEventListener("stm-frame", (event) => { at = event.detail; follow(); });
 watch("value", follow);

@@ -21,11 +21,6 @@ from stm_core.media.files import alone
 from stm_core.runs.recipe import as_command, as_python, needs_masks
 
 FIRST = "coco"  # the format that is chosen at first
-PRESS_DOWNLOAD = """() => {
-  const found = "#exported a, a#exported, button#exported, #exported button, #exported";
-  const link = document.querySelector(found);
-  if (link) link.click();
-}"""
 RECIPE = ("as_command", "as_python", "recipe_about")
 FILES = (
     "COCO JSON, CVAT for images 1.1, mask pictures or a ZIP of them, or a film per object, black and "
@@ -47,7 +42,6 @@ class SharePanel(Panel):
                 [(f"{one.name}: {one.sentence}", name) for name, one in FORMATS.items()],
                 value=FIRST,
                 label="Format",
-                elem_id="format",
             )
             template = gr.Textbox(
                 "",
@@ -58,16 +52,14 @@ class SharePanel(Panel):
             )
             names = gr.HTML("", elem_id="names", min_height=30, js_on_load=html.DISMISS)
             self.button = gr.Button("Export", elem_id="export")
-            told = gr.HTML("", elem_id="export-told", js_on_load=html.DISMISS)
+            told = gr.HTML("", js_on_load=html.DISMISS)
             file = gr.DownloadButton("Download", elem_id="exported", elem_classes="stm-hidden")
         with gr.Accordion("The same run in a terminal or notebook", open=False, elem_id="recipe"):
             command = gr.Textbox(
                 label="Command", buttons=["copy"], interactive=False, lines=2, elem_id="as-command"
             )
-            python = gr.Textbox(
-                label="Python", buttons=["copy"], interactive=False, lines=8, elem_id="as-python"
-            )
-            about = gr.HTML("", elem_id="recipe-about")
+            python = gr.Textbox(label="Python", buttons=["copy"], interactive=False, lines=8)
+            about = gr.HTML("")
         with gr.Accordion("Bring masks for many frames", open=False, elem_id="bringing"):
             bring = gr.File(label=FILES, file_count="multiple", height=84, elem_id="bring")
         return {
@@ -92,7 +84,7 @@ class SharePanel(Panel):
         for event in ("opened", "objects", "ran"):
             wires.on(event, self.preview, chosen)
         made = wires.on(self.button.click, self.make, chosen, lane="media")
-        made.success(None, None, None, js=PRESS_DOWNLOAD)
+        made.success(None, None, None, js=html.press("exported"))
         wires.on(self.parts["bring"].upload, self.bring, ["bring"], lane="own", leads_to="marked objects")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:

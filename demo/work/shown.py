@@ -21,6 +21,19 @@ def called(work: Work) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
+def pictured(work: Work) -> dict:
+    """What a script goes by that draws small pictures of frames with masks (`panels/frames.js`)."""
+    clip = work.clip
+    return {
+        "clip": Path(clip.folder).as_posix(),
+        "height": clip.size[0],
+        "width": clip.size[1],
+        "proxies": [[clip.start, clip.start + work.proxies]],
+        "first": html.number(0),
+        "objects": work.objects.shown(),
+    }
+
+
 def stage_state(visitor: Visitor, live: bool = False) -> dict:
     """The state that the stage in the browser draws from.  live: with the picture of the run that goes."""
     work, order = visitor.work, next(made)

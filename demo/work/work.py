@@ -160,6 +160,11 @@ class Work:
         mask = self.marked(index)
         return decode_mask(mask) if mask else self.result(index)
 
+    def to_change(self, index: int) -> np.ndarray:
+        """The labels shown on a frame, or labels without any object."""
+        found = self.labels(index)
+        return np.zeros(self.clip.size, np.uint8) if found is None else found
+
     def marked(self, index: int) -> bytes | None:
         """The mask of a frame's marks, PNG, where that is what the frame shows: a run made since has all
         objects, and not only those that were marked there.

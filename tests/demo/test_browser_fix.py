@@ -81,6 +81,9 @@ def by_keys(visitor, work) -> None:
     visitor.wait("() => +document.querySelector('#review [data-look]')?.dataset.look === 3")
     visitor.keys(".")
     visitor.shown(WRONG[0], True)
+    visitor.wait(
+        "(n) => +document.querySelector('#review [aria-current=true]')?.dataset.look === n", WRONG[0]
+    )
     visitor.keys(",")
     visitor.shown(3, True)
     visitor.keys("y")

@@ -76,6 +76,13 @@ def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site,
     visitor.shown(0, True)
     visitor.page.click("[data-do=add-object]")
     visitor.wait("() => document.querySelectorAll('.stm-chips button').length === 2")
+    for number in (1, 2):  # by keys, and the focus stays where it is
+        visitor.page.focus(f".stm-chips [data-object='{number}']")
+        visitor.keys("Enter")
+        visitor.wait(
+            "(n) => document.activeElement.matches(`.stm-chips [data-object='${n}'][aria-checked=true]`)",
+            number,
+        )
     visitor.page.keyboard.down("Shift")
     visitor.click(9, 8)  # the dot of the first object
     visitor.page.keyboard.up("Shift")

@@ -31,6 +31,7 @@ function update() {
   if (!state.live) draw(); else showDots();
 }
 function chips() {
+  const place = $(".stm-chips"), had = [...place.children].indexOf(document.activeElement);   // they are made anew
   const names = (state.objects || []).map(({ id, name, color }) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -43,7 +44,8 @@ function chips() {
     button.append(swatch, name);
     return button;
   });
-  $(".stm-chips").replaceChildren(...names);
+  place.replaceChildren(...names);
+  place.children[had]?.focus({ preventScroll: true });
   const name = $(".stm-name");
   if (document.activeElement !== name) name.value = (state.objects || []).find((o) => o.id === state.selected)?.name || "";
 }
