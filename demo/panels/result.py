@@ -88,10 +88,10 @@ class ResultPanel(Panel):
             return View()
         with visitor.at_work():
             film = self.file(work, run, "overlay")
-        if work.run is not run:  # an object was deleted meanwhile, and its event brings the film
-            return View()
-        run.filmed = True
-        self.host.quotas.copied(visitor.caller, film)
+            if work.run is not run:  # an object was deleted meanwhile, and its event brings the film
+                return View()
+            run.filmed = True
+            self.host.quotas.copied(visitor.caller, film)
         return View(player=film)
 
     @answers

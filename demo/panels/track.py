@@ -162,10 +162,12 @@ class TrackPanel(Panel):
         runner = self.host.runner
         while run.state == "waiting":  # planning takes seconds: Stop counts till here
             with visitor.at_work():
+                shown = work.run
                 job = runner.plan(work, memory, size, direction, to_end)
-            found = runner.predict(job.plan)
+            found, plan = runner.predict(job.plan), job.plan
             with visitor.alone():
-                if run.state == "waiting" and work.given() == job.plan.known:
+                same = work.given() == plan.known and work.absent == plan.absent and work.run is shown
+                if run.state == "waiting" and same:
                     job = replace(job, folder=run.folder)
                     run.begin(job, found, before=work.run if direction else None)
                     return True

@@ -170,10 +170,8 @@ class Events:
         Gradio itself loads a page again when the connection of a run was lost.
         key: of an earlier visit, which then goes on.
         """
-        self.visits.forget_the_gone()
         visitor = self.visits.find(key)
         if visitor is None or not Path(visitor.folder).is_dir():
-            self.host.sweep()
             caller = caller_of(request.client and request.client.host, request.headers)
             visitor = self.host.new_visitor(caller)
             key = self.visits.begin(visitor)

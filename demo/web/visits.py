@@ -10,7 +10,10 @@ import secrets
 import threading
 from pathlib import Path
 
+from demo.work.retention import discard
 from demo.work.visitor import Visitor
+
+MOST_IDLE = 200  # visits of one address without a clip: a school passes, a loop that loads pages does not
 
 
 class Visits:
@@ -22,10 +25,19 @@ class Visits:
         self._came = threading.Condition()
 
     def begin(self, visitor: Visitor) -> str:
-        """Add a visitor and return the key, 256 random bits."""
+        """Add a visitor and return the key, 256 random bits.
+
+        Of the visits of one address that opened no clip, those beyond MOST_IDLE go, the oldest first.
+        """
         key = secrets.token_urlsafe(32)
         with self._came:
             self._by_key[_hash(key)] = visitor
+            mine = [one for one in self._by_key.values() if one.caller == visitor.caller]
+            idle = [one for one in mine if one.work is None and one.coming is None]
+        for one in idle[:-MOST_IDLE]:
+            discard(Path(one.folder))
+        if len(idle) > MOST_IDLE:
+            self.forget_the_gone()
         return key
 
     def find(self, key: str | None) -> Visitor | None:

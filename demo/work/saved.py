@@ -82,7 +82,8 @@ def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, 
     for index in indices:
         labels = decode_mask(run.mask_path(index).read_bytes())
         old = saved["records"].get(str(index), {})
-        sure = {int(n): float(value) for n, value in old.get("confidence", {}).items() if int(n) in names}
+        told = old.get("confidence", {}).items()
+        sure = {int(n): value for n, value in told if int(n) in names and _is_share(value)}
         known = {int(n) for n in old.get("areas", {})}.union(object_ids(labels)).intersection(names)
         run.records[index] = record_from(labels, sorted(known), sure, prompted=bool(old.get("prompted")))
     return run
@@ -130,6 +131,10 @@ def _restore_marks(work: Work, index: int, saved: dict, most: int) -> None:
 def _list(saved: dict, key: str) -> list:
     value = saved.get(key)
     return value if isinstance(value, list) else []
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value <= 1  # which no NaN is
 
 
 def _is(value: object, low: int, high: int) -> TypeGuard[int]:

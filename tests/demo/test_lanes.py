@@ -100,6 +100,32 @@ def test_a_stroke_between_a_runs_plan_and_its_begin_is_in_the_run(bench, user, m
     assert user.work.result(5)[50, 60] == 1 and user.work.pinned == (0, 5) and not user.work.fixes()
 
 
+@pytest.mark.parametrize("kind", ["absent", "undo"])
+def test_what_is_said_between_a_runs_plan_and_its_begin_is_in_the_run(bench, user, monkeypatch, kind):
+    bench.click(user, 0, 8, 8)
+    bench.tracked(user)
+    bench.tracked(user, settings=("every-5", *SETTINGS[1:]))
+    stroke = {"kind": "stroke", "frame": 5, "points": [[60, 50]], "radius": 4}
+    said = {"absent": {"kind": "absent", "frame": 20, "first": 15}, "undo": {"kind": "undo"}}
+    if kind == "absent":
+        bench.mark.edit(user, stroke, 0)
+    else:  # the same marks, and another run
+        user.work.rest = [(10, 1)]
+        user.work.history.past[-1].values["rest"] = [(10, 1)]
+    predict, planned = bench.runner.predict, []
+
+    def meanwhile(*values):
+        planned.append(values)
+        if len(planned) == 1:
+            assert not notice(bench.mark.order(user, said[kind]))
+        return predict(*values)
+
+    monkeypatch.setattr(bench.runner, "predict", meanwhile)
+    bench.tracked(user, "forward")
+    assert len(planned) == 2 and user.work.run.job.plan.absent == user.work.absent
+    assert kind == "undo" or not user.work.result(17).any()
+
+
 def test_the_lock_of_a_visitor_keeps_others_out_and_lets_its_holder_in_again(user):
     with user.alone(), ThreadPoolExecutor(1) as thread:
         assert not thread.submit(user.alone().acquire, False).result(30)

@@ -89,6 +89,17 @@ def test_a_visit_is_forgotten_with_its_folder(bench):
     assert visits.find(key) is None and visits.on("page") is None
 
 
+def test_of_the_visits_of_one_address_without_a_clip_the_oldest_go(bench, clip, monkeypatch):
+    monkeypatch.setattr("demo.web.visits.MOST_IDLE", 3)
+    visits, busy = Visits(), bench.opened(clip[0])
+    busy.caller = "a"
+    keys = [visits.begin(busy), visits.begin(bench.arrive("b"))]
+    keys += [visits.begin(bench.arrive("a")) for _ in range(5)]
+    here = [visits.find(key) is not None for key in keys]
+    assert here == [True, True, False, False, True, True, True]
+    assert len(list(bench.host.visitors.iterdir())) == sum(here)
+
+
 def test_a_run_of_a_visit_that_is_forgotten_takes_no_place_in_the_queue(tmp_path, clip):
     bench, visits = Bench(tmp_path, queue_size=1), Visits()
     gone, other = (bench.opened(clip[0]) for _ in range(2))
