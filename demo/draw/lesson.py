@@ -19,6 +19,10 @@ PARTS = ("Question", "Answer", "More")
 SETTINGS = ("example", "preset", "track", "frame", "show")
 
 
+# what a template of Gradio's, which becomes a template literal of a script, would fill in or take away
+_TAKEN = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "\\": "&#92;"})
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of the lesson; texts are lists of paragraphs.
@@ -198,16 +202,12 @@ def _formula(text: str) -> str:
     low = re.sub(
         r"_(?:\{([^}]*)\}|(\w))",
         lambda found: f"<sub>{found[1] or found[2]}</sub>",
-        escape(text).replace("$", "&#36;"),
+        escape(text),
     )
     high = re.sub(r"\^(?:\{([^}]*)\}|(\w))", lambda found: f"<sup>{found[1] or found[2]}</sup>", low)
-    return _braced(high)
+    return high.translate(_TAKEN).replace("`", "&#96;")
 
 
 def _safe(text: str) -> str:
-    """As it stands in a template of Gradio's, where braces and dollars would be filled in."""
-    return _braced(escape(text).replace("$", "&#36;"))
-
-
-def _braced(text: str) -> str:
-    return text.replace("{", "&#123;").replace("}", "&#125;")
+    """As it stands in a template of Gradio's, but for the sign of `code`."""
+    return escape(text).translate(_TAKEN)
