@@ -170,8 +170,8 @@ class MarkPanel(Panel):
         notice, change = "", Change.MARKS
         with visitor.changing(work):
             check_free(work)
-            if data.get("frame") is not None:
-                work.go(whole(data["frame"], "frame"))
+            frame = data.get("frame")
+            index = work.frame if frame is None else work.go(whole(frame, "frame"))
             if kind == "add":
                 with work.one_step():
                     work.objects.add(self.host.limits.max_objects)
@@ -185,7 +185,7 @@ class MarkPanel(Panel):
                 work.delete_object(whole(number, "object"))
                 change = Change.RESULTS
             elif kind == "clear":
-                changes.clear(work)
+                changes.clear(work, index)
             elif kind in ("absent", "present"):
                 notice, change = _absence(work, data), Change.RESULTS
             elif kind in ("undo", "redo") and (work.undo() if kind == "undo" else work.redo()):

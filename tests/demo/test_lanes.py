@@ -3,13 +3,15 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import SETTINGS, notice
+from pages import SETTINGS, notice, wait_for
 from PIL import Image
 
 from demo.work import reviewing
+from demo.work.pictures import SHARP_KEPT
 
 
 class Held:
@@ -124,6 +126,46 @@ def test_what_is_said_between_a_runs_plan_and_its_begin_is_in_the_run(bench, use
     bench.tracked(user, "forward")
     assert len(planned) == 2 and user.work.run.job.plan.absent == user.work.absent
     assert kind == "undo" or not user.work.result(17).any()
+
+
+def test_clear_is_about_its_own_frame_whatever_is_looked_at_meanwhile(bench, user, monkeypatch):
+    for frame in (0, 3):
+        bench.click(user, frame, 8 + 16 * (frame % 6), 8)
+    go = type(user.work).go
+    monkeypatch.setattr(type(user.work), "go", lambda work, index: (go(work, index), go(work, 3))[0])
+    bench.mark.order(user, {"kind": "clear", "frame": 0})
+    assert list(user.work.marks) == [3]
+
+
+def test_a_picture_that_was_just_removed_is_made_again(bench, user, monkeypatch):
+    bench.mark.seek(user, 5)
+    opened = Image.open
+
+    def removed(path):
+        monkeypatch.setattr(Image, "open", opened)
+        path.unlink()
+        return opened(path)
+
+    monkeypatch.setattr(Image, "open", removed)
+    assert not notice(bench.click(user, 5, 60, 60)) and (bench.folder(user) / "sharp" / "00005.png").exists()
+
+
+def test_two_events_that_look_at_many_frames_remove_old_pictures_once(bench, user, lane, monkeypatch):
+    user.work.sharp = dict.fromkeys(range(100, 200))  # as after many frames
+    held = Held(Path.unlink)
+
+    def unlink(path, **how):  # a function, and so a method
+        return held(path, **how)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    first = lane.submit(bench.mark.seek, user, 5)
+    assert held.inside.wait(30)
+    with ThreadPoolExecutor(1) as other:
+        second = other.submit(bench.mark.seek, user, 6)
+        wait_for((bench.folder(user) / "sharp" / "00006.png").exists)
+        held.go.set()
+        assert not notice(first.result(30)) and not notice(second.result(30))
+    assert {5, 6} <= set(user.work.sharp) and len(user.work.sharp) == SHARP_KEPT
 
 
 def test_the_lock_of_a_visitor_keeps_others_out_and_lets_its_holder_in_again(user):
