@@ -5,6 +5,7 @@ from typing import TypeGuard
 
 from demo.limits import Limits
 from demo.work.absence import restored
+from demo.work.history import Moment
 from demo.work.marks import Marks
 from demo.work.run import Run
 from demo.work.work import Work
@@ -45,8 +46,15 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
     """Restore saved work (see `to_json`) on the open clip; what makes no sense is left out.
 
     kept: frames whose masks and prompts lie in the clip's folder.  Raises ValueError, TypeError,
-    AttributeError or KeyError when nothing in it makes sense.
+    AttributeError or KeyError, and restores nothing, when it makes no sense as a whole.
     """
+    found = Work.begin(work.clip)
+    _fill(found, saved, kept, limits)
+    Moment.of(found, found.frame).restore(work)
+    work.go(found.frame)
+
+
+def _fill(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits) -> None:
     clip = work.clip
     inside = range(clip.start, clip.stop)
     if not all(isinstance(saved.get(name), dict) for name in ("marks", "records")):
