@@ -110,19 +110,25 @@ class LeanAnswers(gr.Blocks):
         return [next(answers) if one in predictions else gr.skip() for one in parts]
 
 
-class NothingFetched(gr.Blocks):
-    """A page that takes files as they are sent, and fetches none.
+class SoundValues(gr.Blocks):
+    """A page that fetches no files, and refuses values that make no sense in one sentence.
 
     Gradio fetches what an address in the place of a file leads to, whatever its length: whole into memory and
-    then onto the disk, past every limit of uploads.
+    then onto the disk, past every limit of uploads.  Its words about a wrong value name folders and classes
+    of the server, and each costs the log a traceback.
     """
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> list[Any]:
-        """As Gradio's own.  Raises gr.Error for an address."""
+        """As Gradio's own.  Raises gr.Error."""
         if any(path.startswith(("http://", "https://")) for path in paths_in(inputs)):
             told = "Send the file itself: this server fetches nothing from an address."
             raise gr.Error(told, print_exception=False)
-        return await super().preprocess_data(block_fn, inputs, *more, **named)
+        try:
+            return await super().preprocess_data(block_fn, inputs, *more, **named)
+        except Exception as error:
+            told = "A value has a wrong type, or is a file that is not on this server; send it again."
+            told = error.message if isinstance(error, gr.Error) else told
+            raise gr.Error(told, print_exception=False) from error
 
 
 class QueueHooks:

@@ -18,8 +18,8 @@ from demo.engine.device import Engine
 from demo.gradio_fixes import (
     ClosedDoors,
     LeanAnswers,
-    NothingFetched,
     QueueHooks,
+    SoundValues,
     Stopwatch,
     broken_uploads,
     lean_uploads,
@@ -67,7 +67,7 @@ HEADER = (
 )
 
 
-class Page(NothingFetched, LeanAnswers):
+class Page(SoundValues, LeanAnswers):
     """The page; what goes on beside it begins and ends with it, and its visitors' files go with it."""
 
     host: Host

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import inspect
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import httpx
@@ -125,7 +127,7 @@ def closed(door: str) -> list[str]:
     return [f"/gradio_api/{door}", f"/gradio_api/{door}/", f"//gradio_api/{door}"]
 
 
-@pytest.mark.parametrize("kind", [gr.Blocks, gradio_fixes.NothingFetched])
+@pytest.mark.parametrize("kind", [gr.Blocks, gradio_fixes.SoundValues])
 def test_an_address_in_the_place_of_a_file_is_fetched_by_gradio_and_not_here(kind, monkeypatch):
     fetched = []
 
@@ -139,9 +141,27 @@ def test_an_address_in_the_place_of_a_file_is_fetched_by_gradio_and_not_here(kin
     film = {"path": "https://example.org/film.mp4", "meta": {"_type": "gradio.FileData"}}
     for values in (["", film], [[{"deep": [film]}], None]):
         ours = pytest.raises(gr.Error, match="Send the file itself")
-        with ours if kind is gradio_fixes.NothingFetched else contextlib.suppress(Exception):
+        with ours if kind is gradio_fixes.SoundValues else contextlib.suppress(Exception):
             asyncio.run(page.preprocess_data(page.fns[0], values, None))
     assert fetched == ([film["path"]] * 2 if kind is gr.Blocks else [])
+
+
+@pytest.mark.parametrize("kind", [gr.Blocks, gradio_fixes.SoundValues])
+def test_a_wrong_value_is_told_with_the_servers_folders_by_gradio_and_not_here(kind, monkeypatch):
+    with kind(analytics_enabled=False) as page:
+        page.load(lambda *_: None, [gr.CheckboxGroup(["a"]), gr.File(), gr.Dropdown(["a"])])
+    monkeypatch.setattr("gradio.context.LocalContext.blocks", SimpleNamespace(get=lambda _: page))
+    page.has_launched, page.allowed_paths, page.blocked_paths = True, [], []
+    file, told, printed = {"meta": {"_type": "gradio.FileData"}}, [], []
+    for values in ([[], {"path": "film.mp4", **file}, "a"], [5, None, "a"], [[]], [[], None, "b"]):
+        with pytest.raises(Exception) as caught:
+            asyncio.run(page.preprocess_data(page.fns[0], values, None))
+        told.append(str(caught.value))
+        printed.append(getattr(caught.value, "print_exception", True))
+    ours = kind is gradio_fixes.SoundValues
+    assert (str(Path.cwd()) in told[0]) != ours and any(printed) != ours
+    assert not ours or [text.count("\n") for text in told] == [0] * 4
+    assert "not in the list of choices" in told[3]  # words for whoever sent it
 
 
 def test_the_files_of_a_request_are_found_however_deep_they_are():
