@@ -2,6 +2,7 @@
 function update() {
   const before = state;
   if (props.value?.made < before.made) return;   // answers may overtake each other: this one is of an earlier moment
+  if (props.value?.clip !== before.clip) $(".stm-name").blur();   // what is typed there names an object of this one
   state = props.value || {};
   if (state.times) times = state.times;
   const fresh = state.clip !== before.clip;
