@@ -120,6 +120,7 @@ class ComparePanel(Panel):
     def take_truth(self, visitor: Visitor, paths: list[str] | None) -> View:
         """True masks were given: they are read behind the guard, and kept beside the clip."""
         with visitor.at_work() as work:
+            self.host.opener.check_space(visitor.caller)
             frames = self._read_truth(work, [str(path) for path in paths or ()])
             first, last = html.number(frames[0]), html.number(frames[-1])
             view = View(

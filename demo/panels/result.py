@@ -103,7 +103,7 @@ class ResultPanel(Panel):
                 raise PromptError("there are no masks yet; mark an object and press Track first")
             if work.running:
                 raise PromptError("tracking is running; wait until it ends or press Stop, then download")
-            self.host.quotas.check(visitor.caller)
+            self.host.opener.check_space(visitor.caller)
             yield View(made=html.notice(f"Making “{LABELS[kind]}”…", "info"))
             try:
                 path = self.file(work, work.run, kind)

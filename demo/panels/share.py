@@ -121,7 +121,7 @@ class SharePanel(Panel):
                 raise PromptError("there are no finished masks yet; track the object first, then export")
             order = _order(work, which, template)
             order.preview()  # refused before anybody waits
-            self.host.quotas.check(visitor.caller)
+            self.host.opener.check_space(visitor.caller)
             yield View(export_told=html.notice(f"Making {order.file_name}…", "info"))
             try:
                 path, warnings = self._file(work, order)
@@ -151,6 +151,7 @@ class SharePanel(Panel):
             return View()
         with visitor.at_work() as work:
             _check_free(work)
+            self.host.opener.check_space(visitor.caller)
             masks = brought.read(self.host.guard, work.clip, self.host.limits, [str(path) for path in paths])
             with visitor.changing(work):
                 _check_free(work)

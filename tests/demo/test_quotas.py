@@ -12,6 +12,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
 from pages import Bench, Served, notice, serve, wait_for, write_clip
+from PIL import Image
 
 from demo.gradio_fixes import QueueHooks
 from demo.limits import Limits
@@ -209,6 +210,21 @@ def test_a_pages_files_count_for_its_address(tmp_path, clip):
     assert other.work is not None and other.caller == "203.0.113.9"
     with pytest.raises(LimitError):
         bench.host.quotas.check("203.0.113.8")
+
+
+def test_masks_that_are_brought_again_and_again_reach_the_quota(tmp_path, clip):
+    bench = Bench(tmp_path, caller_mb=1)
+    user = bench.arrive("203.0.113.12")
+    list(bench.clip.open_clip(user, str(clip)))
+    for n in range(4):
+        Image.new("L", (96, 64), 255).save(tmp_path / f"{n:05d}.png")
+    masks = [str(path) for path in tmp_path.glob("*.png")]
+    assert "Marked from the file" in notice(bench.share.bring(user, masks))
+    (Path(user.folder) / "much").write_bytes(bytes(MB))
+    before = user.work.run, dict(user.work.marks)
+    assert "1 are allowed" in notice(bench.share.bring(user, masks))
+    assert "1 are allowed" in notice(bench.compare.take_truth(user, masks))
+    assert (user.work.run, user.work.marks) == before
 
 
 def test_one_address_never_takes_all_places_for_runs(tmp_path, clip):
