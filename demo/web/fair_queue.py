@@ -28,6 +28,7 @@ class FairQueue:
         self.hooks, self.quotas, self.limits = hooks, quotas, limits
         self._served: dict[tuple[str, str], int] = {}  # (lane, caller) -> when its last request started
         self._started = 0
+        self._held: list[tuple] = []  # (lane, events) that are out of their lane while the next is chosen
         hooks.before_push(self._admit)
         hooks.before_next(self._choose)
 
@@ -56,7 +57,6 @@ class FairQueue:
         first whose caller has waited longest since the last turn.  No caller may fill a lane.
         """
         running = Counter((event.concurrency_id, _caller(event)) for event in self.hooks.running())
-        held = []
         for name, lane in self.hooks.lanes():
             if not lane.queue or lane.concurrency_limit == lane.current_concurrency:
                 continue
@@ -67,13 +67,14 @@ class FairQueue:
                 ranks[event] = running[key] + ahead[key], self._served.get(key, 0)
                 ahead[key] += 1
             fair = sorted(lane.queue, key=ranks.__getitem__)  # stable: each caller's own order stays
+            self._held.append((lane, [event for event in fair if running[name, _caller(event)] >= most]))
             lane.queue[:] = [event for event in fair if running[name, _caller(event)] < most]
-            held.append((lane, [event for event in fair if running[name, _caller(event)] >= most]))
         try:
             found = choose()
         finally:
-            for lane, events in held:
+            for lane, events in self._held:
                 lane.queue += events
+            self._held.clear()
         if found is not None:
             self._note(*found[0])
         return found
@@ -92,10 +93,19 @@ class FairQueue:
         for old in list(self._served)[:-REMEMBERED]:
             del self._served[old]
 
+    def keys(self, lane: str) -> list:
+        """What the waiting and running requests of a lane gave as the key of their visit."""
+        return [one.data.data[0] for one in self._here() if one.concurrency_id == lane and one.data.data]
+
     def paths(self) -> set[str]:
         """The files that waiting and running requests refer to."""
-        events = [*self.hooks.waiting(), *self.hooks.running()]
-        return {path for event in events if event.data for path in paths_in(event.data.data)}
+        return {path for one in self._here() for path in paths_in(one.data.data)}
+
+    def _here(self) -> list:
+        """All requests that wait or run.  For other threads too."""
+        held = [event for _, events in list(self._held) for event in events]
+        found = [*held, *self.hooks.waiting(), *self.hooks.running()]
+        return [event for event in found if event.data]
 
     def _check_waiting(self, caller: str, page: str | None) -> None:
         waiting = list(self.hooks.waiting())

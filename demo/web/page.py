@@ -43,6 +43,7 @@ from demo.web.events import Events
 from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
 from demo.work.retention import discard, period, sweep_regularly, visitors_folder
+from demo.work.visitor import Visitor
 
 PANELS = [
     ClipPanel,
@@ -93,6 +94,10 @@ class Page(SoundValues, LeanAnswers):
             visitor.leave()
             discard(Path(visitor.folder))
 
+    def asks_for_a_run(self, visitor: Visitor) -> bool:
+        """Whether a request for a run of this visitor waits or is being answered."""
+        return any(self.wires.visits.find(key) is visitor for key in self.fair.keys("gpu"))
+
     def _sweep(self) -> None:
         self.host.sweep()
         for path in broken_uploads(time.time() - 60 * self.host.limits.lifetime_minutes):
@@ -122,6 +127,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
     # max_size counts clicks and forecasts too; runs that wait are counted by the panel Track
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
     page.fair = FairQueue(QueueHooks(page), host.quotas, limits)
+    host.waiting.comes = page.asks_for_a_run
     return page
 
 

@@ -1,6 +1,7 @@
 """Quotas: a greedy caller is refused in one sentence, the others are served, and nothing stays for long."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_a_lane_is_never_full_of_one_callers_requests(limit, waiting):
         concurrency_id = "media"
 
         def __init__(self, caller: str):
-            self.caller = caller
+            self.caller, self.data = caller, SimpleNamespace(data=[caller])
 
     class Queue:
         def __init__(self):
@@ -167,11 +168,13 @@ def test_a_lane_is_never_full_of_one_callers_requests(limit, waiting):
         push = None
 
         def get_events(self):
+            left = Counter(fair.keys("media"))
+            assert left == Counter("aaaabab")  # those that are held back are there for who asks now
             return ([self.lane.queue.pop(0)], False, "media") if self.lane.queue else None
 
     queue = Queue()
     hooks = QueueHooks(SimpleNamespace(_queue=queue))
-    FairQueue(hooks, None, Limits(caller_running=9, caller_waiting=waiting))
+    fair = FairQueue(hooks, None, Limits(caller_running=9, caller_waiting=waiting))
     queue.lane.queue += map(Waits, "aaaabab")
     started = []
     while (events := queue.get_events()) is not None:

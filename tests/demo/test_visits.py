@@ -14,6 +14,7 @@ from demo.web.visits import Visits
 from demo.work import saved
 from demo.work.retention import sweep_regularly
 from demo.work.shown import stage_state
+from demo.work.visitor import Visitor
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,26 @@ def test_private_events_are_refused_without_the_key_also_under_the_pages_own_nam
     assert not Tab(site.url, "owner").do("upload", "upload")["success"]  # as if the key were on its way
     done = add_object(site, key, "a page of any name")
     assert done["success"] and len(user.work.objects) == 2
+
+
+def test_the_page_knows_whether_a_visits_browser_has_asked_for_its_run(site, owner, monkeypatch):
+    (key, user), asks, go = owner, site.page.asks_for_a_run, threading.Event()
+    tab = Tab(site.url, "owner")
+    tab.key = key
+    tab.click(0, 8, 8, 0)
+    tab.send(tab.event("track", "click"), [key])
+    assert user.work.busy and not asks(user)  # half of a press
+    run = site.page.host.panels[3]
+    monkeypatch.setattr(run.host.runner, "plan", lambda *_: go.wait(30) and {}["no plan"])
+    pressed = threading.Thread(target=tab.track)
+    pressed.start()
+    try:
+        wait_for(lambda: asks(user))
+        assert not asks(Visitor(user.folder))
+    finally:
+        go.set()
+        pressed.join(60)
+    wait_for(lambda: not asks(user))
 
 
 def test_a_key_is_in_nothing_that_is_shown_or_kept(site, owner):
