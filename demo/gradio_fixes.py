@@ -63,6 +63,19 @@ def sent(event: gr.EventData, entry: str | None = None):
     return data if entry is None else data.get(entry)
 
 
+def paths_in(data: Any) -> Iterator[str]:
+    """The paths of all files in the values of a request, which may be nested as deep as anybody likes."""
+    rest = [data]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, dict):
+            if isinstance(one.get("path"), str):
+                yield one["path"]
+            rest += one.values()
+        elif isinstance(one, (list, tuple)):
+            rest += one
+
+
 def docstring_of(function: Callable) -> tuple[str, dict[str, str], list[str]]:
     """(sentence, words for each parameter, words for each returned value) as Gradio's API page reads a
     docstring.
@@ -95,6 +108,27 @@ class LeanAnswers(gr.Blocks):
         lean.outputs = known
         answers = iter(await super().postprocess_data(lean, predictions, state))
         return [next(answers) if one in predictions else gr.skip() for one in parts]
+
+
+class SoundValues(gr.Blocks):
+    """A page that fetches no files, and refuses values that make no sense in one sentence.
+
+    Gradio fetches what an address in the place of a file leads to, whatever its length: whole into memory and
+    then onto the disk, past every limit of uploads.  Its words about a wrong value name folders and classes
+    of the server, and each costs the log a traceback.
+    """
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> list[Any]:
+        """As Gradio's own.  Raises gr.Error."""
+        if any(path.startswith(("http://", "https://")) for path in paths_in(inputs)):
+            told = "Send the file itself: this server fetches nothing from an address."
+            raise gr.Error(told, print_exception=False)
+        try:
+            return await super().preprocess_data(block_fn, inputs, *more, **named)
+        except Exception as error:
+            told = "A value has a wrong type, or is a file that is not on this server; send it again."
+            told = error.message if isinstance(error, gr.Error) else told
+            raise gr.Error(told, print_exception=False) from error
 
 
 class QueueHooks:
@@ -185,18 +219,22 @@ class Stopwatch:
         await self.app(scope, receive, whole)
 
 
-class NoDeepLinks:
-    """ASGI middleware: Gradio's deep links do not exist here.
+class ClosedDoors:
+    """ASGI middleware: what Gradio offers beside the page, and nobody needs here, does not exist.
 
-    Such a link writes all values of a page into a file and into the source of the page that it opens, also
-    the key of the visit, and is made for whoever knows what Gradio calls the page.
+    A deep link writes all values of a page into a file and into the source of the page that it opens, also
+    the key of the visit, and is made for whoever knows what Gradio calls the page.  A function of a component
+    takes a thousand files into memory at once, and a screen recording goes to an ffmpeg without a guard; no
+    quota counts them.
     """
+
+    DOORS = ("deep_link", "component_server", "process_recording")
 
     def __init__(self, app):
         self.app = app
 
     async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] == "http" and scope["path"].rstrip("/").endswith("/deep_link"):
+        if scope["type"] == "http" and scope["path"].rstrip("/").rpartition("/")[2] in self.DOORS:
             await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return

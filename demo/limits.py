@@ -55,8 +55,8 @@ class Limits:
     )
     caller_waiting: int = _limit(
         64,
-        "requests from one address that may wait: a class behind one router passes, and most of the "
-        "queue stays for others",
+        "requests from one address that may wait, and clicks that may be under way: a class behind one "
+        "router passes, and most of the queue stays for others",
     )
     caller_running: int = _limit(
         2,

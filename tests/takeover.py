@@ -121,6 +121,14 @@ def sulk() -> Iterator[dict]:
         time.sleep(0.05)
 
 
+def endless() -> Iterator[dict]:
+    """A row of pictures without end."""
+    yield {}
+    while True:
+        for data in (b'{"shape": [1]}', b"x"):
+            os.write(_pipe(), struct.pack("!Q", len(data)) + data)
+
+
 def babble(text: str) -> Iterator[dict]:
     """Answers with something else than an answer."""
     os.write(_pipe(), struct.pack("!Q", len(text)) + text.encode())

@@ -29,6 +29,12 @@ _NAMED = re.compile(
 _told = itertools.count()  # makes a repeated sentence a new notice, which is shown and read out again
 
 
+def press(part: str) -> str:
+    """The script that presses a download button, by its id: Gradio makes a link or a button of it."""
+    found = ", ".join((f"#{part} a", f"a#{part}", f"button#{part}", f"#{part} button", f"#{part}"))
+    return f'() => document.querySelector("{found}")?.click()'
+
+
 def title(name: str, text: str, number: int | None = None) -> str:
     """The heading of a panel: its name, a few words on what it is for, and the number of a step."""
     step = f"<b>{number}</b>" if number else ""

@@ -19,6 +19,10 @@ PARTS = ("Question", "Answer", "More")
 SETTINGS = ("example", "preset", "track", "frame", "show")
 
 
+# what a template of Gradio's, which becomes a template literal of a script, would fill in or take away
+_TAKEN = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "\\": "&#92;"})
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of the lesson; texts are lists of paragraphs.
@@ -143,7 +147,7 @@ def lesson(steps: Sequence[Step], titles: dict[str, str]) -> str:
 
 def _drawn(number: int, count: int, step: Step, titles: dict[str, str]) -> str:
     links = "".join(
-        f'<button type="button" class="stm-learn-link" data-see="{place}">{PLACES[place]}</button>'
+        f'<button type="button" data-see="{place}">{PLACES[place]}</button>'
         for place in ("picture", *step.show)
     )
     return (
@@ -152,7 +156,7 @@ def _drawn(number: int, count: int, step: Step, titles: dict[str, str]) -> str:
         f'{" hidden" * (number > 0)} aria-label="Step {number + 1} of {count}">'
         f'<h3 tabindex="-1"><small>Step {number + 1} of {count}</small> {_inline(step.title)}</h3>'
         f"{_text(step.idea)}"
-        '<p class="stm-learn-do"><button type="button" class="stm-learn-set" data-learn="set">'
+        '<p><button type="button" class="stm-learn-set" data-learn="set">'
         f"{_inline(_doing(step, titles))}</button> "
         f'<span class="stm-learn-state" role="status"></span></p>'
         f'<p class="stm-learn-see" hidden>Go to: {links}</p>'
@@ -198,16 +202,12 @@ def _formula(text: str) -> str:
     low = re.sub(
         r"_(?:\{([^}]*)\}|(\w))",
         lambda found: f"<sub>{found[1] or found[2]}</sub>",
-        escape(text).replace("$", "&#36;"),
+        escape(text),
     )
     high = re.sub(r"\^(?:\{([^}]*)\}|(\w))", lambda found: f"<sup>{found[1] or found[2]}</sup>", low)
-    return _braced(high)
+    return high.translate(_TAKEN).replace("`", "&#96;")
 
 
 def _safe(text: str) -> str:
-    """The text for a template of Gradio, with the braces and dollars escaped that Gradio would fill in."""
-    return _braced(escape(text).replace("$", "&#36;"))
-
-
-def _braced(text: str) -> str:
-    return text.replace("{", "&#123;").replace("}", "&#125;")
+    """The text for a template of Gradio, with the signs escaped that Gradio would take for its own."""
+    return escape(text).translate(_TAKEN)

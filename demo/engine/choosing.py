@@ -71,8 +71,7 @@ class Choosing:
                 if choices is None or not isinstance(n, int) or not 0 <= n < len(choices.masks):
                     raise PromptError("these masks are of an earlier click; click the object again")
                 check_free(work)
-                before = work.labels(choices.frame)
-                labels = choices.labels(n, np.zeros(work.clip.size, np.uint8) if before is None else before)
+                labels = choices.labels(n, work.to_change(choices.frame))
                 changes.draw(work, choices.frame, labels, self.limits.max_edits)
                 work.objects.colour(image, labels)
                 work.choices = replace(choices, marks=work.marks[choices.frame])

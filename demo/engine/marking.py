@@ -40,8 +40,7 @@ class Marking:
             image = picture(self.guard, visitor, index)
             with visitor.changing(work):
                 check_free(work)
-                labels = work.labels(index)
-                labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
+                labels = work.to_change(index)
                 painted = strokes.paint(labels, data, work.objects.selected)
                 if np.array_equal(labels, painted):
                     return "This stroke changed nothing, so it is not counted as a mark."
@@ -62,8 +61,7 @@ class Marking:
                 )
             with visitor.changing(work):
                 check_free(work)
-                labels = work.labels(index)
-                labels = np.zeros(work.clip.size, np.uint8) if labels is None else labels
+                labels = work.to_change(index)
                 labels = np.where(mask, number, np.where(labels == number, 0, labels)).astype(np.uint8)
                 work.objects.colour(image, labels)
                 changes.draw(work, index, labels, self.limits.max_edits)
@@ -89,7 +87,7 @@ class Marking:
 
     def click(self, visitor: Visitor, index: int, data: dict, size: int) -> str:
         """Add a click and compute the mask; returns a sentence if that changed nothing, else ""."""
-        x, y = _number(data.get("x"), "x"), _number(data.get("y"), "y")
+        x, y = real(data.get("x"), "x"), real(data.get("y"), "y")
         label, most = int(bool(data.get("label", 1))), self.limits.max_edits
         with visitor.at_work() as work:
             selected = work.objects.selected
@@ -148,14 +146,15 @@ def _nothing_new(work: Work, index: int, labels: np.ndarray, click: tuple[int, i
 
 def whole(value: Any, name: str) -> int:
     """A whole number that the browser sent; PromptError if it is none.  name: of the value, for the error."""
-    return int(_number(value, name))
+    return int(real(value, name))
 
 
-def _number(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """A number that the browser sent; PromptError if it is none.  name: of the value, for the error."""
     try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
         raise PromptError(f"{name} is {str(value)[:20]!r}, expected a number; reload the page") from error
-    if not abs(number) < 1e7:
-        raise PromptError(f"{name} is {number:g}, which is no place in a clip; reload the page")
-    return number
+    if not abs(found) < 1e7:
+        raise PromptError(f"{name} is {found:g}, which is no place in a clip; reload the page")
+    return found

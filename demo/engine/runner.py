@@ -41,7 +41,7 @@ class Runner:
             )
         try:
             megabytes, interval, frames = float(budget_mb), int(every), int(capacity)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise OptionError("a number of the memory settings is missing; type it again") from error
         if not 0.1 <= megabytes <= self.limits.max_budget_mb:
             most = self.limits.max_budget_mb

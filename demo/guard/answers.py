@@ -48,7 +48,7 @@ class Answers:
                 pixels = self._pixels(header.pop("shape")) if "shape" in header else None
                 yield header, pixels
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise _babble() from error
+            raise unsound() from error
 
     def _header(self) -> dict:
         header = json.loads(self._message(LARGEST_TEXT))
@@ -75,7 +75,7 @@ class Answers:
         except (EOFError, OSError) as error:
             self.process.join(5)
             if self.process.exitcode is None:  # it closed the pipe and lives on
-                raise _babble() from error
+                raise unsound() from error
             log.warning("a decoding process ended with code %s", self.process.exitcode)
             raise errors.VideoError(_ending(self.process.exitcode, self.cpu_seconds)) from error
         finally:
@@ -96,7 +96,8 @@ def _tell(missing: list[str]) -> None:
         log.warning("decoding processes are less locked in than on a newer Linux: %s", words)
 
 
-def _babble() -> errors.VideoError:
+def unsound() -> errors.VideoError:
+    """The error for an answer that no honest decoder gives."""
     return errors.VideoError(f"the decoder gave an invalid answer for this file and was stopped; {ADVICE}")
 
 

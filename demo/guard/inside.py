@@ -35,7 +35,7 @@ PULSE = 0.25  # seconds between the signs of life of a job that decodes and has 
 ADVICE = "try another file, or convert it to MP4 (H.264) first"
 # what Python and its libraries import at first use: too late once the process is locked in
 PICTURES = ("ImageCms", "MpoImagePlugin", "TiffImagePlugin", "WebPImagePlugin")
-LATE = ("encodings.cp437", "mmap", "numpy.ma", *(f"PIL.{name}" for name in PICTURES))
+LATE = ("encodings.cp437", "heapq", "mmap", "numpy.ma", *(f"PIL.{name}" for name in PICTURES))
 NEVER = ("av.__main__", "av.datasets")  # of PyAV: a command, and what fetches samples
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from demo.guard import exports as export
 from demo.guard import reading as decode
-from demo.guard.answers import Answers
+from demo.guard.answers import Answers, unsound
 from demo.guard.inside import serve
 from demo.limits import PROGRAM, Limits
 
@@ -52,9 +52,12 @@ class Guard:
         return last
 
     def pixels(self, job: str, **arguments: Any) -> np.ndarray:
-        """The one array that a job answers with.  StmError as `call`."""
-        [found] = [pixels for _, pixels in self.stream(job, **arguments) if pixels is not None]
-        return found
+        """The first array that a job answers with, which then ends.  StmError as `call`."""
+        with contextlib.closing(self.stream(job, **arguments)) as answers:
+            for _, pixels in answers:
+                if pixels is not None:
+                    return pixels
+        raise unsound()
 
     def stream(
         self, job: str, *, cpu_seconds: float | None = None, **arguments: Any

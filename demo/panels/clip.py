@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from demo.draw import html
+from demo.engine.marking import real
 from demo.gradio_fixes import webcam_input
 from demo.panels.base import Change, Host, Panel, Props, View, Wires, answers
 from demo.work import examples
@@ -51,7 +52,7 @@ class ClipPanel(Panel):
                     label="Record a few seconds", height=240, elem_id="webcam", buttons=[]
                 )
         self._read_examples()
-        gallery = gr.HTML(elem_classes="stm-gallery", js_on_load=SCRIPT.read_text(), **self._cards())
+        gallery = gr.HTML(js_on_load=SCRIPT.read_text(), **self._cards())
         report = gr.HTML(clip_report(None, self.host.limits), elem_id="report")
         part = gr.Slider(
             0,
@@ -106,11 +107,11 @@ class ClipPanel(Panel):
     @answers
     def choose_part(self, visitor: Visitor, seconds: float) -> Iterator[View]:
         """Work on another part of a long clip."""
-        clip = visitor.need_work().clip
-        if float(seconds) == clip.second:  # the slider only says where we are
+        clip, second = visitor.need_work().clip, real(seconds, "the part")
+        if second == clip.second:  # the slider only says where we are
             yield View()
             return
-        yield from self._open(visitor, clip.path, clip.name, int(float(seconds) * clip.fps))
+        yield from self._open(visitor, clip.path, clip.name, int(second * clip.fps))
 
     @answers
     def pick_example(self, visitor: Visitor, name: str) -> Iterator[View]:

@@ -23,10 +23,9 @@ from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, 
 from demo.work.job import Job
 from demo.work.run import Run
 from demo.work.side_by_side import compared_state
-from demo.work.visitor import Visitor
+from demo.work.visitor import Overtaken, Visitor
 from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
-from stm_core.errors import StmError
 from stm_core.memory.policy import SHOWN
 from stm_core.runs.compare_cases import Case, with_reference
 
@@ -40,6 +39,7 @@ class ComparePanel(Panel):
     """Runs comparisons."""
 
     name, wide, below, step = "compare", True, True, False
+    live = ("compare_stop",)
 
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
@@ -62,9 +62,7 @@ class ComparePanel(Panel):
             with gr.Row():
                 start = gr.Button("Compare", variant="primary", elem_id="compare", min_width=90)
                 self.paper = gr.Button("The paper’s Table 5", elem_id="table5", min_width=190)
-                halt = gr.Button(
-                    "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=90
-                )
+                halt = gr.Button("Stop", variant="stop", interactive=False, min_width=90)
             shown = gr.HTML(
                 NOTHING,
                 html_template=HERE.with_suffix(".html").read_text(),
@@ -85,11 +83,15 @@ class ComparePanel(Panel):
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""
-        if change < Change.CLIP:
+        if change < Change.MARKS:
             return {}
         work = visitor.work
-        shown = compared_state(work) if work is not None and work.compared is not None else NOTHING
-        return {"compared": shown, "truth": None}
+        goes = work is not None and work.busy and work.current.trial
+        view: dict = {"compare_stop": Props(interactive=goes)}
+        if change == Change.CLIP:
+            shown = compared_state(work) if work is not None and work.compared is not None else NOTHING
+            view |= {"compared": shown, "truth": None}
+        return view
 
     # events -----------------------------------------------------------------------------------------------
 
@@ -102,8 +104,7 @@ class ComparePanel(Panel):
         prompts(work)  # nothing is marked: said before anybody waits
         self.host.waiting.join(visitor, work, new_run(work.clip.folder))
         told = html.bar(0, 1, "Waiting to start…")
-        stop = Props(interactive=True)
-        return View(Change.MARKS, cases=names, compared=compared_state(work, told), compare_stop=stop)
+        return View(Change.MARKS, cases=names, compared=compared_state(work, told))
 
     @answers
     def stop(self, visitor: Visitor) -> View:
@@ -118,14 +119,18 @@ class ComparePanel(Panel):
     @answers
     def take_truth(self, visitor: Visitor, paths: list[str] | None) -> View:
         """True masks were given: they are read behind the guard, and kept beside the clip."""
-        work = visitor.need_work()
-        with visitor.at_work():
+        with visitor.at_work() as work:
+            self.host.opener.check_space(visitor.caller)
             frames = self._read_truth(work, [str(path) for path in paths or ()])
-        first, last = html.number(frames[0]), html.number(frames[-1])
-        told = f"{len(frames)} true masks were read, frames {first} to {last}."
-        if work.compared is not None and work.compared.runs and not work.busy:
-            work.compared.table = tabulate(work.compared, self._truth(work))
-        return View(notice=html.notice(told, "info"), truth=None, compared=compared_state(work))
+            first, last = html.number(frames[0]), html.number(frames[-1])
+            view = View(
+                notice=html.notice(f"{len(frames)} true masks were read, frames {first} to {last}.", "info"),
+                truth=None,
+            )
+            if work.compared is not None and work.compared.runs and not work.busy:
+                work.compared.table = tabulate(work.compared, self._truth(work))
+                view["compared"] = compared_state(work)
+        return view
 
     @answers
     def compare(
@@ -142,14 +147,15 @@ class ComparePanel(Panel):
             return
         try:
             waiting.state = "running"  # it has its turn: its place in the queue is free
-            cases = with_reference(chosen(names), self._truth(work) is not None)
-            runs = {case.name: self._planned(work, case, settings) for case in cases}
-            if waiting.stop:  # Stop was pressed while the truth was read, or the clip was closed
-                if visitor.work is work:
-                    yield self._idle(work)
-                return
-            yield from self._run(visitor, work, runs)
-        except StmError:
+            with visitor.at_work():
+                cases = with_reference(chosen(names), self._truth(work) is not None)
+                runs = {case.name: self._planned(work, case, settings) for case in cases}
+                if not waiting.stop:  # else Stop was pressed while the truth was read, or the clip was closed
+                    yield from self._run(visitor, work, runs)
+            yield self._idle(work)
+        except Overtaken:
+            raise
+        except Exception:
             yield self._idle(work)
             raise
         finally:
@@ -161,11 +167,11 @@ class ComparePanel(Panel):
     def _idle(self, work: Work | None) -> View:
         """Nothing is being compared."""
         if work is None:
-            return View(compare_stop=Props(interactive=False))
+            return View()
         if work.current is not None and work.current.trial:
             work.current.end()
             work.current = None
-        return View(Change.MARKS, compare_stop=Props(interactive=False), compared=compared_state(work))
+        return View(Change.MARKS, compared=compared_state(work))
 
     def _planned(self, work: Work, case: Case, settings: tuple) -> tuple[Job, Prediction]:
         """What a case computes, and what it takes at most.  Refuses a case before any other has run."""
@@ -188,7 +194,7 @@ class ComparePanel(Panel):
                 found.runs[name] = self._kept(work, old[0])
                 continue
             run = new_run(work.clip.folder)
-            with visitor.alone():
+            with visitor.changing(work):
                 run.begin(replace(job, folder=run.folder), forecast)
                 work.current = found.runs[name] = run
             yield View(Change.MARKS, compared=compared_state(work, _told(name, run, more)))
@@ -202,14 +208,11 @@ class ComparePanel(Panel):
                         yield View(compared=compared_state(work, _told(name, run, more)))
             if found.stop or run.stop:
                 break
-        if visitor.work is not work:
-            return
         found.runs = {name: run for name, run in found.runs.items() if run.records}
         _discard_others(work, found)
         if found.runs:
             yield View(compared=compared_state(work, html.bar(1, 1, "Scoring…")))
             found.table = tabulate(found, self._truth(work))
-        yield self._idle(work)
 
     def _kept(self, work: Work, run: Run) -> Run:
         """A run that need not run again; the page's own run is copied, because its folder may be removed."""

@@ -100,7 +100,7 @@ def timeline(work: Work) -> str:
     """The drawing of a tracked clip's objects."""
     if work.run is None:
         return charts.NO_TIMELINE
-    records, found = work.run.records, reviewing.queue(work)
+    records, found = dict(work.run.records), reviewing.queue(work)  # the run may be under way
     rows = [
         charts.Row(
             one.name,

@@ -83,11 +83,11 @@ function watched() {
 // other panels
 const places = { picture: "#stage", timeline: "#timeline", chart: "#readout", look: "#inside", compare: "#compare-fold" };
 function scroll(there) {   // again while it unfolds: at the end of the page there was no room before
-  const follow = new ResizeObserver(() => there.scrollIntoView({ block: "start" }));
-  const stop = () => follow.disconnect();
+  const follow = new ResizeObserver(() => there.scrollIntoView({ block: "start" })), over = new AbortController();
+  const stop = () => { follow.disconnect(); over.abort(); };
   follow.observe(there);
   setTimeout(stop, 700);
-  for (const kind of ["pointerdown", "wheel", "touchstart", "keydown"]) addEventListener(kind, stop, { once: true, capture: true });
+  for (const kind of ["pointerdown", "wheel", "touchstart", "keydown"]) addEventListener(kind, stop, { signal: over.signal, capture: true });
 }
 function see(place) {
   const there = page(places[place]);

@@ -17,6 +17,7 @@ from demo.draw import html
 from demo.engine.looking import look_at
 from demo.panels.base import Change, Panel, View, Wires, answers, script
 from demo.work.pictures import picture
+from demo.work.shown import pictured
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.engine.look import Look
@@ -86,17 +87,12 @@ class LookPanel(Panel):
 
 def inside_state(work: Work) -> dict:
     """What the panel's picture is drawn from."""
-    clip, run = work.clip, work.run
+    run = work.run
     return {
-        "clip": Path(clip.folder).as_posix(),
-        "height": clip.size[0],
-        "width": clip.size[1],
-        "proxies": [[clip.start, clip.start + work.proxies]],
+        **pictured(work),
         "run": f"{Path(run.folder).name}/masks" if run else "",
         "masked": html.ranges(run.records) if run else [],
         "frame": work.frame,
-        "first": html.number(0),
-        "objects": work.objects.shown(),
     }
 
 

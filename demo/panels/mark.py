@@ -14,8 +14,8 @@ from demo.work.absence import say_absent, take_back_absent
 from demo.work.examples import about
 from demo.work.marks import Marks
 from demo.work.pictures import picture
-from demo.work.shown import WELCOME, stage_state
-from demo.work.visitor import Visitor
+from demo.work.shown import WELCOME, called, stage_state
+from demo.work.visitor import Overtaken, Visitor
 from demo.work.work import Work
 
 STAGE = Path(__file__).with_name("stage")
@@ -124,12 +124,13 @@ class MarkPanel(Panel):
         """Do one edit on the frame that is shown: a click or a box, which the network turns into a mask; a
         brush stroke; or an old click that is given to the selected object.
         """
-        work = check_free(visitor.need_work())
+        work = check_free(_meant(visitor, data))
         index = work.go(whole(data.get("frame"), "frame"))
         kinds = {"stroke": self.marking.stroke, "box": self.marking.box}
-        if data.get("kind") in kinds:
-            told = kinds[data["kind"]](visitor, index, data)
-        elif data.get("kind") == "move":
+        kind = str(data.get("kind"))
+        if kind in kinds:
+            told = kinds[kind](visitor, index, data)
+        elif kind == "move":
             told = self.marking.move(visitor, index, data, size)
         else:
             told = self.marking.click(visitor, index, data, size)
@@ -165,12 +166,12 @@ class MarkPanel(Panel):
     @answers
     def order(self, visitor: Visitor, data: dict) -> View:
         """Objects and history: add, select, rename, delete, gone or not, undo, redo, clear."""
-        work, kind, number = visitor.need_work(), data.get("kind"), data.get("object")
+        work, kind, number = _meant(visitor, data), data.get("kind"), data.get("object")
         notice, change = "", Change.MARKS
         with visitor.changing(work):
             check_free(work)
-            if data.get("frame") is not None:
-                work.go(whole(data["frame"], "frame"))
+            frame = data.get("frame")
+            index = work.frame if frame is None else work.go(whole(frame, "frame"))
             if kind == "add":
                 with work.one_step():
                     work.objects.add(self.host.limits.max_objects)
@@ -184,7 +185,7 @@ class MarkPanel(Panel):
                 work.delete_object(whole(number, "object"))
                 change = Change.RESULTS
             elif kind == "clear":
-                changes.clear(work)
+                changes.clear(work, index)
             elif kind in ("absent", "present"):
                 notice, change = _absence(work, data), Change.RESULTS
             elif kind in ("undo", "redo") and (work.undo() if kind == "undo" else work.redo()):
@@ -200,6 +201,14 @@ class MarkPanel(Panel):
         if work.frame not in work.sharp:
             picture(self.host.guard, visitor, work.frame)
         return View(change, notice=notice, **parts)
+
+
+def _meant(visitor: Visitor, data: dict) -> Work:
+    """The work that the browser meant.  Overtaken when another clip was opened since; PromptError."""
+    work = visitor.need_work()
+    if data.get("clip", called(work)) != called(work):
+        raise Overtaken
+    return work
 
 
 def _absence(work: Work, data: dict) -> str:

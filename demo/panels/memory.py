@@ -103,7 +103,8 @@ class MemoryPanel(Panel):
     ) -> View:
         """Show what a run would cost: bytes by formula, seconds from a short measurement on this machine."""
         work, runner, engine = visitor.work, self.host.runner, self.host.engine
-        visitor.settings = dict(zip(SETTINGS, (preset, budget_mb, every, size, capacity), strict=True))
+        asked = dict(zip(SETTINGS, (preset, budget_mb, every, size, capacity), strict=True))
+        visitor.settings = asked
         if work is None or work.running:
             return View()
         clip, objects = work.clip, len(work.objects)
@@ -116,7 +117,10 @@ class MemoryPanel(Panel):
             idle = {} if work.tracked or work.busy else {"readout": readout.NO_READOUT, "progress": ""}
             return View(prediction=readout.UNUSABLE, notice=complaint(visitor, error), **idle)
         most_seconds = 60 * self.host.limits.run_minutes
-        rate = engine.rate(*seen, objects)
+        with visitor.at_work():
+            rate = engine.rate(*seen, objects)
+        if visitor.settings is not asked:  # measuring took a while, and a later forecast is under way
+            return View()
         work.seconds = rate * clip.frames
         told = readout.prediction(
             found, rate, clip.frames, memory, engine.words, seen, most_seconds, len(work.marks)

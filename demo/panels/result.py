@@ -16,7 +16,7 @@ from demo.work import saved
 from demo.work.run import Run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
-from stm_core.errors import PromptError, StmError
+from stm_core.errors import PromptError
 from stm_core.export.names import safe
 from stm_core.media.files import alone, write_whole
 
@@ -30,10 +30,6 @@ LABELS = {
     "report": "Report JSON",
     "everything": "Full session (ZIP, reopen later)",
 }
-PRESS_DOWNLOAD = """() => {
-  const link = document.querySelector("#file a, a#file, button#file, #file button, #file");
-  if (link) link.click();
-}"""
 
 
 class ResultPanel(Panel):
@@ -55,7 +51,7 @@ class ResultPanel(Panel):
                 "One mask per frame, as large as the frame. File names count from 0: 00000.png is frame 1."
             )
         )
-        with gr.Row(elem_classes="stm-downloads"):
+        with gr.Row():
             self.buttons = {
                 kind: gr.Button(label, size="sm", min_width=130, elem_id=f"get-{kind}")
                 for kind, label in LABELS.items()
@@ -68,7 +64,7 @@ class ResultPanel(Panel):
         """As Panel.wire."""
         for kind, button in self.buttons.items():
             made = wires.on(button.click, self.make, lane="media", given=(kind,))
-            made.success(None, None, None, js=PRESS_DOWNLOAD)
+            made.success(None, None, None, js=html.press("file"))
         for event in ("opened", "objects", "ran"):
             wires.on(event, self.show_film, lane="media")
 
@@ -92,32 +88,33 @@ class ResultPanel(Panel):
             return View()
         with visitor.at_work():
             film = self.file(work, run, "overlay")
-        if work.run is not run:  # an object was deleted meanwhile, and its event brings the film
-            return View()
-        run.filmed = True
-        self.host.quotas.copied(visitor.caller, film)
+            if work.run is not run:  # an object was deleted meanwhile, and its event brings the film
+                return View()
+            run.filmed = True
+            self.host.quotas.copied(visitor.caller, film)
         return View(player=film)
 
     @answers
     def make(self, visitor: Visitor, kind: str) -> Iterator[View]:
         """Make one of the files and hand it over."""
         yield View(file=None, made="")  # a refusal must not hand over the last one
-        work = visitor.work
-        if work is None or not work.tracked:
-            raise PromptError("there are no masks yet; mark an object and press Track first")
-        if work.running:
-            raise PromptError("tracking is running; wait until it ends or press Stop, then download")
-        self.host.quotas.check(visitor.caller)
-        yield View(made=html.notice(f"Making “{LABELS[kind]}”…", "info"))
-        try:
-            path = self.file(work, work.run, kind)
-        except StmError:
-            yield View(made="")
-            raise
-        self.host.quotas.copied(visitor.caller, path)
-        told = f"{Path(path).name} is ready, {html.size(Path(path).stat().st_size)}."
-        if kind == "everything":
-            told += self._left_out(path)
+        with visitor.at_work() as work:
+            if not work.tracked:
+                raise PromptError("there are no masks yet; mark an object and press Track first")
+            if work.running:
+                raise PromptError("tracking is running; wait until it ends or press Stop, then download")
+            self.host.opener.check_space(visitor.caller)
+            yield View(made=html.notice(f"Making “{LABELS[kind]}”…", "info"))
+            try:
+                path = self.file(work, work.run, kind)
+            except Exception:
+                if visitor.work is work:
+                    yield View(made="")
+                raise
+            self.host.quotas.copied(visitor.caller, path)
+            told = f"{Path(path).name} is ready, {html.size(Path(path).stat().st_size)}."
+            if kind == "everything":
+                told += self._left_out(path)
         yield View(file=path, made=html.notice(told, "info"))
 
     # files ------------------------------------------------------------------------------------------------

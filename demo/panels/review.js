@@ -6,7 +6,7 @@ const go = (index) => {
 };
 const items = () => [...element.querySelectorAll("[data-look]")];
 const here = () => items().find((item) => Number(item.dataset.look) === at);
-let at = null;
+let at = null, again = null;   // again: where the focus goes once the list is drawn anew, after a press by keys
 function step(by) {
   const all = items();
   if (!all.length) return;
@@ -23,6 +23,7 @@ function right(item) {
 const flag = () => at !== null && trigger("review", { kind: "flag", frame: at });
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button"), item = button?.closest("[data-look]");
+  if (!event.detail && ["flag", "right"].includes(button?.dataset.do)) again = items().indexOf(item);
   if (button?.dataset.do === "flag") flag();
   else if (item && button.dataset.do === "right") right(item);
   else if (item) go(Number(item.dataset.look));
@@ -30,7 +31,7 @@ element.addEventListener("click", (event) => {
 function keys(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", keys);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=listbox], video, audio")) return;
+  if (event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=listbox], video, audio, dialog")) return;
   const action = { ".": () => step(1), ",": () => step(-1), y: () => right(here()), f: flag }[event.key.toLowerCase()];
   if (!action || !element.querySelector(".stm-queue")) return;
   action();
@@ -38,7 +39,11 @@ function keys(event) {
 }
 document.addEventListener("keydown", keys);
 function follow() {
-  items().forEach((item) => item.toggleAttribute("aria-current", Number(item.dataset.look) === at));
+  items().forEach((item) => item.setAttribute("aria-current", Number(item.dataset.look) === at));
+  if (again === null || document.activeElement !== document.body) return;
+  const next = items()[Math.min(again, items().length - 1)]?.querySelector("[data-do=right]");
+  (next ?? element.querySelector("[data-do=flag]"))?.focus({ preventScroll: true });
+  again = null;
 }
 document.addEventListener("stm-frame", (event) => { at = event.detail; follow(); });
 watch("value", follow);

@@ -14,18 +14,13 @@ from demo.work import brought
 from demo.work.taking import ordered, take
 from demo.work.visitor import Visitor
 from demo.work.work import Work
-from stm_core.errors import OptionError, PromptError, StmError
+from stm_core.errors import OptionError, PromptError
 from stm_core.export.order import Options, Order
 from stm_core.export.registry import FORMATS, formats_of
 from stm_core.media.files import alone
 from stm_core.runs.recipe import as_command, as_python, needs_masks
 
 FIRST = "coco"  # the format that is chosen at first
-PRESS_DOWNLOAD = """() => {
-  const found = "#exported a, a#exported, button#exported, #exported button, #exported";
-  const link = document.querySelector(found);
-  if (link) link.click();
-}"""
 RECIPE = ("as_command", "as_python", "recipe_about")
 FILES = (
     "COCO JSON, CVAT for images 1.1, mask pictures or a ZIP of them, or a film per object, black and "
@@ -47,7 +42,6 @@ class SharePanel(Panel):
                 [(f"{one.name}: {one.sentence}", name) for name, one in FORMATS.items()],
                 value=FIRST,
                 label="Format",
-                elem_id="format",
             )
             template = gr.Textbox(
                 "",
@@ -58,16 +52,14 @@ class SharePanel(Panel):
             )
             names = gr.HTML("", elem_id="names", min_height=30, js_on_load=html.DISMISS)
             self.button = gr.Button("Export", elem_id="export")
-            told = gr.HTML("", elem_id="export-told", js_on_load=html.DISMISS)
+            told = gr.HTML("", js_on_load=html.DISMISS)
             file = gr.DownloadButton("Download", elem_id="exported", elem_classes="stm-hidden")
         with gr.Accordion("The same run in a terminal or notebook", open=False, elem_id="recipe"):
             command = gr.Textbox(
                 label="Command", buttons=["copy"], interactive=False, lines=2, elem_id="as-command"
             )
-            python = gr.Textbox(
-                label="Python", buttons=["copy"], interactive=False, lines=8, elem_id="as-python"
-            )
-            about = gr.HTML("", elem_id="recipe-about")
+            python = gr.Textbox(label="Python", buttons=["copy"], interactive=False, lines=8)
+            about = gr.HTML("")
         with gr.Accordion("Bring masks for many frames", open=False, elem_id="bringing"):
             bring = gr.File(label=FILES, file_count="multiple", height=84, elem_id="bring")
         return {
@@ -92,7 +84,7 @@ class SharePanel(Panel):
         for event in ("opened", "objects", "ran"):
             wires.on(event, self.preview, chosen)
         made = wires.on(self.button.click, self.make, chosen, lane="media")
-        made.success(None, None, None, js=PRESS_DOWNLOAD)
+        made.success(None, None, None, js=html.press("exported"))
         wires.on(self.parts["bring"].upload, self.bring, ["bring"], lane="own", leads_to="marked objects")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
@@ -124,21 +116,21 @@ class SharePanel(Panel):
     def make(self, visitor: Visitor, which: str, template: str) -> Iterator[View]:
         """Make the file and hand it over."""
         yield View(exported=None, export_told="")  # a refusal must not hand over the last one
-        work = visitor.need_work()
-        if not work.tracked or work.running:
-            raise PromptError("there are no finished masks yet; track the object first, then export")
-        order = _order(work, which, template)
-        order.preview()  # refused before anybody waits
-        self.host.quotas.check(visitor.caller)
-        yield View(export_told=html.notice(f"Making {order.file_name}…", "info"))
-        try:
-            with visitor.at_work():
+        with visitor.at_work() as work:
+            if not work.tracked or work.running:
+                raise PromptError("there are no finished masks yet; track the object first, then export")
+            order = _order(work, which, template)
+            order.preview()  # refused before anybody waits
+            self.host.opener.check_space(visitor.caller)
+            yield View(export_told=html.notice(f"Making {order.file_name}…", "info"))
+            try:
                 path, warnings = self._file(work, order)
-        except StmError:
-            yield View(export_told="")
-            raise
-        self.host.quotas.copied(visitor.caller, str(path))
-        told = f"{path.name} is ready, {html.size(path.stat().st_size)}. {' '.join(warnings)}"
+            except Exception:
+                if visitor.work is work:
+                    yield View(export_told="")
+                raise
+            self.host.quotas.copied(visitor.caller, str(path))
+            told = f"{path.name} is ready, {html.size(path.stat().st_size)}. {' '.join(warnings)}"
         yield View(exported=str(path), export_told=html.notice(told.strip(), "info"))
 
     def _file(self, work: Work, order: Order) -> tuple[Path, list[str]]:
@@ -159,6 +151,7 @@ class SharePanel(Panel):
             return View()
         with visitor.at_work() as work:
             _check_free(work)
+            self.host.opener.check_space(visitor.caller)
             masks = brought.read(self.host.guard, work.clip, self.host.limits, [str(path) for path in paths])
             with visitor.changing(work):
                 _check_free(work)

@@ -12,7 +12,7 @@ from demo.draw import html, readout
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
 from demo.work.job import Again
 from demo.work.run import Run
-from demo.work.told import before_a_run, going_on, verdict
+from demo.work.told import before_a_run, computed, going_on, verdict, without_a_run
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
@@ -76,13 +76,13 @@ class TrackPanel(Panel):
         work, view = visitor.work, {}
         if change >= Change.MARKS:
             view |= _buttons(work)
-            if work is None or not (work.tracked or work.busy):
-                view["progress"] = before_a_run(work)
+            if work is None or not work.busy:
+                view["progress"] = without_a_run(work)
         if change == Change.CLIP:
             view = {"progress": "", "readout": readout.NO_READOUT} | view
-            shown = work.run if work is not None and not work.busy else None
-            if shown is not None and (run := shown.measured or shown).job is not None:
-                view |= {**self._numbers(run), "progress": verdict(work, run)}
+        if change >= Change.RESULTS and work is not None and work.tracked and not work.busy:
+            run = computed(work)
+            view["readout"] = self._numbers(run)["readout"] if run else readout.NO_READOUT
         return view
 
     # before and after -------------------------------------------------------------------------------------
@@ -163,10 +163,12 @@ class TrackPanel(Panel):
         runner = self.host.runner
         while run.state == "waiting":  # planning takes seconds: Stop counts till here
             with visitor.at_work():
+                shown = work.run
                 job = runner.plan(work, memory, size, direction, to_end)
-            found = runner.predict(job.plan)
+            found, plan = runner.predict(job.plan), job.plan
             with visitor.alone():
-                if run.state == "waiting" and work.given() == job.plan.known:
+                same = work.given() == plan.known and work.absent == plan.absent and work.run is shown
+                if run.state == "waiting" and same:
                     job = replace(job, folder=run.folder)
                     run.begin(job, found, before=work.run if direction else None)
                     return True
@@ -189,7 +191,8 @@ class TrackPanel(Panel):
                     else:
                         run.add(step)
                         if work.run is not run:  # masks of an earlier run stay until there are new ones
-                            work.show(run)
+                            with visitor.changing(work):
+                                work.show(run)
                         if step.preview is not None:
                             due = time.perf_counter() - drawn >= READOUT_EVERY
                             drawn = time.perf_counter() if due else drawn
@@ -203,15 +206,15 @@ class TrackPanel(Panel):
                 yield View(progress=before_a_run(visitor.work))
                 return
             run.keep_what_is_written()
-            work.finish(run, "failed")
+            _end(visitor, work, run, "failed")
             yield View(Change.RESULTS)
             raise
         finally:  # also when the page was closed, or lost its connection
             if run.state == "running":
-                work.finish(run, "stopped")
+                _end(visitor, work, run, "stopped")
 
     def _finished(self, visitor: Visitor, work: Work, run: Run) -> View:
-        work.finish(run, "stopped" if run.stop else "done")
+        _end(visitor, work, run, "stopped" if run.stop else "done")
         if run.done >= TELLING:
             self.host.runner.learn(run, len(work.objects))
         work.frame = run.job.plan.first
@@ -235,6 +238,11 @@ class TrackPanel(Panel):
             )
             view["readout"] = readout.memory(run.points, plan.frames, held, self.host.engine.device)
         return view
+
+
+def _end(visitor: Visitor, work: Work, run: Run, state: str) -> None:
+    with visitor.alone():  # a frame may be flagged just now
+        work.finish(run, state)
 
 
 def _buttons(work: Work | None) -> dict:

@@ -111,6 +111,7 @@ class Api:
                     yield UNDER_WAY
             objects = {number: f"object{number}" for number in sorted(job.plan.objects)}
             for one in wanted:
+                self.host.opener.check_space(caller)  # each file may be as large as all others together
                 order = ordered(source.parent, done, objects, Path(video).stem, one, options)
                 more.append(f"exports/{one.name}{one.ending if one.single else '.zip'}")
                 with closing(take(self.host.guard, order, source, source.parent / more[-1])) as steps:

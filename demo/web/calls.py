@@ -1,5 +1,6 @@
 """What the calls of the web API share: how one is received, checked, planned and answered."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ from stm_core.export.registry import FORMATS
 from stm_core.memory.policy import PRESETS, MemoryConfig
 from stm_core.runs.plan import plan_clip
 
+log = logging.getLogger(__name__)
 STILL_THERE = 0.5  # seconds between checks that the client is still connected
 CLIP = {"path": "clip.mp4", "meta": {"_type": "gradio.FileData"}}
 EXAMPLE = {"video": CLIP, "clicks": [[0, 96, 128, 1, 1]]}  # of the API page
@@ -55,7 +57,10 @@ def endpoint(function, inputs: list, outputs: list, lane: str, example: dict[str
 
 
 class spoken:
-    """Inside, an StmError becomes a gr.Error, whose text Gradio sends to the client."""
+    """Inside, an error becomes a gr.Error, whose text Gradio sends to the client.
+
+    An error that is not ours goes to the log instead: its text may name files of the server.
+    """
 
     def __enter__(self):
         return self
@@ -63,6 +68,9 @@ class spoken:
     def __exit__(self, kind, error, trace):
         if isinstance(error, StmError):
             raise gr.Error(sentence(for_visitors(error)), print_exception=False) from error
+        if isinstance(error, Exception):
+            log.error("a call failed", exc_info=error)
+            raise gr.Error("Something went wrong on the server; try again.", print_exception=False) from error
 
 
 def caller_from(request: gr.Request | None) -> str:

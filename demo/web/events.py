@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from anyio import to_thread
 
 from demo.draw import html
 from demo.gradio_fixes import sent as sent_by
@@ -127,10 +128,12 @@ class Events:
     async def _queued(self, line: str, handler: Callable, visitor: Visitor, *values: Any) -> dict:
         """Run a handler after the visitor's earlier requests; returns its answer."""
         try:
-            return self._show(await self.lines.run(visitor.folder, line, handler, visitor, *values))
+            who = visitor.caller, visitor.folder
+            return self._show(await self.lines.run(*who, line, handler, visitor, *values))
         except Full:
             told = html.notice("Too many clicks are waiting; wait until their masks are shown.")
-            return self._show(self.host.complete(visitor, View(Change.MARKS, notice=told)))
+            view = View(Change.MARKS, notice=told)
+            return self._show(await to_thread.run_sync(self.host.complete, visitor, view))
 
     def _show(self, view: View) -> dict:
         """A view as Gradio takes it."""
@@ -167,10 +170,8 @@ class Events:
         Gradio itself loads a page again when the connection of a run was lost.
         key: of an earlier visit, which then goes on.
         """
-        self.visits.forget_the_gone()
         visitor = self.visits.find(key)
         if visitor is None or not Path(visitor.folder).is_dir():
-            self.host.sweep()
             caller = caller_of(request.client and request.client.host, request.headers)
             visitor = self.host.new_visitor(caller)
             key = self.visits.begin(visitor)

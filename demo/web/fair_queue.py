@@ -7,17 +7,18 @@ fill it, and the others would be refused.  `FairQueue` is called before it (`dem
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from anyio.to_thread import run_sync
 
 from demo.draw.html import sentence
-from demo.gradio_fixes import QueueHooks
+from demo.gradio_fixes import QueueHooks, paths_in
 from demo.limits import Limits
 from demo.work.quotas import Quotas, caller_of
 from stm_core.errors import LimitError
 
 REMEMBERED = 1000  # callers whose last turn is known
+LONGEST_BODY = 8 * 2**20  # bytes of a request that is no upload: the clicks of a long API call have one
 
 
 class FairQueue:
@@ -27,6 +28,7 @@ class FairQueue:
         self.hooks, self.quotas, self.limits = hooks, quotas, limits
         self._served: dict[tuple[str, str], int] = {}  # (lane, caller) -> when its last request started
         self._started = 0
+        self._held: list[tuple] = []  # (lane, events) that are out of their lane while the next is chosen
         hooks.before_push(self._admit)
         hooks.before_next(self._choose)
 
@@ -40,7 +42,7 @@ class FairQueue:
             self._check_waiting(caller, body.session_hash)
         except LimitError as error:
             if public:
-                await run_sync(self.quotas.drop, caller, set(_paths(body.data)))
+                await run_sync(self.quotas.drop, caller, set(paths_in(body.data)))
             return self.hooks.refusal(sentence(str(error)), public)
         answer = await push()
         event = self.hooks.event(answer)
@@ -55,27 +57,33 @@ class FairQueue:
         the caller goes first whose last turn is longest ago.  No caller may fill a lane.
         """
         running = Counter((event.concurrency_id, _caller(event)) for event in self.hooks.running())
-        held = []
         for name, lane in self.hooks.lanes():
-            if not lane.queue or lane.concurrency_limit in (None, lane.current_concurrency):
-                continue  # without a limit nobody waits for anybody else (`own_lines`)
-            most = min(self.limits.caller_running, max(1, lane.concurrency_limit - 1))
+            if not lane.queue or lane.concurrency_limit == lane.current_concurrency:
+                continue
+            most = self._most(lane.concurrency_limit)
             ahead, ranks = Counter(), {}
             for event in lane.queue:
                 key = name, _caller(event)
                 ranks[event] = running[key] + ahead[key], self._served.get(key, 0)
                 ahead[key] += 1
             fair = sorted(lane.queue, key=ranks.__getitem__)  # stable: each caller's own order stays
+            self._held.append((lane, [event for event in fair if running[name, _caller(event)] >= most]))
             lane.queue[:] = [event for event in fair if running[name, _caller(event)] < most]
-            held.append((lane, [event for event in fair if running[name, _caller(event)] >= most]))
         try:
             found = choose()
         finally:
-            for lane, events in held:
+            for lane, events in self._held:
                 lane.queue += events
+            self._held.clear()
         if found is not None:
             self._note(*found[0])
         return found
+
+    def _most(self, limit: int | None) -> int:
+        """Requests of one caller that run at once in a lane with this limit."""
+        if limit is None:  # most of them wait in lines of their own (`own_lines`), but all take places
+            return self.limits.caller_waiting
+        return min(self.limits.caller_running, max(1, limit - 1))
 
     def _note(self, event) -> None:
         key = event.concurrency_id, _caller(event)
@@ -85,10 +93,19 @@ class FairQueue:
         for old in list(self._served)[:-REMEMBERED]:
             del self._served[old]
 
+    def keys(self, lane: str) -> list:
+        """What the waiting and running requests of a lane gave as the key of their visit."""
+        return [one.data.data[0] for one in self._here() if one.concurrency_id == lane and one.data.data]
+
     def paths(self) -> set[str]:
         """The files that waiting and running requests refer to."""
-        events = [*self.hooks.waiting(), *self.hooks.running()]
-        return {path for event in events if event.data for path in _paths(event.data.data)}
+        return {path for one in self._here() for path in paths_in(one.data.data)}
+
+    def _here(self) -> list:
+        """All requests that wait or run.  For other threads too."""
+        held = [event for _, events in list(self._held) for event in events]
+        found = [*held, *self.hooks.waiting(), *self.hooks.running()]
+        return [event for event in found if event.data]
 
     def _check_waiting(self, caller: str, page: str | None) -> None:
         waiting = list(self.hooks.waiting())
@@ -104,20 +121,31 @@ class FairQueue:
 
 
 class Uploads:
-    """ASGI middleware: counts every upload for its caller, and refuses what is far beyond the quota."""
+    """ASGI middleware: counts every upload for its caller, and refuses what is far beyond the quota.
+
+    Other requests are read into memory whole, so they have a limit of their own.
+    """
 
     def __init__(self, app):
         self.app = app
 
     async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith("/upload"):
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        upload, length = scope["path"].endswith("/upload"), headers.get("content-length", "")
+        if not length.isdecimal():
+            if upload or "transfer-encoding" in headers:
+                text = "This request does not say how long it is; send Content-Length."
+                return await _refuse(send, 411, text)
+            length = "0"
+        if not upload:
+            if int(length) > LONGEST_BODY:
+                return await _refuse(send, 413, "This request is too long; send files as uploads.")
             return await self.app(scope, receive, send)
         quotas = scope["app"].get_blocks().host.quotas
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         caller = caller_of(scope["client"] and scope["client"][0], headers)
-        if not headers.get("content-length", "").isdecimal():
-            return await _refuse(send, 411, "This upload does not say how long it is; send Content-Length.")
-        with quotas.receiving(caller, int(headers["content-length"])):
+        with quotas.receiving(caller, int(length)):
             if not await run_sync(quotas.receives, caller):
                 text = "The files from your address have reached the space limit; try again later."
                 return await _refuse(send, 413, text)
@@ -147,14 +175,3 @@ async def _refuse(send, status: int, text: str) -> None:
 
 def _caller(event) -> str:
     return getattr(event, "caller", "")
-
-
-def _paths(data) -> Iterator[str]:
-    """The paths of all files in a request's values."""
-    if isinstance(data, dict):
-        if isinstance(data.get("path"), str):
-            yield data["path"]
-        data = list(data.values())
-    if isinstance(data, (list, tuple)):
-        for value in data:
-            yield from _paths(value)

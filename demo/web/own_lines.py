@@ -5,12 +5,15 @@ Gradio's lanes are shared: a request that stalls in one delays all requests behi
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
 THREADS = 64  # for these requests, besides Gradio's own threads
+OF_ONE = 16  # of them that one address may have: a file may take a minute, and a process of its own
 
 
 class Full(Exception):
@@ -19,7 +22,9 @@ class Full(Exception):
 
 @dataclass
 class _Line:
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # first come, first served
+    """turn: where they wait, first come, first served.  length: how many wait there, or have their turn."""
+
+    turn: asyncio.Semaphore
     length: int = 0
 
 
@@ -28,20 +33,32 @@ class OwnLines:
 
     def __init__(self, longest: int):
         self.longest = longest
-        self._lines: dict[tuple[str, str], _Line] = {}
+        self._lines: dict[Any, _Line] = {}  # by (visitor, kind), and by address
         self._threads: CapacityLimiter | None = None
 
-    async def run(self, who: str, kind: str, function: Callable, *values):
-        """The result of the function, which runs after this visitor's earlier requests.  Raises Full."""
+    async def run(self, caller: str, who: str, kind: str, function: Callable, *values):
+        """The result of the function, which runs after this visitor's earlier requests.  Raises Full.
+
+        caller: the address of the visitor `who`.
+        """
         self._threads = self._threads or CapacityLimiter(THREADS)
-        line = self._lines.setdefault((who, kind), _Line())
-        if line.length >= self.longest:
+        if self._length((who, kind)) >= self.longest:
             raise Full
+        with self._in((who, kind), 1) as line, self._in(caller, OF_ONE) as share:
+            async with line.turn, share.turn:
+                return await to_thread.run_sync(function, *values, limiter=self._threads)
+
+    def _length(self, name: Any) -> int:
+        return self._lines[name].length if name in self._lines else 0
+
+    @contextmanager
+    def _in(self, name: Any, at_once: int) -> Iterator[_Line]:
+        """A line, which is there as long as somebody is in it."""
+        line = self._lines.setdefault(name, _Line(asyncio.Semaphore(at_once)))
         line.length += 1
         try:
-            async with line.turn:
-                return await to_thread.run_sync(function, *values, limiter=self._threads)
+            yield line
         finally:
             line.length -= 1
             if not line.length:
-                self._lines.pop((who, kind), None)
+                del self._lines[name]

@@ -17,9 +17,10 @@ from starlette.middleware import Middleware
 from demo.draw import html
 from demo.engine.device import Engine
 from demo.gradio_fixes import (
+    ClosedDoors,
     LeanAnswers,
-    NoDeepLinks,
     QueueHooks,
+    SoundValues,
     Stopwatch,
     broken_uploads,
     lean_uploads,
@@ -43,6 +44,7 @@ from demo.web.events import Events
 from demo.web.fair_queue import FairQueue, Uploads
 from demo.work.quotas import answers_folder
 from demo.work.retention import discard, period, sweep_regularly, visitors_folder
+from demo.work.visitor import Visitor
 
 PANELS = [
     ClipPanel,
@@ -67,7 +69,7 @@ HEADER = (
 )
 
 
-class Page(LeanAnswers):
+class Page(SoundValues, LeanAnswers):
     """The page.  The sweep of old files starts and stops with it; at its end visitors' files are removed."""
 
     host: Host
@@ -92,6 +94,10 @@ class Page(LeanAnswers):
         for visitor in self.wires.visits.end():
             visitor.leave()
             discard(Path(visitor.folder))
+
+    def asks_for_a_run(self, visitor: Visitor) -> bool:
+        """Whether a request for a run of this visitor waits or is being answered."""
+        return any(self.wires.visits.find(key) is visitor for key in self.fair.keys("gpu"))
 
     def _sweep(self) -> None:
         self.host.sweep()
@@ -122,6 +128,7 @@ def build_app(model, limits: Limits, examples: Path = EXAMPLES) -> Page:
     # max_size counts clicks and forecasts too; runs that wait are counted by the panel Track
     page.queue(max_size=ROOM * limits.queue_size, default_concurrency_limit=4, api_open=False)
     page.fair = FairQueue(QueueHooks(page), host.quotas, limits)
+    host.waiting.comes = page.asks_for_a_run
     return page
 
 
@@ -182,7 +189,7 @@ def launch_options(limits: Limits) -> dict:
         "state_session_capacity": 1000,
         "max_threads": REQUESTS,
         "ssr_mode": False,
-        "app_kwargs": {"middleware": [Middleware(NoDeepLinks), Middleware(Stopwatch), Middleware(Uploads)]},
+        "app_kwargs": {"middleware": [Middleware(ClosedDoors), Middleware(Stopwatch), Middleware(Uploads)]},
     }
 
 

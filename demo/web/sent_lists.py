@@ -27,7 +27,7 @@ def rows_of(
     if isinstance(sent, str):
         try:
             sent = json.loads(sent)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PromptError(f"{what} must be a list of {shape}, got {sent[:60]}") from error
     if not isinstance(sent, list) or not all(isinstance(row, (list, tuple)) for row in sent):
         raise PromptError(f"{what} must be a list of {shape}, got {str(sent)[:60]}")

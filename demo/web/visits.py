@@ -10,7 +10,10 @@ import secrets
 import threading
 from pathlib import Path
 
+from demo.work.retention import discard
 from demo.work.visitor import Visitor
+
+MOST_IDLE = 200  # visits of one address without a clip: a school passes, a loop that loads pages does not
 
 
 class Visits:
@@ -22,10 +25,19 @@ class Visits:
         self._came = threading.Condition()
 
     def begin(self, visitor: Visitor) -> str:
-        """Add a visitor and return the key, 256 random bits."""
+        """Add a visitor and return the key, 256 random bits.
+
+        Of the visits of one address that opened no clip, those beyond MOST_IDLE go, the oldest first.
+        """
         key = secrets.token_urlsafe(32)
         with self._came:
             self._by_key[_hash(key)] = visitor
+            mine = [one for one in self._by_key.values() if one.caller == visitor.caller]
+            idle = [one for one in mine if one.work is None and one.coming is None]
+        for one in idle[:-MOST_IDLE]:
+            discard(Path(one.folder))
+        if len(idle) > MOST_IDLE:
+            self.forget_the_gone()
         return key
 
     def find(self, key: str | None) -> Visitor | None:
@@ -47,12 +59,13 @@ class Visits:
             return self._by_page.get(page)
 
     def forget_the_gone(self) -> None:
-        """Forget the visitors whose folder was removed."""
+        """Forget the visitors whose folder was removed; a run of theirs ends, or leaves the queue."""
         with self._came:
-            here = [one for one in self._by_key.values() if Path(one.folder).is_dir()]
-            kept = {id(one) for one in here}
-            self._by_key = {key: one for key, one in self._by_key.items() if id(one) in kept}
-            self._by_page = {page: one for page, one in self._by_page.items() if id(one) in kept}
+            gone = {id(one): one for one in self._by_key.values() if not Path(one.folder).is_dir()}
+            self._by_key = {key: one for key, one in self._by_key.items() if id(one) not in gone}
+            self._by_page = {page: one for page, one in self._by_page.items() if id(one) not in gone}
+        for one in gone.values():
+            one.leave()
 
     def end(self) -> list[Visitor]:
         """Forget all visitors, because the server closes; returns them."""

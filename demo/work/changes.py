@@ -84,11 +84,11 @@ def _check_there(work: Work, index: int, labels: np.ndarray) -> None:
         )
 
 
-def clear(work: Work) -> None:
-    """Remove the marks of the frame that is shown."""
-    if work.frame in work.marks:
-        with work.one_step():
-            work.keep(work.frame, None)
+def clear(work: Work, index: int) -> None:
+    """Remove the marks of a frame."""
+    if index in work.marks:
+        with work.one_step(index):
+            work.keep(index, None)
 
 
 def _marks_to_change(work: Work, index: int, limit: int) -> Marks:

@@ -57,7 +57,7 @@ class Objects:
     selected: int = 1
 
     def __iter__(self) -> Iterator[Object]:
-        return iter([self.by_id[number] for number in sorted(self.by_id)])
+        return iter([one for _, one in sorted(self.by_id.items())])
 
     def __len__(self) -> int:
         return len(self.by_id)

@@ -53,9 +53,13 @@ class Opener:
         clip = Clip(str(source), name, str(folder), info, first, stop, warnings=warnings, example=example)
         return clip, saved
 
-    def _folder(self, visitor: Visitor) -> Path:
+    def check_space(self, caller: str) -> None:
+        """Raise LimitError when the disk is nearly full, or when a caller's files have reached the quota."""
         check_room(self.visitors, self.limits.free_mb)
-        self.quotas.check(visitor.caller)
+        self.quotas.check(caller)
+
+    def _folder(self, visitor: Visitor) -> Path:
+        self.check_space(visitor.caller)
         return visitor.new_folder()
 
     def _inspect(

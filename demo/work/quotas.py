@@ -18,6 +18,7 @@ from demo.limits import Limits
 from stm_core.errors import LimitError
 
 MB = 2**20
+LEAST = 2**17  # bytes that an upload counts at least: a disk, and a look at it, are full of small files too
 SPARE = 2  # largest uploads over the quota that are still received, so that a sentence can refuse them
 
 
@@ -92,7 +93,8 @@ class Quotas:
         for path, entry in entries:
             total += (entry.size or 0) if entry.until > time.time() else 0
             for found in _files(path) if entry.size is None else ():
-                sizes[found.st_dev, found.st_ino] = found.st_size
+                same, least = (found.st_dev, found.st_ino), LEAST if entry.upload else 0
+                sizes[same] = max(sizes.get(same, 0), found.st_size, least)
         return total + sum(sizes.values())
 
     def check(self, caller: str) -> None:

@@ -88,7 +88,7 @@ def sweep_regularly(sweep: Callable[[], object], lifetime_minutes: float) -> thr
         while not closed.wait(period(lifetime_minutes)):
             try:
                 sweep()
-            except OSError:  # a full or failing disk: the next round may succeed
+            except Exception:  # a failing disk, or whatever somebody sent: there must be a next round
                 log.exception("could not remove old files")
 
     threading.Thread(target=rounds, name="sweeper", daemon=True).start()

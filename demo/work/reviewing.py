@@ -10,8 +10,9 @@ def queue(work: Work) -> list[Suggestion]:
         return []
     ids = [one.id for one in work.objects]
     corrected = {(index, i) for index in work.changed for i in ids}
+    records = dict(work.run.records)  # the run may be under way
     return suggestions(
-        *(work.run.records, ids),
+        *(records, ids),
         seen=work.approved | corrected,
         flagged=work.flagged - corrected,
         absent=work.absent,

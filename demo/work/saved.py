@@ -5,6 +5,7 @@ from typing import TypeGuard
 
 from demo.limits import Limits
 from demo.work.absence import restored
+from demo.work.history import Moment
 from demo.work.marks import Marks
 from demo.work.run import Run
 from demo.work.work import Work
@@ -45,8 +46,15 @@ def restore(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits)
     """Restore saved work (see `to_json`) on the open clip; what makes no sense is left out.
 
     kept: frames whose masks and prompts lie in the clip's folder.  Raises ValueError, TypeError,
-    AttributeError or KeyError when nothing in it makes sense.
+    AttributeError or KeyError, and restores nothing, when it makes no sense as a whole.
     """
+    found = Work.begin(work.clip)
+    _fill(found, saved, kept, limits)
+    Moment.of(found, found.frame).restore(work)
+    work.go(found.frame)
+
+
+def _fill(work: Work, saved: dict, kept: dict[str, list[int]], limits: Limits) -> None:
     clip = work.clip
     inside = range(clip.start, clip.stop)
     if not all(isinstance(saved.get(name), dict) for name in ("marks", "records")):
@@ -82,7 +90,8 @@ def _restored_run(work: Work, saved: dict, indices: list[int], names: dict[int, 
     for index in indices:
         labels = decode_mask(run.mask_path(index).read_bytes())
         old = saved["records"].get(str(index), {})
-        sure = {int(n): float(value) for n, value in old.get("confidence", {}).items() if int(n) in names}
+        told = old.get("confidence", {}).items()
+        sure = {int(n): value for n, value in told if int(n) in names and _is_share(value)}
         known = {int(n) for n in old.get("areas", {})}.union(object_ids(labels)).intersection(names)
         run.records[index] = record_from(labels, sorted(known), sure, prompted=bool(old.get("prompted")))
     return run
@@ -130,6 +139,10 @@ def _restore_marks(work: Work, index: int, saved: dict, most: int) -> None:
 def _list(saved: dict, key: str) -> list:
     value = saved.get(key)
     return value if isinstance(value, list) else []
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value <= 1  # which no NaN is
 
 
 def _is(value: object, low: int, high: int) -> TypeGuard[int]:

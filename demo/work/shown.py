@@ -15,6 +15,25 @@ made = count(time.time_ns() // 10**6)  # numbers of states, which grow, also aft
 WELCOME = "Upload a clip or pick an example. Then click the object that you want to follow, and press Track."
 
 
+def called(work: Work) -> str:
+    """What the browser calls the open clip, and sends back with what it wants to be done to it."""
+    folder = Path(work.clip.folder)
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def pictured(work: Work) -> dict:
+    """What a script goes by that draws small pictures of frames with masks (`panels/frames.js`)."""
+    clip = work.clip
+    return {
+        "clip": Path(clip.folder).as_posix(),
+        "height": clip.size[0],
+        "width": clip.size[1],
+        "proxies": [[clip.start, clip.start + work.proxies]],
+        "first": html.number(0),
+        "objects": work.objects.shown(),
+    }
+
+
 def stage_state(visitor: Visitor, live: bool = False) -> dict:
     """The state that the stage in the browser draws from.  live: with the picture of the current run."""
     work, order = visitor.work, next(made)
@@ -27,7 +46,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     preview = step.preview if step else None
     return {
         "made": order,
-        "clip": f"{Path(clip.folder).parent.name}/{Path(clip.folder).name}",
+        "clip": called(work),
         "folder": Path(clip.folder).as_posix(),
         "height": clip.size[0],
         "width": clip.size[1],
@@ -50,7 +69,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "objects": work.objects.shown(),
         "selected": work.objects.selected,
         "prompted": sorted(work.marks),
-        "absent": [[number, *one] for number, ranges in work.absent.items() for one in ranges],
+        "absent": [[number, *one] for number, ranges in list(work.absent.items()) for one in ranges],
         "pinned": list(work.pinned),
         "doubtful": {} if preview else {str(one.frame): one.sentence for one in reversed(queue(work))},
         "running": work.running,

@@ -5,6 +5,7 @@ from pathlib import Path
 from demo.draw import comparison as draw
 from demo.draw import html
 from demo.work.compared import TABLE_5, Compared
+from demo.work.shown import pictured
 from demo.work.work import Work
 from stm_core.masks.difference import RUN_COLOURS
 
@@ -13,7 +14,7 @@ COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RUN_COLOURS.tolist()]
 
 def compared_state(work: Work, progress: str = "") -> dict:
     """What the browser draws a comparison from.  progress: HTML, while it goes."""
-    clip, found = work.clip, work.compared or Compared()
+    found = work.compared or Compared()
     runs = [
         {
             "name": name,
@@ -27,12 +28,7 @@ def compared_state(work: Work, progress: str = "") -> dict:
     made = found.table if not progress else None
     paper = made is not None and [row["name"] for row in made["runs"]] == TABLE_5
     return {
-        "clip": Path(clip.folder).as_posix(),
-        "height": clip.size[0],
-        "width": clip.size[1],
-        "proxies": [[clip.start, clip.start + work.proxies]],
-        "first": html.number(0),
-        "objects": work.objects.shown(),
+        **pictured(work),
         "runs": runs,
         "progress": progress,
         "chart": draw.chart(made, COLORS) if made else "",

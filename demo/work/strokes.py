@@ -34,7 +34,7 @@ def _stroke(data: dict) -> tuple[np.ndarray, float]:
     try:
         points = np.asarray(data["points"], dtype=float)
         radius = float(data["radius"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise PromptError("the brush stroke arrived incomplete; paint it again") from error
     if points.ndim != 2 or points.shape[1] != 2 or not 1 <= len(points) <= MOST_POINTS:
         raise PromptError(f"a brush stroke has 1 to {MOST_POINTS} points; paint it in shorter strokes")

@@ -17,6 +17,20 @@ def before_a_run(work: Work | None) -> str:
     return html.ready(work.seconds) if work.seconds else ""
 
 
+def without_a_run(work: Work | None) -> str:
+    """What stands where the progress will be, while no run waits or goes: of the masks that are shown."""
+    if work is None or not work.tracked:
+        return before_a_run(work)
+    run = computed(work)
+    return verdict(work, run) if run else ""
+
+
+def computed(work: Work) -> Run | None:
+    """The run that computed the masks that are shown; None without any, or when they were brought."""
+    run = work.run.measured or work.run if work.run else None
+    return run if run and run.job else None
+
+
 def verdict(work: Work, run: Run) -> str:
     """The last line of the progress.  It counts all masks of the clip, also those of earlier runs."""
     masks, total = len(run.records), work.clip.frames

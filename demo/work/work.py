@@ -161,6 +161,11 @@ class Work:
         mask = self.marked(index)
         return decode_mask(mask) if mask else self.result(index)
 
+    def to_change(self, index: int) -> np.ndarray:
+        """The labels shown on a frame, or labels without any object."""
+        found = self.labels(index)
+        return np.zeros(self.clip.size, np.uint8) if found is None else found
+
     def marked(self, index: int) -> bytes | None:
         """The mask of a frame's marks, PNG, if the frame shows it: a later run shows all objects there, not
         only the marked ones.

@@ -46,12 +46,12 @@ class BoxPrompt:
         """
         try:
             x, y, other_x, other_y = (float(value) for value in box)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise PromptError(
-                f"a box is {box!r}, expected two corners as x, y, x, y; give numbers"
+                f"a box is {repr(box)[:60]}, expected two corners as x, y, x, y; give numbers"
             ) from error
         if not np.isfinite([x, y, other_x, other_y]).all():
-            raise PromptError(f"a box is {box!r}, expected finite numbers; draw it again")
+            raise PromptError(f"a box is {repr(box)[:60]}, expected finite numbers; draw it again")
         (left, right), (top, bottom) = sorted((x, other_x)), sorted((y, other_y))
         left, top = max(0, int(np.floor(left))), max(0, int(np.floor(top)))
         right, bottom = min(width, int(np.ceil(right))), min(height, int(np.ceil(bottom)))

@@ -4,8 +4,10 @@ import gradio as gr
 import pytest
 from pages import FRAMES, Bench, wait_for
 
+from demo.web import api as api_module
 from demo.web.api import UNDER_WAY, Api
-from stm_core.errors import LimitError
+from demo.web.sent_lists import rows_of
+from stm_core.errors import LimitError, PromptError
 from stm_core.memory.policy import MemoryConfig
 
 FACTS = {"frames": FRAMES, "height": 64, "width": 96}
@@ -69,3 +71,36 @@ def test_a_call_asks_zerogpu_for_as_long_as_its_clip_needs(tmp_path, clip, monke
     with pytest.raises(gr.Error, match="No quota is left"):
         list(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]]))
     assert asked == [pytest.approx(0.05 * FRAMES)]
+
+
+def test_what_goes_wrong_unforeseen_is_told_without_the_servers_paths(tmp_path, clip, monkeypatch, caplog):
+    bench = Bench(tmp_path)
+    api = Api(bench.host)
+
+    def broken(*_):
+        raise FileNotFoundError(2, "No such file or directory", "/srv/secret/frame.png")
+
+    monkeypatch.setattr(bench.engine, "click", broken)
+    with pytest.raises(gr.Error) as told:
+        api.click(str(clip[0]), 0, [[8, 8, 1, 1]])
+    assert "/srv" not in str(told.value) and "/srv" in caplog.text and not told.value.print_exception
+
+
+def test_a_list_that_is_nested_without_end_is_refused_in_a_sentence():
+    with pytest.raises(PromptError, match="clicks must be a list"):
+        rows_of("[" * 10**5, (3, 5), "[frame, x, y]")
+
+
+def test_a_call_whose_files_reach_the_quota_makes_no_more_of_them(tmp_path, clip, monkeypatch):
+    bench, made = Bench(tmp_path), []
+    take = api_module.take
+
+    def taken(guard, order, *places):
+        made.append(order.format.name)
+        monkeypatch.setattr(bench.host.quotas, "disk", lambda _: 2**40)
+        return take(guard, order, *places)
+
+    monkeypatch.setattr(api_module, "take", taken)
+    with pytest.raises(gr.Error, match="from your address take"):
+        list(Api(bench.host).segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]], formats=["coco", "davis"]))
+    assert made == ["coco"]

@@ -68,8 +68,9 @@ def test_keys_step_play_undo_and_explain_also_after_the_slider(visitor, clip, mo
     visitor.shown(FRAMES - 1, False)  # it played to the end
     visitor.keys("?")
     visitor.wait("() => document.querySelector('.stm-keys').open")
-    visitor.keys("Escape")
+    visitor.keys("ArrowLeft", "Escape")  # under the list of all keys none of them acts
     visitor.wait("() => !document.querySelector('.stm-keys').open")
+    assert visitor.page.input_value(".stm-slider") == str(FRAMES - 1)
     visitor.go(0)
     visitor.shown(0, False)
     visitor.click(8, 8)

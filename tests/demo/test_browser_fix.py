@@ -78,9 +78,17 @@ def by_keys(visitor, work) -> None:
     visitor.go(3)
     visitor.shown(3, True)
     visitor.keys("f")
-    visitor.wait("() => +document.querySelector('#review [data-look]')?.dataset.look === 3")
+    flagged = "+document.querySelector('#review [data-look]')?.dataset.look === 3"
+    visitor.wait(f"() => {flagged}")
+    visitor.page.focus("#review [data-do=flag]")
+    for there in (f"!({flagged})", flagged):  # by keys, and the focus stays there
+        visitor.keys("Enter")
+        visitor.wait(f"() => {there} && document.activeElement.matches('#review [data-do=flag]')")
     visitor.keys(".")
     visitor.shown(WRONG[0], True)
+    visitor.wait(
+        "(n) => +document.querySelector('#review [aria-current=true]')?.dataset.look === n", WRONG[0]
+    )
     visitor.keys(",")
     visitor.shown(3, True)
     visitor.keys("y")

@@ -76,6 +76,13 @@ def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site,
     visitor.shown(0, True)
     visitor.page.click("[data-do=add-object]")
     visitor.wait("() => document.querySelectorAll('.stm-chips button').length === 2")
+    for number in (1, 2):  # by keys, and the focus stays where it is
+        visitor.page.focus(f".stm-chips [data-object='{number}']")
+        visitor.keys("Enter")
+        visitor.wait(
+            "(n) => document.activeElement.matches(`.stm-chips [data-object='${n}'][aria-checked=true]`)",
+            number,
+        )
     visitor.page.keyboard.down("Shift")
     visitor.click(9, 8)  # the dot of the first object
     visitor.page.keyboard.up("Shift")
@@ -89,6 +96,19 @@ def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site,
     visitor.page.mouse.up()
     wait_for(lambda: 2 in work.labels(0))
     assert not (work.labels(0) == 2)[17:].any() and not (work.labels(0) == 2)[:, 17:].any()
+
+
+def test_a_name_that_is_being_typed_is_not_given_to_an_object_of_another_clip(visitor, site, clip):
+    visitor.open(clip[0])
+    before = work_of(visitor, site)
+    visitor.page.locator(".stm-name").press_sequentially("red one")
+    visitor.upload(clip[0])
+    wait_for(lambda: work_of(visitor, site) is not before)
+    visitor.shown(0, False)
+    visitor.click(8, 8)  # and so the focus leaves the name
+    visitor.shown(0, True)
+    visitor.idle()
+    assert [one.name for one in work_of(visitor, site).objects] == ["Object 1"]
 
 
 def test_two_fingers_zoom_on_a_phone(browser, site, clip):

@@ -138,3 +138,11 @@ def test_nothing_marked_is_said_before_anybody_waits(bench, user):
 @pytest.mark.parametrize("masks, said", [([], "00000.png"), ([np.ones((8, 8), np.uint8)], "96x64")])
 def test_truth_that_is_none_is_refused(bench, user, tmp_path, masks, said):
     assert said in notice(bench.compare.take_truth(user, [truth_file(tmp_path, masks)]))
+
+
+def test_a_fault_of_ours_leaves_the_page_free_and_nothing_under_way(bench, marked, monkeypatch):
+    monkeypatch.setattr(bench.runner, "steps", lambda run: {}["nothing"])
+    bench.compare.get_ready(marked, TABLE_5)
+    *_, shown, last = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
+    assert notice(last) and not shown["compared"]["progress"] and not shown["compare_stop"]["interactive"]
+    assert not marked.work.busy

@@ -1,8 +1,11 @@
 """What the project reaches into Gradio for is still there and still needed."""
 
 import asyncio
+import contextlib
 import inspect
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import httpx
@@ -27,7 +30,7 @@ def served():
 def gradio_fixes_options() -> dict:
     from starlette.middleware import Middleware
 
-    wanted = (gradio_fixes.NoDeepLinks, gradio_fixes.Stopwatch)
+    wanted = (gradio_fixes.ClosedDoors, gradio_fixes.Stopwatch)
     return {"app_kwargs": {"middleware": [Middleware(one) for one in wanted]}}
 
 
@@ -105,17 +108,68 @@ def test_the_stopwatch_is_slowed_before_gradios_own_scripts_run(served):
 def test_no_deep_link_is_made_of_a_page(served):
     page = {"session_hash": "somebody"}
     httpx.post(f"{served}/gradio_api/run/say", json={"data": ["secret"], **page}).raise_for_status()
-    answers = [httpx.get(f"{served}{path}", params=page) for path in deep_link_routes(served)]
+    answers = [httpx.get(f"{served}{path}", params=page) for path in closed("deep_link")]
     assert answers and all(answer.status_code == 404 and not answer.text for answer in answers)
 
 
-def deep_link_routes(url: str) -> list[str]:
-    """Where Gradio makes deep links; fails when it has none, because then the fix may go."""
+@pytest.mark.parametrize("door", ["component_server", "process_recording"])
+def test_no_file_comes_in_beside_the_counted_uploads(served, door):
+    sent = {"files": {"video": ("a.mp4", b"film")}}
+    answers = [httpx.post(f"{served}{path}", **sent) for path in closed(door)]
+    assert answers and all(answer.status_code == 404 and not answer.text for answer in answers)
+
+
+def closed(door: str) -> list[str]:
+    """Where Gradio has a door that is closed here; fails when it has none, because then the fix may go."""
     import gradio.routes
 
-    source = inspect.getsource(gradio.routes)
-    assert '"/gradio_api/deep_link"' in source
-    return ["/gradio_api/deep_link", "/gradio_api/deep_link/", "//gradio_api/deep_link"]
+    assert f'/{door}"' in inspect.getsource(gradio.routes)
+    return [f"/gradio_api/{door}", f"/gradio_api/{door}/", f"//gradio_api/{door}"]
+
+
+@pytest.mark.parametrize("kind", [gr.Blocks, gradio_fixes.SoundValues])
+def test_an_address_in_the_place_of_a_file_is_fetched_by_gradio_and_not_here(kind, monkeypatch):
+    fetched = []
+
+    async def fetch(url, cache_dir):
+        fetched.append(url)
+        return __file__
+
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_download", fetch)
+    with kind(analytics_enabled=False) as page:
+        page.load(lambda *_: None, [gr.Textbox(), gr.File()])
+    film = {"path": "https://example.org/film.mp4", "meta": {"_type": "gradio.FileData"}}
+    for values in (["", film], [[{"deep": [film]}], None]):
+        ours = pytest.raises(gr.Error, match="Send the file itself")
+        with ours if kind is gradio_fixes.SoundValues else contextlib.suppress(Exception):
+            asyncio.run(page.preprocess_data(page.fns[0], values, None))
+    assert fetched == ([film["path"]] * 2 if kind is gr.Blocks else [])
+
+
+@pytest.mark.parametrize("kind", [gr.Blocks, gradio_fixes.SoundValues])
+def test_a_wrong_value_is_told_with_the_servers_folders_by_gradio_and_not_here(kind, monkeypatch):
+    with kind(analytics_enabled=False) as page:
+        page.load(lambda *_: None, [gr.CheckboxGroup(["a"]), gr.File(), gr.Dropdown(["a"])])
+    monkeypatch.setattr("gradio.context.LocalContext.blocks", SimpleNamespace(get=lambda _: page))
+    page.has_launched, page.allowed_paths, page.blocked_paths = True, [], []
+    file, told, printed = {"meta": {"_type": "gradio.FileData"}}, [], []
+    for values in ([[], {"path": "film.mp4", **file}, "a"], [5, None, "a"], [[]], [[], None, "b"]):
+        with pytest.raises(Exception) as caught:
+            asyncio.run(page.preprocess_data(page.fns[0], values, None))
+        told.append(str(caught.value))
+        printed.append(getattr(caught.value, "print_exception", True))
+    ours = kind is gradio_fixes.SoundValues
+    assert (str(Path.cwd()) in told[0]) != ours and any(printed) != ours
+    assert not ours or [text.count("\n") for text in told] == [0] * 4
+    assert "not in the list of choices" in told[3]  # words for whoever sent it
+
+
+def test_the_files_of_a_request_are_found_however_deep_they_are():
+    deep = {"path": "a"}
+    for _ in range(10**5):
+        deep = [deep]
+    found = gradio_fixes.paths_in([deep, {"path": "b", "more": {"path": "c"}}, {"path": 3}, "d", None])
+    assert sorted(found) == ["a", "b", "c"]
 
 
 def test_what_comes_before_a_request_waits_and_before_one_starts_is_asked():
@@ -181,7 +235,7 @@ def test_what_is_no_page_goes_through_the_middleware_untouched():
     async def app(scope, receive, send):
         seen.append(scope["path"])
 
-    for middleware in (gradio_fixes.Stopwatch, gradio_fixes.NoDeepLinks):
+    for middleware in (gradio_fixes.Stopwatch, gradio_fixes.ClosedDoors):
         asyncio.run(middleware(app)({"type": "http", "method": "GET", "path": "/config"}, None, None))
         asyncio.run(middleware(app)({"type": "lifespan", "path": ""}, None, None))
     assert seen == ["/config", ""] * 2

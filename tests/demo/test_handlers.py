@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from pages import FRAMES, SETTINGS, Bench, notice, wait_for
 from PIL import Image
 
@@ -207,3 +208,10 @@ def test_a_part_typed_or_dragged_to_where_it_is_changes_nothing(bench, user):
     bench.click(user, 0, 8, 8)
     first, *_ = bench.clip.choose_part(user, 0.5)
     assert "another part of the clip" in notice(first) and user.work.clip.start == 6
+
+
+@pytest.mark.parametrize("second", [float("nan"), float("inf"), None])
+def test_a_part_that_makes_no_sense_is_refused_in_a_sentence(bench, user, second, caplog):
+    before = user.work
+    assert "the part is" in notice(list(bench.clip.choose_part(user, second))[-1]).lower()
+    assert user.work is before and not caplog.records

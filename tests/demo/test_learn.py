@@ -28,9 +28,9 @@ def test_every_step_is_short_and_names_an_example_and_a_preset_that_exist():
 
 
 def test_what_is_drawn_holds_every_step_and_nothing_that_a_template_would_fill_in():
-    text = STEP.replace("See.", "Cost ${x} {{y}} `a*b` <i>:\n\n    w_i = x_{key}^2 < ${z}")
+    text = STEP.replace("See.", "Cost ${x} {{y}} `a*b` \\u <i>:\n\n    w_i = x_{key}^2 < ${z} `\\sum")
     drawn = lesson(parse(text), {"koi": "Two koi"})
-    assert "Two koi" in drawn and not re.search(r"[{}$]", drawn)
+    assert "Two koi" in drawn and not re.search(r"[{}$`\\]", drawn)
     assert "w<sub>i</sub> = x<sub>key</sub><sup>2</sup> &lt; " in drawn
     assert "<code>a*b</code>" in drawn and "&lt;i&gt;" in drawn
     assert lesson(parse(TEXT), {}).count("<section") == 8

@@ -3,7 +3,10 @@
 import threading
 
 import pytest
-from pages import FRAMES, notice, write_clip
+from pages import FRAMES, SETTINGS, notice, write_clip
+from PIL import Image
+
+from demo.engine.comparing import tabulate
 
 
 @pytest.fixture
@@ -16,13 +19,13 @@ def during(bench, monkeypatch, job: str, happens, first: bool = False) -> None:
     """Let something happen while the guard is at a job: at its end, or first."""
     stream = bench.guard.stream
 
-    def streamed(name, **arguments):
-        ours = name == job
+    def streamed(asked, /, **arguments):
+        ours = asked == job
         if ours:
             monkeypatch.setattr(bench.guard, "stream", stream)
         if ours and first:
             happens()
-        yield from stream(name, **arguments)
+        yield from stream(asked, **arguments)
         if ours and not first:
             happens()
 
@@ -112,3 +115,95 @@ def test_saved_work_that_was_not_taken_up_before_the_page_was_loaded_again_is_ta
     *_, last = bench.reload(again)
     assert "open again" in notice(last) and len(again.work.run.records) == FRAMES and again.work.marks
     assert again.work.unread is None
+
+
+def opens(bench, user, other) -> None:
+    """Another clip takes the place of the open one."""
+    list(bench.clip.open_clip(user, str(other)))
+
+
+def test_a_click_that_waited_while_a_new_clip_came_does_not_mark_that_one(bench, user, other):
+    clip = bench.mark.seek(user, 0)["stage"]["clip"]
+    opens(bench, user, other)
+    click = {"kind": "click", "frame": 0, "x": 8, "y": 8, "label": 1}
+    assert bench.mark.edit(user, {**click, "clip": clip}, 0) == {} and not user.work.marks
+    assert bench.mark.order(user, {"kind": "add", "clip": clip}) == {} and len(user.work.objects) == 1
+    clip = bench.mark.seek(user, 0)["stage"]["clip"]
+    assert bench.mark.edit(user, {**click, "clip": clip}, 0)["stage"]["clip"] == clip and user.work.marks
+
+
+@pytest.mark.parametrize("job", ["steps", "tabulate", "plan"])
+def test_a_comparison_of_the_clip_before_shows_nothing_beside_the_new_one(
+    bench, user, other, monkeypatch, job
+):
+    bench.click(user, 0, 8, 8)
+    bench.compare.get_ready(user, ["first", "every-5"])
+    place = "demo.panels.compare" if job == "tabulate" else bench.runner
+    real = tabulate if job == "tabulate" else getattr(bench.runner, job)
+
+    def overtaken(*values):
+        opens(bench, user, other)
+        return real(*values)  # which fails: the files are gone
+
+    monkeypatch.setattr(*((f"{place}.{job}",) if job == "tabulate" else (place, job)), overtaken)
+    views = list(bench.compare.compare(user, ["first", "every-5"], *SETTINGS))
+    assert views[-1] == {} and not user.work.busy and user.work.compared is None
+
+
+def test_true_masks_of_the_clip_before_are_not_shown_beside_the_new_one(
+    bench, user, clip, other, tmp_path, monkeypatch
+):
+    bench.click(user, 0, 8, 8)
+    bench.compare.get_ready(user, ["first", "every-5"])
+    list(bench.compare.compare(user, ["first", "every-5"], *SETTINGS))
+    monkeypatch.setattr(
+        "demo.panels.compare.tabulate", lambda *_: opens(bench, user, other) or {"reference": "", "runs": []}
+    )
+    Image.fromarray(clip[1][0]).save(tmp_path / "00000.png")
+    assert bench.compare.take_truth(user, [str(tmp_path / "00000.png")]) == {}
+
+
+def test_a_comparison_stops_being_one_when_another_clip_is_opened(bench, user, other):
+    bench.click(user, 0, 8, 8)
+    bench.compare.get_ready(user, ["first", "every-5"])
+    views = bench.compare.compare(user, ["first", "every-5"], *SETTINGS)
+    assert next(views)["compare_stop"]["interactive"]
+    view = next(bench.clip.open_clip(user, str(other)))
+    assert not view["compare_stop"]["interactive"]
+    views.close()
+
+
+def test_a_forecast_of_the_clip_before_is_not_told_of_the_new_one(bench, user, other, monkeypatch):
+    monkeypatch.setattr(bench.engine, "rate", lambda *_: opens(bench, user, other) or 0.5)
+    assert bench.memory.forecast(user, *SETTINGS) == {}
+
+
+def test_a_forecast_of_earlier_settings_does_not_take_the_place_of_a_later_one(bench, user, monkeypatch):
+    later = ("bounded", 32, 5, 0, 8)
+
+    def rate(*_):
+        monkeypatch.setattr(bench.engine, "rate", lambda *_: 0.5)
+        assert "prediction" in bench.memory.forecast(user, *later)
+        return 0.5
+
+    monkeypatch.setattr(bench.engine, "rate", rate)
+    assert bench.memory.forecast(user, *SETTINGS) == {} and user.settings["budget"] == 32
+
+
+@pytest.mark.parametrize(
+    "panel, job, chosen", [("result", "archive", "palette"), ("share", "export", "coco")]
+)
+def test_a_file_of_the_clip_before_is_neither_handed_over_nor_missed(
+    bench, user, other, monkeypatch, panel, job, chosen
+):
+    def files() -> list[dict]:
+        bench.click(user, 0, 8, 8)
+        bench.tracked(user)
+        return getattr(bench, panel).make(user, *((chosen,) if panel == "result" else (chosen, "")))
+
+    views = files()
+    next(views), next(views)  # it is being made
+    opens(bench, user, other)
+    assert list(views) == [{}]
+    during(bench, monkeypatch, job, lambda: opens(bench, user, other))
+    assert list(files())[-1] == {}

@@ -1,6 +1,7 @@
 """Quotas: a greedy caller is refused in one sentence, the others are served, and nothing stays for long."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import ValidationError
 from pages import Bench, Served, notice, serve, wait_for, write_clip
+from PIL import Image
 
 from demo.gradio_fixes import QueueHooks
 from demo.limits import Limits
-from demo.web.fair_queue import FairQueue
-from demo.work.quotas import MB, Quotas, caller_of
+from demo.web.fair_queue import LONGEST_BODY, FairQueue
+from demo.work.quotas import LEAST, MB, Quotas, caller_of
 from stm_core.errors import LimitError
 
 CLICK = {"frame": 0, "clicks": [[8, 8, 1, 1]], "api_name": "/click"}
@@ -140,13 +142,23 @@ def test_uploads_far_beyond_the_quota_are_not_received(page, tmp_path):
     assert endless.status_code == 411
 
 
-@pytest.mark.parametrize("limit, in_order, left", [(4, "ababa", "aa"), (None, "aaaabab", "")])
-def test_a_lane_with_a_limit_is_never_full_of_one_callers_requests(limit, in_order, left):
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/run/predict", "/nowhere"])
+def test_a_request_that_is_no_upload_is_not_read_beyond_its_limit(page, path):
+    def send(**how) -> int:
+        return httpx.post(f"{page.url}{path}", **how).status_code
+
+    assert send(content=b" " * (LONGEST_BODY + 1)) == 413
+    assert send(content=iter([b" "])) == 411
+    assert send(content=b"{}") not in (411, 413) and send() not in (411, 413)
+
+
+@pytest.mark.parametrize("limit, waiting", [(4, 9), (None, 3)])
+def test_a_lane_is_never_full_of_one_callers_requests(limit, waiting):
     class Waits:
         concurrency_id = "media"
 
         def __init__(self, caller: str):
-            self.caller = caller
+            self.caller, self.data = caller, SimpleNamespace(data=[caller])
 
     class Queue:
         def __init__(self):
@@ -156,18 +168,20 @@ def test_a_lane_with_a_limit_is_never_full_of_one_callers_requests(limit, in_ord
         push = None
 
         def get_events(self):
+            left = Counter(fair.keys("media"))
+            assert left == Counter("aaaabab")  # those that are held back are there for who asks now
             return ([self.lane.queue.pop(0)], False, "media") if self.lane.queue else None
 
     queue = Queue()
     hooks = QueueHooks(SimpleNamespace(_queue=queue))
-    FairQueue(hooks, None, Limits(caller_running=9))
+    fair = FairQueue(hooks, None, Limits(caller_running=9, caller_waiting=waiting))
     queue.lane.queue += map(Waits, "aaaabab")
     started = []
     while (events := queue.get_events()) is not None:
         queue.active_jobs[len(started)] = events[0]
         started += [events[0][0].caller]
-    assert "".join(started) == in_order  # a lane of four: never more than three of one
-    assert "".join(one.caller for one in queue.lane.queue) == left
+    assert "".join(started) == "ababa"  # never more than three of one
+    assert "".join(one.caller for one in queue.lane.queue) == "aa"
 
 
 def test_an_upload_of_two_callers_goes_with_the_last(tmp_path):
@@ -181,7 +195,7 @@ def test_an_upload_of_two_callers_goes_with_the_last(tmp_path):
     soon = time.time() + 60 * (quotas.limits.answer_minutes + 1)
     quotas.drop("b", ["/etc/passwd", str(tmp_path / "cache")])  # not theirs
     quotas.sweep(now=soon)
-    assert path.exists() and quotas.disk("a") == 0 and quotas.disk("b") == 10
+    assert path.exists() and quotas.disk("a") == 0 and quotas.disk("b") == LEAST  # of ten bytes
     quotas.drop("b", [str(path)])
     assert not path.parent.exists() and quotas.disk("b") == 0
 
@@ -199,6 +213,21 @@ def test_a_pages_files_count_for_its_address(tmp_path, clip):
     assert other.work is not None and other.caller == "203.0.113.9"
     with pytest.raises(LimitError):
         bench.host.quotas.check("203.0.113.8")
+
+
+def test_masks_that_are_brought_again_and_again_reach_the_quota(tmp_path, clip):
+    bench = Bench(tmp_path, caller_mb=1)
+    user = bench.arrive("203.0.113.12")
+    list(bench.clip.open_clip(user, str(clip)))
+    for n in range(4):
+        Image.new("L", (96, 64), 255).save(tmp_path / f"{n:05d}.png")
+    masks = [str(path) for path in tmp_path.glob("*.png")]
+    assert "Marked from the file" in notice(bench.share.bring(user, masks))
+    (Path(user.folder) / "much").write_bytes(bytes(MB))
+    before = user.work.run, dict(user.work.marks)
+    assert "1 are allowed" in notice(bench.share.bring(user, masks))
+    assert "1 are allowed" in notice(bench.compare.take_truth(user, masks))
+    assert (user.work.run, user.work.marks) == before
 
 
 def test_one_address_never_takes_all_places_for_runs(tmp_path, clip):

@@ -197,6 +197,39 @@ def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_pat
     assert not list(Path(bench.limits.root).parent.glob("**/outside.png"))
 
 
+def test_saved_work_that_is_damaged_in_one_place_is_not_taken_up_by_half(finished, tmp_path):
+    bench, _user = finished
+    evil = tmp_path / "evil.zip"
+    with zipfile.ZipFile(made(finished, "everything")) as old, zipfile.ZipFile(evil, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "session.json":
+                data = json.dumps({**json.loads(data), "records": {"5": 7}}).encode()
+            new.writestr(name, data)
+    again = bench.arrive()
+    *_, last = bench.clip.open_clip(again, str(evil))
+    assert "only its clip" in notice(last) and not again.work.marks and again.work.run is None
+    assert [one.name for one in again.work.objects] == ["Object 1"]
+
+
+@pytest.mark.parametrize("sure", [7.5, -3, float("nan"), 10**400, "0.5", [1], None])
+def test_a_confidence_that_makes_no_sense_is_left_out_of_resumed_work(finished, tmp_path, sure, caplog):
+    bench, _user = finished
+    evil = tmp_path / "evil.zip"
+    with zipfile.ZipFile(made(finished, "everything")) as old, zipfile.ZipFile(evil, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "session.json":
+                session = json.loads(data)
+                session["records"]["5"]["confidence"] = {"1": sure, "2": 0.75}
+                data = json.dumps(session).encode()
+            new.writestr(name, data)
+    again = bench.arrive()
+    *_, last = bench.clip.open_clip(again, str(evil))
+    assert "open again" in notice(last) and again.work.run.records[5].confidence == {2: 0.75}
+    assert not notice(bench.fix.review(again, {"kind": "flag", "frame": 5})) and not caplog.records
+
+
 def test_an_object_that_is_erased_from_a_tracked_frame_is_not_in_it_even_when_the_work_is_resumed(finished):
     bench, user = finished
     held = user.work.marks.copy(), user.work.history, set(user.work.changed), user.work.objects.selected

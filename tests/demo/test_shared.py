@@ -27,6 +27,18 @@ def test_one_more_run_than_may_wait_is_refused_and_its_button_stays(tmp_path, cl
     assert not notice(bench.compare.get_ready(third, [])) and third.work.busy
 
 
+def test_a_place_that_no_browser_comes_for_is_given_to_another_run(tmp_path, clip, monkeypatch):
+    bench = Bench(tmp_path, queue_size=1)
+    first, second = (bench.opened(clip[0]) for _ in range(2))
+    for one in (first, second):
+        bench.click(one, 0, 8, 8)
+    bench.track.get_ready(first)
+    monkeypatch.setattr("demo.work.waiting.GRACE", -1)
+    assert notice(bench.track.get_ready(second)) and first.work.busy  # its browser has asked
+    bench.host.waiting.comes = lambda visitor: visitor is not first
+    assert not notice(bench.track.get_ready(second)) and second.work.busy and not first.work.busy
+
+
 def test_a_comparison_that_has_begun_waits_no_longer(tmp_path, clip):
     bench = Bench(tmp_path, queue_size=1)
     first, second = (bench.opened(clip[0]) for _ in range(2))

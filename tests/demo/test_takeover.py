@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import taken
 import takeover
 from PIL import Image
 
@@ -19,7 +20,8 @@ from demo.limits import Limits
 from stm_core.errors import MaskError, StmError, VideoError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are locked in on Linux only")
-JOBS = (takeover.misbehave, takeover.stopped, takeover.dribble, takeover.huge, takeover.sulk, takeover.babble)
+_NAMES = ("misbehave", "stopped", "dribble", "huge", "sulk", "endless", "babble")
+JOBS = [getattr(takeover, name) for name in _NAMES]
 NO_LIMITS = {"max_bytes": None, "max_pixels": None, "max_frames": None, "max_seconds": None}
 
 
@@ -139,3 +141,25 @@ def test_behind_the_door_every_kind_of_mask_is_read(tmp_path):
     (tmp_path / "none.png").write_bytes(b"nothing")
     with pytest.raises(MaskError):
         wall.pixels("mask", path=tmp_path / "none.png", height=12, width=16)
+
+
+@pytest.mark.parametrize("name", ["palette-png", "rgba-png", "matte-mp4", "coco", "cvat"])
+def test_behind_the_door_masks_of_other_programs_are_read(tmp_path, name):
+    """Nothing is imported too late."""
+    run = taken.make_run(tmp_path / "run", taken.labels_of())
+    files = [path for path in taken.exported(run, name, tmp_path) if path.suffix != ".jpg"]
+    size = dict(zip(("height", "width"), taken.SIZE, strict=True))
+    extra = {str(n): str(path) for n, path in enumerate(files[:1] if name in ("coco", "cvat") else files)}
+    found = list(Guard(Limits()).stream("brought", **size, frames=5, limits=NO_LIMITS, extra=extra))
+    assert len(found) == 5 and any(labels.any() for _, labels in found)
+
+
+def test_of_an_endless_row_of_pictures_no_more_than_one_is_taken(wall):
+    job = threading.Thread(target=lambda: wall.pixels("endless"), daemon=True)
+    job.start()
+    job.join(20)
+    assert not job.is_alive()
+
+
+def test_an_answer_without_its_picture_is_refused(wall):
+    assert isinstance(within(20, lambda: wall.pixels("babble", text='{"end": 1}')), VideoError)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from pages import notice
+from pages import SETTINGS, notice
 
 from demo.draw import html
 from demo.work.shown import stage_state
@@ -123,3 +123,36 @@ def test_a_later_state_of_the_stage_has_a_larger_number(user):
     first, second = stage_state(user), stage_state(user)
     assert first["made"] < second["made"] < 2**53  # whole numbers of a browser
     assert {**first, "made": 0} == {**second, "made": 0}
+
+
+def test_after_a_run_that_could_not_begin_the_progress_is_that_of_the_masks_shown(bench, user):
+    bench.click(user, 0, 8, 8)
+    *_, done = bench.tracked(user)
+    *_, last = bench.tracked(user, settings=("bounded", -1, 5, 0, 8))
+    assert notice(last) and last["progress"] == done["progress"]
+
+
+def test_after_a_run_that_failed_the_progress_says_so(bench, user, monkeypatch):
+    steps = bench.runner.steps
+
+    def failing(run):
+        for n, step in enumerate(steps(run)):
+            if n == 5:
+                raise ZeroDivisionError
+            yield step
+
+    monkeypatch.setattr(bench.runner, "steps", failing)
+    bench.click(user, 0, 8, 8)
+    *_, last = bench.tracked(user)
+    assert notice(last) and "Stopped" in last["progress"] and " left" not in last["progress"]
+
+
+def test_undo_of_a_run_tells_how_the_one_before_went(bench, user):
+    bench.click(user, 0, 8, 8)
+    *_, first = bench.tracked(user)
+    bench.mark.order(user, {"kind": "add"})
+    bench.click(user, 0, 24, 24)
+    *_, second = bench.tracked(user, settings=("every-5", *SETTINGS[1:]))
+    back = bench.mark.order(user, {"kind": "undo"})
+    assert (back["progress"], back["readout"]) == (first["progress"], first["readout"])
+    assert second["readout"] != first["readout"]

@@ -1,17 +1,20 @@
 """A visit is opened by its key and by nothing else; and what a page began ends with it."""
 
 import json
+import shutil
 import threading
 import time
 
 import httpx
 import pytest
-from pages import serve, wait_for
+from pages import Bench, notice, serve, wait_for
 from tab import Tab
 
 from demo.web.visits import Visits
 from demo.work import saved
+from demo.work.retention import sweep_regularly
 from demo.work.shown import stage_state
+from demo.work.visitor import Visitor
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,26 @@ def test_private_events_are_refused_without_the_key_also_under_the_pages_own_nam
     assert done["success"] and len(user.work.objects) == 2
 
 
+def test_the_page_knows_whether_a_visits_browser_has_asked_for_its_run(site, owner, monkeypatch):
+    (key, user), asks, go = owner, site.page.asks_for_a_run, threading.Event()
+    tab = Tab(site.url, "owner")
+    tab.key = key
+    tab.click(0, 8, 8, 0)
+    tab.send(tab.event("track", "click"), [key])
+    assert user.work.busy and not asks(user)  # half of a press
+    run = site.page.host.panels[3]
+    monkeypatch.setattr(run.host.runner, "plan", lambda *_: go.wait(30) and {}["no plan"])
+    pressed = threading.Thread(target=tab.track)
+    pressed.start()
+    try:
+        wait_for(lambda: asks(user))
+        assert not asks(Visitor(user.folder))
+    finally:
+        go.set()
+        pressed.join(60)
+    wait_for(lambda: not asks(user))
+
+
 def test_a_key_is_in_nothing_that_is_shown_or_kept(site, owner):
     key, user = owner
     answer = add_object(site, key, "owner")
@@ -85,6 +108,43 @@ def test_a_visit_is_forgotten_with_its_folder(bench):
     bench.host.sweep(time.time() + 61 * 60)
     visits.forget_the_gone()
     assert visits.find(key) is None and visits.on("page") is None
+
+
+def test_of_the_visits_of_one_address_without_a_clip_the_oldest_go(bench, clip, monkeypatch):
+    monkeypatch.setattr("demo.web.visits.MOST_IDLE", 3)
+    visits, busy = Visits(), bench.opened(clip[0])
+    busy.caller = "a"
+    keys = [visits.begin(busy), visits.begin(bench.arrive("b"))]
+    keys += [visits.begin(bench.arrive("a")) for _ in range(5)]
+    here = [visits.find(key) is not None for key in keys]
+    assert here == [True, True, False, False, True, True, True]
+    assert len(list(bench.host.visitors.iterdir())) == sum(here)
+
+
+def test_a_run_of_a_visit_that_is_forgotten_takes_no_place_in_the_queue(tmp_path, clip):
+    bench, visits = Bench(tmp_path, queue_size=1), Visits()
+    gone, other = (bench.opened(clip[0]) for _ in range(2))
+    visits.begin(gone)
+    for one in (gone, other):
+        bench.click(one, 0, 8, 8)
+    bench.track.get_ready(gone)  # and no browser that asks for the run itself
+    assert notice(bench.track.get_ready(other))
+    shutil.rmtree(gone.folder)
+    visits.forget_the_gone()
+    assert not notice(bench.track.get_ready(other)) and other.work.busy
+
+
+def test_a_round_of_sweeping_that_fails_is_not_the_last(monkeypatch):
+    monkeypatch.setattr("demo.work.retention.period", lambda _: 0.01)
+    rounds = []
+
+    def sweep() -> None:
+        rounds.append(1)
+        raise RecursionError
+
+    closed = sweep_regularly(sweep, 1)
+    wait_for(lambda: len(rounds) > 1)
+    closed.set()
 
 
 def test_a_page_that_is_closed_and_begun_again_leaves_no_thread_and_no_file(tmp_path, clip):

@@ -2,7 +2,7 @@
 function choices() {
   const found = state.choices || [], made = JSON.stringify(found), place = $(".stm-choices");
   if (place.dataset.made === made) return;   // a button that is being pressed stays
-  const had = place.contains(document.activeElement) ? [...place.children].indexOf(document.activeElement) : -1;
+  const had = [...place.children].indexOf(document.activeElement);
   place.dataset.made = made;
   place.replaceChildren(...found.map((mask, number) => {
     const button = document.createElement("button"), image = document.createElement("img");

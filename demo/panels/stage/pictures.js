@@ -61,5 +61,5 @@ function cursorShape(size) {
   if (!ui.cursor || document.activeElement !== canvas || ui.view !== "overlay") return "";
   const [x, y] = ui.cursor.map((value) => value + 0.5), r = 14 * size;
   const path = `M${x - r} ${y}H${x + r}M${x} ${y - r}V${y + r}`;
-  return `<path d="${path}" stroke="#000" stroke-width="${4 * size}"/><path class="stm-cursor" d="${path}" stroke="#fff" stroke-width="${2 * size}"/>`;
+  return `<path d="${path}" stroke="#000" stroke-width="${4 * size}"/><path d="${path}" stroke="#fff" stroke-width="${2 * size}"/>`;
 }

@@ -2,6 +2,7 @@
 function update() {
   const before = state;
   if (props.value?.made < before.made) return;   // answers may overtake each other: this one is older
+  if (props.value?.clip !== before.clip) $(".stm-name").blur();   // what is typed there names an object of this one
   state = props.value || {};
   if (state.times) times = state.times;
   const fresh = state.clip !== before.clip;
@@ -31,6 +32,7 @@ function update() {
   if (!state.live) draw(); else showDots();
 }
 function chips() {
+  const place = $(".stm-chips"), had = [...place.children].indexOf(document.activeElement);   // they are made anew
   const names = (state.objects || []).map(({ id, name, color }) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -43,7 +45,8 @@ function chips() {
     button.append(swatch, name);
     return button;
   });
-  $(".stm-chips").replaceChildren(...names);
+  place.replaceChildren(...names);
+  place.children[had]?.focus({ preventScroll: true });
   const name = $(".stm-name");
   if (document.activeElement !== name) name.value = (state.objects || []).find((o) => o.id === state.selected)?.name || "";
 }

@@ -84,7 +84,7 @@ function keys(event) {
   }
   if (event.ctrlKey || event.metaKey || event.altKey || !state.clip || state.running) return;
   const onRange = event.target.matches?.("input[type=range]");
-  if (!onRange && event.target.closest?.("input, textarea, select, [contenteditable=true], [role=listbox], video, audio")) return;
+  if (!onRange && event.target.closest?.("input, textarea, select, [contenteditable=true], [role=listbox], video, audio, dialog")) return;
   const onButton = event.target.closest?.("button, a, summary");
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.shiftKey && key.startsWith("Arrow")) { aim(key); return event.preventDefault(); }
