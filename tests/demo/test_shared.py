@@ -11,7 +11,7 @@ from demo.work.run import Run
 from stm_core.errors import LimitError
 from stm_core.runs import clip as core
 
-MINUTES = "after 1e-09 minutes, the most that one may take here"
+MINUTES = "1e-09 minutes"
 
 
 def test_one_more_run_than_may_wait_is_refused_and_its_button_stays(tmp_path, clip):
