@@ -45,10 +45,9 @@ def test_a_mask_follows_the_jellyfish(model):
 
 
 def test_two_koi_that_cross_keep_their_numbers(model):
-    first, *_, last = truth("koi")[40:111]  # they touch from frame 48 to 105
-    clip = stm_core.read_video(EXAMPLES / "koi.mp4", start=40, stop=111)
-    prompt = stm_core.Prompt.from_mask(first, frame=40)
-    *_, step = stm_core.propagate(model, clip, prompt, size=240, start=40)
+    first, *_, last = truth("koi")[:111]  # they touch from frame 48 to 105
+    clip = stm_core.read_video(EXAMPLES / "koi.mp4", stop=111)
+    *_, step = stm_core.propagate(model, clip, stm_core.Prompt.from_mask(first), size=240)
     found = [overlap(step.labels == fish, last == fish) for fish in (1, 2)]
     assert step.index == 110 and min(found) > CROSSED
 
@@ -65,4 +64,4 @@ def test_look_alikes_that_are_clicked_together_are_found_each(model):
     assert min(overlap(both == fish, true == fish) for fish in (1, 2)) > APART
 
 
-FOLLOWED, CLICKED, CROSSED, APART = 0.65, 0.5, 0.4, 0.8
+FOLLOWED, CLICKED, CROSSED, APART = 0.65, 0.5, 0.6, 0.8
