@@ -4,7 +4,7 @@ const $ = (selector) => element.querySelector(selector), all = (selector) => [..
 const fold = $(".stm-learn-fold"), body = $(".stm-learn-body"), back = $(".stm-learn-return"), steps = all("[data-step]");
 const page = (selector) => document.querySelector(selector);
 const kept = "stm_lesson";   // the step, for when the page is loaded again
-let at = 0, asked = 0, seen = "", refusal = "", led = "";   // led: "leaving" when a step leads the visitor away from the lesson, "left" once that is so
+let at = 0, asked = 0, heard = 0, polled = 0, quiet = 0, seen = "", refusal = "", led = "";   // led: "leaving" when a step leads the visitor away from the lesson, "left" once that is so
 
 const step = () => steps[at], part = (selector) => step().querySelector(selector);
 const ask = (event) => trigger(event, { step: at, number: ++asked });
@@ -66,7 +66,7 @@ function advance(told) {
   if (!there) return;
   if (!step().dataset.track || told.tracked) return ready();
   if (state !== "tracked") return track();
-  if (told.busy) return;
+  if (told.busy || told.number === polled) return;
   if (told.masks) part(".stm-learn-see").hidden = false;   // of the frames that were tracked
   say("failed", "Tracking was stopped. Press the button again.");
 }
@@ -145,7 +145,16 @@ for (const place of [".stm-actions", "#notice"]) {
   const there = page(place);
   if (there) observer.observe(there, { attributes: true, childList: true, subtree: true, attributeFilter: ["disabled"] });
 }
-watch("value", () => advance(props.value || {}));
+watch("value", () => { heard = props.value?.number ?? heard; advance(props.value || {}); });
+// A change of the page may be missed: a quick run enables the button again before anybody saw it disabled.
+const poll = setInterval(() => {
+  if (!element.isConnected) return clearInterval(poll);
+  quiet = waits() ? quiet + 1 : 0;
+  if (quiet < (heard === asked ? 1 : 5)) return;
+  quiet = 0;
+  ask("peek");
+  polled = asked;
+}, 2000);
 let begin = 0;
 try { begin = Number(sessionStorage.getItem(kept)) || 0; } catch {}
 go(begin, false);
