@@ -4,6 +4,7 @@ import io
 import json
 import threading
 import zipfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,18 @@ def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_i
     assert "cannot be reopened" in with_most(1000)[0]
 
 
+def rewritten(finished, folder: Path, change, files: Mapping[str, bytes] | None = None) -> Path:
+    """A full session whose session.json went through `change`, and with other files by these names."""
+    path = folder / "evil.zip"
+    with zipfile.ZipFile(made(finished, "everything")) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = (files or {}).get(name, old.read(name))
+            if name == "session.json":
+                data = json.dumps(change(json.loads(data))).encode()
+            new.writestr(name, data)
+    return path
+
+
 @pytest.mark.parametrize(
     "saved",
     [
@@ -179,18 +192,10 @@ def test_a_zip_of_everything_that_would_be_too_large_to_resume_leaves_out_what_i
 )
 def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_path, saved):
     bench, _user = finished
-    archive = made(finished, "everything")
-    evil = tmp_path / "evil.zip"
-    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(evil, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == "session.json":
-                data = json.dumps(saved).encode()
-            if name == "masks/00003.png":
-                data = b"not a png"
-            new.writestr(name, data)
-        new.writestr("../../outside.png", b"x")
-        new.writestr("masks/../../outside.png", b"x")
+    evil = rewritten(finished, tmp_path, lambda _: saved, {"masks/00003.png": b"not a png"})
+    with zipfile.ZipFile(evil, "a") as more:
+        more.writestr("../../outside.png", b"x")
+        more.writestr("masks/../../outside.png", b"x")
     again = bench.arrive()
     views = list(bench.clip.open_clip(again, str(evil)))
     assert "damaged" in notice(views[-1]) and again.work.clip is not None
@@ -199,13 +204,7 @@ def test_a_resumed_archive_that_was_tampered_with_does_no_harm(finished, tmp_pat
 
 def test_saved_work_that_is_damaged_in_one_place_is_not_taken_up_by_half(finished, tmp_path):
     bench, _user = finished
-    evil = tmp_path / "evil.zip"
-    with zipfile.ZipFile(made(finished, "everything")) as old, zipfile.ZipFile(evil, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == "session.json":
-                data = json.dumps({**json.loads(data), "records": {"5": 7}}).encode()
-            new.writestr(name, data)
+    evil = rewritten(finished, tmp_path, lambda session: {**session, "records": {"5": 7}})
     again = bench.arrive()
     *_, last = bench.clip.open_clip(again, str(evil))
     assert "only its clip" in notice(last) and not again.work.marks and again.work.run is None
@@ -214,16 +213,12 @@ def test_saved_work_that_is_damaged_in_one_place_is_not_taken_up_by_half(finishe
 
 @pytest.mark.parametrize("sure", [7.5, -3, float("nan"), 10**400, "0.5", [1], None])
 def test_a_confidence_that_makes_no_sense_is_left_out_of_resumed_work(finished, tmp_path, sure, caplog):
+    def unsure(session: dict) -> dict:
+        session["records"]["5"]["confidence"] = {"1": sure, "2": 0.75}
+        return session
+
     bench, _user = finished
-    evil = tmp_path / "evil.zip"
-    with zipfile.ZipFile(made(finished, "everything")) as old, zipfile.ZipFile(evil, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == "session.json":
-                session = json.loads(data)
-                session["records"]["5"]["confidence"] = {"1": sure, "2": 0.75}
-                data = json.dumps(session).encode()
-            new.writestr(name, data)
+    evil = rewritten(finished, tmp_path, unsure)
     again = bench.arrive()
     *_, last = bench.clip.open_clip(again, str(evil))
     assert "open again" in notice(last) and again.work.run.records[5].confidence == {2: 0.75}
