@@ -48,8 +48,8 @@ function goneButton() {
 function hint() {
   const words = !ui.gone ? state.hint || "" :
     `Gone from frame ${ui.gone.first + 1} on. Go to the last frame without it and press “Gone to here”.`;
-  // the button that is to be pressed may be out of sight
-  $(".stm-hint").replaceChildren(...words.split(/(?<=[Pp]ress )(Track|Continue|Resume)/).map((part, n) =>
+  // the button that is to be pressed may be out of sight; the full stop goes with it, or it could begin a line
+  $(".stm-hint").replaceChildren(...words.split(/(?<=[Pp]ress )((?:Track|Continue|Resume)[.]?)/).map((part, n) =>
     n % 2 ? Object.assign(document.createElement("button"), { type: "button", className: "stm-link", textContent: part }) : part));
 }
 element.addEventListener("click", (event) => {
