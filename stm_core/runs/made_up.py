@@ -5,18 +5,22 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from stm_core.masks.palette import SCREEN
+
 
 def moving_clip(
     height: int, width: int, frames: int, objects: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (image uint8 (H, W, 3), labels uint8 (H, W)) of discs that circle over a drifting background.
 
-    They follow each other on one ellipse, so none hides another, unless there are very many or few pixels.
+    Each of up to eight has a colour of its own, so that a trained network can follow it.  They follow each
+    other on one ellipse, so none hides another, unless there are very many or few pixels.
     """
     random = np.random.default_rng(0)
     margin, radius = 32, max(6, min(height, width) // (4 + objects))
     background = _texture(random, height + 2 * margin, width + 2 * margin, 24)
-    textures = [_texture(random, 2 * radius, 2 * radius, 6) for _ in range(objects)]
+    colours = SCREEN[np.arange(objects) % len(SCREEN)]
+    textures = [_texture(random, 2 * radius, 2 * radius, 6) // 3 + colour // 3 * 2 for colour in colours]
     y, x = np.mgrid[-radius:radius, -radius:radius]
     disc = x * x + y * y < radius * radius
     for t in range(frames):
