@@ -5,7 +5,12 @@ A name is loaded when it is first used: the command answers, and can be interrup
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+
+# PyTorch's threads wait for their next work in a loop: by default for milliseconds, in which they keep a core
+# from OpenVINO's threads. So many turns take some 0.2 ms. GNU OpenMP reads this once, when torch loads.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 TYPE_CHECKING = False  # editors and type checkers take it for True; `typing` takes its time to load
 if TYPE_CHECKING:

@@ -1,6 +1,8 @@
 """Which engine is chosen: OpenVINO where it can be had, and never another than was asked for."""
 
+import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -101,3 +103,13 @@ def test_the_bundled_weights_have_their_ranges():
     """If not, `assets/calibrate.py` was not run after they changed."""
     path, sha256 = bundled_file()
     assert read_ranges(ranges_path(path), sha256), "python assets/calibrate.py DAVIS_ROOT"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch comes with another OpenMP")
+@pytest.mark.parametrize("own, used", [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_threads_of_pytorch_do_not_wait_long_in_a_loop_unless_a_user_says_so(own, used):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP", "GOMP"))}
+    environment |= {"OMP_DISPLAY_ENV": "verbose"} | own  # the library itself says what it uses
+    command = [sys.executable, "-c", "from stm_core import load_model"]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    assert f"GOMP_SPINCOUNT = '{used}'" in said
