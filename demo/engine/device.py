@@ -28,7 +28,7 @@ from demo.work.job import Again, Job, Step
 from stm_core.engine.click_choices import click_choices
 from stm_core.engine.clicks import segment_frame
 from stm_core.engine.forecast import Prediction, predict
-from stm_core.engine.geometry import processed_size
+from stm_core.engine.geometry import processed_side, processed_size
 from stm_core.engine.look import Look, look
 from stm_core.engine.prompts import Click, Prompt
 from stm_core.engine.propagate import propagate
@@ -112,12 +112,13 @@ class Engine:
             frames=frames,
             dtype=self.model.dtype,
             pinned=max(pinned, 1),
+            size=min(height, width),
             device=self.model.device,
         )
 
     def seen(self, height: int, width: int, size: int | None) -> tuple[int, int]:
-        """(height, width) that the network sees of such a frame at the short side `size`."""
-        return processed_size(height, width, size or None)
+        """(height, width) that the network sees of such a frame.  size: most pixels of its short side."""
+        return processed_size(height, width, processed_side(self.model.network, height, width, size))
 
     def rate(self, height: int, width: int, objects: int) -> float:
         """Seconds per frame on this machine: from real runs, or else from a few frames, measured once."""
@@ -142,9 +143,8 @@ class Engine:
             labels[height // 4 : height // 2, (number - 1) * width // objects : number * width // objects] = (
                 number
             )
-        steps = propagate(
-            self.model, iter([image] * 5), Prompt.from_mask(labels), memory=MemoryConfig(every=1)
-        )
+        memory, size = MemoryConfig(every=1), min(height, width)
+        steps = propagate(self.model, iter([image] * 5), Prompt.from_mask(labels), memory=memory, size=size)
         with closing(steps):
             seconds = [step.seconds for step in steps]
         return float(np.median(seconds[2:]))

@@ -52,10 +52,9 @@ class Runner:
             raise OptionError(f"“Keep every n-th” is {interval}; choose 1 or more")
         return MemoryConfig(preset, interval, int(megabytes * 2**20), frames)
 
-    def side(self, height: int, width: int, size: float | None) -> int | None:
+    def side(self, height: int, width: int, size: float | None) -> int:
         """The short side that was chosen (0 or None: the clip's own), at most what the host allows."""
-        chosen = int(size or 0) or min(height, width)
-        return self.limits.max_side if chosen > self.limits.max_side else int(size or 0) or None
+        return min(int(size or 0) or min(height, width), self.limits.max_side)
 
     def plan(
         self, work: Work, memory: MemoryConfig, size: int | None, direction: str, to_end: bool = False

@@ -140,13 +140,15 @@ class Calls:
     ) -> Job:
         """The job of a call, in the clip's folder.  Raises LimitError, and what `plan_clip` raises."""
         height, width = info["height"], info["width"]
-        side, most = min(int(size or 0) or min(height, width), height, width), self.host.limits.max_side
+        seen, most = int(size) if size else None, self.host.limits.max_side
+        side = min(seen or height, height, width)
         if side > most:
             raise LimitError(
                 f"frames of {width}x{height} would be processed at {side} pixels, {most} are allowed here; "
                 f"send size={most} or less"
             )
-        seen = int(size) if size else None
+        if min(self.host.engine.seen(height, width, seen)) > most:  # a small clip, enlarged
+            seen = most
         plan = plan_clip(height, width, info["frames"], prompts, memory=memory, size=seen, absent=absent)
         job = Job(plan, clip=str(source), folder=str(source.parent), preview_side=64)
         engine = self.host.engine

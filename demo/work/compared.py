@@ -75,7 +75,7 @@ def answers_to(run: Run | None, plan: Plan) -> bool:
         return False
     old = run.job.plan
     same = all(
-        getattr(old, name) == getattr(plan, name) for name in ("memory", "side", "first", "directions")
+        getattr(old, name) == getattr(plan, name) for name in ("memory", "size", "first", "directions")
     )
     return same and (old.start, old.stop, old.known) == (plan.start, plan.stop, plan.known)
 

@@ -37,7 +37,8 @@ class Shared:
     every: int | None = _option("store one frame in N (default: 5)", least=1)
     top_k: int | None = _option("read only the K best matches (default: all)", least=1, metavar="K")
     size: int | None = _option(
-        "short side that the network sees, in pixels; frames are never enlarged (default: the clip's own)",
+        "most pixels of the short side that the network sees (default: the clip's own, but smaller ones are "
+        "enlarged to 480 pixels, at most 4 times)",
         least=16,
         metavar="SHORT_SIDE",
     )

@@ -24,7 +24,7 @@ def digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() + str(image.shape).encode()
 
 
-def key_of(frame: bytes, size: int | None, points: Tensor) -> Key:
+def key_of(frame: bytes, size: int, points: Tensor) -> Key:
     """What an answer depends on, besides the network: the frame's digest, its processed size, the clicks."""
     return frame, size, tuple(points.shape), points.cpu().numpy().tobytes()
 

@@ -11,7 +11,7 @@ import torch
 
 from stm_core.engine.click_reader import ClickReader
 from stm_core.engine.clicks import points_of
-from stm_core.engine.geometry import check_image, check_size, enlarge
+from stm_core.engine.geometry import check_image, check_size, processed_side, resized
 from stm_core.engine.prompts import Click, check_inside
 from stm_core.errors import PromptError
 from stm_core.faults import memory_told
@@ -32,12 +32,14 @@ def click_choices(
 
     One of them is the mask that `segment_frame` returns.  A single mask means that the network is sure.
 
-    image: uint8 (H, W, 3) RGB.  click: (x, y, 1, object), pixels of the image.  size: short side at which
-    the frame is processed.  Raises PromptError, VideoError, OptionError, LimitError when memory runs out.
+    image: uint8 (H, W, 3) RGB.  click: (x, y, 1, object), pixels of the image.  size: most pixels of the
+    short side at which the frame is processed.
+    Raises PromptError, VideoError, OptionError, LimitError when memory runs out.
     """
     check_model(model)
     check_image(image)
     check_size(size)
+    size = processed_side(model.network, *image.shape[:2], size)
     check_inside([click], *image.shape[:2])
     if not model.network.takes_clicks:
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
@@ -54,4 +56,4 @@ def _read(reader: ClickReader, points: torch.Tensor) -> np.ndarray:
     """The mask bool (H, W) of one object from its first click (1, 1, 3)."""
     nothing = torch.full((1, *reader.processed), -LOGIT_LIMIT, device=reader.device)
     logits = reader.answer(points, torch.ones(1, dtype=torch.bool, device=reader.device), nothing)
-    return (enlarge(logits, *reader.image.shape[:2])[0] > 0).cpu().numpy()
+    return (resized(logits, *reader.image.shape[:2])[0] > 0).cpu().numpy()

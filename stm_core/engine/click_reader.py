@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stm_core.engine.closer import CloseUp, Piece, piece_around, pixels_of, window_of
-from stm_core.engine.geometry import enlarge, pad, padding, processed_size, to_network, unpad
+from stm_core.engine.geometry import pad, padding, processed_size, resized, to_network, unpad
 from stm_core.memory import readout
 from stm_core.networks.compact import click_maps
 from stm_core.networks.interface import Network, QueryFeatures
@@ -22,14 +22,14 @@ from stm_core.networks.weights import Model
 class ClickReader:
     """Answers clicks on one frame, uint8 (H, W, 3).
 
-    size: short side at which it is processed, or None.
+    size: short side at which it is processed.
     side: most pixels of the short side when the whole frame is read; None: the network's `click_side`.
     """
 
-    def __init__(self, model: Model, image: np.ndarray, size: int | None, side: int | None = None):
+    def __init__(self, model: Model, image: np.ndarray, size: int, side: int | None = None):
         network, most = model.network, side or model.network.click_side
         self.network, self.image, self.device = network, image, model.device
-        self.side = size if most is None else min(size or most, most)
+        self.side = size if most is None else min(size, most)
         self.processed = processed_size(*image.shape[:2], size)
         self._whole: tuple[Tensor, QueryFeatures] | None = None
         self._close: CloseUp | None = None
@@ -59,11 +59,11 @@ class ClickReader:
         frame, query = self._whole
         seen = processed_size(*shape, self.side)
         maps = click_maps(placed(points, shape, seen), *frame.shape[-2:])
-        masks = pad(enlarge(masks, *seen))
+        masks = pad(resized(masks, *seen))
         for _ in range(self.network.click_passes):
             logits = read_itself(self.network, frame, query, maps, masks)
             masks = pad(unpad(logits, *seen).sigmoid())
-        return enlarge(unpad(logits, *seen), *self.processed)
+        return resized(unpad(logits, *seen), *self.processed)
 
     def _closer(self, n: int, points: Tensor, logits: Tensor) -> Tensor:
         """Logits (H', W') of object n after a read of the piece around it; points (P, 3) without padding."""

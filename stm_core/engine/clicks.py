@@ -16,7 +16,7 @@ from torch import Tensor
 from stm_core.engine.click_answers import Key, digest, keep, key_of, recall
 from stm_core.engine.click_reader import ClickReader
 from stm_core.engine.corrections import anchored, at_the_clicks
-from stm_core.engine.geometry import check_image, check_size, enlarge, masks_of
+from stm_core.engine.geometry import check_image, check_size, masks_of, processed_side, resized
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
 from stm_core.faults import memory_told
@@ -46,13 +46,14 @@ def segment_frame(
     clicks: (x, y, label, object), in pixels of the image; label 1 object, 0 background.
     mask: labels to correct, as this function returned them; without it the clicks are taken one after the
         other.
-    size: short side in pixels at which the frame is processed; None: as it is.
+    size: most pixels of the short side at which the frame is processed; None: as it is, or enlarged.
     Raises PromptError, MaskError, VideoError, OptionError, LimitError when memory runs out.
     """
     check_model(model)
     check_image(image)
     check_size(size)
     shape, device = image.shape[:2], model.device
+    size = processed_side(model.network, *shape, size)
     prompt = Prompt.from_clicks(clicks)
     labels = np.zeros(shape, np.uint8) if mask is None else checked_labels(mask)
     if labels.shape != shape:
@@ -66,7 +67,7 @@ def segment_frame(
     rows = [ids.index(i) for i in prompt.objects]
     current = None if mask is None else given[rows]
     logits[rows] = click_logits(model, image, prompt.clicks, size, current)
-    channels, _ = strongest(enlarge(aggregate(logits)[1:], *shape))
+    channels, _ = strongest(resized(aggregate(logits)[1:], *shape))
     return np.array([0, *ids], np.uint8)[channels.cpu().numpy()]
 
 
@@ -74,7 +75,7 @@ def click_logits(
     model: Model,
     image: np.ndarray,
     clicks: Sequence[Click],
-    size: int | None,
+    size: int,
     masks: Tensor | None = None,
 ) -> Tensor:
     """Logits (n, H', W') of the clicked objects, sorted by id, at the processed size.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from stm_core.engine.geometry import check_size, processed_size
+from stm_core.engine.geometry import check_size, processed_side, processed_size
 from stm_core.errors import OptionError
 from stm_core.memory.footprint import Layout
 from stm_core.memory.policy import AS_PUBLISHED, MemoryConfig
@@ -47,7 +47,7 @@ def predict(
     """What a clip of height x width pixels and so many frames will need, prompted on its first frame.
 
     pinned: prompted frames, the first one included.
-    size: short side at which it is processed; None: as it is.
+    size: most pixels of the short side at which it is processed; None: as it is, or enlarged.
     With one prompted frame the numbers are exact if all frames are stored whole, and upper bounds if most are
     stored in part (`Trust.reach`). With more they are upper bounds, because it is not known where those lie.
     Objects are assumed to stay in view: if one leaves, the last frame that knows it may be kept in addition.
@@ -59,7 +59,8 @@ def predict(
             f"nothing to predict for {frames} frames of {width}x{height}, {objects} objects and {pinned} "
             "prompted frames; give at least one of each"
         )
-    rows, columns = (-(-side // network.stride) for side in processed_size(height, width, size))
+    seen = processed_size(height, width, processed_side(network, height, width, size))
+    rows, columns = (-(-side // network.stride) for side in seen)
     layout = Layout(
         keys=1 if network.shared_keys else objects,
         objects=objects,

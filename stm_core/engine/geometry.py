@@ -1,7 +1,6 @@
 """From frames and ids, as people see them, to maps and channels, as networks see them, and back.
 
-A frame is scaled until its short side has the processed size (it is never enlarged). Then it is padded to
-multiples of 16.
+A frame is scaled until its short side has the processed size. Then it is padded to multiples of 16.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ from torch import Tensor
 
 from stm_core.errors import OptionError, VideoError
 from stm_core.memory.window import Window
-from stm_core.networks.interface import STRIDE
+from stm_core.networks.interface import STRIDE, Network
+
+ENLARGED = 4  # times at most that a small frame is enlarged
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,24 @@ def check_size(size: int | None) -> None:
         )
 
 
-def processed_size(height: int, width: int, size: int | None) -> tuple[int, int]:
-    """Height and width in pixels at which a frame is processed, before padding.
+def processed_side(network: Network, height: int, width: int, size: int | None) -> int:
+    """The short side in pixels at which a network processes frames of height x width.
 
-    size: short side; None: as the frame is.
+    size: at most this; None: no limit.
+    Frames smaller than the network's `least_side` are enlarged to it, ENLARGED times at most.
     """
     short = min(height, width)
-    if size is None or size >= short:
+    useful = max(short, min(network.least_side or 0, ENLARGED * short))
+    return min(size or useful, useful)
+
+
+def processed_size(height: int, width: int, size: int | None) -> tuple[int, int]:
+    """Height and width in pixels of a frame whose short side is scaled to `size`, before padding.
+
+    None: as the frame is.
+    """
+    short = min(height, width)
+    if size is None or size == short:
         return height, width
     return max(1, round(height * size / short)), max(1, round(width * size / short))
 
@@ -111,11 +123,11 @@ def masks_of(labels: np.ndarray, ids: Sequence[int], size: int | None, device: t
     """One soft mask for each id, float32 (N, H', W') at the processed size, from labels uint8 (H, W)."""
     wanted = torch.tensor(list(ids), dtype=torch.uint8, device=device).view(-1, 1, 1)
     masks = (torch.from_numpy(np.require(labels, requirements=("C", "W"))).to(device) == wanted).float()
-    smaller = processed_size(*labels.shape, size)
-    if smaller == labels.shape:
+    seen = processed_size(*labels.shape, size)
+    if seen == labels.shape:
         return masks
-    masks = F.interpolate(masks[None], smaller, mode="bilinear", antialias=True, align_corners=False)[0]
-    return masks.clamp(0, 1)
+    masks = F.interpolate(masks[None], seen, mode="bilinear", antialias=True, align_corners=False)[0]
+    return (masks > 0.5).float() if seen > labels.shape else masks.clamp(0, 1)  # no blurred edges
 
 
 def place(x: float, y: float, height: int, width: int, size: int | None) -> tuple[float, float]:
@@ -137,18 +149,20 @@ def pixel_at(x: float, y: float, height: int, width: int, size: int | None) -> t
     return min(max(column, 0), width - 1), min(max(row, 0), height - 1)
 
 
-def enlarge(probs: Tensor, height: int, width: int) -> Tensor:
+def resized(probs: Tensor, height: int, width: int) -> Tensor:
     """probs (C, H', W') at the frame's own size (C, height, width)."""
     if probs.shape[-2:] == (height, width):
         return probs
-    return F.interpolate(probs[None], (height, width), mode="bilinear", align_corners=False)[0]
+    smaller = height < probs.shape[-2]
+    size = (height, width)
+    return F.interpolate(probs[None], size, mode="bilinear", align_corners=False, antialias=smaller)[0]
 
 
 def spread_over_pixels(cells: Tensor, stride: int, height: int, width: int, size: int | None) -> Tensor:
     """Shares (S, h, w) of the padded frame's cells as shares (S, height, width) of the frame's pixels."""
     rows, columns = processed_size(height, width, size)
     pixels = cells.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
-    pixels = enlarge(unpad(pixels, rows, columns), height, width)
+    pixels = resized(unpad(pixels, rows, columns), height, width)
     return pixels * (rows * columns / (height * width) / stride**2)
 
 

@@ -22,12 +22,12 @@ class Giver:
     """Puts prompts into the masks of one frame.
 
     image: uint8 (H, W, 3).
-    size: at which it is processed.
+    size: short side at which it is processed.
     """
 
     model: Model
     image: np.ndarray
-    size: int | None
+    size: int
 
     def put(
         self, prompt: Prompt, objects: Sequence[int], logits: Tensor, masks: Tensor

@@ -24,6 +24,7 @@ from stm_core.engine.geometry import (
     pad,
     pixel_at,
     place,
+    processed_side,
     processed_size,
     spread_over_pixels,
     to_network,
@@ -142,6 +143,7 @@ def look(
     check_image(image)
     shape = image.shape[:2]
     check_inside([at], *shape)
+    size = processed_side(model.network, *shape, size)
     bank = _bank(model, frames, held, masks, memory or MemoryConfig(), size)
     stride = model.network.stride
     column, row = (max(int(side) // stride, 0) for side in place(*at, *shape, size))
@@ -187,7 +189,7 @@ def _bank(
     held: Sequence[Held],
     masks: Mapping[int, np.ndarray],
     memory: MemoryConfig,
-    size: int | None,
+    size: int,
 ) -> MemoryBank:
     """A bank that holds these frames as the run's did, with each frame's masks as its values (N, 1, h, w)."""
     network, trust = model.network, memory.trust or (TUNED if model.tuned else PUBLISHED)
@@ -209,14 +211,14 @@ def _bank(
     return bank
 
 
-def _soft(mask: np.ndarray, one: Held, size: int | None, device: torch.device) -> Tensor:
+def _soft(mask: np.ndarray, one: Held, size: int, device: torch.device) -> Tensor:
     """The masks (N, H', W') that were stored with a frame."""
     if mask.ndim == 3:
         return torch.from_numpy(np.ascontiguousarray(mask[: len(one.objects)])).to(device)
     return masks_of(mask, one.objects, size, device)
 
 
-def _key(model: Model, image: np.ndarray, one: Held, soft: Tensor | None, size: int | None) -> Tensor:
+def _key(model: Model, image: np.ndarray, one: Held, soft: Tensor | None, size: int) -> Tensor:
     """The key (1 or N, Ck, h, w) of a frame in its window.  soft: its masks; None: the key it asks with."""
     network, window = model.network, one.window
     own = soft is not None and not network.shared_keys  # else what is stored is what a frame asks with
@@ -231,13 +233,13 @@ def _key(model: Model, image: np.ndarray, one: Held, soft: Tensor | None, size: 
     return key
 
 
-def _whole(shape: tuple[int, int], size: int | None) -> Window:
+def _whole(shape: tuple[int, int], size: int) -> Window:
     rows, columns = (-(-side // STRIDE) for side in processed_size(*shape, size))
     return Window.whole((rows, columns))
 
 
 def _matches(
-    cells: Tensor, held: Sequence[Held], stride: int, shape: tuple[int, int], size: int | None
+    cells: Tensor, held: Sequence[Held], stride: int, shape: tuple[int, int], size: int
 ) -> tuple[Match, ...]:
     """The strongest positions of cells (S, h, w)."""
     best, where = cells.flatten().topk(min(MATCHES, cells.numel()))

@@ -39,7 +39,8 @@ def propagate(
     frames: uint8 (H, W, 3) RGB of one size. A thread reads a few ahead; the clip is never held.
     prompts: on any of these frames.
     memory: what is remembered.
-    size: short side in pixels at which frames are processed; None: as they are.
+    size: most pixels of the short side at which frames are processed; None: as they are, and small ones
+        enlarged (`geometry.processed_side`).
     start: index of the first of the frames.
     step: 1, or -1 for frames that come backwards.
     references: other frames whose masks are known; with them the first frame needs no prompt.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stm_core.engine.geometry import Area, enlarge
+from stm_core.engine.geometry import Area, resized
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import Kind
 from stm_core.memory.window import Window
@@ -119,7 +119,7 @@ class FrameResult:
     @property
     def probs(self) -> np.ndarray:
         """Probabilities float32 (objects + 1, H, W), background first; they sum to 1."""
-        masks = enlarge(_whole(self._masks, self._area, self._processed), *self.labels.shape)
+        masks = resized(_whole(self._masks, self._area, self._processed), *self.labels.shape)
         return torch.cat([(1 - masks.sum(0, keepdim=True)).clamp(min=0), masks]).numpy()
 
 
@@ -133,7 +133,7 @@ def labels_at(
 ) -> np.ndarray:
     """Ids uint8 (H, W) at the frame's own size, from an area's masks (N, a, b), strongest channels."""
     if processed != shape:
-        channels, _ = strongest(enlarge(_whole(masks, area, processed), *shape))
+        channels, _ = strongest(resized(_whole(masks, area, processed), *shape))
         area = Area((0, shape[0]), (0, shape[1]))
     labels = np.zeros(shape, np.uint8)
     labels[area.at] = np.array([0, *objects], np.uint8)[channels.cpu().numpy()]

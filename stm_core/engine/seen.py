@@ -29,7 +29,7 @@ class Seen:
     area: Area
 
     @classmethod
-    def of(cls, model: Model, image: np.ndarray, size: int | None, window: Window) -> Seen:
+    def of(cls, model: Model, image: np.ndarray, size: int, window: Window) -> Seen:
         """That part of a frame uint8 (H, W, 3), which is processed at `size`."""
         height, width = processed_size(*image.shape[:2], size)
         frame = to_network(image, size, model.device, window)

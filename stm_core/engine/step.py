@@ -17,6 +17,7 @@ from stm_core.engine.geometry import (
     check_image,
     check_size,
     place,
+    processed_side,
     processed_size,
     spread_over_pixels,
 )
@@ -37,7 +38,8 @@ class Propagator:
     """Follows objects from frame to frame: give it the frames in order, the first one prompted.
 
     memory: what is remembered, and how far it is trusted.
-    size: short side in pixels at which frames are processed; None: as they are.
+    size: most pixels of the short side at which frames are processed; None: as they are, and small ones
+        enlarged (`processed_side`).
     It holds a memory bank; `close` frees it.
     """
 
@@ -148,10 +150,10 @@ class Propagator:
             self._check("to look from", image)
             check_inside([(x, y)], *self._shape)
             query = self._seen(image, whole=True).query
-            column, row = (int(side) // stride for side in place(x, y, *self._shape, self.size))
+            column, row = (int(side) // stride for side in place(x, y, *self._shape, self._side))
             found = sorted(self.bank.look(query.key, max(row, 0), max(column, 0)).items())
         cells = torch.stack([attention for _, attention in found])  # (S, h, w)
-        pixels = spread_over_pixels(cells, stride, *self._shape, self.size)
+        pixels = spread_over_pixels(cells, stride, *self._shape, self._side)
         return {t: attention.numpy() for (t, _), attention in zip(found, pixels.cpu(), strict=True)}
 
     def close(self) -> None:
@@ -172,8 +174,12 @@ class Propagator:
             raise
 
     @property
+    def _side(self) -> int:
+        return processed_side(self.model.network, *self._shape, self.size)
+
+    @property
     def _processed(self) -> tuple[int, int]:
-        return processed_size(*self._shape, self.size)
+        return processed_size(*self._shape, self._side)
 
     def _check(self, index: int | str, image: np.ndarray) -> None:
         check_image(image)
@@ -190,7 +196,7 @@ class Propagator:
         height, width = self._processed
         cells = -(-height // STRIDE), -(-width // STRIDE)
         window = Window.whole(cells) if whole else self._whereabouts.window(len(self.bank.known), cells)
-        return Seen.of(self.model, image, self.size, window)
+        return Seen.of(self.model, image, self._side, window)
 
     def _found(self, image: np.ndarray, prompted: bool) -> tuple[Seen, Tensor]:
         """What is seen of a frame, and the logits of the objects in it.
@@ -227,7 +233,7 @@ class Propagator:
     ) -> tuple[Tensor, Tensor]:
         """Logits and masks (N, H', W') with a prompt put in, which may name new objects."""
         self.objects += tuple(i for i in prompt.objects if i not in self.objects)
-        return Giver(self.model, image, self.size).put(prompt, self.objects, logits, masks)
+        return Giver(self.model, image, self._side).put(prompt, self.objects, logits, masks)
 
     def _remember(
         self,

@@ -36,6 +36,7 @@ class CompactSTM(Network):
     bounded = True  # by MAX_SHARPNESS * READ_SHARPNESS
     takes_clicks = True
     local = True
+    least_side = 480  # of smaller frames it sees too little (assets/README.md)
     click_side = 160  # chosen on frames that training did not see (assets/README.md)
     click_sides = (112, 288)  # for other masks of a first click: smaller finds the whole, larger a part
     close_side = 256  # side of the square that the piece around a clicked object fills

@@ -49,6 +49,7 @@ class Network(nn.Module):
     stride: pixels of a position.
     shared_keys: a frame has one key for all its objects (compact), or one for each (paper).
     takes_clicks: `encode_memory` accepts maps of clicks.
+    least_side: frames with a smaller short side are enlarged to this many pixels; None: no frame is.
     click_side: most pixels of the short side at which a clicked frame is seen; None: no limit.
     click_sides: other sizes of the short side, at which a first click is read to find what else it may mean.
     close_side: pixels of a side of the square that the piece around a clicked object fills; None: there is
@@ -65,6 +66,7 @@ class Network(nn.Module):
     stride: int = STRIDE
     shared_keys: bool
     takes_clicks: bool = False
+    least_side: int | None = None
     click_side: int | None = None
     click_sides: tuple[int, ...] = ()
     close_side: int | None = None

@@ -102,6 +102,7 @@ def random_model(name: str = "compact", *, seed: int = 0, device: str = "cpu", d
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = makers[name]()
+    network.least_side = None  # nothing is gained for random weights, and small frames are fast
     return Model(_prepared(network, chosen, precision), f"{name} (random)", chosen, precision)
 
 

@@ -64,7 +64,9 @@ def measure(case: Case, on_frame: Callable[[int], None] | None = None) -> dict:
             yield image
 
     seconds, bank, read_peak, memory = [], 0, 0, None
-    for result in propagate(model, images(), Prompt.from_mask(labels), memory=case.memory):
+    for result in propagate(
+        model, images(), Prompt.from_mask(labels), memory=case.memory, size=min(case.size)
+    ):
         memory = result.memory
         seconds.append(result.seconds)
         bank, read_peak = max(bank, memory.nbytes), max(read_peak, memory.read_peak_bytes)
@@ -97,7 +99,9 @@ def expected(model: Model, case: Case) -> Prediction:
     """What the case will need, before it runs.  Raises LimitError when the budget is too small."""
     height, width = case.size
     clip = {"height": height, "width": width, "objects": case.objects, "frames": case.frames}
-    return predict(model.network, case.memory, **clip, dtype=model.dtype, device=model.device)
+    return predict(
+        model.network, case.memory, **clip, dtype=model.dtype, device=model.device, size=min(case.size)
+    )
 
 
 def model_of(case: Case) -> Model:
@@ -149,5 +153,7 @@ def _command_fps(model: Model, case: Case) -> float:
                 writer.write(image, t / 30)
         begin = time.perf_counter()
         out, prompt = Path(folder) / "out", Prompt.from_mask(first)
-        report = run_to_folder(model, path, prompt, out, memory=case.memory, limits=NO_LIMITS)
+        report = run_to_folder(
+            model, path, prompt, out, memory=case.memory, size=min(case.size), limits=NO_LIMITS
+        )
         return report["frames_out"] / (time.perf_counter() - begin)

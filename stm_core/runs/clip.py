@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stm_core.engine.geometry import processed_side
 from stm_core.engine.prompts import Absent, Prompt, Reference
 from stm_core.engine.propagate import FrameResult, propagate
 from stm_core.errors import LimitError, PromptError
@@ -75,7 +76,7 @@ def segment_clip(
     """Yield every frame of a clip with its mask: earliest prompt to the end, then backward to frame 0.
 
     path: video file, folder or zip of pictures.
-    size: short side in pixels that the network sees; None: as it is.
+    size: most pixels of the short side that the network sees; None: as it is, and small clips enlarged.
     absent: (first, last) frames of ranges in which an object is not there, by id.
     part: (first, last) frame of what is tracked of the clip; None: all.
     warnings: a list that receives what is wrong with the file, such as a missing end.
@@ -108,9 +109,10 @@ def run(
             yield from follow(model, plan, source, notes)
             return
         except torch.OutOfMemoryError as error:
-            plan = plan.smaller()
-            if plan.side < SMALLEST:
+            size = processed_side(model.network, plan.height, plan.width, plan.size) * 3 // 4
+            if size < SMALLEST:
                 raise LimitError(OUT_OF_MEMORY) from error
+            plan = plan.smaller(size)
         torch.cuda.empty_cache()
         again = Again(plan, _told(plan))
         notes[:] = [*before, again.why]

@@ -27,7 +27,7 @@ class Plan:
     prompts: by frame.
     directions: 1 (forward to the end) and -1 (backward to the start), in this order.
     known: masks (PNG) of marked frames; a direction that does not pass them puts them into memory first.
-    size: short side that the network sees, in pixels (None: as it is).
+    size: most pixels of the short side that the network sees (None: any).
     absent: ranges of frames in which an object is not there.
     earlier: folder of masks that this run continues; a direction ends once masks come out as they were there
         (see `agreement`). None: it goes on to the end.
@@ -56,12 +56,6 @@ class Plan:
         """Ids of all prompted objects."""
         return {i for prompt in self.prompts for i in prompt.objects}
 
-    @property
-    def side(self) -> int:
-        """Short side in pixels that the network sees."""
-        short = min(self.height, self.width)
-        return min(self.size or short, short)
-
     def whole(self, frames: int) -> bool:
         """Whether these are all frames of a clip that has so many."""
         return (self.start, self.stop) == (0, frames)
@@ -70,10 +64,10 @@ class Plan:
         """The frames along a direction, sorted, the first one included."""
         return range(self.first, self.stop) if direction > 0 else range(self.start, self.first + 1)
 
-    def smaller(self) -> Plan:
-        """What to try after memory ran out: three quarters of the short side and half the budget."""
+    def smaller(self, size: int) -> Plan:
+        """What to try after memory ran out: that size, and half the budget."""
         budget = max(self.memory.budget_bytes // 2, 2**20)
-        return replace(self, size=self.side * 3 // 4, memory=replace(self.memory, budget_bytes=budget))
+        return replace(self, size=size, memory=replace(self.memory, budget_bytes=budget))
 
 
 def plan_clip(

@@ -40,7 +40,7 @@ def profile(
     spent, begun, steps, stored = dict.fromkeys(PARTS, 0.0), {}, [], []
     with _timed(model, spent):
         images = chain([first], (image for image, _ in clip))
-        results = propagate(model, images, Prompt.from_mask(labels), memory=memory, ahead=0)
+        results = propagate(model, images, Prompt.from_mask(labels), memory=memory, size=min(size), ahead=0)
         for n, result in enumerate(results):
             steps.append(result.seconds)
             stored.append(len(result.memory.frames))

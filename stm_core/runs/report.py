@@ -76,7 +76,7 @@ class Report:
         """The report in bytes and seconds; `fps` counts the whole run.
 
         written: masks on disk.
-        size: short side in pixels that the network saw; None: the frame's own.
+        size: most pixels of the short side that the network was to see; None: any.
         """
         total = time.perf_counter() - self._begin
         median, p95 = np.percentile(self._seconds, [50, 95]).tolist() if self._seconds else (None, None)
