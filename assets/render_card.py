@@ -25,6 +25,7 @@ from stm_core.memory.policy import PRESETS, TUNED, Trust
 from stm_core.runs.evaluate import Sequence, evaluate, find_sequences
 
 SIZES = (320, 400, 480)
+SMALL = (120, 180, 240, 360)  # lines of made-up small clips
 CURVES = {"track_iou": (31, 119, 180), "click_iou": (214, 90, 20)}
 
 
@@ -78,6 +79,24 @@ def by_double(model, sequences: list[Sequence], out: Path, size: int = 240, late
         memory = MemoryConfig(trust=replace(TUNED, reach=reach))
         found = evaluate(model, doubled, out / f"doubled {reach}", year=2016, size=size, memory=memory)
         print(f"| {name} | {_clips(found)} | {_row(found)} |", flush=True)
+
+
+def by_lines(model, sequences: list[Sequence], out: Path) -> None:
+    """The clips made small, seen as they are and enlarged."""
+    print("| lines of the clips | seen | J | F | J&F |\n|---|---|---|---|---|")
+    for lines in SMALL:
+        root = out / f"{lines} lines"
+        for sequence in sequences:
+            pictures, truths = new_folders(root, sequence.name)
+            for path, truth in zip(sequence.frames, sequence.annotations, strict=True):
+                frame, labels = Image.open(path).convert("RGB"), Image.fromarray(read_labels(truth))
+                small = tuple(round(side * lines / min(frame.size)) for side in frame.size)
+                frame.resize(small, Image.Resampling.BICUBIC).save(pictures / path.name, quality=95)
+                write_mask(truths / truth.name, np.asarray(labels.resize(small, Image.Resampling.NEAREST)))
+        clips = find_sequences(root, 2016, "val")
+        for name, size in (("as they are", lines), ("enlarged", None)):
+            found = evaluate(model, clips, out / f"{lines} {name}", year=2016, size=size)
+            print(f"| {lines} | {name} | {_row(found)} |", flush=True)
 
 
 def strips(sequences: list[Sequence], masks: Path, out: Path, columns: int = 6, width: int = 240) -> None:
@@ -143,6 +162,8 @@ def main() -> None:
         by_trust(model, sequences, Path(folder), SIZES[-1])
         print()
         by_double(model, sequences, Path(folder))
+        print()
+        by_lines(model, sequences, Path(folder))
         strips(sequences, Path(folder) / str(SIZES[-1]) / "masks", args.out)
 
 
