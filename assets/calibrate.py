@@ -28,7 +28,6 @@ from stm_core.networks.weights import Model
 from stm_core.runs.evaluate import Sequence, find_sequences, read_truth
 
 FRAMES, APART = 5, 4  # followed in each clip, and how far apart
-SIDE = 480  # short side of every other clip, enlarged
 
 
 def show(model: Model, sequence: Sequence, enlarged: bool) -> None:
@@ -36,25 +35,12 @@ def show(model: Model, sequence: Sequence, enlarged: bool) -> None:
     truths = [read_truth(path, 2016) for path in sequence.annotations]
     first = next(n for n, labels in enumerate(truths) if labels.any())
     paths = list(islice(sequence.frames[first:], 0, None, APART))[:FRAMES]
-    images, labels = [_image(path, enlarged) for path in paths], _sized(truths[first], enlarged)
-    for _ in propagate(model, images, Prompt.from_mask(labels), memory=MemoryConfig(every=1)):
+    images, labels = [np.asarray(Image.open(path).convert("RGB")) for path in paths], truths[first]
+    size = None if enlarged else min(labels.shape)
+    for _ in propagate(model, images, Prompt.from_mask(labels), memory=MemoryConfig(every=1), size=size):
         pass
     y, x = np.argwhere(labels)[np.count_nonzero(labels) // 2].tolist()
-    segment_frame(model, images[0], [(x, y, 1, 1), (0, 0, 0, 1)])
-
-
-def _image(path: Path, enlarged: bool) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(_scaled(image.convert("RGB"), Image.Resampling.BICUBIC, enlarged))
-
-
-def _sized(labels: np.ndarray, enlarged: bool) -> np.ndarray:
-    return np.asarray(_scaled(Image.fromarray(labels), Image.Resampling.NEAREST, enlarged))
-
-
-def _scaled(image: Image.Image, how: Image.Resampling, enlarged: bool) -> Image.Image:
-    factor = SIDE / min(image.size) if enlarged else 1
-    return image.resize((round(image.width * factor), round(image.height * factor)), how)
+    segment_frame(model, images[0], [(x, y, 1, 1), (0, 0, 0, 1)], size=size)
 
 
 def main() -> None:

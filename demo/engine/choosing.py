@@ -36,7 +36,7 @@ class Choosing:
         self.engine, self.guard, self.limits = engine, guard, limits
         self.turn = InTurn()  # one at a time; the clicks themselves do not wait for it
 
-    def offer(self, visitor: Visitor, size: int | None) -> bool:
+    def offer(self, visitor: Visitor, size: int) -> bool:
         """Find the masks that the last click may mean.
 
         Returns False when there is only one, or the click is not the first of its object.

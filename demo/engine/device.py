@@ -28,7 +28,7 @@ from demo.work.job import Again, Job, Step
 from stm_core.engine.click_choices import click_choices
 from stm_core.engine.clicks import segment_frame
 from stm_core.engine.forecast import Prediction, predict
-from stm_core.engine.geometry import processed_side, processed_size
+from stm_core.engine.geometry import LEAST_SIZE, processed_side, processed_size
 from stm_core.engine.look import Look, look
 from stm_core.engine.prompts import Click, Prompt
 from stm_core.engine.propagate import propagate
@@ -112,7 +112,7 @@ class Engine:
             frames=frames,
             dtype=self.model.dtype,
             pinned=max(pinned, 1),
-            size=min(height, width),
+            size=max(LEAST_SIZE, min(height, width)),
             device=self.model.device,
         )
 
@@ -143,7 +143,7 @@ class Engine:
             labels[height // 4 : height // 2, (number - 1) * width // objects : number * width // objects] = (
                 number
             )
-        memory, size = MemoryConfig(every=1), min(height, width)
+        memory, size = MemoryConfig(every=1), max(LEAST_SIZE, min(height, width))
         steps = propagate(self.model, iter([image] * 5), Prompt.from_mask(labels), memory=memory, size=size)
         with closing(steps):
             seconds = [step.seconds for step in steps]

@@ -76,7 +76,7 @@ class Marking:
                 with visitor.changing(work):
                     check_free(work)
                     before, marks = work.seen(index), changes.plan_move(work, index, place)
-                labels = self.ask(image, marks.clicks, marks.base, size or None)
+                labels = self.ask(image, marks.clicks, marks.base, size)
                 with visitor.changing(work):
                     check_free(work)
                     if work.seen(index) == before:
@@ -97,7 +97,7 @@ class Marking:
                     check_free(work)
                     before = work.seen(index)
                     marks = changes.plan_click(work, index, x, y, label, selected, most)
-                labels = self.ask(image, marks.clicks, marks.base, size or None)
+                labels = self.ask(image, marks.clicks, marks.base, size)
                 with visitor.changing(work):
                     check_free(work)
                     if work.seen(index) == before:
@@ -110,8 +110,7 @@ class Marking:
 
     def ask(self, image: np.ndarray, clicks: tuple, base: bytes | None, size: int | None) -> np.ndarray:
         """Labels uint8 (H, W) of a frame, from clicks that refine `base` (PNG bytes, or None)."""
-        side = min(size or 10**6, *image.shape[:2])
-        quick = side <= QUICK_SIDE and len(clicks) <= QUICK_CLICKS
+        quick = min(size or 10**6, *image.shape[:2]) <= QUICK_SIDE and len(clicks) <= QUICK_CLICKS
         with self.quick if quick else self.large:
             return self.engine.click(image, clicks, None if base is None else decode_mask(base), size)
 

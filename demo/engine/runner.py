@@ -13,6 +13,7 @@ from demo.work.job import Again, Job, Step
 from demo.work.run import Run
 from demo.work.work import Work
 from stm_core.engine.forecast import Prediction
+from stm_core.engine.geometry import LEAST_SIZE
 from stm_core.engine.threads import read_ahead
 from stm_core.errors import LimitError, OptionError, PromptError
 from stm_core.memory.policy import PRESETS, MemoryConfig
@@ -54,7 +55,7 @@ class Runner:
 
     def side(self, height: int, width: int, size: float | None) -> int:
         """The short side that was chosen (0 or None: the clip's own), at most what the host allows."""
-        return min(int(size or 0) or min(height, width), self.limits.max_side)
+        return max(LEAST_SIZE, min(int(size or 0) or min(height, width), self.limits.max_side))
 
     def plan(
         self, work: Work, memory: MemoryConfig, size: int | None, direction: str, to_end: bool = False

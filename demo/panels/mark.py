@@ -126,20 +126,23 @@ class MarkPanel(Panel):
         """
         work = check_free(_meant(visitor, data))
         index = work.go(whole(data.get("frame"), "frame"))
+        seen = self.host.runner.side(*work.clip.size, size)
         kinds = {"stroke": self.marking.stroke, "box": self.marking.box}
         kind = str(data.get("kind"))
         if kind in kinds:
             told = kinds[kind](visitor, index, data)
         elif kind == "move":
-            told = self.marking.move(visitor, index, data, size)
+            told = self.marking.move(visitor, index, data, seen)
         else:
-            told = self.marking.click(visitor, index, data, size)
+            told = self.marking.click(visitor, index, data, seen)
         return self._marked(visitor, html.notice(told, "info"))
 
     @answers
     def offer(self, visitor: Visitor, size: int) -> View:
         """The masks that the last click may mean, if it is an object's first and they differ."""
-        return View(Change.STAGE if self.choosing.offer(visitor, size or None) else Change.NOTHING)
+        work = visitor.work
+        seen = self.host.runner.side(*work.clip.size, size) if work else 0
+        return View(Change.STAGE if seen and self.choosing.offer(visitor, seen) else Change.NOTHING)
 
     @answers
     def choose(self, visitor: Visitor, number: Any) -> View:

@@ -74,7 +74,7 @@ class Api:
             preset: what the memory keeps, one of {presets}.
             budget_mb: most megabytes that stored frames and a read of them take, for presets with a limit.
             every: store one frame in this many.
-            size: most pixels of the short side that the network sees; none = any. Hosts limit it.
+            size: most pixels of the short side that the network sees; none = no limit, small ones enlarged.
             formats: list of formats to export too, of {formats}; the files are in exports/ of the archive.
             template: how exported files are named, such as {clip}_{object}_{frame}; empty = the usual names.
             absent: list of [object, first, last]: frames in which an object is gone, first and last included.

@@ -70,7 +70,7 @@ class MemoryApi:
             preset: what the memory keeps, one of {presets}.
             budget_mb: most megabytes of stored frames, where the preset has a limit.
             every: store one frame in this many.
-            size: most pixels of the short side that the network sees; none = any. Hosts limit it.
+            size: most pixels of the short side that the network sees; none = no limit, small ones enlarged.
 
         Returns:
             look: the frames in memory with their shares, the strongest matches, what memory says by itself.
@@ -126,7 +126,7 @@ class MemoryApi:
             truth: true masks: a ZIP of PNGs named by frame, COCO or CVAT; none = agreement with every-5.
             budget_mb: most megabytes of stored frames, where the preset has a limit.
             every: store one frame in this many.
-            size: most pixels of the short side that the network sees; none = any. Hosts limit it.
+            size: most pixels of the short side that the network sees; none = no limit, small ones enlarged.
 
         Returns:
             table: the runs with bytes, seconds, J, F and agreement, as the command's compare.json.

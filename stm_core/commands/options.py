@@ -83,7 +83,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         "runs (default: every preset, if nothing else is compared)",
     )
     sides = list_of(whole_number(16))
-    add("--sizes", type=sides, default=[], metavar="A,B", help="short sides that the network sees, in pixels")
+    add("--sizes", type=sides, default=[], metavar="A,B", help="most pixels of the short side, of each run")
     bounds = list_of(number(0.1))
     add(
         "--budgets-mb", type=bounds, default=[], metavar="A,B", help="memory limits in MB, as for --budget-mb"

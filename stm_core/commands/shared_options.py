@@ -37,8 +37,8 @@ class Shared:
     every: int | None = _option("store one frame in N (default: 5)", least=1)
     top_k: int | None = _option("read only the K best matches (default: all)", least=1, metavar="K")
     size: int | None = _option(
-        "most pixels of the short side that the network sees (default: the clip's own, but smaller ones are "
-        "enlarged to 480 pixels, at most 4 times)",
+        "most pixels of the short side that the network sees (default: no limit; compact enlarges "
+        "clips under 480 pixels to it, at most 4 times)",
         least=16,
         metavar="SHORT_SIDE",
     )

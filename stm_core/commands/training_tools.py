@@ -56,7 +56,7 @@ def _parser() -> Parser:
     add = tool("review", _review)
     add("clips", type=Path, nargs="+", metavar="CLIP", help="DAVIS root, or NAME.mp4 beside NAME_masks.zip")
     add("--weights", default="compact", help="compact, or a file")
-    add("--size", type=whole_number(16), metavar="SHORT_SIDE", help="short side that the network sees")
+    add("--size", type=whole_number(16), metavar="SHORT_SIDE", help="most pixels of the short side")
     add = tool("mean", _mean)
     add("files", nargs="+", metavar="FILE=SHARE", help="weights; FILE alone has share 1")
     add("--out", type=Path, required=True, metavar="FILE", help="where the mean goes")

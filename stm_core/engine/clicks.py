@@ -68,7 +68,9 @@ def segment_frame(
     current = None if mask is None else given[rows]
     logits[rows] = click_logits(model, image, prompt.clicks, size, current)
     channels, _ = strongest(resized(aggregate(logits)[1:], *shape))
-    return np.array([0, *ids], np.uint8)[channels.cpu().numpy()]
+    found = np.array([0, *ids], np.uint8)[channels.cpu().numpy()]
+    clicked = np.isin(np.arange(256), prompt.objects)
+    return np.where(clicked[found], found, np.where(clicked[labels], 0, labels))
 
 
 def click_logits(

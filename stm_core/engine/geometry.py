@@ -17,7 +17,9 @@ from stm_core.errors import OptionError, VideoError
 from stm_core.memory.window import Window
 from stm_core.networks.interface import STRIDE, Network
 
-ENLARGED = 4  # times at most that a small frame is enlarged
+LEAST_SIZE = 16  # pixels of a short side, least that may be asked for
+FACTOR = 4  # most times that a small frame is enlarged
+LONG = 4  # the long side of an enlarged frame is at most so many times the short side that a network wants
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,11 @@ def check_image(image: np.ndarray) -> None:
 
 
 def check_size(size: int | None) -> None:
-    """Raises OptionError unless size is a short side to process frames at: None or whole pixels from 16."""
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 16):
+    """Raises OptionError unless size may be a short side to process frames at: None, or from LEAST_SIZE."""
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < LEAST_SIZE):
         raise OptionError(
-            f"size is {size!r}, expected a whole number of pixels from 16 up; leave it out for full size"
+            f"size is {size!r}, expected a whole number of pixels from {LEAST_SIZE} up; "
+            "leave it out for the usual size"
         )
 
 
@@ -81,10 +84,10 @@ def processed_side(network: Network, height: int, width: int, size: int | None) 
     """The short side in pixels at which a network processes frames of height x width.
 
     size: at most this; None: no limit.
-    Frames smaller than the network's `least_side` are enlarged to it, ENLARGED times at most.
+    Frames smaller than the network's `least_side` are enlarged to it, FACTOR times at most; long strips less.
     """
-    short = min(height, width)
-    useful = max(short, min(network.least_side or 0, ENLARGED * short))
+    (short, long), least = sorted((height, width)), network.least_side or 0
+    useful = max(short, min(least, FACTOR * short, LONG * least * short // long))
     return min(size or useful, useful)
 
 
@@ -120,14 +123,19 @@ def to_network(
 
 
 def masks_of(labels: np.ndarray, ids: Sequence[int], size: int | None, device: torch.device) -> Tensor:
-    """One soft mask for each id, float32 (N, H', W') at the processed size, from labels uint8 (H, W)."""
+    """One mask for each id, float32 (N, H', W') at the processed size, from labels uint8 (H, W).
+
+    It is soft at its edges where the frame is made smaller. Where it is enlarged, no given pixel is lost.
+    """
     wanted = torch.tensor(list(ids), dtype=torch.uint8, device=device).view(-1, 1, 1)
     masks = (torch.from_numpy(np.require(labels, requirements=("C", "W"))).to(device) == wanted).float()
     seen = processed_size(*labels.shape, size)
     if seen == labels.shape:
         return masks
+    if seen > labels.shape:
+        return F.interpolate(masks[None], seen, mode="nearest-exact")[0]
     masks = F.interpolate(masks[None], seen, mode="bilinear", antialias=True, align_corners=False)[0]
-    return (masks > 0.5).float() if seen > labels.shape else masks.clamp(0, 1)  # no blurred edges
+    return masks.clamp(0, 1)
 
 
 def place(x: float, y: float, height: int, width: int, size: int | None) -> tuple[float, float]:
@@ -153,9 +161,7 @@ def resized(probs: Tensor, height: int, width: int) -> Tensor:
     """probs (C, H', W') at the frame's own size (C, height, width)."""
     if probs.shape[-2:] == (height, width):
         return probs
-    smaller = height < probs.shape[-2]
-    size = (height, width)
-    return F.interpolate(probs[None], size, mode="bilinear", align_corners=False, antialias=smaller)[0]
+    return F.interpolate(probs[None], (height, width), mode="bilinear", align_corners=False)[0]
 
 
 def spread_over_pixels(cells: Tensor, stride: int, height: int, width: int, size: int | None) -> Tensor:

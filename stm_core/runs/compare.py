@@ -87,7 +87,7 @@ def compare(
     model, memory, size: of the runs, except for what each of them changes.
     clip: a path, or what `probe` said of it.
     presets: None: all of them, if nothing else is compared.
-    sizes: short sides in pixels.
+    sizes: most pixels of the short side.
     budgets_mb: memory limits in MB, with the preset `bounded`.
     networks: other networks by name.
     truth: true masks by frame, uint8 (H, W). Without them the runs are compared with `every-5`, which is then

@@ -16,7 +16,7 @@ MOST = 5  # cases of a comparison
 class Case:
     """One run of a comparison: what it changes; None: as for all of them.
 
-    size: short side in pixels.
+    size: most pixels of the short side.
     model: another network.
     """
 
@@ -40,7 +40,7 @@ def strategy(name: str) -> Case:
 
 
 def of_size(side: int) -> Case:
-    """A short side in pixels that the network sees."""
+    """Most pixels of the short side that the network sees."""
     return Case(f"size {side}", size=side)
 
 

@@ -1,7 +1,10 @@
 """Laws of a call of the web API, without a server: it ends, and what is too much is refused in time."""
 
+from contextlib import suppress
+
 import gradio as gr
 import pytest
+from conftest import colour_model
 from pages import FRAMES, Bench, wait_for
 
 from demo.web import api as api_module
@@ -56,6 +59,17 @@ def test_a_size_beyond_the_hosts_is_refused_before_the_run(tmp_path, clip, monke
     for size in (None, 9999):
         with pytest.raises(gr.Error, match="48 are allowed here; send size=48 or less"):
             next(api.segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]], size=size))
+
+
+@pytest.mark.parametrize("most, seen", [(80, 80), (1080, None)])
+def test_a_small_clip_is_enlarged_at_most_to_what_the_host_allows(tmp_path, clip, monkeypatch, most, seen):
+    model, sizes = colour_model(), []
+    model.network.least_side = 128
+    bench = Bench(tmp_path, model, max_side=most)
+    monkeypatch.setattr(bench.runner, "steps", lambda run: iter(sizes.append(run.job.plan.size) or ()))
+    with suppress(gr.Error):  # such a run has no end
+        list(Api(bench.host).segment(str(clip[0]), clicks=[[0, 8, 8, 1, 1]]))
+    assert sizes == [seen]
 
 
 def test_a_call_asks_zerogpu_for_as_long_as_its_clip_needs(tmp_path, clip, monkeypatch):

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import colour_model
 from pages import FRAMES, SETTINGS, Bench, notice
 
 from demo.work.run import Run
 from stm_core.errors import LimitError
+from stm_core.memory.policy import MemoryConfig
 from stm_core.runs import clip as core
 
 MINUTES = "1e-09 minutes"
@@ -79,6 +81,39 @@ def test_the_forecast_tells_of_the_hosts_time(tmp_path, clip):
     user = bench.opened(clip[0])
     assert "a run may take" in bench.memory.forecast(user, *SETTINGS)["prediction"]
     assert "a run may take" not in Bench(tmp_path).memory.forecast(user, *SETTINGS)["prediction"]
+
+
+@pytest.mark.parametrize(
+    "most, asked, seen", [(1080, 480, 128), (1080, 100, 100), (80, 480, 80), (1080, 0, 64)]
+)
+def test_a_small_clip_is_enlarged_as_far_as_was_chosen_and_the_host_allows(tmp_path, clip, most, asked, seen):
+    model = colour_model()
+    model.network.least_side = 128
+    bench = Bench(tmp_path, model, max_side=most)
+    user = bench.opened(clip[0])
+    settings = (*SETTINGS[:3], asked, SETTINGS[4])
+    bench.click(user, 0, 8, 8)
+    bench.memory.forecast(user, *settings)
+    assert (
+        min(bench.engine.seen(*user.work.clip.size, bench.runner.side(*user.work.clip.size, asked))) == seen
+    )
+    bench.tracked(user, settings=settings)
+    run = user.work.run
+    assert run.report["memory"]["peak_bytes"] == run.forecast.bank_bytes
+    found = np.stack([run.labels(n) for n in range(FRAMES)])
+    assert (found == (np.stack(clip[1]) == 1)).mean() > 0.95  # cells and squares may lie askew
+
+
+@pytest.mark.parametrize("size", [(10, 40), (2, 2), (3, 50)])
+@pytest.mark.parametrize("least", [None, 480])
+def test_what_a_tiny_clip_costs_can_be_told(tmp_path, size, least):
+    model = colour_model()
+    model.network.least_side = least
+    bench, memory = Bench(tmp_path, model), MemoryConfig()
+    for asked in (0, 480):
+        seen = bench.engine.seen(*size, bench.runner.side(*size, asked))
+        assert bench.engine.rate(*seen, 1) > 0
+        assert bench.engine.predict(memory, *seen, 1, FRAMES, 1).bank_bytes > 0
 
 
 def test_no_choice_of_size_is_more_than_the_host_allows(tmp_path, clip):

@@ -43,7 +43,8 @@ class Clip(Protocol):
 def ahead(model: Model, clips: Sequence[Clip], gap: int, read: Reader) -> float:
     """J&F (0..1) `gap` frames after a true mask, averaged over pairs of frames, then over clips.
 
-    Clips of one object, at their own size.  Pairs that do not show it twice are left out; NaN when all are.
+    Clips of one object, seen as a run sees them.  Pairs that do not show it twice are left out; NaN when all
+    are.
     """
     found = [scores for clip in clips if (scores := _pairs(model, clip, gap, read))]
     return fmean(map(fmean, found)) if found else nan

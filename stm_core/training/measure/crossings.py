@@ -30,7 +30,7 @@ Frames = list[tuple[np.ndarray, np.ndarray]]  # image uint8 (H, W, 3), labels ui
 
 
 def score_crossings(model: Model, clips: Sequence[Clip]) -> Iterator[tuple[str, dict[str, float]]]:
-    """(kind, its COLUMNS) of the clips made of these, each at its own size from the first frame's mask."""
+    """(kind, its COLUMNS) of clips made of these, seen as a run sees them, from the first frame's mask."""
     shots = [shot(clip) for clip in clips]
     for kind in KINDS:
         found = [_score(model, frames) for frames in crossings(shots, kind)]
