@@ -60,7 +60,7 @@ class MemoryPanel(Panel):
                 value=480,
                 label="Resolution",
                 elem_id="size",
-                info="Most that the network sees.",
+                info="Short side, at most.",
                 **narrow,
             )
         prediction = gr.HTML(readout.NO_PREDICTION, elem_id="prediction", apply_default_css=False)
