@@ -1,7 +1,7 @@
-// The examples: a click on a card opens its clip.
+// The examples: a click on a card opens its clip; the second one of a double click does not open it again.
 element.addEventListener("click", (event) => {
   const card = event.target.closest("[data-example]");
-  if (card) trigger("pick", { name: card.dataset.example });
+  if (card && event.detail < 2) trigger("pick", { name: card.dataset.example });
 });
 // This only helps people to choose a file: the browser sends any file, and the server refuses in words what it cannot read.
 const KINDS = { upload: "video/*,.mkv,.mts,.m2ts,.ts,.gif,.webp,.apng,.zip", mask: "image/*" };

@@ -37,7 +37,7 @@ class FixPanel(Panel):
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
         review = self.parts["review"]
-        wires.on(review.review, self.review, sent=True, lane="own", trigger_mode="multiple")
+        wires.on(review.review, self.review, sent=True, lane="own")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""

@@ -53,7 +53,7 @@ class LearnPanel(Panel):
             (self.parts["learn"].choose, self.choose),
             (self.parts["learn"].peek, self.peek),
         ):
-            wires.on(event, handler, sent=True, first=True, trigger_mode="always_last")
+            wires.on(event, handler, sent=True, first=True)
 
     # events -----------------------------------------------------------------------------------------------
 

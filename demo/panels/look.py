@@ -49,10 +49,9 @@ class LookPanel(Panel):
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
-        every = {"lane": "own", "line": "inside", "trigger_mode": "always_last"}
-        wires.on(self.parts["inside"].peek, self.look, sent=True, **every)
+        wires.on(self.parts["inside"].peek, self.look, sent=True, lane="own", line="inside", newest=True)
         for event in ("ran", "objects"):
-            wires.on(event, self.show)
+            wires.on(event, self.show, trigger_mode="always_last")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""

@@ -62,10 +62,10 @@ class MarkPanel(Panel):
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
-        stage, every = self.parts["stage"], {"lane": "own", "trigger_mode": "multiple"}  # no click is lost
-        wires.on(stage.edit, self.edit, ["size"], sent=True, leads_to="marked", **every)
-        wires.on(stage.order, self.order, sent=True, leads_to="marked objects", **every)
-        wires.on(stage.seek, self.seek, sent="frame", lane="own", line="look", trigger_mode="always_last")
+        stage = self.parts["stage"]
+        wires.on(stage.edit, self.edit, ["size"], sent=True, lane="own", leads_to="marked")
+        wires.on(stage.order, self.order, sent=True, lane="own", leads_to="marked objects")
+        wires.on(stage.seek, self.seek, sent="frame", lane="own", line="look", newest=True)
         wires.on(
             self.parts["mask_file"].upload, self.import_mask, ["mask_file"], lane="own", leads_to="marked"
         )

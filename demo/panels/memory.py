@@ -76,8 +76,8 @@ class MemoryPanel(Panel):
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
         for event in ("opened", "marked", *(self.parts[name].change for name in SETTINGS)):
-            wires.on(event, self.forecast, SETTINGS, lane="aside")
-        wires.on(self.parts["preset"].change, self.choose, ["preset"])
+            wires.on(event, self.forecast, SETTINGS, lane="aside", trigger_mode="always_last")
+        wires.on(self.parts["preset"].change, self.choose, ["preset"], trigger_mode="always_last")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""

@@ -63,10 +63,10 @@ class ResultPanel(Panel):
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
         for kind, button in self.buttons.items():
-            made = wires.on(button.click, self.make, lane="media", given=(kind,))
+            made = wires.on(button.click, self.make, lane="media", given=(kind,), trigger_mode="once")
             made.success(None, None, None, js=html.press("file"))
         for event in ("opened", "objects", "ran"):
-            wires.on(event, self.show_film, lane="media")
+            wires.on(event, self.show_film, lane="media", trigger_mode="always_last")
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
         """As Panel.refresh."""

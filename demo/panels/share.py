@@ -79,11 +79,10 @@ class SharePanel(Panel):
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
         chosen = ["format", "template"]
-        wires.on(self.parts["format"].change, self.preview, chosen)
-        wires.on(self.parts["template"].change, self.preview, chosen, trigger_mode="always_last")
-        for event in ("opened", "objects", "ran"):
-            wires.on(event, self.preview, chosen)
-        made = wires.on(self.button.click, self.make, chosen, lane="media")
+        changed = (self.parts[name].change for name in chosen)
+        for event in ("opened", "objects", "ran", *changed):
+            wires.on(event, self.preview, chosen, trigger_mode="always_last")
+        made = wires.on(self.button.click, self.make, chosen, lane="media", trigger_mode="once")
         made.success(None, None, None, js=html.press("exported"))
         wires.on(self.parts["bring"].upload, self.bring, ["bring"], lane="own", leads_to="marked objects")
 

@@ -16,7 +16,7 @@ from demo.panels.base import EMPTIED, Change, Host, Props, View
 from demo.web.own_lines import Full, OwnLines
 from demo.web.visits import Visits
 from demo.work.quotas import caller_of
-from demo.work.visitor import Visitor
+from demo.work.visitor import Overtaken, Visitor
 
 ARRIVAL_SECONDS = 5  # to wait for a page's load event: a visitor's first click may come before it
 LIGHT = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
@@ -64,10 +64,12 @@ class Events:
         lane: str = "",
         line: str = "marks",
         leads_to: str = "",
+        newest: bool = False,
         live: bool = False,
         first: bool = False,
         sent: str | bool = False,
         given: tuple = (),
+        trigger_mode: str = "multiple",
         **how: Any,
     ) -> Any:
         """Call a handler with the visitor, what was `given` or `sent`, and the values of `inputs`.
@@ -76,24 +78,29 @@ class Events:
         inputs: parts, or their names.
         lane: requests in one lane share its limit.
         line: in the lane "own", which of the visitor's own queues.
+        newest: in the lane "own", a request that still waits when the next one comes is not answered.
         leads_to: words that this event announces, separated by spaces.
         live: the event updates only what changes during a run.
         first: the page may be so new that it has no key yet.
         sent: the handler gets what the browser sent with the event: all of it, or the entry of this name.
+        trigger_mode: Gradio's, for an event that comes while the one before is being answered.  "multiple"
+            sends it too.  "once" forgets it: for buttons that make a file.  "always_last" sends the last one
+            afterwards: for what depends on `inputs` alone, because Gradio sends again what was sent before.
         """
         if isinstance(event, str):
 
             def connect(then: Callable) -> None:
-                self.on(then, handler, inputs, lane=lane, line=line, leads_to=leads_to, given=given, **how)
+                known = {"leads_to": leads_to, "given": given, "trigger_mode": trigger_mode}
+                self.on(then, handler, inputs, lane=lane, line=line, **known, **how)
 
             self._waiting[event].append(connect)
             for source in self._sources[event]:
                 connect(source)
             return None
         found = [self.key, *(self.parts[one] if isinstance(one, str) else one for one in inputs)]
-        answer = self._adapter(handler, line if lane == "own" else "", first, sent, given)
+        answer = self._adapter(handler, line if lane == "own" else "", newest, first, sent, given)
         outputs = self.live if live else list(self.parts.values())
-        done = event(answer, found, outputs, **{**LANES[lane], **how})
+        done = event(answer, found, outputs, trigger_mode=trigger_mode, **{**LANES[lane], **how})
         for word in leads_to.split():
             self._lead(done, word)
         return done
@@ -105,7 +112,9 @@ class Events:
 
     # adapters ---------------------------------------------------------------------------------------------
 
-    def _adapter(self, handler: Callable, line: str, first: bool, sent: str | bool, given: tuple) -> Callable:
+    def _adapter(
+        self, handler: Callable, line: str, newest: bool, first: bool, sent: str | bool, given: tuple
+    ) -> Callable:
         """A function for Gradio, which looks at the types of the first parameters."""
 
         def known(key: str, request: gr.Request, event: gr.EventData, values: tuple) -> tuple:
@@ -113,7 +122,7 @@ class Events:
             return self._known(key, request, first), *told, *values
 
         async def queued(key: str, request: gr.Request, event: gr.EventData, *values: Any):
-            return await self._queued(line, handler, *known(key, request, event, values))
+            return await self._queued(line, newest, handler, *known(key, request, event, values))
 
         def stream(key: str, request: gr.Request, event: gr.EventData, *values: Any):
             with closing(handler(*known(key, request, event, values))) as found:
@@ -125,11 +134,15 @@ class Events:
 
         return queued if line else stream if inspect.isgeneratorfunction(handler) else plain
 
-    async def _queued(self, line: str, handler: Callable, visitor: Visitor, *values: Any) -> dict:
+    async def _queued(
+        self, line: str, newest: bool, handler: Callable, visitor: Visitor, *values: Any
+    ) -> dict:
         """Run a handler after the visitor's earlier requests; returns its answer."""
         try:
             who = visitor.caller, visitor.folder
-            return self._show(await self.lines.run(*who, line, handler, visitor, *values))
+            return self._show(await self.lines.run(*who, line, handler, visitor, *values, newest=newest))
+        except Overtaken:
+            return self._show(View())
         except Full:
             told = html.notice("Too many clicks are waiting; wait until their masks are shown.")
             view = View(Change.MARKS, notice=told)

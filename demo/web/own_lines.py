@@ -12,6 +12,8 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
+from demo.work.visitor import Overtaken
+
 THREADS = 64  # for these requests, besides Gradio's own threads
 OF_ONE = 16  # of them that one address may have: a file may take a minute, and a process of its own
 
@@ -22,10 +24,13 @@ class Full(Exception):
 
 @dataclass
 class _Line:
-    """turn: where they wait, first come, first served.  length: how many wait there, or have their turn."""
+    """turn: where they wait, first come, first served.  length: how many wait there, or have their turn.
+    came: how many came so far.
+    """
 
     turn: asyncio.Semaphore
     length: int = 0
+    came: int = 0
 
 
 class OwnLines:
@@ -36,16 +41,23 @@ class OwnLines:
         self._lines: dict[Any, _Line] = {}  # by (visitor, kind), and by address
         self._threads: CapacityLimiter | None = None
 
-    async def run(self, caller: str, who: str, kind: str, function: Callable, *values):
+    async def run(
+        self, caller: str, who: str, kind: str, function: Callable, *values: Any, newest: bool = False
+    ) -> Any:
         """The result of the function, which runs after this visitor's earlier requests.  Raises Full.
 
         caller: the address of the visitor `who`.
+        newest: raise Overtaken, and do nothing, when a later request of this kind came while it waited.
         """
         self._threads = self._threads or CapacityLimiter(THREADS)
         if self._length((who, kind)) >= self.longest:
             raise Full
         with self._in((who, kind), 1) as line, self._in(caller, OF_ONE) as share:
+            line.came += 1
+            number = line.came
             async with line.turn, share.turn:
+                if newest and line.came > number:
+                    raise Overtaken
                 return await to_thread.run_sync(function, *values, limiter=self._threads)
 
     def _length(self, name: Any) -> int:

@@ -19,7 +19,7 @@ from stm_core.errors import PromptError
 
 
 class Overtaken(Exception):
-    """Another clip was opened meanwhile, so nobody needs the result for the one before."""
+    """Another clip was opened meanwhile, or another frame looked at: nobody needs this result any more."""
 
 
 @dataclass(eq=False)

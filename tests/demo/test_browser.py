@@ -1,5 +1,6 @@
 """A headless Chromium looks at the page and marks frames: upload, stage, keys, clicks, files, webcam."""
 
+import shutil
 import time
 
 import numpy as np
@@ -8,6 +9,7 @@ from pages import write_clip
 from PIL import Image
 from visitor import CLIP, DESK, PATIENCE, Visitor
 
+from demo.panels.clip import ClipPanel
 from demo.work.work import Work
 
 pytestmark = pytest.mark.browser
@@ -89,6 +91,30 @@ def test_keys_step_play_undo_and_explain_also_after_the_slider(visitor, clip, mo
     visitor.shown(0, False)
     visitor.idle()
     visitor.shown(0, False)
+
+
+def test_the_last_of_quick_steps_and_a_clip_chosen_while_another_opens_count(
+    visitor, clip, tmp_path, monkeypatch
+):
+    visitor.open(clip[0])
+    seen, go = [], Work.go
+    monkeypatch.setattr(
+        Work, "go", lambda work, index: (seen.append(index), time.sleep(0.6), go(work, index))[2]
+    )
+    for _ in range(3):
+        visitor.page.keyboard.press("ArrowRight")
+        visitor.page.wait_for_timeout(200)  # more than the page waits for the next step
+    late = time.monotonic() + PATIENCE / 1000
+    while seen[-1:] != [3] and time.monotonic() < late:
+        visitor.page.wait_for_timeout(50)
+    assert seen[-1] == 3
+    monkeypatch.undo()
+    count = ClipPanel._count
+    monkeypatch.setattr(ClipPanel, "_count", lambda *given: (time.sleep(1), (yield from count(*given)))[1])
+    visitor.upload(clip[0])
+    visitor.wait("() => !document.querySelector('#report [data-counted]')")  # it is being counted
+    other = shutil.copy(clip[0], tmp_path / "other.mp4")
+    visitor.open(other)
 
 
 def test_a_mark_lies_where_the_pointer_was_in_a_clip_of_any_shape(visitor, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from demo.web.events import Events
 from demo.web.own_lines import OF_ONE, THREADS, Full, OwnLines
+from demo.work.visitor import Overtaken
 
 
 @pytest.fixture
@@ -47,6 +48,23 @@ def test_one_visitors_requests_run_in_order_and_one_too_many_is_refused(go):
     assert asyncio.run(ask()) == ["other line", 0, 1]
 
 
+def test_only_the_newest_of_those_that_wait_is_answered_where_the_newest_counts(go):
+    async def ask() -> list:
+        lines, done = OwnLines(9), []
+        tasks = [asyncio.create_task(lines.run("a", "user", "look", slow, go, newest=True))]
+        await begun(lines, tasks, 1)
+        for n in range(3):
+            tasks.append(asyncio.create_task(lines.run("a", "user", "look", done.append, n, newest=True)))
+        await asyncio.sleep(0)
+        go.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert answers[0] is True and [type(one) for one in answers[1:]] == [Overtaken, Overtaken, type(None)]
+        assert not lines._lines
+        return done
+
+    assert asyncio.run(ask()) == [2]
+
+
 def test_one_address_with_many_visits_leaves_threads_for_the_others(go):
     async def ask() -> int:
         lines = OwnLines(16)
@@ -74,7 +92,7 @@ def test_the_answer_to_one_request_too_many_is_not_made_where_all_are_served(ben
             self.host, self.parts, self.lines = bench.host, {"notice": "notice"}, OwnLines(0)
 
     async def ask() -> tuple[dict, threading.Thread]:
-        return await Crowded()._queued("marks", bench.mark.seek, user, 0), threading.current_thread()
+        return await Crowded()._queued("marks", False, bench.mark.seek, user, 0), threading.current_thread()
 
     shown, loop = asyncio.run(ask())
     assert "Too many clicks" in shown["notice"] and loop not in made and len(made) == 1

@@ -1,9 +1,10 @@
 """A panel is one file and one entry: a made-up one is mounted, wired and refreshed like the others."""
 
 import gradio as gr
-from pages import serve
+from pages import colour_model, serve
 from tab import Tab
 
+from demo.limits import Limits
 from demo.panels.base import EMPTIED, Change, Panel, View, answers
 from demo.web import page as pages
 
@@ -64,3 +65,10 @@ def test_a_run_changes_only_parts_that_are_live(bench, user):
     bench.click(user, 0, 8, 8)
     live = {"notice", *EMPTIED, *(name for panel in found for name in panel.live)}
     assert not [name for view in bench.tracked(user) for name in view if name not in live]
+
+
+def test_what_a_visitor_sends_is_not_dropped_while_an_earlier_answer_is_awaited(tmp_path):
+    page = pages.build_app(colour_model(), Limits(cache=str(tmp_path)), tmp_path)
+    told = {"edit", "order", "seek", "choose", "peek", "pick", "review", "upload", "stop_recording"}
+    found = {(name, fn.trigger_mode) for fn in page.fns.values() for _, name in fn.targets if name in told}
+    assert found == {(name, "multiple") for name in told}
