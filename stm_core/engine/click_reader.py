@@ -1,5 +1,5 @@
 """A network's answer to clicks on one frame: the whole frame is read coarsely, then a piece around each
-object at a finer scale.
+object at a finer scale, as it is and mirrored.
 
 Legend: n objects, P clicks of each at most (x, y in pixels of the frame and a label; -1 is padding); H' W'
 the frame's processed size.
@@ -32,7 +32,7 @@ class ClickReader:
         self.side = size if most is None else min(size, most)
         self.processed = processed_size(*image.shape[:2], size)
         self._whole: tuple[Tensor, QueryFeatures] | None = None
-        self._close: CloseUp | None = None
+        self._close: list[CloseUp] = []  # as it is, and mirrored
 
     def answer(self, points: Tensor, fresh: Tensor, logits: Tensor) -> Tensor:
         """Logits (n, H', W') after clicks (n, P, 3), from those before.
@@ -69,20 +69,29 @@ class ClickReader:
         """Logits (H', W') of object n after a read of the piece around it; points (P, 3) without padding."""
         masks = logits.sigmoid()
         places = placed(points, self.image.shape[:2], self.processed, padded=False)
-        close = self._close_up(piece_around(masks[n], places[:, 0], places[:, 1]))
-        seen = close.masks(masks[n : n + 1])
-        maps = click_maps(close.points(points)[None], *close.frame.shape[-2:])
+        upright, mirrored = self._close_ups(piece_around(masks[n], places[:, 0], places[:, 1]))
+        seen = upright.masks(masks[n : n + 1])
+        maps = click_maps(upright.points(points)[None], *upright.frame.shape[-2:])
         for _ in range(self.network.click_passes):
-            read = read_itself(self.network, close.frame, close.query, maps, seen)
+            read = (self._read(upright, maps, seen) + self._read(mirrored, maps, seen)) / 2
             seen = read.sigmoid()
-        return close.pasted(read[0], logits[n])
+        return upright.pasted(read[0], logits[n])
 
-    def _close_up(self, piece: Piece) -> CloseUp:
+    def _read(self, close: CloseUp, maps: Tensor, seen: Tensor) -> Tensor:
+        """Logits (1, h, w) of a piece, from its click maps (1, 2, h, w) and the mask before (1, h, w)."""
+        maps, seen = close.turned(maps), close.turned(seen)
+        return close.turned(read_itself(self.network, close.frame, close.query, maps, seen))
+
+    def _close_ups(self, piece: Piece) -> list[CloseUp]:
         """What the network sees of a piece; it is kept while the piece stays the same."""
-        if self._close is None or self._close.piece != piece:
+        if not self._close or self._close[0].piece != piece:
             window = window_of(piece, self.processed, self.image.shape[:2])
             frame = pixels_of(self.image, window, self.network.close_side, self.device)
-            self._close = CloseUp(piece, window, frame, self.network.encode_query(frame))
+            both = frame, frame.flip(-1).contiguous(memory_format=torch.channels_last)
+            self._close = [
+                CloseUp(piece, window, pixels, self.network.encode_query(pixels), mirrored=n == 1)
+                for n, pixels in enumerate(both)
+            ]
         return self._close
 
 

@@ -1,7 +1,8 @@
 """A closer look: the piece of a frame around mask and clicks, read again at a scale of its own.
 
 The whole frame is seen no larger than the network's `click_side`, where a small object covers only a few
-cells.  The piece around the object is scaled to fill what the network sees.
+cells.  The piece around the object is scaled to fill what the network sees.  It is read twice, once mirrored
+from left to right, and the mean of both logits counts: more often right than either.
 
 Legend: H' W' the frame's processed size; h w what the network sees of a piece, multiples of its stride.
 """
@@ -59,15 +60,22 @@ def _span(found: Tensor, clicked: Tensor) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class CloseUp:
-    """What the network sees of a piece: pixels (1, 3, h, w) and their features."""
+    """What the network sees of a piece: pixels (1, 3, h, w) and their features, both mirrored or not."""
 
     piece: Piece
     window: Window
     frame: Tensor
     query: QueryFeatures
+    mirrored: bool = False
+
+    def turned(self, maps: Tensor) -> Tensor:
+        """Maps (..., h, w) of the piece as the network sees them, or those that it sees as the piece is."""
+        return maps.flip(-1) if self.mirrored else maps
 
     def points(self, points: Tensor) -> Tensor:
-        """Clicks (..., 3), x, y in pixels of the frame itself and a label, as clicks of what is seen."""
+        """Clicks (..., 3), x, y in pixels of the frame itself and a label, as clicks of what is seen before
+        it is turned.
+        """
         top, bottom, left, right = self.window
         height, width = self.frame.shape[-2:]
         x = (points[..., 0] + 0.5 - left) * (width / (right - left)) - 0.5
@@ -75,7 +83,7 @@ class CloseUp:
         return torch.stack([x, y, points[..., 2]], -1)
 
     def masks(self, masks: Tensor) -> Tensor:
-        """The piece of masks (N, H', W'), as large as what is seen."""
+        """The piece of masks (N, H', W'), as large as it is seen."""
         return _resized(self.piece.cut(masks), *self.frame.shape[-2:]).clamp(0, 1)
 
     def pasted(self, logits: Tensor, onto: Tensor) -> Tensor:

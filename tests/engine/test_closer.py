@@ -6,7 +6,9 @@ import torch
 from conftest import colour_model
 
 from stm_core import segment_frame
+from stm_core.engine.clicks import click_logits
 from stm_core.engine.closer import SEAM, CloseUp, Piece, piece_around, pixels_of, window_of
+from stm_core.networks.weights import random_model
 
 CPU = torch.device("cpu")
 
@@ -80,11 +82,26 @@ def test_a_small_object_fills_what_is_seen_the_second_time_and_the_same_clicks_g
     monkeypatch.setattr(model.network, "encode_query", lambda frame: seen.append(frame) or encode(frame))
     found = segment_frame(model, image, [(160, 112, 1, 1)])
     pixels = [int((frame[0, 0] > 0.7).sum()) for frame in seen]
-    assert len(seen) == 2 and pixels[1] > 2 * pixels[0] > 0
+    assert len(seen) == 3 and pixels[1] > 2 * pixels[0] > 0
+    assert torch.equal(seen[2], seen[1].flip(-1))  # seen mirrored too
     assert np.array_equal(found, segment_frame(model, image, [(160, 112, 1, 1)]))
     seen.clear()
     segment_frame(model, image, [(160, 112, 1, 1), (150, 112, 1, 1)], mask=found)
-    assert len(seen) == 1  # where it was found before, only the piece is looked at
+    assert len(seen) == 2  # where it was found before, only the piece is looked at
+
+
+def test_a_click_on_a_mask_of_the_mirrored_frame_is_answered_by_the_mirrored_mask():
+    model, image = (
+        random_model("compact-tiny", seed=3),
+        np.random.default_rng(3).integers(0, 256, (96, 128, 3), np.uint8),
+    )
+    mask = torch.zeros(1, 96, 128)
+    mask[:, 32:64, 24:56] = 1
+    clicks = [(40, 50, 1, 1), (90, 20, 0, 1)]
+    found = click_logits(model, image, clicks, 96, mask)
+    turned = [(127 - x, y, label, i) for x, y, label, i in clicks]
+    other = click_logits(model, np.ascontiguousarray(image[:, ::-1]), turned, 96, mask.flip(-1))
+    assert found.std() > 0 and torch.allclose(found, other.flip(-1), atol=1e-3)
 
 
 def test_objects_that_touch_are_told_apart_in_the_closer_look():
