@@ -84,7 +84,8 @@ def click_logits(
 
     image: uint8 (H, W, 3), which the clicks refer to.  masks: (n, H', W') what is corrected; without it the
     clicks are taken one after the other (see `_turns`), each correcting the mask of those before.  What the
-    network sees is no larger than its `click_side` and `close_side`, whatever `size` is.  Raises PromptError.
+    network sees is no larger than its `click_side`, or a piece of the frame, whatever `size` is.
+    Raises PromptError.
     """
     if not model.network.takes_clicks:
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")

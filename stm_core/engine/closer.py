@@ -24,6 +24,7 @@ LEAST_SIDE = 64  # pixels of a piece, at least
 SNAP = 16  # pixels; edges are rounded to it, so that a small change of the box keeps the piece
 SEAM = 8  # pixels over which a piece fades into what lies around it
 ENLARGED = 2.0  # most by which the frame's own pixels are enlarged: more shows nothing new
+OWN_SIDE = 384  # pixels; a piece is made smaller only if a square of this side has fewer
 
 Window = tuple[int, int, int, int]  # top, bottom, left, right, pixels of the frame itself
 
@@ -113,12 +114,14 @@ def window_of(piece: Piece, processed: tuple[int, int], own: tuple[int, int]) ->
 def pixels_of(image: np.ndarray, window: Window, side: int, device: torch.device) -> Tensor:
     """That window of a frame uint8 (H, W, 3) as float32 (1, 3, h, w) in [0, 1].
 
-    It is scaled to about as many pixels as a square of `side` has, but ENLARGED times at most.
+    A small one is enlarged to about as many pixels as a square of `side` has, but ENLARGED times at most.  A
+    large one keeps its own pixels, up to those of a square of OWN_SIDE.
     """
     top, bottom, left, right = window
     cut = np.require(image[top:bottom, left:right], requirements=("C", "W"))
     pixels = torch.from_numpy(cut).to(device).permute(2, 0, 1)[None].float().div_(255)
-    factor = min(ENLARGED, side / (cut.shape[0] * cut.shape[1]) ** 0.5)
+    length = (cut.shape[0] * cut.shape[1]) ** 0.5
+    factor = max(min(ENLARGED, side / length), min(1, OWN_SIDE / length))
     height, width = (max(1, round(length * factor / STRIDE)) * STRIDE for length in cut.shape[:2])
     return _resized(pixels[0], height, width)[None].contiguous(memory_format=torch.channels_last)
 

@@ -52,8 +52,8 @@ class Network(nn.Module):
     least_side: frames with a smaller short side are enlarged to this many pixels; None: no frame is.
     click_side: most pixels of the short side at which a clicked frame is seen; None: no limit.
     click_sides: other sizes of the short side, at which a first click is read to find what else it may mean.
-    close_side: pixels of a side of the square that the piece around a clicked object fills; None: there is
-        no closer look.
+    close_side: pixels of a side of the square that a small piece around a clicked object fills; None: no
+        piece is looked at.
     click_passes: reads of a clicked frame, each with the mask of the read before.
     scale: affinity = scale * key . query.
     bounded: affinities lie within 60 of 0, so that memory can be read without finding their maximum.

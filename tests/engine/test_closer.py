@@ -7,7 +7,7 @@ from conftest import colour_model
 
 from stm_core import segment_frame
 from stm_core.engine.clicks import click_logits
-from stm_core.engine.closer import SEAM, CloseUp, Piece, piece_around, pixels_of, window_of
+from stm_core.engine.closer import OWN_SIDE, SEAM, CloseUp, Piece, piece_around, pixels_of, window_of
 from stm_core.networks.weights import random_model
 
 CPU = torch.device("cpu")
@@ -55,11 +55,12 @@ def test_a_click_is_seen_where_the_picture_shows_it():
     assert abs((mask > 0.5).nonzero().float().mean(0) - bright).max() < 1.5
 
 
-def test_small_pixels_are_enlarged_only_so_far_and_large_ones_shrink():
+def test_small_pieces_are_enlarged_only_so_far_and_the_largest_shrink():
     image = np.zeros((480, 640, 3), np.uint8)
     assert pixels_of(image, (0, 64, 0, 64), 224, CPU).shape[-2:] == (128, 128)
     height, width = pixels_of(image, (0, 480, 0, 640), 224, CPU).shape[-2:]
-    assert abs(height * width - 224**2) < 0.1 * 224**2 and height < width
+    assert abs(height * width - OWN_SIDE**2) < 0.1 * OWN_SIDE**2 and height < width
+    assert pixels_of(image, (0, 320, 0, 400), 224, CPU).shape[-2:] == (320, 400)  # as they are
 
 
 def test_what_is_pasted_fades_out_at_its_inner_edges_and_leaves_the_rest():
