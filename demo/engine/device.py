@@ -112,7 +112,7 @@ class Engine:
             frames=frames,
             dtype=self.model.dtype,
             pinned=max(pinned, 1),
-            size=max(LEAST_SIZE, min(height, width)),
+            size=_side(height, width),
             device=self.model.device,
         )
 
@@ -143,11 +143,16 @@ class Engine:
             labels[height // 4 : height // 2, (number - 1) * width // objects : number * width // objects] = (
                 number
             )
-        memory, size = MemoryConfig(every=1), max(LEAST_SIZE, min(height, width))
+        memory, size = MemoryConfig(every=1), _side(height, width)
         steps = propagate(self.model, iter([image] * 5), Prompt.from_mask(labels), memory=memory, size=size)
         with closing(steps):
             seconds = [step.seconds for step in steps]
         return float(np.median(seconds[2:]))
+
+
+def _side(height: int, width: int) -> int:
+    """The short side of frames of the size that the network sees, as an option of a run."""
+    return max(LEAST_SIZE, min(height, width))
 
 
 @contextmanager
