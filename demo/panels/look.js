@@ -76,7 +76,11 @@ element.addEventListener("click", (event) => {
   if (what === "play") play(!playing);
   if (what === "prev" || what === "next") { play(false); go(frame + (what === "next" ? 1 : -1)); }
 });
-fold.addEventListener("toggle", () => { if (fold.open) { draw(); trigger("peek", {}); } else play(false); });
+fold.addEventListener("toggle", () => {
+  if (!fold.open) return play(false);
+  draw();
+  if (at) ask(); else trigger("peek", {});
+});
 new ResizeObserver(() => lines()).observe($(".stm-look-all"));
 
 // what came back
