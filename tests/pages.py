@@ -87,16 +87,16 @@ class Bench:
     def begun(self, visitor: Visitor) -> Generator[dict, None, None]:
         """A run of one object that has given its first view."""
         self.click(visitor, 0, 8, 8)
-        self.track.get_ready(visitor)
-        run = self.track.track(visitor, *SETTINGS)
+        self.track.get_ready(visitor, *SETTINGS)
+        run = self.track.track(visitor)
         next(run)
         return run
 
     def tracked(self, visitor: Visitor, direction: str = "", settings: tuple = SETTINGS) -> list[dict]:
-        ready = self.track.get_ready(visitor)
+        ready = self.track.get_ready(visitor, *settings, direction)
         if notice(ready):
             return [ready]
-        return list(self.track.track(visitor, *settings, direction))
+        return list(self.track.track(visitor))
 
 
 def masks_of(visitor: Visitor) -> list[np.ndarray]:

@@ -73,7 +73,7 @@ class ClipPanel(Panel):
         wires.on(self.parts["upload"].upload, self.open_clip, ["upload"], first=True, **how)
         # not one of the event's outputs, which Gradio makes anew: it would lose what is fixed in it
         wires.on(self.webcam.stop_recording, self.open_clip, [self.webcam], first=True, **how)
-        wires.on(self.parts["part"].change, self.choose_part, ["part"], trigger_mode="always_last", **how)
+        wires.on(self.parts["part"].change, self.choose_part, ["part"], **how)
         wires.on(
             self.parts["gallery"].pick,
             self.pick_example,

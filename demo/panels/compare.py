@@ -75,9 +75,9 @@ class ComparePanel(Panel):
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
         for button, given in ((self.parts["compare"], ()), (self.paper, (TABLE_5,))):
-            names = [] if given else ["cases"]
-            ready = wires.on(button.click, self.get_ready, names, queue=False, given=given)
-            wires.on(ready.then, self.compare, [*names, *SETTINGS], lane="gpu", given=given)
+            asked = [*([] if given else ["cases"]), *SETTINGS]
+            ready = wires.on(button.click, self.get_ready, asked, queue=False, given=given)
+            wires.on(ready.then, self.compare, lane="gpu")
         wires.on(self.parts["compare_stop"].click, self.stop, queue=False)
         wires.on(self.parts["truth"].upload, self.take_truth, ["truth"], lane="media")
 
@@ -96,13 +96,16 @@ class ComparePanel(Panel):
     # events -----------------------------------------------------------------------------------------------
 
     @answers
-    def get_ready(self, visitor: Visitor, names: list[str]) -> View:
-        """Compare was pressed: say at once what will run, as the comparison may have to wait for its turn."""
+    def get_ready(self, visitor: Visitor, names: list[str], *settings: Any) -> View:
+        """Compare was pressed: say at once what will run, as the comparison may have to wait for its turn.
+
+        names: of the cases.  settings: see SETTINGS.
+        """
         work = visitor.need_work()
         if work.busy:
             return View(notice=html.notice("This clip is being tracked already; press Stop first.", "info"))
         prompts(work)  # nothing is marked: said before anybody waits
-        self.host.waiting.join(visitor, work, new_run(work.clip.folder))
+        self.host.waiting.join(visitor, work, new_run(work.clip.folder), (names, *settings))
         told = html.bar(0, 1, "Waiting to start…")
         return View(Change.MARKS, cases=names, compared=compared_state(work, told))
 
@@ -133,13 +136,8 @@ class ComparePanel(Panel):
         return view
 
     @answers
-    def compare(
-        self,
-        visitor: Visitor,
-        names: list[str],
-        *settings: Any,
-    ) -> Iterator[View]:
-        """Run what was chosen, one after the other, and show it side by side.  settings: see SETTINGS."""
+    def compare(self, visitor: Visitor) -> Iterator[View]:
+        """Run what was asked when the button was pressed, one after the other, and show it side by side."""
         work = visitor.work
         waiting = work.current if work else None
         if work is None or waiting is None or waiting.state != "waiting" or not waiting.trial:
@@ -148,6 +146,7 @@ class ComparePanel(Panel):
         try:
             waiting.state = "running"  # it has its turn: its place in the queue is free
             with visitor.at_work():
+                names, *settings = waiting.asked
                 cases = with_reference(chosen(names), self._truth(work) is not None)
                 runs = {case.name: self._planned(work, case, settings) for case in cases}
                 if not waiting.stop:  # else Stop was pressed while the truth was read, or the clip was closed
@@ -173,7 +172,7 @@ class ComparePanel(Panel):
             work.current = None
         return View(Change.MARKS, compared=compared_state(work))
 
-    def _planned(self, work: Work, case: Case, settings: tuple) -> tuple[Job, Prediction]:
+    def _planned(self, work: Work, case: Case, settings: list) -> tuple[Job, Prediction]:
         """What a case computes, and what it takes at most.  Refuses a case before any other has run."""
         runner, given = self.host.runner, dict(zip(SETTINGS, settings, strict=True))
         size = case.size or given.pop("size")

@@ -66,9 +66,8 @@ class TrackPanel(Panel):
         """As Panel.wire."""
         waiting = {"show_progress": "minimal", "show_progress_on": self.parts["progress"]}
         for button, more in (("track", ()), ("fix", ("direction", "to_end"))):
-            ready = wires.on(wires.part(button).click, self.get_ready, queue=False)
-            inputs = [*SETTINGS, *more]
-            wires.on(ready.then, self.track, inputs, lane="gpu", live=True, leads_to="ran", **waiting)
+            ready = wires.on(wires.part(button).click, self.get_ready, [*SETTINGS, *more], queue=False)
+            wires.on(ready.then, self.track, lane="gpu", live=True, leads_to="ran", **waiting)
         wires.on(self.parts["stop"].click, self.stop, queue=False)
 
     def refresh(self, visitor: Visitor, change: Change) -> dict:
@@ -88,13 +87,16 @@ class TrackPanel(Panel):
     # before and after -------------------------------------------------------------------------------------
 
     @answers
-    def get_ready(self, visitor: Visitor) -> View:
-        """Track was pressed: said at once, while the run may still wait for its turn."""
+    def get_ready(self, visitor: Visitor, *asked: Any) -> View:
+        """Track was pressed: said at once, while the run may still wait for its turn.
+
+        asked: the values of SETTINGS; if it continues, also the direction, and whether it goes to the end.
+        """
         work = visitor.need_work()
         if work.running or (work.busy and work.current.trial):  # a second press while it waits is no mistake
             text = "This clip is being tracked already; press Stop first."
             return View(notice=html.notice(text, "info"))
-        self.host.waiting.join(visitor, work, Run.new(work.clip.folder))
+        self.host.waiting.join(visitor, work, Run.new(work.clip.folder), asked)
         visitor.touch()
         return View(Change.MARKS, notice="", progress=html.bar(0, 1, "Waiting to start…"))
 
@@ -114,20 +116,12 @@ class TrackPanel(Panel):
     # the run ----------------------------------------------------------------------------------------------
 
     @answers
-    def track(
-        self,
-        visitor: Visitor,
-        preset: str,
-        budget_mb: float,
-        every: float,
-        size: int,
-        capacity: float = MemoryConfig.capacity,
-        direction: str = "",
-        to_end: bool = False,
-    ) -> Iterator[View]:
-        """Give every frame its mask.  With a direction, continue from the corrected frame, or from where the
-        last run was stopped, and recompute only what follows: to the end, or until the masks come out as
-        they were before.
+    def track(self, visitor: Visitor) -> Iterator[View]:
+        """Give every frame its mask, as was asked when the button was pressed last; this request may be that
+        of an earlier press, which was stopped.
+
+        With a direction, continue from the corrected frame, or from where the last run was stopped, and
+        recompute only what follows: to the end, or until the masks come out as they were before.
         """
         work = visitor.work
         run = work.current if work else None
@@ -136,9 +130,7 @@ class TrackPanel(Panel):
             yield View()
             return
         try:
-            memory = self.host.runner.memory(preset, budget_mb, every, capacity)
-            seen = self.host.runner.side(*work.clip.size, size)
-            begun = self._begin(visitor, work, run, memory, seen, direction, to_end)
+            begun = self._begin(visitor, work, run, *run.asked)
         except BaseException:
             run.end()
             raise
@@ -152,19 +144,23 @@ class TrackPanel(Panel):
         visitor: Visitor,
         work: Work,
         run: Run,
-        memory: MemoryConfig,
-        size: int | None,
-        direction: str,
-        to_end: bool,
+        preset: str,
+        budget_mb: float,
+        every: float,
+        size: int,
+        capacity: float = MemoryConfig.capacity,
+        direction: str = "",
+        to_end: bool = False,
     ) -> bool:
         """Begin a run with all marks there are; from then on nobody may mark.  Returns False when the run was
         stopped, or another clip was opened, while it was planned.
         """
         runner = self.host.runner
+        memory, seen = runner.memory(preset, budget_mb, every, capacity), runner.side(*work.clip.size, size)
         while run.state == "waiting":  # planning takes seconds: Stop counts till here
             with visitor.at_work():
                 shown = work.run
-                job = runner.plan(work, memory, size, direction, to_end)
+                job = runner.plan(work, memory, seen, direction, to_end)
             found, plan = runner.predict(job.plan), job.plan
             with visitor.alone():
                 same = work.given() == plan.known and work.absent == plan.absent and work.run is shown

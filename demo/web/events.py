@@ -125,9 +125,13 @@ class Events:
             return await self._queued(line, newest, handler, *known(key, request, event, values))
 
         def stream(key: str, request: gr.Request, event: gr.EventData, *values: Any):
+            told = False
             with closing(handler(*known(key, request, event, values))) as found:
                 for view in found:
+                    told = True
                     yield self._show(view)
+            if not told:  # Gradio would empty every part of the page
+                yield self._show(View())
 
         def plain(key: str, request: gr.Request, event: gr.EventData, *values: Any):
             return self._show(handler(*known(key, request, event, values)))

@@ -5,8 +5,8 @@ Gradio's lanes are shared: a request that stalls in one delays all requests behi
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +25,12 @@ class Full(Exception):
 @dataclass
 class _Line:
     """turn: where they wait, first come, first served.  length: how many wait there, or have their turn.
-    came: how many came so far.
+    waits: the one that waits, where only the newest counts.
     """
 
     turn: asyncio.Semaphore
     length: int = 0
-    came: int = 0
+    waits: asyncio.Future | None = None
 
 
 class OwnLines:
@@ -47,17 +47,13 @@ class OwnLines:
         """The result of the function, which runs after this visitor's earlier requests.  Raises Full.
 
         caller: the address of the visitor `who`.
-        newest: raise Overtaken, and do nothing, when a later request of this kind came while it waited.
+        newest: raise Overtaken, and do nothing, when a later request of this kind comes while it waits.
         """
         self._threads = self._threads or CapacityLimiter(THREADS)
-        if self._length((who, kind)) >= self.longest:
+        if not newest and self._length((who, kind)) >= self.longest:
             raise Full
         with self._in((who, kind), 1) as line, self._in(caller, OF_ONE) as share:
-            line.came += 1
-            number = line.came
-            async with line.turn, share.turn:
-                if newest and line.came > number:
-                    raise Overtaken
+            async with _newest(line) if newest else line.turn, share.turn:
                 return await to_thread.run_sync(function, *values, limiter=self._threads)
 
     def _length(self, name: Any) -> int:
@@ -74,3 +70,26 @@ class OwnLines:
             line.length -= 1
             if not line.length:
                 del self._lines[name]
+
+
+@asynccontextmanager
+async def _newest(line: _Line) -> AsyncIterator[None]:
+    """The line's turn.  Raises Overtaken as soon as another one comes to wait for it in the same way."""
+    if line.waits is not None:
+        line.waits.cancel()
+    mine = line.waits = asyncio.ensure_future(line.turn.acquire())
+    try:
+        await mine
+    except asyncio.CancelledError:
+        if mine.done() and not mine.cancelled():  # it had its turn, and was given up in that moment
+            line.turn.release()
+        if line.waits is mine:
+            raise
+        raise Overtaken from None
+    finally:
+        if line.waits is mine:
+            line.waits = None
+    try:
+        yield
+    finally:
+        line.turn.release()

@@ -36,6 +36,7 @@ class Run:
     state: "waiting" for its turn, "running", and then "done", "stopped" or "failed".
     stop: somebody asked it to end.
     trial: it is one of a comparison, and not shown on the stage.
+    asked: what the page had set when the button was pressed, the last time while it waits.
     job, forecast: what it computes, and what that takes at most; None before it begins.
     records: what was found on each frame; a run that continues another begins with the records of that one.
     glances: what memory held at each frame.
@@ -51,6 +52,7 @@ class Run:
     state: str = "waiting"
     stop: bool = False
     trial: bool = False
+    asked: tuple = ()
     job: Job | None = None
     forecast: Prediction | None = None
     records: dict[int, Record] = field(default_factory=dict)

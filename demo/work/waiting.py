@@ -32,14 +32,16 @@ class Waiting:
         self._lined_up: list[_Place] = []  # those that wait, or waited
         self.comes: Callable[[Visitor], bool] = lambda visitor: True
 
-    def join(self, visitor: Visitor, work: Work, run: Run) -> None:
-        """Let a run of the work wait for its turn, unless another one waits or is under way already.
+    def join(self, visitor: Visitor, work: Work, run: Run, asked: tuple) -> None:
+        """Let a run of the work wait for its turn, with what was asked of it; if one waits already, that one.
 
         LimitError when too many wait, in all or from one address.
         """
         with self._lock:
             if work.busy:
+                work.current.asked = asked
                 return
+            run.asked = asked
             if self._full(visitor.caller):
                 self._drop_absent()
             if told := self._full(visitor.caller):

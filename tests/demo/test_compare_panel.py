@@ -9,12 +9,14 @@ from pages import FRAMES, SETTINGS, Bench, notice
 from demo.work.compared import TABLE_5
 from stm_core.masks.mask_files import encode_mask
 
+PAIR = ["first", "every-5"]
+
 
 def compared(bench: Bench, user, *names: str) -> list[dict]:
-    ready = bench.compare.get_ready(user, list(names))
+    ready = bench.compare.get_ready(user, list(names), *SETTINGS)
     assert not notice(ready), notice(ready)
     assert ready["cases"] == list(names)  # what runs is what the page shows as chosen
-    return list(bench.compare.compare(user, list(names), *SETTINGS))
+    return list(bench.compare.compare(user))
 
 
 def truth_file(folder, masks) -> str:
@@ -76,8 +78,8 @@ def test_a_run_that_exists_is_not_run_again(bench, marked, monkeypatch):
 
 
 def test_stop_keeps_what_is_done(bench, marked):
-    bench.compare.get_ready(marked, TABLE_5)
-    views = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
+    bench.compare.get_ready(marked, PAIR, *SETTINGS)
+    views = bench.compare.compare(marked)
     for _ in views:
         if marked.work.running and len(marked.work.compared.runs) == 2:  # the second has begun
             bench.compare.stop(marked)
@@ -95,23 +97,23 @@ def test_stop_while_the_truth_is_read_ends_the_comparison_before_it_runs(bench, 
 
 
 def test_track_and_compare_do_not_take_each_others_turn(bench, marked):
-    bench.compare.get_ready(marked, TABLE_5)
-    assert notice(bench.track.get_ready(marked))
-    assert list(bench.track.track(marked, *SETTINGS, "")) == [{}] and marked.work.busy
+    bench.compare.get_ready(marked, PAIR, *SETTINGS)
+    assert notice(bench.track.get_ready(marked, *SETTINGS))
+    assert list(bench.track.track(marked)) == [{}] and marked.work.busy
     bench.compare.stop(marked)
-    *_, last = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
+    *_, last = bench.compare.compare(marked)
     assert not marked.work.busy and last["track"]["interactive"] and marked.work.compared is None
-    bench.track.get_ready(marked)
-    assert notice(bench.compare.get_ready(marked, TABLE_5))
-    list(bench.compare.compare(marked, ["first", "every-5"], *SETTINGS))
+    bench.track.get_ready(marked, *SETTINGS)
+    assert notice(bench.compare.get_ready(marked, PAIR, *SETTINGS))
+    list(bench.compare.compare(marked))
     assert marked.work.current.state == "waiting"
-    list(bench.track.track(marked, *SETTINGS, ""))
+    list(bench.track.track(marked))
     assert marked.work.run.done == FRAMES
 
 
 def test_a_page_that_was_closed_ends_the_run_and_keeps_nothing_waiting(bench, marked):
-    bench.compare.get_ready(marked, TABLE_5)
-    views = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
+    bench.compare.get_ready(marked, PAIR, *SETTINGS)
+    views = bench.compare.compare(marked)
     next(views)
     views.close()
     assert not marked.work.busy and all(not one.under_way for one in marked.work.compared.runs.values())
@@ -126,13 +128,13 @@ def test_sizes_and_budgets_are_compared_with_what_is_chosen_for_a_run(bench, mar
 
 @pytest.mark.parametrize("names", [["first"], ["first", "first"], ["first", "best"], []])
 def test_a_wrong_choice_is_refused_and_the_page_is_free_again(bench, marked, names):
-    bench.compare.get_ready(marked, TABLE_5)
-    *_, last = bench.compare.compare(marked, names, *SETTINGS)
+    bench.compare.get_ready(marked, names, *SETTINGS)
+    *_, last = bench.compare.compare(marked)
     assert notice(last) and not marked.work.busy
 
 
 def test_nothing_marked_is_said_before_anybody_waits(bench, user):
-    assert notice(bench.compare.get_ready(user, TABLE_5)) and not user.work.busy
+    assert notice(bench.compare.get_ready(user, PAIR, *SETTINGS)) and not user.work.busy
 
 
 @pytest.mark.parametrize("masks, said", [([], "00000.png"), ([np.ones((8, 8), np.uint8)], "96x64")])
@@ -142,7 +144,7 @@ def test_truth_that_is_none_is_refused(bench, user, tmp_path, masks, said):
 
 def test_a_fault_of_ours_leaves_the_page_free_and_nothing_under_way(bench, marked, monkeypatch):
     monkeypatch.setattr(bench.runner, "steps", lambda run: {}["nothing"])
-    bench.compare.get_ready(marked, TABLE_5)
-    *_, shown, last = bench.compare.compare(marked, ["first", "every-5"], *SETTINGS)
+    bench.compare.get_ready(marked, PAIR, *SETTINGS)
+    *_, shown, last = bench.compare.compare(marked)
     assert notice(last) and not shown["compared"]["progress"] and not shown["compare_stop"]["interactive"]
     assert not marked.work.busy

@@ -82,8 +82,8 @@ def test_continue_ends_where_the_masks_come_out_as_they_were(bench, tracked):
 
 def test_continue_goes_on_to_the_end_when_that_was_asked_for(bench, tracked):
     paint(bench, tracked, 12, 90, 55)
-    bench.track.get_ready(tracked)
-    list(bench.track.track(tracked, *SETTINGS, "forward", True))
+    bench.track.get_ready(tracked, *SETTINGS, "forward", True)
+    list(bench.track.track(tracked))
     assert tracked.work.run.done == 28 and not tracked.work.run.untouched
 
 

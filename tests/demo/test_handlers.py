@@ -70,8 +70,8 @@ def test_an_example_that_could_not_be_read_at_first_comes_later(bench, clip, mon
 
 def test_a_run_ends_when_its_clip_is_replaced_and_the_new_clip_says_so(bench, user, clip):
     bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS, "")
+    bench.track.get_ready(user, *SETTINGS)
+    run = bench.track.track(user)
     next(run)
     first, *_ = bench.clip.open_clip(user, str(clip[0]))
     assert "was stopped" in notice(first)

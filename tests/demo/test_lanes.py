@@ -220,8 +220,8 @@ def test_a_run_changes_the_work_when_nobody_else_does(bench, user, lane, change,
     held = Held(getattr(user.work, change))
     monkeypatch.setattr(user.work, change, held)
     bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
-    run = lane.submit(lambda: list(bench.track.track(user, *SETTINGS)))
+    bench.track.get_ready(user, *SETTINGS)
+    run = lane.submit(lambda: list(bench.track.track(user)))
     assert held.inside.wait(30)
     free = user.alone().acquire(blocking=False)  # as a flag, which may be set while a run goes
     held.go.set()

@@ -137,7 +137,7 @@ def test_a_comparison_of_the_clip_before_shows_nothing_beside_the_new_one(
     bench, user, other, monkeypatch, job
 ):
     bench.click(user, 0, 8, 8)
-    bench.compare.get_ready(user, ["first", "every-5"])
+    bench.compare.get_ready(user, ["first", "every-5"], *SETTINGS)
     place = "demo.panels.compare" if job == "tabulate" else bench.runner
     real = tabulate if job == "tabulate" else getattr(bench.runner, job)
 
@@ -146,7 +146,7 @@ def test_a_comparison_of_the_clip_before_shows_nothing_beside_the_new_one(
         return real(*values)  # which fails: the files are gone
 
     monkeypatch.setattr(*((f"{place}.{job}",) if job == "tabulate" else (place, job)), overtaken)
-    views = list(bench.compare.compare(user, ["first", "every-5"], *SETTINGS))
+    views = list(bench.compare.compare(user))
     assert views[-1] == {} and not user.work.busy and user.work.compared is None
 
 
@@ -154,8 +154,8 @@ def test_true_masks_of_the_clip_before_are_not_shown_beside_the_new_one(
     bench, user, clip, other, tmp_path, monkeypatch
 ):
     bench.click(user, 0, 8, 8)
-    bench.compare.get_ready(user, ["first", "every-5"])
-    list(bench.compare.compare(user, ["first", "every-5"], *SETTINGS))
+    bench.compare.get_ready(user, ["first", "every-5"], *SETTINGS)
+    list(bench.compare.compare(user))
     monkeypatch.setattr(
         "demo.panels.compare.tabulate", lambda *_: opens(bench, user, other) or {"reference": "", "runs": []}
     )
@@ -165,8 +165,8 @@ def test_true_masks_of_the_clip_before_are_not_shown_beside_the_new_one(
 
 def test_a_comparison_stops_being_one_when_another_clip_is_opened(bench, user, other):
     bench.click(user, 0, 8, 8)
-    bench.compare.get_ready(user, ["first", "every-5"])
-    views = bench.compare.compare(user, ["first", "every-5"], *SETTINGS)
+    bench.compare.get_ready(user, ["first", "every-5"], *SETTINGS)
+    views = bench.compare.compare(user)
     assert next(views)["compare_stop"]["interactive"]
     view = next(bench.clip.open_clip(user, str(other)))
     assert not view["compare_stop"]["interactive"]

@@ -50,19 +50,38 @@ def test_one_visitors_requests_run_in_order_and_one_too_many_is_refused(go):
 
 def test_only_the_newest_of_those_that_wait_is_answered_where_the_newest_counts(go):
     async def ask() -> list:
-        lines, done = OwnLines(9), []
+        lines, done = OwnLines(2), []
         tasks = [asyncio.create_task(lines.run("a", "user", "look", slow, go, newest=True))]
         await begun(lines, tasks, 1)
-        for n in range(3):
+        for n in range(4):  # more than may wait elsewhere
             tasks.append(asyncio.create_task(lines.run("a", "user", "look", done.append, n, newest=True)))
-        await asyncio.sleep(0)
+        overtaken = await asyncio.wait_for(asyncio.gather(*tasks[1:4], return_exceptions=True), 10)
+        assert [type(one) for one in overtaken] == [Overtaken] * 3  # at once, not at their turn
         go.set()
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        assert answers[0] is True and [type(one) for one in answers[1:]] == [Overtaken, Overtaken, type(None)]
+        assert await asyncio.gather(tasks[0], tasks[4]) == [True, None]
         assert not lines._lines
         return done
 
-    assert asyncio.run(ask()) == [2]
+    assert asyncio.run(ask()) == [3]
+
+
+def test_one_that_is_given_up_while_it_waits_for_the_newest_turn_leaves_it_free(go):
+    async def ask() -> list:
+        lines, done = OwnLines(2), []
+        first = asyncio.create_task(lines.run("a", "user", "look", slow, go, newest=True))
+        await begun(lines, [first], 1)
+        gone = asyncio.create_task(lines.run("a", "user", "look", done.append, 0, newest=True))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        go.set()
+        await first
+        await asyncio.wait_for(lines.run("a", "user", "look", done.append, 1, newest=True), 10)
+        assert not lines._lines
+        return done
+
+    assert asyncio.run(ask()) == [1]
 
 
 def test_one_address_with_many_visits_leaves_threads_for_the_others(go):

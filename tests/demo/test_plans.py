@@ -8,10 +8,10 @@ from pages import FRAMES, SETTINGS, masks_of, notice
 
 def test_stop_while_waiting_in_the_queue_ends_the_run_before_it_begins(bench, user):
     bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
+    bench.track.get_ready(user, *SETTINGS)
     stopped = bench.track.stop(user)
     assert "before it began" in stopped["progress"] and stopped["track"]["interactive"]
-    assert list(bench.track.track(user, *SETTINGS)) == [{}] and user.work.run is None
+    assert list(bench.track.track(user)) == [{}] and user.work.run is None
 
 
 def test_stop_while_a_run_is_planned_keeps_what_the_run_before_it_made(bench, user, monkeypatch):
@@ -29,7 +29,7 @@ def test_a_clip_opened_while_a_run_is_planned_is_not_tracked(bench, user, clip, 
     def rate(*_):
         list(bench.clip.open_clip(user, str(clip[0])))
         bench.click(user, 0, 8, 8)
-        bench.track.get_ready(user)  # and Track was pressed on it
+        bench.track.get_ready(user, *SETTINGS)  # and Track was pressed on it
         return 0.1
 
     monkeypatch.setattr(bench.engine, "rate", rate)
@@ -83,8 +83,8 @@ def test_a_page_closed_before_the_first_frame_of_a_run_loses_nothing_of_the_one_
     bench.click(user, 0, 8, 8)
     bench.tracked(user)
     before, shown = (user.work.run.report, user.work.pinned), user.work.run
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
+    bench.track.get_ready(user, *SETTINGS)
+    run = bench.track.track(user)
     next(run)
     run.close()  # so does Gradio
     assert (user.work.run.report, user.work.pinned) == before and not user.work.busy

@@ -49,8 +49,8 @@ def test_one_run_takes_in_all_corrections_whichever_frame_is_shown(bench, user, 
 def test_a_stopped_run_resumes_where_it_was_and_computes_only_what_is_missing(bench, user, clip):
     x = 8 + 16 * (9 % 6)
     bench.click(user, 9, x, 8)
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
+    bench.track.get_ready(user, *SETTINGS)
+    run = bench.track.track(user)
     next(run)
     next(run)
     bench.track.stop(user)

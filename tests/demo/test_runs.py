@@ -118,27 +118,39 @@ def test_a_clip_opened_at_the_last_frame_of_a_run_takes_nothing_of_it(bench, use
 
 def test_editing_in_the_queue_leaves_stop_at_hand(bench, user):
     bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
+    bench.track.get_ready(user, *SETTINGS)
     view = bench.click(user, 0, 12, 12)
     assert view["stop"]["interactive"] and not view["track"]["interactive"]
-    assert len(list(bench.track.track(user, *SETTINGS))) > 1 and len(user.work.run.records) == FRAMES
-    assert list(bench.track.track(user, *SETTINGS)) == [{}]  # stopped and pressed again: one run, not two
+    assert len(list(bench.track.track(user))) > 1 and len(user.work.run.records) == FRAMES
+    assert list(bench.track.track(user)) == [{}]  # stopped and pressed again: one run, not two
+
+
+def test_what_was_set_at_the_last_press_counts_whichever_request_comes_first(bench, user):
+    bench.click(user, 0, 8, 8)
+    bench.track.get_ready(user, *SETTINGS, "forward", True)
+    bench.track.stop(user)
+    bench.track.get_ready(user, *SETTINGS)
+    bench.track.get_ready(user, "every-5", 64, 3, 0, 8)
+    list(bench.track.track(user))  # may be the first press's
+    memory = user.work.run.job.plan.memory
+    assert (memory.preset, memory.every) == ("every-5", 3) and not user.work.run.continues
+    assert list(bench.track.track(user)) == [{}]
 
 
 def test_a_job_whose_visitor_left_the_queue_does_not_begin(bench, user):
     bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
+    bench.track.get_ready(user, *SETTINGS)
     user.leave()
-    assert list(bench.track.track(user, *SETTINGS)) == [{}] and user.work.run is None
+    assert list(bench.track.track(user)) == [{}] and user.work.run is None
 
 
 def test_a_clip_opened_in_the_queue_is_not_tracked_by_itself(bench, user, clip):
     bench.click(user, 0, 8, 8)
-    bench.track.get_ready(user)
+    bench.track.get_ready(user, *SETTINGS)
     first, *_ = bench.clip.open_clip(user, str(clip[0]))
     assert "was stopped" in notice(first) and "progressbar" not in first["progress"]
     bench.click(user, 0, 8, 8)
-    assert list(bench.track.track(user, *SETTINGS)) == [{}] and user.work.run is None
+    assert list(bench.track.track(user)) == [{}] and user.work.run is None
 
 
 def test_a_run_without_marks_or_with_an_emptied_object_is_refused(bench, user):
@@ -150,8 +162,8 @@ def test_a_run_without_marks_or_with_an_emptied_object_is_refused(bench, user):
 
 def test_a_second_track_during_a_run_is_refused_and_the_first_goes_on(bench, user):
     run = bench.begun(user)
-    assert "being tracked already" in notice(bench.track.get_ready(user))
-    assert list(bench.track.track(user, *SETTINGS)) == [{}]
+    assert "being tracked already" in notice(bench.track.get_ready(user, *SETTINGS))
+    assert list(bench.track.track(user)) == [{}]
     assert "press Stop first" in notice(bench.click(user, 0, 20, 20))
     list(run)
     assert len(user.work.run.records) == FRAMES
@@ -160,8 +172,8 @@ def test_a_second_track_during_a_run_is_refused_and_the_first_goes_on(bench, use
 def test_a_new_clip_during_a_run_ends_it_and_leaves_nothing_behind(bench, user, clip):
     bench.click(user, 0, 8, 8)
     old = user.work.clip.folder
-    bench.track.get_ready(user)
-    run = bench.track.track(user, *SETTINGS)
+    bench.track.get_ready(user, *SETTINGS)
+    run = bench.track.track(user)
     next(run)
     list(bench.clip.open_clip(user, str(clip[0])))
     list(run)
@@ -212,8 +224,8 @@ def test_a_stopped_run_has_recorded_every_mask_that_it_wrote(bench, user):
 def test_the_views_of_a_run_speak_only_of_what_its_event_updates(bench, user):
     bench.click(user, 0, 8, 8)
     told = bench.tracked(user)
-    bench.track.get_ready(user)
-    told += bench.track.track(user, "no such preset", 64, 5, 0)
+    bench.track.get_ready(user, "no such preset", *SETTINGS[1:])
+    told += bench.track.track(user)
     live = [name for panel in bench.host.panels for name in panel.live]
     assert {name for view in told for name in view} <= {"notice", *EMPTIED, *live}
 

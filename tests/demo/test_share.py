@@ -96,8 +96,8 @@ def test_a_part_stopped_and_continued_is_told_as_a_command_that_gives_its_masks(
     list(bench.clip.choose_part(user, 0.5))
     work, begun = user.work, user.work.clip.start
     assert begun > 0 and not notice(bench.click(user, begun, 8 + 16 * (begun % 6), 8))
-    bench.track.get_ready(user)
-    for _ in bench.track.track(user, *SETTINGS):
+    bench.track.get_ready(user, *SETTINGS)
+    for _ in bench.track.track(user):
         bench.track.stop(user)
     assert work.run.state == "stopped"
     bench.tracked(user, "forward")

@@ -24,9 +24,11 @@ def test_one_more_run_than_may_wait_is_refused_and_its_button_stays(tmp_path, cl
     for one in (first, second):
         assert not notice(bench.track.get_ready(one)) and one.work.busy
     assert "2 runs are waiting" in notice(bench.track.get_ready(third)) and not third.work.busy
-    assert "2 runs are waiting" in notice(bench.compare.get_ready(third, [])) and not third.work.busy
+    assert (
+        "2 runs are waiting" in notice(bench.compare.get_ready(third, [], *SETTINGS)) and not third.work.busy
+    )
     bench.track.stop(first)
-    assert not notice(bench.compare.get_ready(third, [])) and third.work.busy
+    assert not notice(bench.compare.get_ready(third, [], *SETTINGS)) and third.work.busy
 
 
 def test_a_place_that_no_browser_comes_for_is_given_to_another_run(tmp_path, clip, monkeypatch):
@@ -46,8 +48,8 @@ def test_a_comparison_that_has_begun_waits_no_longer(tmp_path, clip):
     first, second = (bench.opened(clip[0]) for _ in range(2))
     for one in (first, second):
         bench.click(one, 0, 8, 8)
-    bench.compare.get_ready(first)
-    views = bench.compare.compare(first, ["first", "every-5"], *SETTINGS)
+    bench.compare.get_ready(first, ["first", "every-5"], *SETTINGS)
+    views = bench.compare.compare(first)
     next(views)
     assert not notice(bench.track.get_ready(second)) and second.work.busy
     views.close()
@@ -59,8 +61,10 @@ def test_a_second_press_while_a_run_waits_takes_no_second_place(tmp_path, clip):
     bench.click(user, 0, 8, 8)
     bench.track.get_ready(user)
     run = user.work.current
-    bench.host.waiting.join(user, user.work, Run.new(user.work.clip.folder))  # in another thread
-    assert user.work.current is run
+    bench.host.waiting.join(
+        user, user.work, Run.new(user.work.clip.folder), ("every-5",)
+    )  # in another thread
+    assert user.work.current is run and run.asked == ("every-5",)
     other = bench.opened(clip[0])
     bench.click(other, 0, 8, 8)
     assert not notice(bench.track.get_ready(other))

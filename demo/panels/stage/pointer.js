@@ -20,7 +20,7 @@ canvas.addEventListener("pointerdown", (event) => {
     return event.preventDefault();
   }
   const [x, y] = position(event);
-  ui.stroke = { points: [[x, y]], from: [event.clientX, event.clientY], away: event.button === 2 || event.altKey };
+  ui.stroke = { clip: state.clip, frame: ui.frame, points: [[x, y]], from: [event.clientX, event.clientY], away: event.button === 2 || event.altKey };
   const dot = event.shiftKey ? dotAt(x, y) : -1;
   if (dot >= 0) { ui.stroke = null; event.preventDefault(); return send("edit", { kind: "move", frame: ui.frame, dot }); }
   if (boxing()) { canvas.setPointerCapture(event.pointerId); return event.preventDefault(); }
@@ -39,6 +39,7 @@ canvas.addEventListener("pointerup", (event) => {
   const stroke = ui.stroke;
   ui.stroke = null;
   if (!stroke) return;
+  if (stroke.clip !== state.clip || stroke.frame !== ui.frame) return clearInk();   // the picture changed under the hand
   if (boxing()) {
     const corners = [...stroke.points[0], ...position(event)].map((value) => Math.round(value * 10) / 10);
     const large = Math.hypot(event.clientX - stroke.from[0], event.clientY - stroke.from[1]) > 8;

@@ -24,6 +24,7 @@ function update() {
   if (state.live) { live.src = state.live; ui.frame = state.at ?? ui.frame; slider.value = ui.frame; }
   if (before.answer !== state.answer || fresh) { $(".stm-busy").hidden = true; clearInk(); }
   if (before.jump !== state.jump || fresh) { ui.frame = state.frame; slider.value = ui.frame; }
+  else if (state.frame !== ui.frame && !state.live && !state.running && !ui.playing && !seekTimer) go(ui.frame);   // an answer about another frame
   if (state.running && !before.running && innerWidth <= 640) screen_.scrollIntoView({ block: "start" });
   chips();
   choices();
