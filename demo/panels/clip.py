@@ -1,6 +1,5 @@
 """The clip: upload, webcam or an example; its report, and which part of a long one is worked on."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,7 +124,11 @@ class ClipPanel(Panel):
         """The page was loaded again: end the run that the old page watched, show the work as it is, and
         finish opening the clip.
         """
-        work, visitor.reloaded = visitor.reloaded, None
+        work, awaited = visitor.reloaded, visitor.awaited
+        visitor.reloaded, visitor.awaited = None, False
+        if work is not None or awaited:
+            visitor.settle(self.host.limits.stall_seconds)
+            work = visitor.work if awaited else work
         if work is None or work is not visitor.work:  # a first visit, whose clip may have come before this
             yield View(**visitor.settings)
             return
@@ -169,9 +172,6 @@ class ClipPanel(Panel):
         if not path:
             raise PromptError("no file arrived; choose a video, or pick an example")
         clip, saved = self.host.opener.part(visitor, path, name, start, example)
-        if str(visitor.coming) != clip.folder:  # another clip came in meanwhile
-            shutil.rmtree(clip.folder, ignore_errors=True)
-            return
         ended = html.notice(_ended(visitor.work, path), "info")
         work = Work.begin(clip)
         work.unread = saved

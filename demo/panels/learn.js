@@ -4,7 +4,7 @@ const $ = (selector) => element.querySelector(selector), all = (selector) => [..
 const fold = $(".stm-learn-fold"), body = $(".stm-learn-body"), back = $(".stm-learn-return"), steps = all("[data-step]");
 const page = (selector) => document.querySelector(selector);
 const kept = "stm_lesson";   // the step, for when the page is loaded again
-let at = 0, asked = 0, heard = 0, polled = 0, quiet = 0, seen = "", refusal = "", led = "";   // led: "leaving" when a step leads the visitor away from the lesson, "left" once that is so
+let at = 0, asked = 0, heard = 0, polled = 0, quiet = 0, seen = "", refusal = "", led = "", other = "";   // other: the clip that was open before the example.  led: "leaving" when a step leads the visitor away from the lesson, "left" once that is so
 
 const step = () => steps[at], part = (selector) => step().querySelector(selector);
 const ask = (event) => trigger(event, { step: at, number: ++asked });
@@ -60,9 +60,12 @@ function advance(told) {
     if (told.own && !confirm("The example replaces your clip, and the marks and masks of your clip are lost. To keep them, download the full session first. Open the example?"))
       return say("failed", "Your clip is still open.");
     say("opened", "Opening the example…");
+    other = told.clip;
     card().click();
     return see("picture");
   }
+  const replaced = !told.open && !told.coming && (state === "tracked" || (state === "opened" && told.clip !== other));
+  if (replaced) return say("failed", "Another clip was opened. Press the button again.");
   if (!there) return;
   if (!step().dataset.track || told.tracked) return ready();
   if (state !== "tracked") return track();

@@ -79,9 +79,12 @@ class LearnPanel(Panel):
             "number": asked if isinstance(asked, int) else None,  # tells one answer from another
         }
         if work is None:
-            return {**told, **dict.fromkeys(("open", "own", "marked", "busy", "masks", "tracked"), False)}
+            nothing = dict.fromkeys(("open", "own", "marked", "busy", "masks", "tracked"), False)
+            return {**told, **nothing, "clip": "", "coming": bool(visitor.coming)}
         return {
             **told,
+            "clip": Path(work.clip.folder).name,
+            "coming": bool(visitor.coming),
             "open": work.clip.example == step.example,
             "own": not work.clip.example and bool(work.marks),
             "marked": bool(work.marks),

@@ -19,6 +19,7 @@ from demo.work.visitor import Overtaken, Visitor
 from demo.work.work import Work
 
 STAGE = Path(__file__).with_name("stage")
+FRAME = '(key, file) => [key, file, Number(document.querySelector("#stage .stm-slider").value)]'
 # one script, in this order
 SCRIPTS = (
     "shared.js",
@@ -58,7 +59,8 @@ class MarkPanel(Panel):
                 height=84,
                 elem_id="mask",
             )
-        return {"stage": stage, "mask_file": mask_file}
+        # the frame that was looked at when the file was chosen: the browser fills it in (FRAME)
+        return {"stage": stage, "mask_file": mask_file, "mask_frame": gr.Number(visible=False, precision=0)}
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
@@ -67,7 +69,12 @@ class MarkPanel(Panel):
         wires.on(stage.order, self.order, sent=True, lane="own", leads_to="marked objects")
         wires.on(stage.seek, self.seek, sent="frame", lane="own", line="look", newest=True)
         wires.on(
-            self.parts["mask_file"].upload, self.import_mask, ["mask_file"], lane="own", leads_to="marked"
+            self.parts["mask_file"].upload,
+            self.import_mask,
+            ["mask_file", "mask_frame"],
+            lane="own",
+            leads_to="marked",
+            js=FRAME,
         )
         wires.on(stage.choose, self.choose, sent="number", lane="own", leads_to="marked")
         aside = {"lane": "own", "line": "choices", "trigger_mode": "always_last"}
@@ -151,13 +158,13 @@ class MarkPanel(Panel):
         return self._marked(visitor)
 
     @answers
-    def import_mask(self, visitor: Visitor, path: str) -> View:
-        """An uploaded mask becomes this frame's marks; objects that it brings are added."""
+    def import_mask(self, visitor: Visitor, path: str, index: int) -> View:
+        """An uploaded mask becomes a frame's marks; objects that it brings are added."""
         if not path:
             return View()
         with visitor.at_work() as work:
             check_free(work)
-            index, (height, width) = work.frame, work.clip.size
+            index, (height, width) = work.go(whole(index, "frame")), work.clip.size
             image = picture(self.host.guard, visitor, index)
             labels = self.host.guard.pixels("mask", path=path, height=height, width=width)
             with visitor.changing(work):

@@ -18,6 +18,7 @@ from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
 TELLING = 10  # frames after which a run's pace is used to forecast other runs
+EDIT_SECONDS = 5  # that a run waits for edits that came before it
 READOUT_EVERY = 0.4  # seconds between drawings of the chart: it costs a browser more than the picture
 
 
@@ -157,6 +158,7 @@ class TrackPanel(Panel):
         """
         runner = self.host.runner
         memory, seen = runner.memory(preset, budget_mb, every, capacity), runner.side(*work.clip.size, size)
+        visitor.settle(EDIT_SECONDS)
         while run.state == "waiting":  # planning takes seconds: Stop counts till here
             with visitor.at_work():
                 shown = work.run

@@ -142,6 +142,8 @@ class Events:
         self, line: str, newest: bool, handler: Callable, visitor: Visitor, *values: Any
     ) -> dict:
         """Run a handler after the visitor's earlier requests; returns its answer."""
+        edit = line == "marks"
+        visitor.edits += edit
         try:
             who = visitor.caller, visitor.folder
             return self._show(await self.lines.run(*who, line, handler, visitor, *values, newest=newest))
@@ -151,6 +153,8 @@ class Events:
             told = html.notice("Too many clicks are waiting; wait until their masks are shown.")
             view = View(Change.MARKS, notice=told)
             return self._show(await to_thread.run_sync(self.host.complete, visitor, view))
+        finally:
+            visitor.edits -= edit
 
     def _show(self, view: View) -> dict:
         """A view as Gradio takes it."""
@@ -192,7 +196,7 @@ class Events:
             caller = caller_of(request.client and request.client.host, request.headers)
             visitor = self.host.new_visitor(caller)
             key = self.visits.begin(visitor)
-        visitor.reloaded = visitor.work
+        visitor.reloaded, visitor.awaited = visitor.work, bool(visitor.coming)
         self.visits.show(request.session_hash, visitor)
         return key
 

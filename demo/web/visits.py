@@ -33,7 +33,7 @@ class Visits:
         with self._came:
             self._by_key[_hash(key)] = visitor
             mine = [one for one in self._by_key.values() if one.caller == visitor.caller]
-            idle = [one for one in mine if one.work is None and one.coming is None]
+            idle = [one for one in mine if one.work is None and not one.chosen]
         for one in idle[:-MOST_IDLE]:
             discard(Path(one.folder))
         if len(idle) > MOST_IDLE:

@@ -44,9 +44,13 @@ class Opener:
         Raises StmError, and then leaves no file.
         """
         folder = self._folder(visitor)
-        with _cleared(folder, path):
-            source, saved = self._unpacked(adopt(path, folder), folder)
-            info = self._inspect(source, first_frame(saved) if saved else start)
+        try:
+            with _cleared(folder, path):
+                source, saved = self._unpacked(adopt(path, folder), folder)
+                info = self._inspect(source, first_frame(saved) if saved else start)
+        except BaseException:
+            visitor.give_up(folder)
+            raise
         first, stop = self._extent(info, first_frame(saved) if saved else start)
         name = name or (clip_name(saved) if saved else "") or Path(path).name[:60]
         warnings = tuple(info.get("warnings") or ())

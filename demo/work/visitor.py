@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,7 +30,11 @@ class Visitor:
     caller: the address that the visitor came from.
     work: on the clip that is open.
     reloaded: the work that was open when the page was loaded again, until the page shows it.
-    coming: folder of the clip that was chosen last and is being opened.
+    awaited: a clip was being read then.
+    chosen: how many clips were chosen.
+    coming: folder and number of each clip that is being read, in the order in which they were chosen.
+    opened: number of the clip that was opened last.
+    edits: how many edits came and are not done.
     settings: what was chosen under Memory, by name; empty until something was chosen.
     complaint: the notice about an error in those settings, if it is shown.
     answer: number of the last answer about the marked frame, so that the page drops older ones.
@@ -39,7 +44,11 @@ class Visitor:
     caller: str = ""
     work: Work | None = None
     reloaded: Work | None = None
-    coming: Path | None = None
+    awaited: bool = False
+    chosen: int = 0
+    coming: dict[str, int] = field(default_factory=dict)
+    opened: int = 0
+    edits: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     complaint: str = ""
     answer: int = 0
@@ -72,18 +81,40 @@ class Visitor:
 
     def new_folder(self) -> Path:
         """A folder for a clip that is about to be read; the open one stays open until `take`."""
-        self.coming = folder = Path(self.folder) / f"clip-{secrets.token_hex(6)}"
+        folder = Path(self.folder) / f"clip-{secrets.token_hex(6)}"
         folder.mkdir(parents=True)
+        with self.alone():
+            self.chosen += 1
+            self.coming[str(folder)] = self.chosen
         self.touch()
         return folder
 
+    def give_up(self, folder: Path) -> None:
+        """The clip that was to be read into this folder could not be read."""
+        self.coming.pop(str(folder), None)
+
     def take(self, work: Work | None) -> None:
-        """Open another clip, or none; end the work on the one before and remove its files."""
+        """Open another clip, or none; end the work on the one before and remove its files.
+
+        Raises Overtaken, and removes the files of this one, when a clip that was chosen later is open.
+        """
         with self.alone():
-            self.leave()
-            old, self.work = self.work, work
+            number = self.coming.pop(work.clip.folder, self.opened) if work is not None else self.opened
+            late = number < self.opened
+            old = work if late else self.work
+            if not late:
+                self.leave()
+                self.work, self.opened = work, number
         if old is not None:
             shutil.rmtree(old.clip.folder, ignore_errors=True)
+        if late:
+            raise Overtaken
+
+    def settle(self, seconds: float) -> None:
+        """Wait until no edit and no clip is under way, but no longer than this."""
+        late = time.monotonic() + seconds
+        while (self.edits or self.coming) and time.monotonic() < late:
+            time.sleep(0.02)
 
     # two events at once -----------------------------------------------------------------------------------
 

@@ -5,11 +5,12 @@ import time
 
 import numpy as np
 import pytest
-from pages import write_clip
+from pages import wait_for, write_clip
 from PIL import Image
 from visitor import CLIP, DESK, PATIENCE, Visitor
 
 from demo.panels.clip import ClipPanel
+from demo.work.opening import Opener
 from demo.work.work import Work
 
 pytestmark = pytest.mark.browser
@@ -108,6 +109,19 @@ def test_the_last_of_quick_steps_and_a_clip_chosen_while_another_opens_count(
     while seen[-1:] != [3] and time.monotonic() < late:
         visitor.page.wait_for_timeout(50)
     assert seen[-1] == 3
+    monkeypatch.undo()
+    part, first = Opener.part, []
+
+    def slow(*given):
+        first.append(given) or (len(first) == 1 and time.sleep(2))
+        return part(*given)
+
+    monkeypatch.setattr(Opener, "part", slow)
+    visitor.upload(clip[0])
+    wait_for(lambda: first)
+    visitor.open(shutil.copy(clip[0], tmp_path / "newer.mp4"))
+    visitor.page.wait_for_timeout(2500)  # the first one is ready now
+    assert "newer.mp4" in visitor.text("#report") and visitor.page.input_value("#budget input") == "64"
     monkeypatch.undo()
     count = ClipPanel._count
     monkeypatch.setattr(ClipPanel, "_count", lambda *given: (time.sleep(1), (yield from count(*given)))[1])

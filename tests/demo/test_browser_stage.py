@@ -1,11 +1,15 @@
 """A headless Chromium on the stage: zoom and pan with exact clicks, a box, a click that moves, all keys."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pages import wait_for
+from PIL import Image
 from visitor import CLIP, DESK, PHONE, Visitor
+
+from demo.work.work import Work
 
 pytestmark = pytest.mark.browser
 
@@ -18,6 +22,47 @@ def work_of(visitor, site):
 
 def zoom(visitor) -> float:
     return float(visitor.page.get_attribute(".stm-screen", "data-zoom"))
+
+
+def test_what_is_done_on_a_frame_stays_there_while_another_is_looked_at(
+    visitor, site, clip, tmp_path, monkeypatch
+):
+    visitor.open(clip[0])
+    work, engine, undo = work_of(visitor, site), site.page.host.engine, Work.undo
+    visitor.go(4)
+    visitor.shown(4, False)
+    rows, columns = np.nonzero(clip[1][4] == 1)
+    visitor.click(int(np.median(columns)), int(np.median(rows)))
+    visitor.shown(4, True)
+    visitor.go(0)
+    visitor.shown(0, False)
+    click = engine.click
+    monkeypatch.setattr(engine, "click", lambda *given: (time.sleep(0.7), click(*given))[1])
+    visitor.click(8, 8)
+    visitor.click(10, 10)
+    Image.fromarray(np.where(clip[1][0] == 2, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    visitor.page.click("#own-mask .label-wrap")
+    visitor.page.set_input_files("#mask input[type=file]", str(tmp_path / "mask.png"))
+    visitor.page.wait_for_timeout(400)
+    visitor.go(4)
+    wait_for(lambda: work.marks.keys() == {0, 4} and work.marks[0].base is not None)
+    visitor.shown(4, True)
+    visitor.wait("() => document.querySelectorAll('.stm-dots circle').length === 1")
+    wait_for(lambda: work.frame == 4)
+    monkeypatch.undo()
+    monkeypatch.setattr(Work, "undo", lambda work: (time.sleep(0.7), undo(work))[1])
+    visitor.go(9)
+    visitor.shown(9, False)
+    visitor.page.click("[data-mode=brush]")
+    visitor.keys("u")  # leads to the frame of what is undone
+    visitor.page.mouse.move(*visitor.at(20, 20))
+    visitor.page.mouse.down()
+    visitor.wait("() => document.querySelector('.stm-canvas').dataset.shown !== '9'")
+    before = dict(work.marks)
+    visitor.page.mouse.move(*visitor.at(40, 20))
+    visitor.page.mouse.up()
+    visitor.page.wait_for_timeout(300)
+    assert work.marks == before
 
 
 def test_clicks_and_strokes_are_exact_at_every_zoom(visitor, site, clip):

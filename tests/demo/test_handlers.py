@@ -187,8 +187,36 @@ def test_an_upload_that_another_one_overtook_leaves_no_files(bench, user, clip):
         return inspect(task, **values)
 
     guard.call = slowly
-    assert list(first) == []
+    assert list(first) == [{}] and not user.coming
     assert [path.name for path in Path(user.folder).glob("clip-*")] == [Path(user.work.clip.folder).name]
+
+
+def test_a_bad_file_that_comes_while_a_good_one_is_read_takes_nothing_away(bench, clip, tmp_path):
+    user, inspect, guard = bench.arrive(), bench.guard.call, bench.guard
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+
+    def slowly(task, **values):
+        guard.call = inspect
+        assert notice(list(bench.clip.open_clip(user, str(tmp_path / "bad.mp4")))[-1])
+        return inspect(task, **values)
+
+    guard.call = slowly
+    shown, *_ = bench.clip.open_clip(user, str(clip[0]))
+    assert shown["stage"]["clip"] and user.work is not None and not user.coming
+
+
+def test_a_page_that_is_loaded_again_while_a_clip_is_read_shows_it(bench, clip):
+    user, inspect, guard = bench.arrive(), bench.guard.call, bench.guard
+
+    def slowly(task, **values):
+        guard.call = inspect
+        user.reloaded, user.awaited = user.work, bool(user.coming)
+        return inspect(task, **values)
+
+    guard.call = slowly
+    list(bench.clip.open_clip(user, str(clip[0])))
+    shown, *_ = bench.clip.come_back(user)
+    assert shown["stage"]["clip"] and not user.awaited
 
 
 def test_a_folder_of_pictures_that_breaks_off_is_closed_again(bench, tmp_path):

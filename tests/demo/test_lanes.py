@@ -1,6 +1,7 @@
 """One user's work is changed by two events at once, and nothing of it is lost."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_a_slow_click_refines_the_mask_that_came_in_meanwhile(
     monkeypatch.setattr(bench.engine, "click", held)
     clicked = lane.submit(bench.click, user, 0, 60, 60)
     assert held.inside.wait(30)
-    assert not notice(bench.mark.import_mask(user, mask_file))
+    assert not notice(bench.mark.import_mask(user, mask_file, 0))
     held.go.set()
     assert not notice(clicked.result(30))
     assert held.calls[0][2] is None and np.array_equal(held.calls[1][2], clip[1][0])
@@ -67,7 +68,7 @@ def test_a_mask_that_was_read_slowly_keeps_the_click_that_came_before_it(
 ):
     held = Held(bench.guard.pixels)
     monkeypatch.setattr(bench.guard, "pixels", held)
-    imported = lane.submit(bench.mark.import_mask, user, mask_file)
+    imported = lane.submit(bench.mark.import_mask, user, mask_file, 0)
     assert held.inside.wait(30)
     bench.click(user, 0, 8, 8)
     held.go.set()
@@ -226,3 +227,16 @@ def test_a_run_changes_the_work_when_nobody_else_does(bench, user, lane, change,
     free = user.alone().acquire(blocking=False)  # as a flag, which may be set while a run goes
     held.go.set()
     assert run.result(30) and not free
+
+
+def test_a_run_waits_for_the_edit_that_came_before_it(bench, user, lane):
+    bench.click(user, 0, 8, 8)
+    user.edits += 1
+    bench.track.get_ready(user, *SETTINGS)
+    run = lane.submit(lambda: list(bench.track.track(user)))
+    time.sleep(0.2)
+    stroke = {"kind": "stroke", "frame": 5, "points": [[60, 50]], "radius": 4}
+    assert not user.work.running and not notice(bench.mark.edit(user, stroke, 0))
+    user.edits -= 1
+    run.result(60)
+    assert user.work.pinned == (0, 5) and not user.work.fixes()

@@ -53,7 +53,7 @@ def test_a_mask_file_brings_its_objects(bench, user, clip, tmp_path):
     picture = Image.fromarray(clip[1][0])
     picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0])
     picture.save(tmp_path / "mask.png")
-    view = bench.mark.import_mask(user, str(tmp_path / "mask.png"))
+    view = bench.mark.import_mask(user, str(tmp_path / "mask.png"), 0)
     assert not notice(view) and np.array_equal(user.work.labels(0), clip[1][0])
     assert [one.id for one in user.work.objects] == [1, 2]
 
@@ -85,7 +85,7 @@ def test_masks_that_do_not_fit_are_refused_in_a_sentence(bench, user, tmp_path):
     Image.new("P", (WIDTH, HEIGHT)).save(tmp_path / "empty.png")
     (tmp_path / "text.png").write_text("not a picture")
     for name in ("small.png", "empty.png", "text.png"):
-        assert notice(bench.mark.import_mask(user, str(tmp_path / name))), name
+        assert notice(bench.mark.import_mask(user, str(tmp_path / name), 0)), name
     assert not user.work.marks
 
 
