@@ -67,7 +67,7 @@ class MarkPanel(Panel):
         stage = self.parts["stage"]
         wires.on(stage.edit, self.edit, ["size"], sent=True, lane="own", leads_to="marked")
         wires.on(stage.order, self.order, sent=True, lane="own", leads_to="marked objects")
-        wires.on(stage.seek, self.seek, sent="frame", lane="own", line="look", newest=True)
+        wires.on(stage.seek, self.seek, sent=True, lane="own", line="look", newest=True)
         wires.on(
             self.parts["mask_file"].upload,
             self.import_mask,
@@ -118,12 +118,16 @@ class MarkPanel(Panel):
         return self._marked(visitor)
 
     @answers
-    def seek(self, visitor: Visitor, index: int) -> View:
-        """Look at a frame: its lossless picture, its mask, its dots."""
+    def seek(self, visitor: Visitor, data: dict) -> View:
+        """Look at a frame: its lossless picture, its mask, its dots.
+
+        Where the browser is led to another frame meanwhile, as by an undo, that one stays.
+        """
         work = visitor.need_work()
-        index = work.go(whole(index, "frame"))
-        if index not in work.sharp:
-            picture(self.host.guard, visitor, index)
+        if data.get("jump", work.jump) == work.jump:
+            work.go(whole(data.get("frame"), "frame"))
+        if work.frame not in work.sharp:
+            picture(self.host.guard, visitor, work.frame)
         return View(stage=stage_state(visitor))
 
     @answers
@@ -199,7 +203,7 @@ class MarkPanel(Panel):
             elif kind in ("absent", "present"):
                 notice, change = _absence(work, data), Change.RESULTS
             elif kind in ("undo", "redo") and (work.undo() if kind == "undo" else work.redo()):
-                work.jump, change = work.jump + 1, Change.RESULTS
+                change = Change.RESULTS
             elif kind in ("undo", "redo"):
                 notice = html.notice(f"There is nothing to {kind}.", "info")
         return self._marked(visitor, notice, change)

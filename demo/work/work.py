@@ -216,6 +216,7 @@ class Work:
         if self.run is not shown:
             run, self.run = self.run, shown
             self.replace_run(run)
+        self.jump += 1  # before: a look that was asked for earlier must not lead away again
         self.go(moment.frame)
         return True
 

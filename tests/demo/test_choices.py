@@ -83,7 +83,10 @@ def test_the_hint_tells_of_the_masks_and_they_go_when_a_run_begins(bench: Bench,
     before = bench.click(user, 0, 8, 8)["stage"]
     view = choices.offer(user, 0)
     assert view["stage"]["hint"] != before["hint"] and len(offered(view)) == 3 and not before["choices"]
-    assert offered(bench.mark.seek(user, 1)) == [] and len(offered(bench.mark.seek(user, 0))) == 3
+    assert (
+        offered(bench.mark.seek(user, {"frame": 1})) == []
+        and len(offered(bench.mark.seek(user, {"frame": 0}))) == 3
+    )
     assert not offered(bench.track.get_ready(user, *SETTINGS))
     *_, last = bench.track.track(user)
     assert last["stage"]["choices"] == [] and not offered(choices.offer(user, 0))

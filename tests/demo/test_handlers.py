@@ -94,17 +94,17 @@ def test_a_clip_over_the_limit_is_tracked_in_the_part_that_was_chosen(tmp_path, 
 
 
 def test_a_frame_that_is_looked_at_is_shown_without_loss(bench, user, clip):
-    view = bench.mark.seek(user, 17)
+    view = bench.mark.seek(user, {"frame": 17})
     assert view["stage"]["frame"] == 17
     assert (Path(user.work.clip.folder) / "sharp" / "00017.png").exists()
-    assert bench.mark.seek(user, 10_000)["stage"]["frame"] == FRAMES - 1
+    assert bench.mark.seek(user, {"frame": 10_000})["stage"]["frame"] == FRAMES - 1
 
 
 def test_nothing_works_before_there_is_a_clip(bench):
     user = bench.arrive()
     for view in (
         bench.click(user, 0, 1, 1),
-        bench.mark.seek(user, 3),
+        bench.mark.seek(user, {"frame": 3}),
         bench.mark.order(user, {"kind": "add"}),
         *bench.tracked(user),
     ):

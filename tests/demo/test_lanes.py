@@ -139,7 +139,7 @@ def test_clear_is_about_its_own_frame_whatever_is_looked_at_meanwhile(bench, use
 
 
 def test_a_picture_that_was_just_removed_is_made_again(bench, user, monkeypatch):
-    bench.mark.seek(user, 5)
+    bench.mark.seek(user, {"frame": 5})
     opened = Image.open
 
     def removed(path):
@@ -159,10 +159,10 @@ def test_two_events_that_look_at_many_frames_remove_old_pictures_once(bench, use
         return held(path, **how)
 
     monkeypatch.setattr(Path, "unlink", unlink)
-    first = lane.submit(bench.mark.seek, user, 5)
+    first = lane.submit(bench.mark.seek, user, {"frame": 5})
     assert held.inside.wait(30)
     with ThreadPoolExecutor(1) as other:
-        second = other.submit(bench.mark.seek, user, 6)
+        second = other.submit(bench.mark.seek, user, {"frame": 6})
         wait_for((bench.folder(user) / "sharp" / "00006.png").exists)
         held.go.set()
         assert not notice(first.result(30)) and not notice(second.result(30))
@@ -208,7 +208,7 @@ def test_what_is_told_of_a_run_can_be_asked_for_while_it_comes_to_other_frames(
 
     monkeypatch.setattr(reviewing, "suggestions", listed)
     assert not notice(bench.fix.review(user, {"kind": "flag", "frame": 3}))
-    assert not notice(bench.mark.seek(user, 2))
+    assert not notice(bench.mark.seek(user, {"frame": 2}))
     monkeypatch.setattr(reviewing, "suggestions", suggestions)
     for index, one in list(user.work.run.records.items()):
         user.work.run.records[index] = replace(one, confidence=Sure(one.confidence))

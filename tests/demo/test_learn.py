@@ -74,7 +74,8 @@ def test_a_step_chooses_its_memory_and_is_told_how_far_the_page_is(bench, user, 
     view = panel.choose(user, {"step": number, "number": 3})
     assert view["preset"] == "bounded" and {name: view[name] for name in panel.usual} == panel.usual
     nothing = dict.fromkeys(("open", "own", "marked", "busy", "masks", "tracked"), False)
-    assert view["learn"] == {"step": number, "number": 3, **nothing}
+    clip = {"clip": Path(user.work.clip.folder).name, "coming": False}
+    assert view["learn"] == {"step": number, "number": 3, **nothing, **clip}
     views = [bench.click(user, 0, 8, 8), *bench.tracked(user)]
     assert not any("learn" in view for view in views)  # closed, it is told nothing
     told = panel.peek(user, {"step": number, "number": 4})["learn"]

@@ -80,6 +80,14 @@ def test_marks_that_make_no_sense_are_refused_in_a_sentence(bench, user, data, c
     assert not user.work.marks and not caplog.records  # foreseen: the log has no traceback of it
 
 
+def test_a_look_that_was_asked_for_before_an_undo_does_not_lead_away_from_it(bench, user):
+    bench.click(user, 0, 8, 8)
+    asked = {"frame": 5, "jump": bench.mark.seek(user, {"frame": 5})["stage"]["jump"]}
+    assert bench.mark.order(user, {"kind": "undo", "frame": 5})["stage"]["frame"] == 0
+    assert bench.mark.seek(user, asked)["stage"]["frame"] == user.work.frame == 0
+    assert bench.mark.seek(user, {**asked, "jump": user.work.jump})["stage"]["frame"] == 5
+
+
 def test_masks_that_do_not_fit_are_refused_in_a_sentence(bench, user, tmp_path):
     Image.new("P", (50, 50)).save(tmp_path / "small.png")
     Image.new("P", (WIDTH, HEIGHT)).save(tmp_path / "empty.png")
@@ -105,7 +113,7 @@ def test_a_mark_stays_on_its_frame_when_the_visitor_moves_on_meanwhile(bench, us
     answer = bench.engine.click
 
     def slowly(*values):
-        bench.mark.seek(user, 9)
+        bench.mark.seek(user, {"frame": 9})
         return answer(*values)
 
     monkeypatch.setattr(bench.engine, "click", slowly)
@@ -212,7 +220,7 @@ def test_an_objects_colour_is_chosen_once_by_what_lies_under_it(bench, user):
     bench.click(user, 5, 44, 24)
     tints = [one.tint for one in user.work.objects]
     assert tints[0] == first.tint and tints[1] not in (None, tints[0])
-    view = bench.mark.seek(user, 0)
+    view = bench.mark.seek(user, {"frame": 0})
     assert [one["color"] for one in view["stage"]["objects"]] == [one.color for one in user.work.objects]
 
 

@@ -34,8 +34,8 @@ def during(bench, monkeypatch, job: str, happens, first: bool = False) -> None:
 
 def test_a_picture_of_the_clip_before_is_not_taken_for_one_of_the_new_clip(bench, user, other, monkeypatch):
     during(bench, monkeypatch, "sharp", lambda: list(bench.clip.open_clip(user, str(other))))
-    assert bench.mark.seek(user, 17) == {} and list(user.work.sharp) == [0]
-    bench.mark.seek(user, 17)
+    assert bench.mark.seek(user, {"frame": 17}) == {} and list(user.work.sharp) == [0]
+    bench.mark.seek(user, {"frame": 17})
     assert all((bench.folder(user) / "sharp" / f"{n:05d}.png").exists() for n in user.work.sharp)
 
 
@@ -123,12 +123,12 @@ def opens(bench, user, other) -> None:
 
 
 def test_a_click_that_waited_while_a_new_clip_came_does_not_mark_that_one(bench, user, other):
-    clip = bench.mark.seek(user, 0)["stage"]["clip"]
+    clip = bench.mark.seek(user, {"frame": 0})["stage"]["clip"]
     opens(bench, user, other)
     click = {"kind": "click", "frame": 0, "x": 8, "y": 8, "label": 1}
     assert bench.mark.edit(user, {**click, "clip": clip}, 0) == {} and not user.work.marks
     assert bench.mark.order(user, {"kind": "add", "clip": clip}) == {} and len(user.work.objects) == 1
-    clip = bench.mark.seek(user, 0)["stage"]["clip"]
+    clip = bench.mark.seek(user, {"frame": 0})["stage"]["clip"]
     assert bench.mark.edit(user, {**click, "clip": clip}, 0)["stage"]["clip"] == clip and user.work.marks
 
 

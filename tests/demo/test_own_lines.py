@@ -111,7 +111,9 @@ def test_the_answer_to_one_request_too_many_is_not_made_where_all_are_served(ben
             self.host, self.parts, self.lines = bench.host, {"notice": "notice"}, OwnLines(0)
 
     async def ask() -> tuple[dict, threading.Thread]:
-        return await Crowded()._queued("marks", False, bench.mark.seek, user, 0), threading.current_thread()
+        return await Crowded()._queued(
+            "marks", False, bench.mark.seek, user, {"frame": 0}
+        ), threading.current_thread()
 
     shown, loop = asyncio.run(ask())
     assert "Too many clicks" in shown["notice"] and loop not in made and len(made) == 1

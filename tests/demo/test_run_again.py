@@ -39,7 +39,7 @@ def test_one_run_takes_in_all_corrections_whichever_frame_is_shown(bench, user, 
     bench.tracked(user)
     for frame in (15, 5):
         bench.mark.edit(user, {"kind": "stroke", "frame": frame, "points": [[60, 60]], "radius": 3}, 0)
-    bench.mark.seek(user, 20 - first)
+    bench.mark.seek(user, {"frame": 20 - first})
     bench.tracked(user, direction)
     assert user.work.run.job.plan.first == first
     assert user.work.fixes() == [] and user.work.pinned == (0, 5, 15)

@@ -11,7 +11,7 @@ function go(index, { tell = true } = {}) {
 function seek() {
   clearTimeout(seekTimer);
   seekTimer = null;
-  trigger("seek", { frame: ui.frame });
+  trigger("seek", { frame: ui.frame, jump: state.jump });
 }
 function where() {
   const seconds = times[ui.frame - state.start] ?? ui.frame / (state.fps || 25);
