@@ -9,7 +9,10 @@ document.addEventListener("click", (event) => {
   const input = event.target.closest?.("#upload, #mask")?.querySelector("input[type=file]");
   if (input) input.accept = KINDS[input.closest("#upload") ? "upload" : "mask"];
 }, true);
-// Choosing the next file removes the notice about the last one.
+// Choosing the next file removes the notice about the last one.  A mask is for the frame that is looked at now.
 for (const arrival of ["change", "drop"]) document.addEventListener(arrival, (event) => {
-  if (event.target.closest?.("#upload, #mask")) document.querySelector("#notice .stm-notice")?.remove();
+  const place = event.target.closest?.("#upload, #mask");
+  if (!place) return;
+  document.querySelector("#notice .stm-notice")?.remove();
+  if (place.id === "mask") document.body.dataset.maskFrame = document.querySelector("#stage .stm-slider").value;
 }, true);

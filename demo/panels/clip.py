@@ -17,7 +17,7 @@ from demo.work.opened import Clip
 from demo.work.pictures import picture
 from demo.work.reported import clip_report
 from demo.work.saved import restore
-from demo.work.visitor import Visitor
+from demo.work.visitor import Visitor, wait_while
 from demo.work.work import Work
 from stm_core.errors import PromptError, StmError, VideoError
 
@@ -72,7 +72,7 @@ class ClipPanel(Panel):
         wires.on(self.parts["upload"].upload, self.open_clip, ["upload"], first=True, **how)
         # not one of the event's outputs, which Gradio makes anew: it would lose what is fixed in it
         wires.on(self.webcam.stop_recording, self.open_clip, [self.webcam], first=True, **how)
-        wires.on(self.parts["part"].change, self.choose_part, ["part"], **how)
+        wires.on(self.parts["part"].change, self.choose_part, ["part"], trigger_mode="always_last", **how)
         wires.on(
             self.parts["gallery"].pick,
             self.pick_example,
@@ -110,7 +110,9 @@ class ClipPanel(Panel):
         if second == clip.second:  # the slider only says where we are
             yield View()
             return
-        yield from self._open(visitor, clip.path, clip.name, int(second * clip.fps))
+        # the slider may show a later choice by the time of the answer: it stays as it is
+        shown = {"part": Props(visible=True)}
+        yield from self._open(visitor, clip.path, clip.name, int(second * clip.fps), shown=shown)
 
     @answers
     def pick_example(self, visitor: Visitor, name: str) -> Iterator[View]:
@@ -125,10 +127,15 @@ class ClipPanel(Panel):
         finish opening the clip.
         """
         work, awaited = visitor.reloaded, visitor.awaited
-        visitor.reloaded, visitor.awaited = None, False
+        visitor.reloaded, visitor.awaited = None, 0
         if work is not None or awaited:
-            visitor.settle(self.host.limits.stall_seconds)
-            work = visitor.work if awaited else work
+
+            def busy() -> bool:
+                return bool(visitor.edits) or any(one <= awaited for one in [*visitor.coming.values()])
+
+            wait_while(busy, self.host.limits.stall_seconds)
+            if visitor.opened <= awaited:
+                work = visitor.work
         if work is None or work is not visitor.work:  # a first visit, whose clip may have come before this
             yield View(**visitor.settings)
             return
@@ -168,7 +175,15 @@ class ClipPanel(Panel):
 
     # opening ----------------------------------------------------------------------------------------------
 
-    def _open(self, visitor: Visitor, path: str, name: str, start: int, example: str = "") -> Iterator[View]:
+    def _open(
+        self,
+        visitor: Visitor,
+        path: str,
+        name: str,
+        start: int,
+        example: str = "",
+        shown: dict[str, Any] | None = None,
+    ) -> Iterator[View]:
         if not path:
             raise PromptError("no file arrived; choose a video, or pick an example")
         clip, saved = self.host.opener.part(visitor, path, name, start, example)
@@ -176,7 +191,7 @@ class ClipPanel(Panel):
         work = Work.begin(clip)
         work.unread = saved
         visitor.take(work)
-        yield View(Change.CLIP, notice=ended)
+        yield View(Change.CLIP, notice=ended, **(shown or {}))
         yield from self._go_on(visitor, work)
 
     def _go_on(self, visitor: Visitor, work: Work) -> Iterator[View]:

@@ -19,7 +19,7 @@ from demo.work.visitor import Overtaken, Visitor
 from demo.work.work import Work
 
 STAGE = Path(__file__).with_name("stage")
-FRAME = '(key, file) => [key, file, Number(document.querySelector("#stage .stm-slider").value)]'
+FRAME = "(key, file) => [key, file, Number(document.body.dataset.maskFrame)]"  # see clip.js
 # one script, in this order
 SCRIPTS = (
     "shared.js",

@@ -82,7 +82,7 @@ class SharePanel(Panel):
         changed = (self.parts[name].change for name in chosen)
         for event in ("opened", "objects", "ran", *changed):
             wires.on(event, self.preview, chosen, trigger_mode="always_last")
-        made = wires.on(self.button.click, self.make, chosen, lane="media")
+        made = wires.on(self.button.click, self.make, chosen, lane="media", trigger_mode="once")
         made.success(None, None, None, js=html.press("exported"))
         wires.on(self.parts["bring"].upload, self.bring, ["bring"], lane="own", leads_to="marked objects")
 

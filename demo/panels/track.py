@@ -10,10 +10,10 @@ import gradio as gr
 
 from demo.draw import html, readout
 from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
-from demo.work.job import Again
+from demo.work.job import Again, Job
 from demo.work.run import Run
 from demo.work.told import before_a_run, computed, going_on, verdict, without_a_run
-from demo.work.visitor import Visitor
+from demo.work.visitor import Visitor, wait_while
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
@@ -131,7 +131,7 @@ class TrackPanel(Panel):
             yield View()
             return
         try:
-            begun = self._begin(visitor, work, run, *run.asked)
+            begun = self._begin(visitor, work, run)
         except BaseException:
             run.end()
             raise
@@ -140,11 +140,29 @@ class TrackPanel(Panel):
         else:
             yield View()
 
-    def _begin(
+    def _begin(self, visitor: Visitor, work: Work, run: Run) -> bool:
+        """Begin a run with all marks there are; from then on nobody may mark.  Returns False when the run was
+        stopped, or another clip was opened, while it was planned.
+        """
+        runner = self.host.runner
+        wait_while(lambda: visitor.edits and run.state == "waiting", EDIT_SECONDS)
+        while run.state == "waiting":  # planning takes seconds: Stop counts till here
+            with visitor.at_work():
+                shown, asked = work.run, run.asked
+                job, continues = self._planned(work, *asked)
+            found, plan = runner.predict(job.plan), job.plan
+            with visitor.alone():
+                same = work.given() == plan.known and work.absent == plan.absent and work.run is shown
+                same = same and run.asked is asked
+                if run.state == "waiting" and same:
+                    job = replace(job, folder=run.folder)
+                    run.begin(job, found, before=work.run if continues else None)
+                    return True
+        return False
+
+    def _planned(
         self,
-        visitor: Visitor,
         work: Work,
-        run: Run,
         preset: str,
         budget_mb: float,
         every: float,
@@ -152,25 +170,11 @@ class TrackPanel(Panel):
         capacity: float = MemoryConfig.capacity,
         direction: str = "",
         to_end: bool = False,
-    ) -> bool:
-        """Begin a run with all marks there are; from then on nobody may mark.  Returns False when the run was
-        stopped, or another clip was opened, while it was planned.
-        """
+    ) -> tuple[Job, bool]:
+        """What a run computes that was asked for like this, and whether it continues another one."""
         runner = self.host.runner
         memory, seen = runner.memory(preset, budget_mb, every, capacity), runner.side(*work.clip.size, size)
-        visitor.settle(EDIT_SECONDS)
-        while run.state == "waiting":  # planning takes seconds: Stop counts till here
-            with visitor.at_work():
-                shown = work.run
-                job = runner.plan(work, memory, seen, direction, to_end)
-            found, plan = runner.predict(job.plan), job.plan
-            with visitor.alone():
-                same = work.given() == plan.known and work.absent == plan.absent and work.run is shown
-                if run.state == "waiting" and same:
-                    job = replace(job, folder=run.folder)
-                    run.begin(job, found, before=work.run if direction else None)
-                    return True
-        return False
+        return runner.plan(work, memory, seen, direction, to_end), bool(direction)
 
     def _run(self, visitor: Visitor, work: Work, run: Run) -> Iterator[View]:
         drawn = time.perf_counter()

@@ -196,7 +196,7 @@ class Events:
             caller = caller_of(request.client and request.client.host, request.headers)
             visitor = self.host.new_visitor(caller)
             key = self.visits.begin(visitor)
-        visitor.reloaded, visitor.awaited = visitor.work, bool(visitor.coming)
+        visitor.reloaded, visitor.awaited = visitor.work, max(visitor.coming.values(), default=0)
         self.visits.show(request.session_hash, visitor)
         return key
 

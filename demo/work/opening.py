@@ -48,13 +48,13 @@ class Opener:
             with _cleared(folder, path):
                 source, saved = self._unpacked(adopt(path, folder), folder)
                 info = self._inspect(source, first_frame(saved) if saved else start)
+            first, stop = self._extent(info, first_frame(saved) if saved else start)
+            name = name or (clip_name(saved) if saved else "") or Path(path).name[:60]
+            warnings = tuple(info.get("warnings") or ())
+            clip = Clip(str(source), name, str(folder), info, first, stop, warnings=warnings, example=example)
         except BaseException:
             visitor.give_up(folder)
             raise
-        first, stop = self._extent(info, first_frame(saved) if saved else start)
-        name = name or (clip_name(saved) if saved else "") or Path(path).name[:60]
-        warnings = tuple(info.get("warnings") or ())
-        clip = Clip(str(source), name, str(folder), info, first, stop, warnings=warnings, example=example)
         return clip, saved
 
     def check_space(self, caller: str) -> None:

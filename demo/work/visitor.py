@@ -9,7 +9,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,13 @@ class Overtaken(Exception):
     """Another clip was opened meanwhile, or another frame looked at: nobody needs this result any more."""
 
 
+def wait_while(busy: Callable[[], Any], seconds: float) -> None:
+    """Returns once it is not true any more, or after so many seconds."""
+    late = time.monotonic() + seconds
+    while busy() and time.monotonic() < late:
+        time.sleep(0.02)
+
+
 @dataclass(eq=False)
 class Visitor:
     """Everything about one visitor.
@@ -30,7 +37,7 @@ class Visitor:
     caller: the address that the visitor came from.
     work: on the clip that is open.
     reloaded: the work that was open when the page was loaded again, until the page shows it.
-    awaited: a clip was being read then.
+    awaited: number of the last clip that was being read then; 0: none was.
     chosen: how many clips were chosen.
     coming: folder and number of each clip that is being read, in the order in which they were chosen.
     opened: number of the clip that was opened last.
@@ -44,7 +51,7 @@ class Visitor:
     caller: str = ""
     work: Work | None = None
     reloaded: Work | None = None
-    awaited: bool = False
+    awaited: int = 0
     chosen: int = 0
     coming: dict[str, int] = field(default_factory=dict)
     opened: int = 0
@@ -82,10 +89,10 @@ class Visitor:
     def new_folder(self) -> Path:
         """A folder for a clip that is about to be read; the open one stays open until `take`."""
         folder = Path(self.folder) / f"clip-{secrets.token_hex(6)}"
-        folder.mkdir(parents=True)
         with self.alone():
             self.chosen += 1
             self.coming[str(folder)] = self.chosen
+        folder.mkdir(parents=True)
         self.touch()
         return folder
 
@@ -109,12 +116,6 @@ class Visitor:
             shutil.rmtree(old.clip.folder, ignore_errors=True)
         if late:
             raise Overtaken
-
-    def settle(self, seconds: float) -> None:
-        """Wait until no edit and no clip is under way, but no longer than this."""
-        late = time.monotonic() + seconds
-        while (self.edits or self.coming) and time.monotonic() < late:
-            time.sleep(0.02)
 
     # two events at once -----------------------------------------------------------------------------------
 

@@ -39,7 +39,8 @@ class Waiting:
         """
         with self._lock:
             if work.busy:
-                work.current.asked = asked
+                if work.current is not None and work.current.trial == run.trial:
+                    work.current.asked = asked
                 return
             run.asked = asked
             if self._full(visitor.caller):

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from demo.panels.base import View
 from demo.web.events import Events
 from demo.web.own_lines import OF_ONE, THREADS, Full, OwnLines
 from demo.work.visitor import Overtaken
@@ -117,3 +118,18 @@ def test_the_answer_to_one_request_too_many_is_not_made_where_all_are_served(ben
 
     shown, loop = asyncio.run(ask())
     assert "Too many clicks" in shown["notice"] and loop not in made and len(made) == 1
+
+
+def test_edits_are_counted_while_they_are_under_way_and_looks_are_not(bench, user):
+    seen = []
+
+    class Quiet(Events):
+        def __init__(self):
+            self.host, self.parts, self.lines = bench.host, {"notice": "notice"}, OwnLines(2)
+
+    async def ask() -> None:
+        for line in ("marks", "look"):
+            await Quiet()._queued(line, False, lambda visitor: seen.append(visitor.edits) or View(), user)
+
+    asyncio.run(ask())
+    assert seen == [1, 0] and user.edits == 0

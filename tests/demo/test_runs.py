@@ -137,6 +137,21 @@ def test_what_was_set_at_the_last_press_counts_whichever_request_comes_first(ben
     assert list(bench.track.track(user)) == [{}]
 
 
+def test_what_is_set_anew_while_a_run_is_planned_counts(bench, user, monkeypatch):
+    bench.click(user, 0, 8, 8)
+    bench.track.get_ready(user, *SETTINGS)
+    plan = bench.runner.plan
+
+    def slowly(*given):
+        monkeypatch.setattr(bench.runner, "plan", plan)
+        bench.track.get_ready(user, "every-5", *SETTINGS[1:])
+        return plan(*given)
+
+    monkeypatch.setattr(bench.runner, "plan", slowly)
+    list(bench.track.track(user))
+    assert user.work.run.job.plan.memory.preset == "every-5"
+
+
 def test_a_job_whose_visitor_left_the_queue_does_not_begin(bench, user):
     bench.click(user, 0, 8, 8)
     bench.track.get_ready(user, *SETTINGS)
