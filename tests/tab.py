@@ -71,9 +71,7 @@ class Tab:
 
     def track(self, **settings) -> dict:
         """Press Track and wait for the end of the run."""
+        self.do("track", "click", **settings)
         ready = self.event("track", "click")
-        self.send(ready, [self.key])
         run = next(one for one in self.events if one["trigger_after"] == ready["id"])
-        changed = {self.ids[one]: value for one, value in settings.items()}
-        values = [changed.get(n, self.parts[n].get("value")) for n in run["inputs"][1:]]
-        return self.send(run, [self.key, *values])
+        return self.send(run, [self.key])

@@ -75,7 +75,7 @@ def test_the_page_knows_whether_a_visits_browser_has_asked_for_its_run(site, own
     tab = Tab(site.url, "owner")
     tab.key = key
     tab.click(0, 8, 8, 0)
-    tab.send(tab.event("track", "click"), [key])
+    tab.do("track", "click")
     assert user.work.busy and not asks(user)  # half of a press
     run = site.page.host.panels[3]
     monkeypatch.setattr(run.host.runner, "plan", lambda *_: go.wait(30) and {}["no plan"])
