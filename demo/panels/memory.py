@@ -75,7 +75,7 @@ class MemoryPanel(Panel):
 
     def wire(self, wires: Wires) -> None:
         """As Panel.wire."""
-        for event in ("opened", "marked", *(self.parts[name].change for name in SETTINGS)):
+        for event in ("opened", "marked", "ran", *(self.parts[name].change for name in SETTINGS)):
             wires.on(event, self.forecast, SETTINGS, lane="aside", trigger_mode="always_last")
         wires.on(self.parts["preset"].change, self.choose, ["preset"], trigger_mode="always_last")
 
