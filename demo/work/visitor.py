@@ -24,7 +24,7 @@ class Overtaken(Exception):
 
 
 def wait_while(busy: Callable[[], Any], seconds: float) -> None:
-    """Returns once it is not true any more, or after so many seconds."""
+    """Returns once `busy` is not true any more, or after so many seconds."""
     late = time.monotonic() + seconds
     while busy() and time.monotonic() < late:
         time.sleep(0.02)
