@@ -23,7 +23,6 @@ def decoded(network: Network, read: Tensor, query: QueryFeatures, windows: Seque
     for members, group in together(dict(enumerate(windows))):
         own = torch.cat([one.cut(read[n : n + 1]) for n, one in zip(members, group, strict=True)])
         maps = tuple(cut_together(part, group) for part in query.for_decoder)
-        own = own.contiguous(memory_format=torch.channels_last)
         found = network.decode(own, QueryFeatures(query.key, (), maps))
         for n, window, one in zip(members, group, found, strict=True):
             window.cut(logits[n]).copy_(one)

@@ -125,11 +125,10 @@ def together(windows: Mapping[int, Window]) -> list[tuple[list[int], list[Window
 
 
 def cut_together(maps: Tensor, windows: Sequence[Window]) -> Tensor:
-    """The parts of maps (1, C, H', W') in windows of one shape, (n, C, a, b), channels_last.
+    """The parts of maps (1, C, H', W') in windows of one shape, (n, C, a, b).
 
     The maps themselves where every window is all of them: a network shares them among its objects.
     """
     if windows[0].shape == windows[0].size:
         return maps
-    parts = torch.cat([window.cut(maps) for window in windows])
-    return parts.contiguous(memory_format=torch.channels_last)
+    return torch.cat([window.cut(maps) for window in windows])

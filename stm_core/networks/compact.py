@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stm_core.networks.compact_layers import CompactConfig, Decoder, Trunk, ValueEncoder
+from stm_core.networks.compact_layers import PATCH, CompactConfig, Decoder, Trunk, ValueEncoder, enlarge
 from stm_core.networks.efficientnet import DEVIATION, MEAN, LiteTrunk
 from stm_core.networks.interface import Network, QueryFeatures
 
@@ -67,8 +67,9 @@ class CompactSTM(Network):
         """frame (B,3,H,W) in [0,1] -> its key (B,Ck,h,w) and the features that all its objects share."""
         key, *shared = self.features(frame)
         sharpness = self.log_sharpness.exp().clamp(max=MAX_SHARPNESS)
-        key = (F.normalize(key.float(), dim=1) * sharpness.sqrt()).to(key.dtype)
-        return QueryFeatures(key, tuple(shared[:3]), tuple(shared[3:]))
+        rows = key.contiguous(memory_format=torch.channels_last)  # as memory keeps and reads it
+        unit = F.normalize(rows.float(), dim=1) * sharpness.sqrt()
+        return QueryFeatures(unit.to(key.dtype), tuple(shared[:3]), tuple(shared[3:]))
 
     def features(self, frame: Tensor) -> tuple[Tensor, ...]:
         """frame (B,3,H,W) in [0,1] -> its key, not normalised, and its features at strides 4, 8, 16: three
@@ -118,7 +119,8 @@ class CompactSTM(Network):
 
     def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
         """read (N,Cv,h,w) -> logits float32 (N,H,W)."""
-        return self.decoder(read, _rows(query.for_decoder, len(read)))
+        logits = self.decoder(read, _rows(query.for_decoder, len(read)))
+        return enlarge(logits.float(), PATCH)[:, 0]
 
     def _likeness(self, key: Tensor, clicks: Tensor) -> Tensor:
         """(N,2,h,w): cosine of each key with the mean key at positive, at negative clicks; 0 without any."""

@@ -130,7 +130,7 @@ class ValueEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """What was read, and the features of the frame -> one logit a pixel (N,H,W)."""
+    """What was read, and the features of the frame -> logits at stride 4, (N,1,H/4,W/4)."""
 
     def __init__(self, config: CompactConfig):
         super().__init__()
@@ -147,8 +147,7 @@ class Decoder(nn.Module):
         frame4, frame8, frame16 = frame
         x = self.block16(F.relu(self.read16(read) + frame16))
         x = self.block8(F.relu(enlarge(self.to8(x), 2) + frame8))
-        x = self.block4(F.relu(enlarge(self.to4(x), 2) + frame4))
-        return enlarge(self.out(x), 4)[:, 0].float()
+        return self.out(self.block4(F.relu(enlarge(self.to4(x), 2) + frame4)))
 
 
 def enlarge(x: Tensor, factor: int) -> Tensor:

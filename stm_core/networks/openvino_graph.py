@@ -1,13 +1,13 @@
 """Parts of a network as graphs of OpenVINO, their convolutions in int8 where ranges are known.
 
-Maps enter and leave with their channels last, as PyTorch keeps them in memory here, so nothing is copied at
-the border. Where values may be rounded, the graph says so (FakeQuantize, and weights in whole steps); the
-compiler makes int8 arithmetic of it.
+Where values may be rounded, the graph says so (FakeQuantize, and weights in whole steps); the compiler makes
+int8 arithmetic of it.
 """
 
 from __future__ import annotations
 
 import builtins
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from stm_core.networks.openvino_runtime import FIRST, LAST, op, ov
+from stm_core.networks.openvino_runtime import op, ov
 from stm_core.networks.ranges import Ranges
 
 STEPS = 63  # of a weight, on either side of 0: so the sums of two products fit 16 bits on older CPUs
@@ -25,10 +25,10 @@ STEPS = 63  # of a weight, on either side of 0: so the sums of two products fit 
 def graph_of(part: nn.Module, channels: Sequence[int], ranges: Ranges, kind: ov.Type) -> ov.Model:
     """A graph that computes what `part` computes, for maps of any size.
 
-    part: frozen, with batch norms folded; takes maps (B, C, H, W), and gives maps or planes (B, H, W).
+    part: frozen, with batch norms folded; takes and gives maps (B, C, H, W).
     channels: C of each map that it takes.
     ranges: of the convolutions that become int8; the others stay as they are.
-    kind: number format of maps at the border; planes are float32.
+    kind: number format of maps at the border.
     """
     return _Builder(part, ranges).model(channels, kind)
 
@@ -47,45 +47,51 @@ class _Builder:
         outputs: list[ov.Node] = []
         for node in self.traced.graph.nodes:
             if node.op == "placeholder":
-                inputs.append(op.parameter([-1, -1, -1, channels[len(inputs)]], kind))
-                self.made[node] = op.transpose(_as(inputs[-1], ov.Type.f32), _whole(FIRST))
+                inputs.append(op.parameter([-1, channels[len(inputs)], -1, -1], kind))
+                self.made[node] = _as(inputs[-1], ov.Type.f32)
             elif node.op == "get_attr":
                 *path, name = node.target.split(".")
                 value = getattr(self.traced.get_submodule(".".join(path)), name)
                 self.made[node] = op.constant(_array(value))
             elif node.op == "output":
-                outputs = [self._given(self.made[one], kind) for one in node.all_input_nodes]
+                outputs = [op.result(_as(self.made[one], kind)) for one in node.all_input_nodes]
             else:
                 self.made[node] = self._called(node)
         return ov.Model(outputs, inputs)
 
-    def _given(self, x: Any, kind: ov.Type) -> ov.Node:
-        if len(_output(x).get_partial_shape()) < 4:
-            return op.result(x)
-        return op.result(_as(op.transpose(x, _whole(LAST)), kind))
-
     def _called(self, node: fx.Node) -> Any:
         if node.op == "call_module":
-            module, source = self.traced.get_submodule(node.target), node.args[0]
-            if isinstance(module, nn.Identity):
-                return self.made[source]
-            return self._convolved(str(node.target).removeprefix("network."), module, source)
+            identity = isinstance(self.traced.get_submodule(node.target), nn.Identity)
+            return self.made[node.args[0]] if identity else self._convolved(node)
+        if node.target == "split":
+            return self._split(*node.args, **node.kwargs)
         first, *others = (self.made[one] if isinstance(one, fx.Node) else one for one in node.args)
         return OPERATIONS[node.target](first, *others, **node.kwargs)
 
-    def _convolved(self, name: str, conv: nn.Conv2d, source: fx.Node) -> ov.Node:
-        x, weight = self.made[source], op.constant(_array(conv.weight))
+    def _split(self, node: fx.Node, sizes: Sequence[int], dim: int) -> list[ov.Node]:
+        """Channels of what a convolution gives, in parts: each is computed by itself, so none is copied."""
+        assert node.op == "call_module" and dim == 1
+        ends = list(itertools.accumulate(sizes))
+        return [self._convolved(node, slice(end - n, end)) for n, end in zip(sizes, ends, strict=True)]
+
+    def _convolved(self, node: fx.Node, given: slice = slice(None)) -> ov.Node:
+        """What a convolution gives; only the channels `given`."""
+        conv, source = self.traced.get_submodule(node.target), node.args[0]
+        name = str(node.target).removeprefix("network.")
+        x, array = self.made[source], _array(conv.weight)[given]
+        weight = op.constant(array)
         if name in self.ranges:
             if source not in self.rounded:
                 self.rounded[source] = _rounded_map(x, *self.ranges[name])
-            x, weight = self.rounded[source], _rounded_weight(_array(conv.weight))
+            x, weight = self.rounded[source], _rounded_weight(array)
         where = list(conv.stride), list(conv.padding), list(conv.padding), list(conv.dilation)
         if conv.groups == 1:
             y = op.convolution(x, weight, *where)
         else:
             shape = conv.groups, conv.out_channels // conv.groups, *conv.weight.shape[1:]
             y = op.group_convolution(x, op.reshape(weight, _whole(shape), False), *where)
-        return y if conv.bias is None else op.add(y, op.constant(_array(conv.bias).reshape(1, -1, 1, 1)))
+        bias = None if conv.bias is None else _array(conv.bias)[given].reshape(1, -1, 1, 1)
+        return y if bias is None else op.add(y, op.constant(bias))
 
 
 def _rounded_map(x: ov.Node, low: float, high: float) -> ov.Node:
@@ -109,15 +115,6 @@ def _enlarged(x: ov.Node, scale_factor: float, **_: object) -> ov.Node:
     return op.interpolate(x, factors, "linear_onnx", "scales", **same)
 
 
-def _split(x: ov.Node, sizes: Sequence[int], dim: int) -> list[ov.Output]:
-    return op.variadic_split(x, op.constant(np.int64(dim)), _whole(sizes)).outputs()
-
-
-def _item(x: Any, index: Any) -> Any:
-    """One of several maps, or channel `[:, number]` of a map."""
-    return x[index] if isinstance(x, list) else op.gather(x, _whole(index[1]), _whole(1))
-
-
 def _same(x: Any, *_: object, **__: object) -> Any:
     """x: these operations of PyTorch only say in which format it is kept."""
     return x
@@ -128,13 +125,11 @@ OPERATIONS: dict[object, Callable[..., Any]] = {
     F.relu: lambda x, **_: op.relu(x),
     builtins.getattr: _same,
     operator.add: op.add,
-    operator.getitem: _item,
+    operator.getitem: operator.getitem,
     operator.sub: op.subtract,
     operator.truediv: op.divide,
     "clamp": op.clamp,
     "contiguous": _same,
-    "float": _same,
-    "split": _split,
     "to": _same,
 }
 

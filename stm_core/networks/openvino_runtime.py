@@ -38,15 +38,14 @@ with _hidden(CONVERTERS):
 __all__ = ["CompiledGraph", "op", "ov"]
 
 TYPES = {torch.float32: ov.Type.f32, torch.bfloat16: ov.Type.bf16}
-LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # orders of a map's dimensions: to channels last, and back
 
 
 class CompiledGraph(nn.Module):
-    """A graph as a part of a network: takes maps (B, C, H, W) of any size, gives maps or planes (B, H, W).
+    """A graph as a part of a network: takes and gives maps (B, C, H, W) of any size, contiguous.
 
+    A graph for all sizes would copy maps with their channels last twice.
     Threads may share it.
 
-    model: has the channels of maps last.
     dtype: of its maps, and of the arithmetic that is not int8.
     threads: that work on one call.
     """
@@ -65,13 +64,12 @@ class CompiledGraph(nn.Module):
     def forward(self, *maps: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
         """The maps that the graph gives; a single one without a tuple.  Tuples among `maps` are unpacked."""
         flat = [m for one in maps for m in (one if isinstance(one, tuple) else (one,))]
-        kept = [m.to(self.dtype).permute(*LAST).contiguous() for m in flat]
+        kept = [m.to(self.dtype).contiguous() for m in flat]
         request = self._compiled.create_infer_request()  # its own for each call, so threads share nothing
         for i, one in enumerate(kept):
             request.set_input_tensor(i, _shared(one))
         request.infer()
-        found = [_tensor(request.get_output_tensor(i)) for i in range(len(self._compiled.outputs))]
-        given = tuple(one.permute(*FIRST) if one.ndim == 4 else one for one in found)
+        given = tuple(_tensor(request.get_output_tensor(i)) for i in range(len(self._compiled.outputs)))
         return given if len(given) > 1 else given[0]
 
 
