@@ -105,16 +105,17 @@ class MemoryBank:
         self._store(frame, key, value, layout)
         self.windows[t] = window
 
-    def read(self, query_key: Tensor) -> Tensor:
+    def read(self, query_key: Tensor, cells: Tensor | None = None) -> Tensor:
         """Values (N, Cv, h, w) that the stored frames give for a frame with key (1, Ck, h, w).
 
+        cells: the positions that are read, int64 (n,); the others get zeros.  None: all.
         Raises PromptError when nothing is stored.
         """
-        options = self._read_options()
+        options, rows = self._read_options(), readout.rows(query_key)
         result = readout.read(
             self._storage.keys,
             self._storage.values,
-            readout.rows(query_key),
+            rows if cells is None else rows[:, cells],
             bounded=self.bounded,
             present=presence(self._frames, self._objects, self.shared_keys),
             chunk_bytes=chunk_bytes(self.config, query_key.device.type),
@@ -122,7 +123,10 @@ class MemoryBank:
         )
         self._settle()
         self._share = result.usage
-        return readout.maps(result.value.flatten(0, 1).contiguous(), *query_key.shape[-2:])
+        value = result.value.flatten(0, 1).contiguous()  # (N, Q, Cv)
+        if cells is not None:
+            value = value.new_zeros(len(value), rows.shape[1], value.shape[2]).index_copy_(1, cells, value)
+        return readout.maps(value, *query_key.shape[-2:])
 
     def discount(self) -> None:
         """Do not count the last read: the frame is read once more, or was refused."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 AT_ONCE = 8  # objects of one call of a network, which bounds its memory
+WORTH_READING = 0.9  # only what lies in windows is read, if it is at most this share
 RIM = 2  # cells at the edge of a window that are left out of what was computed in it
 CALL = 150  # the fixed time of one more call of a network, as the number of cells computed in that time
 
@@ -122,6 +123,19 @@ def together(windows: Mapping[int, Window]) -> list[tuple[list[int], list[Window
                 continue
         groups.append(([n], window.shape))
     return [(members, [windows[n].enlarged(shape) for n in members]) for members, shape in groups]
+
+
+def cells_within(windows: Sequence[Window]) -> Tensor | None:
+    """Positions of the cells that lie in any of these windows of one frame, int64 (n,), sorted.
+
+    None where there are no windows, or where they leave out little.
+    """
+    if not windows:
+        return None
+    inside = np.zeros(windows[0].size, bool)
+    for one in windows:
+        inside[slice(*one.rows), slice(*one.columns)] = True
+    return torch.from_numpy(np.flatnonzero(inside)) if inside.mean() <= WORTH_READING else None
 
 
 def cut_together(maps: Tensor, windows: Sequence[Window]) -> Tensor:

@@ -103,17 +103,20 @@ class CompactSTM(Network):
         if others is None:
             mine = masks.view(batch, rows // batch, *masks.shape[1:])
             others = (mine.sum(1, keepdim=True) - mine).clamp(0, 1).view_as(masks)
-        if clicks is None:
-            clicks = masks.new_zeros(rows, 2, *masks.shape[1:])
-        maps = torch.cat([masks[:, None], others[:, None], clicks], dim=1).to(self.key.weight.dtype)
+        drawn = masks.new_zeros(rows, 2, *masks.shape[1:]) if clicks is None else clicks
+        maps = torch.cat([masks[:, None], others[:, None], drawn], dim=1).to(self.key.weight.dtype)
         if batch == 1:  # one frame: a few objects at a time, which bounds the memory
-            parts = [self._encode_values(part, query) for part in maps.split(OBJECTS_AT_ONCE)]
+            parts = [
+                self._encode_values(part, query, clicks is not None) for part in maps.split(OBJECTS_AT_ONCE)
+            ]
             return query.key, torch.cat(parts)
-        return query.key, self._encode_values(maps, query)
+        return query.key, self._encode_values(maps, query, clicks is not None)
 
-    def _encode_values(self, maps: Tensor, query: QueryFeatures) -> Tensor:
+    def _encode_values(self, maps: Tensor, query: QueryFeatures, clicked: bool) -> Tensor:
         """maps (N,4,H,W): mask, others, positive and negative clicks -> value (N,Cv,h,w)."""
-        likeness = self._likeness(query.key, maps[:, 2:]).to(maps.dtype)
+        likeness = maps.new_zeros(len(maps), 2, *query.key.shape[2:])
+        if clicked:
+            likeness = self._likeness(query.key, maps[:, 2:]).to(maps.dtype)
         maps = maps.contiguous(memory_format=torch.channels_last)
         return self.value(maps, likeness, _rows(query.for_value, len(maps)))
 

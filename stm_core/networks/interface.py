@@ -37,8 +37,8 @@ class QueryFeatures:
 class Memory(Protocol):
     """What a network reads: stored keys and values of frames."""
 
-    def read(self, query_key: Tensor) -> Tensor:
-        """Values (N, Cv, h, w) that they give for a frame with key (1, Ck, h, w)."""
+    def read(self, query_key: Tensor, cells: Tensor | None = None) -> Tensor:
+        """Values (N, Cv, h, w) that they give for a frame with key (1, Ck, h, w); zeros outside `cells`."""
         ...
 
 
@@ -95,9 +95,12 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
-    def read(self, memory: Memory, query: QueryFeatures) -> Tensor:
-        """Values (N, Cv, h, w) that the memory gives for the frame."""
-        return memory.read(query.key)
+    def read(self, memory: Memory, query: QueryFeatures, cells: Tensor | None = None) -> Tensor:
+        """Values (N, Cv, h, w) that the memory gives for the frame.
+
+        cells: the positions that are read, int64 (n,); the others get zeros.  None: all.
+        """
+        return memory.read(query.key, cells)
 
     def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:
         """Logits (N, H, W), each object by itself, from what was read (N, Cv, h, w)."""

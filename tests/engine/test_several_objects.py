@@ -11,7 +11,7 @@ from stm_core.engine.whereabouts import Whereabouts, cells_of
 from stm_core.memory.apart import Apart
 from stm_core.memory.bank import MemoryBank
 from stm_core.memory.policy import Trust
-from stm_core.memory.window import AT_ONCE, CALL, Window, together
+from stm_core.memory.window import AT_ONCE, CALL, Window, cells_within, together
 from stm_core.networks.weights import Model
 
 SIZE = (12, 30)
@@ -79,6 +79,16 @@ def test_an_object_that_was_lost_is_decoded_everywhere_the_others_in_their_windo
     found = known.windows(3, Window.whole(SIZE))
     assert found[2] == Window.whole(SIZE)
     assert max(one.cells for one in found[:2]) < found[2].cells
+
+
+def test_only_what_is_decoded_is_read_where_that_is_less():
+    windows = [Window((0, 3), (0, 4), SIZE), Window((2, 5), (1, 3), SIZE)]
+    cells = cells_within(windows)
+    inside = torch.zeros(SIZE)
+    for one in windows:
+        one.cut(inside[None])[:] = 1
+    assert cells is not None and cells.tolist() == inside.flatten().nonzero()[:, 0].tolist()
+    assert cells_within([]) is None and cells_within([*windows, Window.whole(SIZE)]) is None
 
 
 def test_objects_may_come_later_and_go_where_values_are_kept_apart(tiny, monkeypatch):

@@ -146,7 +146,8 @@ def run(model, frames=8, size=None, preset="bounded"):
     read, encode = MemoryBank.read, model.network.encode_query
     seen, wide = [], []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MemoryBank, "read", lambda bank, key: wide.append(key.shape[-1]) or read(bank, key))
+        spy = lambda bank, key, cells: wide.append(key.shape[-1]) or read(bank, key, cells)  # noqa: E731
+        patch.setattr(MemoryBank, "read", spy)
         patch.setattr(
             model.network, "encode_query", lambda frame: seen.append(frame.shape[-1] // 16) or encode(frame)
         )

@@ -286,6 +286,15 @@ def test_another_size_or_fewer_objects_without_clear_is_a_mistake():
             bank.write(2, *wrong)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_positions_that_are_read_by_themselves_get_what_a_read_of_all_gives_them(shared):
+    bank = run(bank_of(shared_keys=shared), 6, objects=2, keys=1 if shared else 2)
+    key, cells = entry(99)[0], torch.tensor([1, 2, 5])
+    whole, some = bank.read(key).flatten(2), bank.read(key, cells).flatten(2)
+    assert torch.allclose(some[..., cells], whole[..., cells], atol=1e-6)
+    assert (some[..., [0, 3, 4]] == 0).all() and sum(bank.usage.values()) == pytest.approx(1)
+
+
 def test_reading_an_empty_memory_is_refused():
     with pytest.raises(PromptError, match="empty"):
         bank_of().read(entry(0)[0])

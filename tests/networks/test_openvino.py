@@ -74,7 +74,7 @@ def test_every_convolution_with_a_range_is_computed_in_int8(networks):
     nodes = [node.get_rt_info() for p in parts for node in p._compiled.get_runtime_model().get_ops()]
     convolutions = [node for node in nodes if "Convolution" in node["layerType"].value]
     whole = [node for node in convolutions if node["runtimePrecision"].value in ("u8", "i8")]
-    ways = {name: 2 if name.startswith("share.") else 1 for name in set(ranges) - set(PRECISE)}  # by its parts
+    ways = {name: 2 if name.startswith("share.") else 1 for name in set(ranges) - set(PRECISE)}  # in parts
     assert len(whole) == sum(ways.values())
 
 
