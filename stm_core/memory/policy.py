@@ -124,7 +124,7 @@ PUBLISHED = Trust()  # all frames alike, probabilities, everywhere: as in the pa
 # - mistakes that are copied from each frame to the next spread fastest, so the latest frame counts little;
 # - a doubtful mask in memory makes the next mask more doubtful, and so on, so masks are remembered as shown;
 # - no object moves further than this from one frame to the next, so what is further away only resembles it.
-TUNED = Trust(prompted=8.0, latest=1 / 4, firm=True, reach=0.3)
+TUNED = Trust(prompted=8.0, latest=1 / 8, firm=True, reach=0.3)
 
 
 @dataclass(frozen=True)
