@@ -1,7 +1,8 @@
 """What else a first click may mean: a shirt, the person who wears it, the person on a bicycle.
 
 A network sees different things at different sizes of the same frame: small, the whole; large, a part.  Reads
-at the network's `click_sides` give other masks than at its `click_side`, and a person chooses.
+at the network's `click_sides` give other masks than at its `click_side`.  And what is not connected with the
+click may belong to the object too, such as the other half of a bus behind a tree.  So a person chooses.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from stm_core.networks.interface import LOGIT_LIMIT
 from stm_core.networks.weights import Model, check_model
 
 SAME = 0.85  # overlap from which two masks are one choice
+MOST = 3  # masks that are offered
 LEAST = 1e-4  # share of the frame: a smaller mask is not offered
 
 
@@ -45,8 +47,11 @@ def click_choices(
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
     points = points_of([click], needs_positive=True).to(model.device)
     found: list[np.ndarray] = []
-    for side in (model.network.click_side, *model.network.click_sides):  # the likeliest first
-        mask = _read(ClickReader(model, image, size, side), points)
+    usual, others = model.network.click_side, model.network.click_sides
+    for side, everywhere in ((usual, False), *((side, False) for side in others), (usual, True)):
+        if len(found) == MOST:
+            break
+        mask = _read(ClickReader(model, image, size, side, everywhere), points)  # the likeliest first
         if not found or (mask.mean() >= LEAST and all(jaccard(mask, other) < SAME for other in found)):
             found.append(mask)
     return sorted(found, key=np.count_nonzero)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stm_core.engine.click_parts import parts_at_clicks
 from stm_core.engine.closer import CloseUp, Piece, piece_around, pixels_of, window_of
 from stm_core.engine.geometry import pad, padding, processed_size, resized, to_network, unpad
 from stm_core.memory import readout
@@ -24,13 +25,18 @@ class ClickReader:
 
     size: short side at which it is processed.
     side: most pixels of the short side when the whole frame is read; None: the network's `click_side`.
+    everywhere: what is not connected with a click belongs to a mask too.
     """
 
-    def __init__(self, model: Model, image: np.ndarray, size: int, side: int | None = None):
+    def __init__(
+        self, model: Model, image: np.ndarray, size: int, side: int | None = None, everywhere: bool = False
+    ):
+        self.everywhere = everywhere
         network, most = model.network, side or model.network.click_side
         self.network, self.image, self.device = network, image, model.device
         self.side = size if most is None else min(size, most)
         self.processed = processed_size(*image.shape[:2], size)
+        self.scale = image.shape[0] / self.processed[0], image.shape[1] / self.processed[1]
         self._whole: tuple[Tensor, QueryFeatures] | None = None
         self._close: list[CloseUp] = []  # as it is, and mirrored
 
@@ -45,10 +51,18 @@ class ClickReader:
         found = (logits > 0).flatten(1).any(1)
         sought = (fresh & ~found if close else fresh).nonzero()[:, 0]
         for n in sought.tolist():
-            logits[n] = self._coarse(points[n : n + 1], logits[n : n + 1].sigmoid())[0]
+            after = self._coarse(points[n : n + 1], logits[n : n + 1].sigmoid())
+            logits[n] = self._asked(n, points, logits, after[0])
         for n in fresh.nonzero()[:, 0].tolist() if close else ():
-            logits[n] = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
+            after = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
+            logits[n] = self._asked(n, points, logits, after)
         return logits
+
+    def _asked(self, n: int, points: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Logits (H', W') `after` a read for object n, without the parts that were not asked for."""
+        if self.everywhere:
+            return after
+        return parts_at_clicks(before[n : n + 1], after[None], points[n : n + 1], self.scale)[0]
 
     def _coarse(self, points: Tensor, masks: Tensor) -> Tensor:
         """Logits (n, H', W') of a read of the whole frame."""

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from stm_core.engine.click_answers import Key, digest, keep, key_of, recall
+from stm_core.engine.click_parts import changes_at_clicks
 from stm_core.engine.click_reader import ClickReader
-from stm_core.engine.corrections import anchored, at_the_clicks
+from stm_core.engine.corrections import anchored
 from stm_core.engine.geometry import check_image, check_size, masks_of, processed_side, resized
 from stm_core.engine.prompts import Click, Prompt, check_inside, checked_labels
 from stm_core.errors import MaskError, PromptError
@@ -93,12 +94,13 @@ def click_logits(
     points = points_of(clicks, needs_positive=masks is None).to(model.device)
     reader, most = ClickReader(model, image, size), points.shape[1]
     if masks is not None:
-        scale = image.shape[0] / reader.processed[0], image.shape[1] / reader.processed[1]
         before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
-        told = anchored(points, masks, scale)
+        told = anchored(points, masks, reader.scale)
         after = reader.answer(told, points[:, 0, 2] >= 0, before)
         added = told[:, : told.shape[1] - most, 2] > 0
-        return torch.where(added.any(1)[:, None, None], at_the_clicks(before, after, points, scale), after)
+        return torch.where(
+            added.any(1)[:, None, None], changes_at_clicks(before, after, points, reader.scale), after
+        )
     frame, turns = digest(image), _turns(most)
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
     begin, logits = _known(model.network, keys)

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-from stm_core.engine.whereabouts import dilated
 
 ENOUGH = 3  # most positive clicks that are added to a mask without one of the person
 GRID = 4  # pixels between the places that are tried: near enough, and 16 times cheaper
@@ -35,27 +32,6 @@ def anchored(points: Tensor, masks: Tensor, scale: tuple[float, float]) -> Tenso
     most = max(map(len, found), default=0)
     rows = [[*own, *[(-1.0, -1.0, -1.0)] * (most - len(own))] for own in found]
     return torch.cat([points.new_tensor(rows).view(len(points), most, 3), points], 1)
-
-
-def at_the_clicks(before: Tensor, after: Tensor, points: Tensor, scale: tuple[float, float]) -> Tensor:
-    """Logits (n, H', W') `after` clicks (n, P, 3), but as `before` where a change does not belong to a click.
-
-    A change belongs to a click if it is connected with the place of the click.  scale: as for `anchored`.
-    """
-    down, across = scale
-    changed = (before > 0) ^ (after > 0)
-    cells = F.max_pool2d(changed.float(), GRID, ceil_mode=True).cpu().numpy() > 0
-    clicked = np.zeros_like(cells)
-    for n, own in enumerate(points.cpu().numpy()):
-        for x, y, _ in own[own[:, 2] >= 0]:
-            row, column = int(y / (down * GRID)), int(x / (across * GRID))
-            clicked[n, min(row, cells.shape[1] - 1), min(column, cells.shape[2] - 1)] = True
-    reached, grown = clicked, dilated(clicked, 1) & cells
-    while not np.array_equal(reached, grown):
-        reached, grown = grown, dilated(grown, 1) & cells
-    near = torch.from_numpy(reached).to(after.device)
-    near = near.repeat_interleave(GRID, 1).repeat_interleave(GRID, 2)[:, : after.shape[1], : after.shape[2]]
-    return torch.where(changed & ~near, before, after)
 
 
 def _deep(mask: np.ndarray, clicks: np.ndarray) -> list[tuple[int, int]]:

@@ -190,10 +190,7 @@ def _apart(found: np.ndarray, beside: np.ndarray) -> np.ndarray:
 
     False everywhere for a mask of which they are at least half: then the object itself moved.
     """
-    joined, grown = found & beside, found
-    while not np.array_equal(joined, grown):
-        grown, joined = joined, dilated(joined, 1) & found
-    apart = found & ~joined
+    apart = found & ~joined(found, beside)
     fewer = 2 * apart.sum((1, 2)) < found.sum((1, 2))
     return apart & fewer[:, None, None]
 
@@ -224,6 +221,14 @@ def _around(near: np.ndarray, size: tuple[int, int]) -> Window:
     """The window around cells bool (h', w') of a frame of h x w cells: EDGE around them, of few sizes."""
     sides = [ends(near.any(axis)) for axis in (1, 0)]
     return Window.around(sides, size, EDGE, [max(1, round(most / STEPS)) for most in size])
+
+
+def joined(cells: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Those of cells bool (..., h, w) that are connected with one of them that is in `seeds`."""
+    reached, grown = cells & seeds, cells
+    while not np.array_equal(reached, grown):
+        grown, reached = reached, dilated(reached, 1) & cells
+    return reached
 
 
 def dilated(cells: np.ndarray, radius: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import torch
 from conftest import squares
 
 from stm_core import segment_frame
-from stm_core.engine.corrections import ENOUGH, anchored, at_the_clicks
+from stm_core.engine.corrections import ENOUGH, anchored
 
 
 def clicks(*points):
@@ -63,17 +63,3 @@ def test_a_given_mask_survives_a_click_elsewhere(tiny):
     finally:
         del tiny.network.encode_memory
     assert seen[0][:, 0].amax() == 1  # the network was told of the mask by a click on it
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.5, 3.0])
-def test_a_mask_changes_only_where_a_change_hangs_together_with_a_click(scale):
-    before = torch.full((1, 50, 70), -2.0)
-    before[0, 10:30, 10:30] = 2
-    after = before.clone()
-    after[0, 10:30, 30:45] = 3  # beside the click
-    after[0, 40:48, 50:60] = 3  # far away
-    after[0, 10:14, 10:14] = -3
-    found = at_the_clicks(before, after, clicks((40 * scale, 20 * scale, 1)), (scale, scale))
-    assert torch.equal(found[0, :32, 24:], after[0, :32, 24:])
-    assert torch.equal(found[0, 34:], before[0, 34:]) and torch.equal(found[0, :, :16], before[0, :, :16])
-    assert torch.equal(at_the_clicks(before, before, clicks((1, 1, 0)), (1.0, 1.0)), before)
