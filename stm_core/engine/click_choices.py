@@ -47,8 +47,11 @@ def click_choices(
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
     points = points_of([click], needs_positive=True).to(model.device)
     found: list[np.ndarray] = []
-    usual, others = model.network.click_side, model.network.click_sides
-    for side, everywhere in ((usual, False), *((side, False) for side in others), (usual, True)):
+    for side, everywhere in (
+        (None, False),
+        *((side, False) for side in model.network.click_sides),
+        (None, True),
+    ):
         if len(found) == MOST:
             break
         mask = _read(ClickReader(model, image, size, side, everywhere), points)  # the likeliest first

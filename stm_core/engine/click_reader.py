@@ -19,25 +19,28 @@ from stm_core.networks.compact import click_maps
 from stm_core.networks.interface import Network, QueryFeatures
 from stm_core.networks.weights import Model
 
+SMALL = 0.02  # a mask that covers at most this share of the frame is of a small object
+
 
 class ClickReader:
     """Answers clicks on one frame, uint8 (H, W, 3).
 
     size: short side at which it is processed.
-    side: most pixels of the short side when the whole frame is read; None: the network's `click_side`.
+    side: most pixels of the short side when the whole frame is read; None: the network's `small_side`, and
+        its `click_side` where nothing small is found.
     everywhere: what is not connected with a click belongs to a mask too.
     """
 
     def __init__(
         self, model: Model, image: np.ndarray, size: int, side: int | None = None, everywhere: bool = False
     ):
+        self.network, self.image, self.device = model.network, image, model.device
+        sides = (self.network.small_side, self.network.click_side or size) if side is None else (side,)
+        self.sides = sorted({min(size, one) for one in sides if one is not None}, reverse=True)
         self.everywhere = everywhere
-        network, most = model.network, side or model.network.click_side
-        self.network, self.image, self.device = network, image, model.device
-        self.side = size if most is None else min(size, most)
         self.processed = processed_size(*image.shape[:2], size)
         self.scale = image.shape[0] / self.processed[0], image.shape[1] / self.processed[1]
-        self._whole: tuple[Tensor, QueryFeatures] | None = None
+        self._whole: dict[int, tuple[Tensor, QueryFeatures]] = {}  # by its short side
         self._close: list[CloseUp] = []  # as it is, and mirrored
 
     def answer(self, points: Tensor, fresh: Tensor, logits: Tensor) -> Tensor:
@@ -51,12 +54,20 @@ class ClickReader:
         found = (logits > 0).flatten(1).any(1)
         sought = (fresh & ~found if close else fresh).nonzero()[:, 0]
         for n in sought.tolist():
-            after = self._coarse(points[n : n + 1], logits[n : n + 1].sigmoid())
-            logits[n] = self._asked(n, points, logits, after[0])
+            logits[n] = self._sought(n, points, logits)
         for n in fresh.nonzero()[:, 0].tolist() if close else ():
             after = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
             logits[n] = self._asked(n, points, logits, after)
         return logits
+
+    def _sought(self, n: int, points: Tensor, logits: Tensor) -> Tensor:
+        """Logits (H', W') of object n, looked for in the whole frame."""
+        for side in self.sides:
+            after = self._coarse(points[n : n + 1], logits[n : n + 1].sigmoid(), side)[0]
+            found = self._asked(n, points, logits, after)
+            if 0 < (found > 0).float().mean() <= SMALL:
+                break
+        return found
 
     def _asked(self, n: int, points: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """Logits (H', W') `after` a read for object n, without the parts that were not asked for."""
@@ -64,14 +75,14 @@ class ClickReader:
             return after
         return parts_at_clicks(before[n : n + 1], after[None], points[n : n + 1], self.scale)[0]
 
-    def _coarse(self, points: Tensor, masks: Tensor) -> Tensor:
-        """Logits (n, H', W') of a read of the whole frame."""
+    def _coarse(self, points: Tensor, masks: Tensor, side: int) -> Tensor:
+        """Logits (n, H', W') of a read of the whole frame, with that short side."""
         shape = self.image.shape[:2]
-        if self._whole is None:
-            frame = to_network(self.image, self.side, self.device)
-            self._whole = frame, self.network.encode_query(frame)
-        frame, query = self._whole
-        seen = processed_size(*shape, self.side)
+        if side not in self._whole:
+            frame = to_network(self.image, side, self.device)
+            self._whole[side] = frame, self.network.encode_query(frame)
+        frame, query = self._whole[side]
+        seen = processed_size(*shape, side)
         maps = click_maps(placed(points, shape, seen), *frame.shape[-2:])
         masks = pad(resized(masks, *seen))
         for _ in range(self.network.click_passes):

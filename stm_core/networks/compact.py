@@ -38,6 +38,7 @@ class CompactSTM(Network):
     local = True
     least_side = 480  # of smaller frames it sees too little (assets/README.md)
     click_side = 160  # chosen on frames that training did not see (assets/README.md)
+    small_side = 224  # what is found there is kept if it is small (assets/README.md)
     click_sides = (112, 288)  # for other masks of a first click: smaller finds the whole, larger a part
     close_side = 256  # side of the square that a small piece around a clicked object fills
     click_passes = 3  # reads of a click: each makes its mask more complete (assets/README.md)

@@ -51,6 +51,7 @@ class Network(nn.Module):
     takes_clicks: `encode_memory` accepts maps of clicks.
     least_side: frames with a smaller short side are enlarged to this many pixels; None: no frame is.
     click_side: most pixels of the short side at which a clicked frame is seen; None: no limit.
+    small_side: the same for small objects, which are looked for first; None: they are not.
     click_sides: other sizes of the short side, at which a first click is read to find what else it may mean.
     close_side: pixels of a side of the square that a small piece around a clicked object fills; None: no
         piece is looked at.
@@ -68,6 +69,7 @@ class Network(nn.Module):
     takes_clicks: bool = False
     least_side: int | None = None
     click_side: int | None = None
+    small_side: int | None = None
     click_sides: tuple[int, ...] = ()
     close_side: int | None = None
     click_passes: int = 1

@@ -91,6 +91,20 @@ def test_a_small_object_fills_what_is_seen_the_second_time_and_the_same_clicks_g
     assert len(seen) == 2  # where it was found before, only the piece is looked at
 
 
+@pytest.mark.parametrize("side, heights", [(16, [192]), (64, [192, 128])])
+def test_a_small_object_is_looked_for_in_more_pixels_and_a_large_one_again_in_fewer(
+    side, heights, monkeypatch
+):
+    image = np.full((240, 320, 3), 96, np.uint8)
+    image[40 : 40 + side, 80 : 80 + side] = (230, 30, 30)
+    model, seen = colour_model(), []
+    encode, model.network.small_side, model.network.click_side = model.network.encode_query, 192, 128
+    monkeypatch.setattr(model.network, "encode_query", lambda frame: seen.append(frame) or encode(frame))
+    found = segment_frame(model, image, [(80 + side / 2, 40 + side / 2, 1, 1)])
+    assert [frame.shape[2] for frame in seen] == heights
+    assert found[40 + side // 2, 80 + side // 2] == 1 and not found[:, 200:].any()
+
+
 def test_a_click_on_a_mask_of_the_mirrored_frame_is_answered_by_the_mirrored_mask():
     model, image = (
         random_model("compact-tiny", seed=3),
