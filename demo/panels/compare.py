@@ -144,6 +144,7 @@ class ComparePanel(Panel):
             yield self._idle(work)  # it was stopped before its turn
             return
         try:
+            visitor.wait_for_edits(waiting)
             waiting.state = "running"  # it has its turn: its place in the queue is free
             with visitor.at_work():
                 names, *settings = waiting.asked

@@ -13,12 +13,11 @@ from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answer
 from demo.work.job import Again, Job
 from demo.work.run import Run
 from demo.work.told import before_a_run, computed, going_on, verdict, without_a_run
-from demo.work.visitor import Visitor, wait_while
+from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
 TELLING = 10  # frames after which a run's pace is used to forecast other runs
-EDIT_SECONDS = 5  # that a run waits for edits that came before it
 READOUT_EVERY = 0.4  # seconds between drawings of the chart: it costs a browser more than the picture
 
 
@@ -145,7 +144,7 @@ class TrackPanel(Panel):
         stopped, or another clip was opened, while it was planned.
         """
         runner = self.host.runner
-        wait_while(lambda: visitor.edits and run.state == "waiting", EDIT_SECONDS)
+        visitor.wait_for_edits(run)
         while run.state == "waiting":  # planning takes seconds: Stop counts till here
             with visitor.at_work():
                 shown, asked = work.run, run.asked

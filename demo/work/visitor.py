@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from demo.work.run import Run
 from demo.work.work import Work
 from stm_core.errors import PromptError
+
+EDIT_SECONDS = 5  # that a run waits for edits that came before it
 
 
 class Overtaken(Exception):
@@ -77,6 +80,10 @@ class Visitor:
         """The page was left: end its run, and keep the finished frames."""
         if self.work is not None and self.work.current is not None:
             self.work.current.end()
+
+    def wait_for_edits(self, run: Run) -> None:
+        """Returns once edits that came before a run are done, so that it has them, or once it is stopped."""
+        wait_while(lambda: self.edits and run.state == "waiting", EDIT_SECONDS)
 
     # the open clip ----------------------------------------------------------------------------------------
 

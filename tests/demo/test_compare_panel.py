@@ -1,6 +1,8 @@
 """Compare on the page: runs in one turn, none of them twice, with and without the truth."""
 
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -75,6 +77,19 @@ def test_a_run_that_exists_is_not_run_again(bench, marked, monkeypatch):
     begun.clear()
     compared(bench, marked, "first", "every-5")
     assert len(begun) == 2
+
+
+def test_a_comparison_waits_for_the_edit_that_came_before_it(bench, marked):
+    marked.edits += 1
+    bench.compare.get_ready(marked, PAIR, *SETTINGS)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(lambda: list(bench.compare.compare(marked)))
+        time.sleep(0.2)
+        stroke = {"kind": "stroke", "frame": 5, "points": [[60, 50]], "radius": 4}
+        assert not marked.work.running and not notice(bench.mark.edit(marked, stroke, 0))
+        marked.edits -= 1
+        run.result(60)
+    assert all(5 in run.job.plan.known for run in marked.work.compared.runs.values())
 
 
 def test_stop_keeps_what_is_done(bench, marked):
