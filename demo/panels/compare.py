@@ -145,6 +145,11 @@ class ComparePanel(Panel):
             return
         try:
             visitor.wait_for_edits(waiting)
+            if visitor.work is not work:  # another clip was opened meanwhile
+                raise Overtaken
+            if waiting.state != "waiting":  # Stop was pressed
+                yield self._idle(work)
+                return
             waiting.state = "running"  # it has its turn: its place in the queue is free
             with visitor.at_work():
                 names, *settings = waiting.asked

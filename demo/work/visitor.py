@@ -82,7 +82,10 @@ class Visitor:
             self.work.current.end()
 
     def wait_for_edits(self, run: Run) -> None:
-        """Returns once edits that came before a run are done, so that it has them, or once it is stopped."""
+        """Returns once edits that came before a run are done, so that it has them, or once it is stopped.
+
+        Returns in any case after EDIT_SECONDS.
+        """
         wait_while(lambda: self.edits and run.state == "waiting", EDIT_SECONDS)
 
     # the open clip ----------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """What else a first click may mean: a shirt, the person who wears it, the person on a bicycle.
 
 A network sees different things at different sizes of the same frame: small, the whole; large, a part.  Reads
-at the network's `click_sides` give other masks than at its `click_side`.  And what is not connected with the
-click may belong to the object too, such as the other half of a bus behind a tree.  So a person chooses.
+at the network's `click_sides` give other masks than the usual ones.  And what is not connected with the click
+may belong to the object too, such as the other half of a bus behind a tree.  So a person chooses.
 """
 
 from __future__ import annotations
@@ -46,22 +46,20 @@ def click_choices(
     if not model.network.takes_clicks:
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
     points = points_of([click], needs_positive=True).to(model.device)
+    usual, *others = (ClickReader(model, image, size, side) for side in (None, *model.network.click_sides))
     found: list[np.ndarray] = []
-    for side, everywhere in (
-        (None, False),
-        *((side, False) for side in model.network.click_sides),
-        (None, True),
-    ):
+    for reader, everywhere in ((usual, False), *((one, False) for one in others), (usual, True)):
         if len(found) == MOST:
             break
-        mask = _read(ClickReader(model, image, size, side, everywhere), points)  # the likeliest first
+        mask = _read(reader, points, everywhere)  # the likeliest first
         if not found or (mask.mean() >= LEAST and all(jaccard(mask, other) < SAME for other in found)):
             found.append(mask)
     return sorted(found, key=np.count_nonzero)
 
 
-def _read(reader: ClickReader, points: torch.Tensor) -> np.ndarray:
+def _read(reader: ClickReader, points: torch.Tensor, everywhere: bool) -> np.ndarray:
     """The mask bool (H, W) of one object from its first click (1, 1, 3)."""
     nothing = torch.full((1, *reader.processed), -LOGIT_LIMIT, device=reader.device)
-    logits = reader.answer(points, torch.ones(1, dtype=torch.bool, device=reader.device), nothing)
+    fresh = torch.ones(1, dtype=torch.bool, device=reader.device)
+    logits = reader.answer(points, fresh, nothing, everywhere=everywhere)
     return (resized(logits, *reader.image.shape[:2])[0] > 0).cpu().numpy()

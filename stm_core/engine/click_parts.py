@@ -25,15 +25,15 @@ def changes_at_clicks(before: Tensor, after: Tensor, points: Tensor, scale: tupl
     changed = (before > 0) ^ (after > 0)
     cells = _cells(changed)
     clicked = [_clicked(own[own[:, 2] >= 0], cells.shape[1:], scale) for own in points.cpu().numpy()]
-    near = joined(cells, dilated(np.stack(clicked), 1))
+    near = joined(cells, np.stack(clicked))
     return torch.where(changed & ~_pixels(near, after), before, after)
 
 
 def parts_at_clicks(before: Tensor, after: Tensor, points: Tensor, scale: tuple[float, float]) -> Tensor:
     """Logits (n, H', W') `after` clicks (n, P, 3), with "not here" in parts of the masks without a click.
 
-    A part stays if a positive click is in it, or if some of it was in the mask `before`.  All parts of a mask
-    stay where it has none with a positive click.
+    If no positive click is in a mask, all of it stays.  Else a part stays if a positive click is in it, or if
+    some of it was in the mask `before`.
     """
     cells = _cells(after > 0)
     clicks = points.cpu().numpy()
@@ -48,12 +48,12 @@ def _cells(masks: Tensor) -> np.ndarray:
 
 
 def _clicked(clicks: np.ndarray, shape: tuple[int, ...], scale: tuple[float, float]) -> np.ndarray:
-    """bool (h, w): the cells of clicks (P, 3)."""
+    """bool (h, w): the cells of clicks (P, 3), and those around them."""
     (down, across), cells = scale, np.zeros(shape, bool)
     for x, y, _ in clicks:
         row, column = int(y / (down * CELL)), int(x / (across * CELL))
         cells[min(row, shape[0] - 1), min(column, shape[1] - 1)] = True
-    return cells
+    return dilated(cells, 1)
 
 
 def _pixels(cells: np.ndarray, like: Tensor) -> Tensor:

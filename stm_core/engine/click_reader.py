@@ -1,5 +1,5 @@
-"""A network's answer to clicks on one frame: the whole frame is read coarsely, then a piece around each
-object at a finer scale, as it is and mirrored.
+"""A network's answer to clicks on one frame: the whole frame is read coarsely, for small objects and then for
+large ones, and a piece around each object at a finer scale, as it is and mirrored.
 
 Legend: n objects, P clicks of each at most (x, y in pixels of the frame and a label; -1 is padding); H' W'
 the frame's processed size.
@@ -28,51 +28,48 @@ class ClickReader:
     size: short side at which it is processed.
     side: most pixels of the short side when the whole frame is read; None: the network's `small_side`, and
         its `click_side` where nothing small is found.
-    everywhere: what is not connected with a click belongs to a mask too.
     """
 
-    def __init__(
-        self, model: Model, image: np.ndarray, size: int, side: int | None = None, everywhere: bool = False
-    ):
+    def __init__(self, model: Model, image: np.ndarray, size: int, side: int | None = None):
         self.network, self.image, self.device = model.network, image, model.device
         sides = (self.network.small_side, self.network.click_side or size) if side is None else (side,)
-        self.sides = sorted({min(size, one) for one in sides if one is not None}, reverse=True)
-        self.everywhere = everywhere
+        self.sides = list(dict.fromkeys(min(size, one) for one in sides if one is not None))
         self.processed = processed_size(*image.shape[:2], size)
         self.scale = image.shape[0] / self.processed[0], image.shape[1] / self.processed[1]
         self._whole: dict[int, tuple[Tensor, QueryFeatures]] = {}  # by its short side
         self._close: list[CloseUp] = []  # as it is, and mirrored
 
-    def answer(self, points: Tensor, fresh: Tensor, logits: Tensor) -> Tensor:
+    def answer(self, points: Tensor, fresh: Tensor, logits: Tensor, *, everywhere: bool = False) -> Tensor:
         """Logits (n, H', W') after clicks (n, P, 3), from those before.
 
         fresh: bool (n,), which objects have new clicks.  Objects without a mask are searched in the whole
         frame, the others around their mask; each as if it were the only one, because a first mask often
         covers a look-alike that is another object.
+        everywhere: what is not connected with a click belongs to a mask too.
         """
         logits, close = logits.clone(), self.network.close_side is not None
         found = (logits > 0).flatten(1).any(1)
         sought = (fresh & ~found if close else fresh).nonzero()[:, 0]
         for n in sought.tolist():
-            logits[n] = self._sought(n, points, logits)
+            whole, asked = self._sought(n, points, logits)
+            logits[n] = whole if everywhere else asked
         for n in fresh.nonzero()[:, 0].tolist() if close else ():
             after = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
-            logits[n] = self._asked(n, points, logits, after)
+            logits[n] = after if everywhere else self._asked(n, points, logits, after)
         return logits
 
-    def _sought(self, n: int, points: Tensor, logits: Tensor) -> Tensor:
-        """Logits (H', W') of object n, looked for in the whole frame."""
+    def _sought(self, n: int, points: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (H', W') of object n, looked for in the whole frame: all of it, and what was asked for."""
+        found: list[tuple[Tensor, Tensor]] = []
         for side in self.sides:
-            after = self._coarse(points[n : n + 1], logits[n : n + 1].sigmoid(), side)[0]
-            found = self._asked(n, points, logits, after)
-            if 0 < (found > 0).float().mean() <= SMALL:
+            whole = self._coarse(points[n : n + 1], logits[n : n + 1].sigmoid(), side)[0]
+            found.append((whole, self._asked(n, points, logits, whole)))
+            if 0 < (found[-1][1] > 0).float().mean() <= SMALL:
                 break
-        return found
+        return next((pair for pair in reversed(found) if (pair[1] > 0).any()), found[-1])
 
     def _asked(self, n: int, points: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """Logits (H', W') `after` a read for object n, without the parts that were not asked for."""
-        if self.everywhere:
-            return after
         return parts_at_clicks(before[n : n + 1], after[None], points[n : n + 1], self.scale)[0]
 
     def _coarse(self, points: Tensor, masks: Tensor, side: int) -> Tensor:

@@ -85,7 +85,7 @@ def click_logits(
 
     image: uint8 (H, W, 3), which the clicks refer to.  masks: (n, H', W') what is corrected; without it the
     clicks are taken one after the other (see `_turns`), each correcting the mask of those before.  What the
-    network sees is no larger than its `click_side`, or a piece of the frame, whatever `size` is.
+    network sees is no larger than its `small_side`, or a piece of the frame, whatever `size` is.
     Raises PromptError.
     """
     if not model.network.takes_clicks:

@@ -1,6 +1,6 @@
 """A closer look: the piece of a frame around mask and clicks, read again at a scale of its own.
 
-The whole frame is seen no larger than the network's `click_side`, where a small object covers only a few
+The whole frame is seen no larger than the network's `small_side`, where a small object covers only a few
 cells.  The piece around the object is scaled to fill what the network sees.  It is read twice, once mirrored
 from left to right, and the mean of both logits counts: more often right than either.
 

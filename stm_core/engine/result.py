@@ -59,7 +59,7 @@ class MemoryReport:
     frames: indices of the frames held.
     pinned: indices of those that were prompted and stay for good.
     read_peak_bytes: most bytes that a read allocates.
-    usage: share of the softmax mass of each stored frame in the read for this one.
+    usage: share of the softmax mass of each stored frame in the read for this one, over the positions read.
     unbounded_bytes: bytes that STM as published would hold.
     read: the frames that the read for this one saw, by index.
     """

@@ -123,8 +123,10 @@ class MemoryBank:
         )
         self._settle()
         self._share = result.usage
-        value = result.value.flatten(0, 1).contiguous()  # (N, Q, Cv)
-        if cells is not None:
+        value = result.value.flatten(0, 1)  # (N, Q, Cv)
+        if cells is None:
+            value = value.contiguous()
+        else:
             value = value.new_zeros(len(value), rows.shape[1], value.shape[2]).index_copy_(1, cells, value)
         return readout.maps(value, *query_key.shape[-2:])
 

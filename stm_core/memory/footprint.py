@@ -121,28 +121,32 @@ def read_peak_bytes(
     top_k: int | None = None,
     chunk_bytes: int | None = None,
 ) -> int:
-    """Most bytes that one `read` for a frame of so many positions allocates, without keys, values and query.
+    """Most bytes that one `MemoryBank.read` for a frame of so many positions allocates, without keys, values
+    and query.
 
     objects: of one read, the N of values (B, P, N, Cv).
     channels: (Ck, Cv).
     """
     stored, (key_channels, value_channels), itemsize = frames * positions, channels, dtype.itemsize
+    value = batch * objects * value_channels * itemsize  # per position
+    # the bank puts the values of each object together, which are once more as many; beside them the usage
+    ordered = 2 * positions * value + 4 * frames
     if bounded and readout.reads_plainly(batch, dtype, top_k, stored):
         step = readout.chunk_rows(positions, positions * itemsize, device, chunk_bytes)
         sums = 4 * (3 * frames + 3 * objects)  # per position: the mass of each frame, what an object knows
         if dtype != torch.float32:
             sums += objects * value_channels * (8 + itemsize)  # summed in float32
-        value = (objects * value_channels + key_channels) * itemsize
-        return step * (positions * itemsize + sums) + positions * value
+        work = step * (positions * itemsize + sums) + positions * key_channels * itemsize
+        return max(work + positions * value, ordered)
     row_bytes = batch * stored * itemsize
     step = readout.chunk_rows(positions, row_bytes, device, chunk_bytes)
-    value = batch * objects * value_channels * itemsize  # per position
     sums = value if dtype == torch.float32 else value + 8 * value // itemsize  # over frames, in float32
     affinity = step * (row_bytes + max(row_bytes, sums))  # scores, softmax, what it gives
     if top_k is not None and top_k < stored:
         affinity += step * batch * top_k * (2 * itemsize + 8)  # the k best, their softmax, where they are
     copies = 1 if step == positions else 2
-    return affinity + step * value + copies * positions * value + positions * key_channels * itemsize
+    work = affinity + step * value + positions * key_channels * itemsize
+    return max(work + copies * positions * value, ordered)
 
 
 @lru_cache(maxsize=64)

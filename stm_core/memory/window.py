@@ -107,7 +107,10 @@ def ends(here: np.ndarray) -> tuple[int, int]:
     return int(places[0]), int(places[-1])
 
 
-def together(windows: Mapping[int, Window]) -> list[tuple[list[int], list[Window]]]:
+Group = tuple[list[int], list["Window"]]  # objects, and the window of each; all have one shape
+
+
+def together(windows: Mapping[int, Window]) -> list[Group]:
     """Windows of objects in groups, one call of a network each: their objects, and windows of one shape.
 
     Windows are enlarged where that costs less than one more call.
@@ -125,13 +128,14 @@ def together(windows: Mapping[int, Window]) -> list[tuple[list[int], list[Window
     return [(members, [windows[n].enlarged(shape) for n in members]) for members, shape in groups]
 
 
-def cells_within(windows: Sequence[Window]) -> Tensor | None:
-    """Positions of the cells that lie in any of these windows of one frame, int64 (n,), sorted.
+def cells_within(groups: Sequence[Group]) -> Tensor | None:
+    """Positions of the cells that lie in any window of these groups of one frame, int64 (n,), sorted.
 
     None where there are no windows, or where they leave out little.
     """
-    if not windows:
+    if not groups:
         return None
+    windows = [one for _, group in groups for one in group]
     inside = np.zeros(windows[0].size, bool)
     for one in windows:
         inside[slice(*one.rows), slice(*one.columns)] = True

@@ -118,7 +118,6 @@ class CompactSTM(Network):
         likeness = maps.new_zeros(len(maps), 2, *query.key.shape[2:])
         if clicked:
             likeness = self._likeness(query.key, maps[:, 2:]).to(maps.dtype)
-        maps = maps.contiguous(memory_format=torch.channels_last)
         return self.value(maps, likeness, _rows(query.for_value, len(maps)))
 
     def decode(self, read: Tensor, query: QueryFeatures) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -123,6 +124,7 @@ class ValueEncoder(nn.Module):
     def forward(self, masks: Tensor, likeness: Tensor, frame: tuple[Tensor, ...]) -> Tensor:
         """masks: (N,4,H,W).  likeness: (N,2,h,w), to clicks.  frame: its part at strides 4, 8, 16."""
         frame4, frame8, frame16 = frame
+        masks = masks.contiguous(memory_format=torch.channels_last)
         x = F.relu(self.mask4(masks) + frame4)
         x = self.block8(F.relu(self.mask8(x) + frame8))
         x = self.block16(F.relu(self.mask16(x) + self.click16(likeness) + frame16))

@@ -61,8 +61,10 @@ class _Builder:
 
     def _called(self, node: fx.Node) -> Any:
         if node.op == "call_module":
-            identity = isinstance(self.traced.get_submodule(node.target), nn.Identity)
-            return self.made[node.args[0]] if identity else self._convolved(node)
+            if isinstance(self.traced.get_submodule(node.target), nn.Identity):
+                return self.made[node.args[0]]
+            parts = all(user.target == "split" for user in node.users)
+            return None if parts else self._convolved(node)
         if node.target == "split":
             return self._split(*node.args, **node.kwargs)
         first, *others = (self.made[one] if isinstance(one, fx.Node) else one for one in node.args)
@@ -70,13 +72,14 @@ class _Builder:
 
     def _split(self, node: fx.Node, sizes: Sequence[int], dim: int) -> list[ov.Node]:
         """Channels of what a convolution gives, in parts: each is computed by itself, so none is copied."""
-        assert node.op == "call_module" and dim == 1
+        assert node.op == "call_module" and dim == 1, "only channels of a convolution can be split"
         ends = list(itertools.accumulate(sizes))
         return [self._convolved(node, slice(end - n, end)) for n, end in zip(sizes, ends, strict=True)]
 
     def _convolved(self, node: fx.Node, given: slice = slice(None)) -> ov.Node:
         """What a convolution gives; only the channels `given`."""
         conv, source = self.traced.get_submodule(node.target), node.args[0]
+        assert conv.groups == 1 or given == slice(None), "a convolution in groups cannot be split"
         name = str(node.target).removeprefix("network.")
         x, array = self.made[source], _array(conv.weight)[given]
         weight = op.constant(array)

@@ -41,9 +41,11 @@ TYPES = {torch.float32: ov.Type.f32, torch.bfloat16: ov.Type.bf16}
 
 
 class CompiledGraph(nn.Module):
-    """A graph as a part of a network: takes and gives maps (B, C, H, W) of any size, contiguous.
+    """A graph as a part of a network: takes and gives maps (B, C, H, W) of any size.
 
-    A graph for all sizes would copy maps with their channels last twice.
+    They are contiguous: a graph for any size would copy maps with their channels last, on the way in and on
+    the way out.
+
     Threads may share it.
 
     dtype: of its maps, and of the arithmetic that is not int8.

@@ -92,6 +92,28 @@ def test_a_comparison_waits_for_the_edit_that_came_before_it(bench, marked):
     assert all(5 in run.job.plan.known for run in marked.work.compared.runs.values())
 
 
+def test_a_comparison_that_waits_for_an_edit_can_be_stopped(bench, marked):
+    marked.edits += 1
+    bench.compare.get_ready(marked, PAIR, *SETTINGS)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(lambda: list(bench.compare.compare(marked)))
+        bench.compare.stop(marked)
+        run.result(30)
+    assert marked.work.compared is None and not marked.work.busy
+
+
+def test_a_comparison_ends_when_another_clip_is_opened_while_it_waits(bench, marked):
+    marked.edits += 1
+    bench.compare.get_ready(marked, PAIR, *SETTINGS)
+    before = marked.work
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(lambda: list(bench.compare.compare(marked)))
+        time.sleep(0.2)
+        marked.take(None)
+        run.result(30)
+    assert before.compared is None and not before.busy
+
+
 def test_stop_keeps_what_is_done(bench, marked):
     bench.compare.get_ready(marked, PAIR, *SETTINGS)
     views = bench.compare.compare(marked)

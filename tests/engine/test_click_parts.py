@@ -51,6 +51,11 @@ def test_only_parts_with_a_positive_click_stay(scale):
     assert torch.equal(parts_at_clicks(NOTHING, after, both, (scale, scale)) > 0, parts(LEFT, RIGHT) > 0)
 
 
+def test_a_click_just_beside_a_part_asks_for_it():
+    found = parts_at_clicks(NOTHING, parts(LEFT, RIGHT), clicks((14, 18, 1), (37, 18, 1)), (1, 1))
+    assert torch.equal(found > 0, parts(LEFT, RIGHT) > 0)
+
+
 def test_parts_of_the_mask_before_stay():
     found = parts_at_clicks(parts((20, 24, 50, 54)), parts(LEFT, RIGHT, LOW), clicks((14, 18, 1)), (1, 1))
     assert torch.equal(found > 0, parts(LEFT, RIGHT) > 0)

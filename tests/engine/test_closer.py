@@ -6,6 +6,7 @@ import torch
 from conftest import colour_model
 
 from stm_core import segment_frame
+from stm_core.engine.click_reader import ClickReader
 from stm_core.engine.clicks import click_logits
 from stm_core.engine.closer import OWN_SIDE, SEAM, CloseUp, Piece, piece_around, pixels_of, window_of
 from stm_core.networks.weights import random_model
@@ -103,6 +104,18 @@ def test_a_small_object_is_looked_for_in_more_pixels_and_a_large_one_again_in_fe
     found = segment_frame(model, image, [(80 + side / 2, 40 + side / 2, 1, 1)])
     assert [frame.shape[2] for frame in seen] == heights
     assert found[40 + side // 2, 80 + side // 2] == 1 and not found[:, 200:].any()
+
+
+def test_what_was_found_first_stays_where_the_second_look_finds_nothing(monkeypatch):
+    image = np.full((240, 320, 3), 96, np.uint8)
+    image[40:104, 80:144] = (230, 30, 30)
+    model = colour_model()
+    model.network.small_side, model.network.click_side = 192, 128
+    coarse = ClickReader._coarse
+    monkeypatch.setattr(
+        ClickReader, "_coarse", lambda reader, *given: coarse(reader, *given) - 99 * (given[2] == 128)
+    )
+    assert segment_frame(model, image, [(112, 72, 1, 1)])[72, 112] == 1
 
 
 def test_a_click_on_a_mask_of_the_mirrored_frame_is_answered_by_the_mirrored_mask():

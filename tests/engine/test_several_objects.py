@@ -6,11 +6,12 @@ import torch
 from conftest import COLOURS, ColourNetwork, squares
 
 from stm_core import MemoryConfig, Prompt, Propagator, Reference, look
+from stm_core.engine.decoding import decoded
 from stm_core.engine.encoding import MARGIN, encoded, windows_of
 from stm_core.engine.whereabouts import Whereabouts, cells_of
 from stm_core.memory.apart import Apart
 from stm_core.memory.bank import MemoryBank
-from stm_core.memory.policy import Trust
+from stm_core.memory.policy import TUNED
 from stm_core.memory.window import AT_ONCE, CALL, Window, cells_within, together
 from stm_core.networks.weights import Model
 
@@ -81,14 +82,23 @@ def test_an_object_that_was_lost_is_decoded_everywhere_the_others_in_their_windo
     assert max(one.cells for one in found[:2]) < found[2].cells
 
 
-def test_only_what_is_decoded_is_read_where_that_is_less():
-    windows = [Window((0, 3), (0, 4), SIZE), Window((2, 5), (1, 3), SIZE)]
-    cells = cells_within(windows)
-    inside = torch.zeros(SIZE)
-    for one in windows:
-        one.cut(inside[None])[:] = 1
-    assert cells is not None and cells.tolist() == inside.flatten().nonzero()[:, 0].tolist()
-    assert cells_within([]) is None and cells_within([*windows, Window.whole(SIZE)]) is None
+@torch.inference_mode()
+def test_only_what_is_decoded_is_read_and_gives_the_same_where_windows_are_enlarged(tiny):
+    network, bank = tiny.network, MemoryBank(MemoryConfig(), scale=1.0, bounded=True)
+    query = network.encode_query(torch.rand(1, 3, 16 * SIZE[0], 16 * SIZE[1]))
+    bank.write(0, *network.encode_memory(None, three_masks(), query), pinned=True)
+    windows = [Window((0, 5), (0, 7), SIZE), Window((3, 9), (10, 14), SIZE), Window((2, 6), (5, 10), SIZE)]
+    groups = together(dict(enumerate(windows)))
+    assert any(one not in windows for _, group in groups for one in group)  # enlarged, to be decoded together
+    cells = cells_within(groups)
+    assert cells is not None and len(cells) < SIZE[0] * SIZE[1] / 2
+    some, every = (decoded(network, bank.read(query.key, at), query, groups) for at in (cells, None))
+    assert torch.allclose(some, every, atol=1e-4)
+
+
+def test_all_is_read_where_that_is_little_more():
+    assert cells_within([]) is None
+    assert cells_within([([0, 1], [Window.whole(SIZE), Window((0, 2), (0, 2), SIZE)])]) is None
 
 
 def test_objects_may_come_later_and_go_where_values_are_kept_apart(tiny, monkeypatch):
@@ -175,8 +185,7 @@ def test_values_are_apart_only_where_such_values_can_be_read():
 def test_objects_that_come_go_and_return_are_found_with_values_apart_as_without(monkeypatch):
     clip, given = comes_and_goes()
     model = Model(LocalColour().for_inference(), "colour", torch.device("cpu"), torch.float32)
-    trust = Trust(prompted=8, latest=1 / 4, firm=True, reach=0.3)
-    memory = MemoryConfig(every=2, capacity=4, trust=trust)
+    memory = MemoryConfig(every=2, capacity=4, trust=TUNED)
     runs = []
     for apart in (True, False):
         if not apart:

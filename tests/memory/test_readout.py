@@ -10,7 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stm_core.memory import readout
 from stm_core.memory.apart import Apart
+from stm_core.memory.bank import MemoryBank
 from stm_core.memory.footprint import read_peak_bytes
+from stm_core.memory.policy import MemoryConfig
 from stm_core.memory.readout import CHUNK_BYTES, chunk_rows, maps, rows, where
 from stm_core.memory.window import Window
 
@@ -273,6 +275,18 @@ def test_hiding_frames_from_objects_costs_no_more_than_the_closed_form_even_insi
     options = {"scale": 0.1, "present": present, "bounded": bounded}
     measured = most_allocated(lambda: read(keys, values, query, **options))
     assert 0 < measured <= read_peak_bytes(**sizes, channels=(64, 128), dtype=dtype, bounded=bounded)
+
+
+@pytest.mark.parametrize("part", [0.9, None])
+@pytest.mark.parametrize("dtype, objects, megabytes", [(torch.float32, 20, None), (torch.bfloat16, 3, 10)])
+def test_a_bank_allocates_no_more_for_a_read_of_all_or_some_positions(dtype, objects, megabytes, part):
+    """A budget makes chunks small, so that values count for more than affinities."""
+    budget = {} if megabytes is None else {"budget_bytes": megabytes * 2**20}
+    bank = MemoryBank(MemoryConfig(**budget), scale=0.1, bounded=True)
+    key, value = (torch.randn(n, channels, 20, 40).to(dtype) for n, channels in ((1, 64), (objects, 128)))
+    bank.write(0, key, value, pinned=True)
+    cells = None if part is None else torch.arange(round(part * 800))
+    assert 0 < most_allocated(lambda: bank.read(key, cells)) <= bank.read_peak_bytes
 
 
 @pytest.mark.parametrize(
