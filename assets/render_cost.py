@@ -73,7 +73,7 @@ GROWTHS = {
         {"bounded": BOUNDED, "every-5": MemoryConfig(preset="every-5")},
         lambda frames, memory: case(memory, size=(96, 160), frames=frames),
         logarithmic=True,
-        too_long=("every-5", 10_000),  # a quarter of an hour
+        too_long=("every-5", 10_000),  # some ten minutes
     ),
     "objects": Growth(
         "More objects (480x854)",
