@@ -111,11 +111,12 @@ class MemoryBank:
         cells: the positions that are read, int64 (n,); the others get zeros.  None: all.
         Raises PromptError when nothing is stored.
         """
-        options, rows = self._read_options(), readout.rows(query_key)
+        options, query = self._read_options(), readout.rows(query_key)
         result = readout.read(
             self._storage.keys,
             self._storage.values,
-            rows if cells is None else rows[:, cells],
+            query,
+            cells=cells,
             bounded=self.bounded,
             present=presence(self._frames, self._objects, self.shared_keys),
             chunk_bytes=chunk_bytes(self.config, query_key.device.type),
@@ -127,7 +128,7 @@ class MemoryBank:
         if cells is None:
             value = value.contiguous()
         else:
-            value = value.new_zeros(len(value), rows.shape[1], value.shape[2]).index_copy_(1, cells, value)
+            value = value.new_zeros(len(value), query.shape[1], value.shape[2]).index_copy_(1, cells, value)
         return readout.maps(value, *query_key.shape[-2:])
 
     def discount(self) -> None:

@@ -43,6 +43,7 @@ def read_plainly(
         own = own.masked_fill_(own == 0, 1)  # no frame knows the object
         part.copy_(total.div_(own.unsqueeze(-1)))
         usage += (mass / own if known is None else mass * ((1 / own) @ known)).sum(0)
+        del total, mass, own  # before those of the next chunk are made
     return value.transpose(0, 1).unsqueeze(0), usage / usage.sum().clamp(min=1e-12)
 
 

@@ -61,6 +61,7 @@ def read(
     trust: Sequence[float] | None = None,
     present: Tensor | None = None,
     chunk_bytes: int | None = None,
+    cells: Tensor | None = None,
 ) -> Readout:
     """Attention-weighted mean of the stored values for each query position.
 
@@ -76,21 +77,24 @@ def read(
         out of the object's softmax, and their values must be zeros; an object that no frame knows reads
         zeros.
     chunk_bytes: most bytes of affinity held at once; None: a default for the device.
+    cells: int64 (n,), the query positions that are read, which are then all that Q means; None: every one.
     Source: Oh et al., ICCV 2019, section 3.2; top-k as in Cheng et al., STCN, NeurIPS 2021.
     """
     sizes = [block.shape[1] for block in keys]
     batch, (objects, channels) = len(keys[0]), values[0].shape[2:]
+    positions = query.shape[1]  # chunks are as many for some of them as for all: no read takes more memory
+    query = (query if cells is None else query[:, cells]) * scale
     plain = bounded and reads_plainly(batch, query.dtype, top_k, sum(sizes))
     row_bytes = batch * (max(sizes) if plain else sum(sizes)) * query.element_size()
-    step = chunk_rows(query.shape[1], row_bytes, query.device.type, chunk_bytes)
+    step = chunk_rows(positions, row_bytes, query.device.type, chunk_bytes)
     if plain:
         known = None if present is None else present[0]
-        return Readout(*read_plainly(query[0] * scale, keys, values, trust, known, step))
+        return Readout(*read_plainly(query[0], keys, values, trust, known, step))
     groups = _groups(present, objects, query.device)
     attend = Attention(sizes, top_k, trust)
     flat_keys = [block.transpose(1, 2) for block in keys]  # (B, Ck, Pi)
     parts, usage = [], torch.zeros(len(sizes), device=query.device)
-    for chunk in (query * scale).split(step, dim=1):
+    for chunk in query.split(step, dim=1):
         part, mass = _read_groups(chunk.expand(batch, -1, -1), flat_keys, values, groups, attend)
         parts.append(part)
         usage += mass
