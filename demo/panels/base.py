@@ -30,7 +30,7 @@ from stm_core.errors import OptionError, StmError, for_visitors
 
 log = logging.getLogger(__name__)
 SETTINGS = ("preset", "budget", "every", "size", "capacity")  # names of the parts that set up a run
-FRAMES = Path(__file__).with_name("frames.js")
+PANELS = Path(__file__).parent
 EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped without removing the last one
 
 
@@ -68,9 +68,9 @@ class Wires(Protocol):
         """A part of any panel."""
 
 
-def script(*files: Path) -> str:
-    """These scripts as one, for a part that shows frames: `frames.js` stands before them."""
-    return "\n".join(path.read_text() for path in (FRAMES, *files))
+def script(*names: str) -> str:
+    """These scripts of the panels as one, for one part of the page."""
+    return "\n".join((PANELS / name).read_text() for name in names)
 
 
 class Panel:

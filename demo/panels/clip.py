@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -11,7 +10,7 @@ import gradio as gr
 from demo.draw import html
 from demo.engine.marking import real
 from demo.gradio_fixes import webcam_input
-from demo.panels.base import Change, Host, Panel, Props, View, Wires, answers
+from demo.panels.base import Change, Host, Panel, Props, View, Wires, answers, script
 from demo.work import examples
 from demo.work.opened import Clip
 from demo.work.pictures import picture
@@ -23,7 +22,6 @@ from stm_core.errors import PromptError, StmError, VideoError
 
 CARD_WIDTH = 200  # pixels of an example's picture
 TELL_EVERY = 0.4  # seconds between two views while frames are counted
-SCRIPT = Path(__file__).with_suffix(".js")
 
 
 class ClipPanel(Panel):
@@ -51,7 +49,7 @@ class ClipPanel(Panel):
                     label="Record a few seconds", height=240, elem_id="webcam", buttons=[]
                 )
         self._read_examples()
-        gallery = gr.HTML(js_on_load=SCRIPT.read_text(), **self._cards())
+        gallery = gr.HTML(js_on_load=script("clip.js"), **self._cards())
         report = gr.HTML(clip_report(None, self.host.limits), elem_id="report")
         part = gr.Slider(
             0,

@@ -67,7 +67,7 @@ class ComparePanel(Panel):
                 NOTHING,
                 html_template=HERE.with_suffix(".html").read_text(),
                 elem_id="compared",
-                js_on_load=script(HERE.with_suffix(".js")),
+                js_on_load=script("frames.js", "compare.js"),
                 apply_default_css=False,
             )
         return {"cases": cases, "compare": start, "compare_stop": halt, "truth": truth, "compared": shown}

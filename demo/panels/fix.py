@@ -2,22 +2,19 @@
 
 from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from demo.draw import charts, html
-from demo.panels.base import Change, Panel, View, Wires, answers
+from demo.panels.base import Change, Panel, View, Wires, answers, script
 from demo.work import reviewing
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.errors import PromptError
 from stm_core.runs.record import Record
 
-TIMELINE = Path(__file__).with_name("timeline.js")
 KEYS = "Keys: [.] next, [,] previous, [Y] looks right, [F] flag this frame."
-QUEUE = Path(__file__).with_name("review.js")
 
 
 class FixPanel(Panel):
@@ -28,9 +25,11 @@ class FixPanel(Panel):
     def layout(self, number: int) -> dict[str, Any]:
         """As Panel.layout."""
         gr.HTML(html.title("Check and fix", "find a wrong frame, correct it, continue", number))
-        review = gr.HTML("", elem_id="review", js_on_load=QUEUE.read_text(), apply_default_css=False)
+        review = gr.HTML(
+            "", elem_id="review", js_on_load=script("turns.js", "review.js"), apply_default_css=False
+        )
         timeline = gr.HTML(
-            charts.NO_TIMELINE, elem_id="timeline", js_on_load=TIMELINE.read_text(), apply_default_css=False
+            charts.NO_TIMELINE, elem_id="timeline", js_on_load=script("timeline.js"), apply_default_css=False
         )
         return {"review": review, "timeline": timeline}
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from demo.draw import html
 from demo.draw.lesson import lesson, parse
-from demo.panels.base import SETTINGS, Host, Panel, View, Wires, answers
+from demo.panels.base import SETTINGS, Host, Panel, View, Wires, answers, script
 from demo.work.examples import about
 from demo.work.visitor import Visitor
 from demo.work.work import Work
@@ -41,7 +41,7 @@ class LearnPanel(Panel):
             {},
             html_template=shell,
             elem_id="learn",
-            js_on_load=HERE.with_suffix(".js").read_text(),
+            js_on_load=script("learn.js"),
             apply_default_css=False,
         )
         return {"learn": learn}

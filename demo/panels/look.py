@@ -42,7 +42,7 @@ class LookPanel(Panel):
             NOTHING,
             html_template=HERE.with_suffix(".html").read_text(),
             elem_id="inside",
-            js_on_load=script(HERE.with_suffix(".js")),
+            js_on_load=script("frames.js", "look.js"),
             apply_default_css=False,
         )
         return {"inside": inside}

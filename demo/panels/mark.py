@@ -50,7 +50,7 @@ class MarkPanel(Panel):
             {"clip": None, "welcome": WELCOME},
             html_template=(STAGE / "stage.html").read_text(),
             elem_id="stage",
-            js_on_load=script(*(STAGE / name for name in SCRIPTS)),
+            js_on_load=script("frames.js", "turns.js", *(f"stage/{name}" for name in SCRIPTS)),
             apply_default_css=False,
         )
         with gr.Accordion("Use a mask file instead", open=False, elem_id="own-mask"):

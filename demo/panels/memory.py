@@ -1,18 +1,15 @@
 """The memory: which strategy, its limits, and what a run would take, before it runs."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from demo.draw import html, readout
-from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, complaint
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, complaint, script
 from demo.work.told import before_a_run
 from demo.work.visitor import Visitor
 from stm_core.errors import OptionError
 from stm_core.memory.policy import PRESETS, MemoryConfig
-
-SCRIPT = Path(__file__).with_suffix(".js")
 
 
 class MemoryPanel(Panel):
@@ -26,7 +23,7 @@ class MemoryPanel(Panel):
             html.title("Memory", "what the network may remember", number)
             + '<button type="button" class="stm-fold" aria-expanded="false">Change</button>',
             elem_classes="stm-folding",
-            js_on_load=SCRIPT.read_text(),
+            js_on_load=script("memory.js"),
         )
         preset = gr.Dropdown(
             [(PRESETS[name].title, name) for name in reversed(PRESETS)],

@@ -18,9 +18,9 @@ function right(item) {
   if (!item) return;
   const { look, object } = item.dataset;
   if (item === here() && items().length > 1) step(1);
-  trigger("review", { kind: "right", frame: Number(look), object: Number(object) });
+  trigger("review", inTurn({ kind: "right", frame: Number(look), object: Number(object) }));
 }
-const flag = () => at !== null && trigger("review", { kind: "flag", frame: at });
+const flag = () => at !== null && trigger("review", inTurn({ kind: "flag", frame: at }));
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button"), item = button?.closest("[data-look]");
   if (!event.detail && ["flag", "right"].includes(button?.dataset.do)) again = items().indexOf(item);

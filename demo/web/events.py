@@ -122,7 +122,9 @@ class Events:
             return self._known(key, request, first), *told, *values
 
         async def queued(key: str, request: gr.Request, event: gr.EventData, *values: Any):
-            return await self._queued(line, newest, handler, *known(key, request, event, values))
+            turn = sent_by(event, "turn")
+            place = (request.session_hash, turn) if type(turn) is int else None
+            return await self._queued(line, newest, place, handler, *known(key, request, event, values))
 
         def stream(key: str, request: gr.Request, event: gr.EventData, *values: Any):
             told = False
@@ -139,12 +141,23 @@ class Events:
         return queued if line else stream if inspect.isgeneratorfunction(handler) else plain
 
     async def _queued(
-        self, line: str, newest: bool, handler: Callable, visitor: Visitor, *values: Any
+        self,
+        line: str,
+        newest: bool,
+        place: tuple[str, int] | None,
+        handler: Callable,
+        visitor: Visitor,
+        *values: Any,
     ) -> dict:
-        """Run a handler after the visitor's earlier requests; returns its answer."""
+        """Run a handler after the visitor's earlier requests; returns its answer.
+
+        place: the page, and the request's number there, where the browser gave it one.
+        """
         edit = line == "marks"
         visitor.edits += edit
         try:
+            if place:
+                await self.lines.in_turn(*place)
             who = visitor.caller, visitor.folder
             return self._show(await self.lines.run(*who, line, handler, visitor, *values, newest=newest))
         except Overtaken:

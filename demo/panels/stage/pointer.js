@@ -117,5 +117,5 @@ const clearInk = () => ink.getContext("2d").clearRect(0, 0, ink.width, ink.heigh
 function send(name, data) {
   $(".stm-busy").hidden = false;
   if (seekTimer) seek();   // not later: an undo may lead to another frame
-  trigger(name, { clip: state.clip, ...data });   // another clip may be open by the time it is answered
+  trigger(name, inTurn({ clip: state.clip, ...data }));   // another clip may be open by the time it is answered
 }

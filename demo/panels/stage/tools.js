@@ -56,7 +56,7 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
   if (button.matches(".stm-hint button")) return document.querySelector("#track").scrollIntoView({ block: "center" });
-  if (button.dataset.choice) return trigger("choose", { number: Number(button.dataset.choice) });
+  if (button.dataset.choice) return trigger("choose", inTurn({ number: Number(button.dataset.choice) }));
   if (button.dataset.mode) { ui.mode = button.dataset.mode; tools(); }
   else if (button.dataset.object) send("order", { kind: "select", frame: ui.frame, object: Number(button.dataset.object) });
   else actions[button.dataset.do]?.();
