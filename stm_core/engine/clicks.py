@@ -26,7 +26,7 @@ from stm_core.networks.weights import Model, check_model
 
 ONE_BY_ONE = 20  # clicks of an object that are read one after the other; more come in groups
 GROUPS = 4  # any number of clicks costs at most ONE_BY_ONE + GROUPS reads
-CERTAIN = 1e-3  # least probability of an object outside the mask that was given for it
+CERTAIN = 1e-3  # least probability of an object outside the mask that is corrected
 DOUBT = 0.2  # its probability inside is 1 less this: if it were 1, the network would not correct it
 KEPT_LOGIT = 3.0  # logit of objects that were given and not clicked: strong, but a sure click wins
 
@@ -92,24 +92,29 @@ def click_logits(
         raise PromptError("this network takes a mask, not clicks; give a mask, or use the compact network")
     check_inside(clicks, *image.shape[:2])
     points = points_of(clicks, needs_positive=masks is None).to(model.device)
-    reader, most = ClickReader(model, image, size), points.shape[1]
+    reader = ClickReader(model, image, size)
     if masks is not None:
-        before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
-        told = anchored(points, masks, reader.scale)
-        after = reader.answer(told, points[:, 0, 2] >= 0, before)
-        added = told[:, : told.shape[1] - most, 2] > 0
-        return torch.where(
-            added.any(1)[:, None, None], changes_at_clicks(before, after, points, reader.scale), after
-        )
-    frame, turns = digest(image), _turns(most)
+        return _corrected(reader, masks, points, points[:, 0, 2] >= 0)
+    frame, turns = digest(image), _turns(points.shape[1])
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
     begin, logits = _known(model.network, keys)
     if logits is None:
         logits = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
     for turn in turns[begin:]:
-        logits = reader.answer(points[:, : turn.stop], (points[:, turn, 2] >= 0).any(1), logits)
+        fresh = (points[:, turn, 2] >= 0).any(1)
+        after = _corrected(reader, (logits > 0).float(), points[:, : turn.stop], fresh)
+        logits = torch.where(fresh[:, None, None], after, logits)
     keep(model.network, keys[-1], logits)
     return logits.clone()
+
+
+def _corrected(reader: ClickReader, masks: Tensor, points: Tensor, fresh: Tensor) -> Tensor:
+    """Logits (n, H', W') of masks, 0..1, after clicks (n, P, 3) on some objects: bool (n,) `fresh`."""
+    before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
+    told = anchored(points, masks, reader.scale)
+    after = reader.answer(told, fresh, before)
+    added = (told[:, : told.shape[1] - points.shape[1], 2] > 0).any(1)
+    return torch.where(added[:, None, None], changes_at_clicks(before, after, points, reader.scale), after)
 
 
 def _known(network: Network, keys: list[Key]) -> tuple[int, Tensor | None]:

@@ -35,16 +35,20 @@ def anchored(points: Tensor, masks: Tensor, scale: tuple[float, float]) -> Tenso
 
 
 def _deep(mask: np.ndarray, clicks: np.ndarray) -> list[tuple[int, int]]:
-    """Columns and rows inside a mask, bool (h, w), far from its edge, from clicks (P, 3), and apart."""
-    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    room, apart, missing = _depth(mask), np.full(mask.shape, np.inf), ENOUGH
-    for x, y, label in clicks:
+    """Columns and rows inside a mask, bool (h, w), far from its edge, from clicks (P, 3), and apart.
+
+    None where a positive click is inside.
+    """
+    height, width = mask.shape
+    positive = [(int(x), int(y)) for x, y, label in clicks if label == 1]
+    if any(0 <= y < height and 0 <= x < width and mask[y, x] for x, y in positive):
+        return []
+    rows, columns = np.mgrid[:height, :width]
+    room, apart = _depth(mask), np.full(mask.shape, np.inf)
+    for x, y, _ in clicks:
         apart = np.minimum(apart, np.hypot(columns + 0.5 - x, rows + 0.5 - y))
-        inside = 0 <= int(y) < len(mask) and 0 <= int(x) < mask.shape[1] and mask[int(y), int(x)]
-        if label == 1 and inside:
-            missing = 0
     found: list[tuple[int, int]] = []
-    while len(found) < missing:
+    while len(found) < ENOUGH:
         free = np.minimum(room, apart / 2)
         y, x = np.unravel_index(int(free.argmax()), free.shape)
         if free[y, x] < 1:

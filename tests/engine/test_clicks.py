@@ -4,9 +4,10 @@ import torch
 from conftest import colour_model, squares
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stm_core import segment_frame
+from stm_core import random_model, segment_frame
 from stm_core.engine import click_answers
-from stm_core.engine.clicks import GROUPS, ONE_BY_ONE
+from stm_core.engine.clicks import GROUPS, ONE_BY_ONE, click_logits
+from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, VideoError
 from stm_core.faults import OUT_OF_MEMORY
 from stm_core.networks.compact import CLICK_RADIUS, add_clicks, click_maps
@@ -128,6 +129,28 @@ def test_a_click_more_costs_a_read_more_and_changes_nothing_else(colour):
     frame[40:, 40:] = 0
     segment_frame(colour, frame, clicks)
     assert colour.network.written > 0  # another frame is read
+
+
+@pytest.mark.parametrize("seed", [13, 23])  # of networks whose masks are not empty
+def test_clicks_at_once_are_as_each_on_top_of_the_mask_before(seed):
+    model = random_model("compact-tiny", seed=seed)
+    ((frame, _),) = squares(1, objects=2)
+    clicks, mask = [(8, 8, 1, 1), (60, 40, 1, 1), (30, 20, 0, 1), (90, 10, 1, 1)], None
+    sizes = set()
+    for count in range(1, len(clicks) + 1):
+        mask = segment_frame(model, frame, clicks[:count], mask=mask)
+        np.testing.assert_array_equal(segment_frame(model, frame, clicks[:count]), mask)
+        sizes.add(np.count_nonzero(mask))
+    assert len(sizes) > 1 and 0 not in sizes
+
+
+def test_clicks_on_one_object_leave_what_was_found_for_another(tiny):
+    ((frame, _),) = squares(1, objects=2)
+    clicks = [(8, 8, 1, 1), (24, 24, 1, 2), (60, 40, 0, 2), (30, 50, 1, 2)]
+    prompts = [Prompt.from_clicks(clicks[:count]).clicks for count in (1, 4)]
+    with torch.inference_mode():
+        alone, both = (click_logits(tiny, frame, own, 64)[0] for own in prompts)
+    torch.testing.assert_close(alone, both, rtol=0, atol=0)
 
 
 def test_answers_that_are_kept_take_little_memory(colour, monkeypatch):
