@@ -1,11 +1,12 @@
 """A box around an object becomes its mask, through the network that answers clicks.
 
-It sees the piece of the frame around the box, with clicks inside the box and just outside of it.
+It sees the piece of the frame around the box, with clicks inside the box and just outside of it, and corrects
+a guess: the ellipse that fills the box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ ROOM, LEAST_ROOM = 0.25, 12  # around the box, on each side: share of its side, 
 AWAY, LEAST_AWAY = 0.08, 5  # the same, for how far outside of the box the negative clicks are
 # positive clicks, as shares of the box's sides
 INSIDE = ((0.5, 0.5), (0.5, 0.3), (0.5, 0.7), (0.3, 0.5), (0.7, 0.5))
+READS = 2  # of the piece, each from the mask of the one before
+
+Ask = Callable[[np.ndarray, list[Click], np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -96,14 +100,27 @@ class BoxPrompt:
         seen = [one for one in (*inside, *outside) if left <= one[0] < right and top <= one[1] < bottom]
         return [(x - left, y - top, label, 1) for x, y, label in seen]
 
-    def pasted(self, found: np.ndarray) -> np.ndarray:
-        """A mask of that piece, bool (h, w), as one of the frame, bool (H, W): False outside the box."""
-        top, bottom, left, right = self._piece
+    def answered(self, image: np.ndarray, ask: Ask) -> np.ndarray:
+        """The mask bool (H, W) of the object on a frame (H, W, 3); False outside the box.
+
+        ask: (piece (h, w, 3), clicks, labels uint8 (h, w) to correct) -> labels (h, w).
+        """
+        piece, (top, _, left, _) = self.cut(image), self._piece
+        labels = self._guess
+        for _ in range(READS):
+            labels = ask(piece, self.clicks, labels)
         mask = np.zeros((self.height, self.width), bool)
-        mask[top:bottom, left:right] = found
-        inside = np.zeros_like(mask)
-        inside[self.top : self.bottom, self.left : self.right] = True
-        return mask & inside
+        inside = np.s_[self.top - top : self.bottom - top, self.left - left : self.right - left]
+        mask[self.top : self.bottom, self.left : self.right] = labels[inside] == 1
+        return mask
+
+    @property
+    def _guess(self) -> np.ndarray:
+        """Labels uint8 (h, w) of the piece: 1 in the ellipse that fills the box."""
+        top, bottom, left, right = self._piece
+        y = (np.arange(top, bottom) + 0.5 - (self.top + self.bottom) / 2) / (self.bottom - self.top)
+        x = (np.arange(left, right) + 0.5 - (self.left + self.right) / 2) / (self.right - self.left)
+        return (y[:, None] ** 2 + x**2 < 0.25).astype(np.uint8)
 
 
 def segment_box(model: Model, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
@@ -114,4 +131,8 @@ def segment_box(model: Model, image: np.ndarray, box: Sequence[float]) -> np.nda
     """
     check_image(image)
     prompt = BoxPrompt.of(box, *image.shape[:2])
-    return prompt.pasted(segment_frame(model, prompt.cut(image), prompt.clicks) == 1)
+
+    def ask(piece: np.ndarray, clicks: list[Click], labels: np.ndarray) -> np.ndarray:
+        return segment_frame(model, piece, clicks, mask=labels)
+
+    return prompt.answered(image, ask)

@@ -110,7 +110,8 @@ def click_logits(
 
 def _corrected(reader: ClickReader, masks: Tensor, points: Tensor, fresh: Tensor) -> Tensor:
     """Logits (n, H', W') of masks, 0..1, after clicks (n, P, 3) on some objects: bool (n,) `fresh`."""
-    before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN)
+    nothing = ~masks.flatten(1).any(1)[:, None, None]
+    before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN).masked_fill(nothing, -LOGIT_LIMIT)
     told = anchored(points, masks, reader.scale)
     after = reader.answer(told, fresh, before)
     added = (told[:, : told.shape[1] - points.shape[1], 2] > 0).any(1)

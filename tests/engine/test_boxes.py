@@ -32,6 +32,26 @@ def test_any_box_on_the_frame_is_answered_within_it(tiny, box):
 
 
 @pytest.mark.parametrize(
+    "box", [(40, 20, 100, 60), (-20, -20, 90, 70), (150, 80, 400, 300), (30, 30, 34, 34)]
+)
+def test_each_read_corrects_the_labels_before_and_the_first_ones_fill_the_box(box):
+    prompt, seen = BoxPrompt.of(box, *LABELS.shape), []
+
+    def ask(piece, clicks, labels):
+        assert labels.shape == piece.shape[:2] and labels.dtype == np.uint8 and clicks == prompt.clicks
+        seen.append(labels)
+        return np.where(labels == 1, 1, 5).astype(np.uint8)
+
+    mask = prompt.answered(IMAGE, ask)
+    rows, columns = np.nonzero(seen[0])
+    across, down = prompt.right - prompt.left, prompt.bottom - prompt.top
+    assert len(seen) == 2 and (seen[1] == np.where(seen[0], 1, 5)).all()
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (down, across)
+    assert mask.sum() == len(rows) == pytest.approx(np.pi / 4 * down * across, rel=0.1)
+    assert mask[(prompt.top + prompt.bottom) // 2, (prompt.left + prompt.right) // 2]
+
+
+@pytest.mark.parametrize(
     "box", [(5, 5, 6, 60), (300, 5, 400, 60), (1, 2, 3), "box", (0, 0, float("nan"), 50)]
 )
 def test_a_box_that_is_none_is_refused_in_a_sentence(tiny, box):
