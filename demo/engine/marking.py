@@ -5,7 +5,6 @@ done first; the change itself is made alone (`Visitor.changing`), and a mask tha
 marks is computed again.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ from demo.work.pictures import picture
 from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.engine.boxes import BoxPrompt
-from stm_core.engine.prompts import Click
 from stm_core.errors import PromptError
+from stm_core.masks.mask_files import decode_mask
 
 SAME = 0.002  # share of an object's pixels: nobody sees that fewer have changed
 AGAIN = 3  # times that a click is computed again because its frame was changed meanwhile
@@ -55,7 +54,7 @@ class Marking:
             image = picture(self.guard, visitor, index)
             box = BoxPrompt.of(data.get("box", ()), *work.clip.size)
             number = work.objects.selected
-            mask = box.answered(image, self.ask)
+            mask = box.pasted(self.ask(box.cut(image), tuple(box.clicks), None, None) == 1)
             if not mask.any():
                 return (
                     "The network finds no object in this box; draw it closer around the object, or click it."
@@ -77,7 +76,7 @@ class Marking:
                 with visitor.changing(work):
                     check_free(work)
                     before, marks = work.seen(index), changes.plan_move(work, index, place)
-                labels = self.ask(image, marks.clicks, marks.refined, size)
+                labels = self.ask(image, marks.clicks, marks.base, size)
                 with visitor.changing(work):
                     check_free(work)
                     if work.seen(index) == before:
@@ -98,7 +97,7 @@ class Marking:
                     check_free(work)
                     before = work.seen(index)
                     marks = changes.plan_click(work, index, x, y, label, selected, most)
-                labels = self.ask(image, marks.clicks, marks.refined, size)
+                labels = self.ask(image, marks.clicks, marks.base, size)
                 with visitor.changing(work):
                     check_free(work)
                     if work.seen(index) == before:
@@ -109,17 +108,11 @@ class Marking:
                         return ""
         raise PromptError("this frame was changed while the mask was computed; click once more")
 
-    def ask(
-        self,
-        image: np.ndarray,
-        clicks: Sequence[Click],
-        labels: np.ndarray | None = None,
-        size: int | None = None,
-    ) -> np.ndarray:
-        """Labels uint8 (H, W) of a frame, from clicks that refine `labels`."""
+    def ask(self, image: np.ndarray, clicks: tuple, base: bytes | None, size: int | None) -> np.ndarray:
+        """Labels uint8 (H, W) of a frame, from clicks that refine `base` (PNG bytes, or None)."""
         quick = min(size or 10**6, *image.shape[:2]) <= QUICK_SIDE and len(clicks) <= QUICK_CLICKS
         with self.quick if quick else self.large:
-            return self.engine.click(image, clicks, labels, size)
+            return self.engine.click(image, clicks, None if base is None else decode_mask(base), size)
 
 
 def check_free(work: Work) -> Work:

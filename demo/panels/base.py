@@ -69,7 +69,7 @@ class Wires(Protocol):
 
 
 def script(*names: str) -> str:
-    """These scripts of the panels as one, for one part of the page."""
+    """The text of these files of `demo/panels`, one after the other, for one part of the page."""
     return "\n".join((PANELS / name).read_text() for name in names)
 
 

@@ -104,7 +104,7 @@ class MarkPanel(Panel):
         index = work.go(known["clicks"][0][0])
         with visitor.at_work():
             image = picture(self.host.guard, visitor, index)
-            labels = self.marking.ask(image, clicks)
+            labels = self.marking.ask(image, clicks, None, None)
             with visitor.changing(work):
                 check_free(work)
                 if work.marks:

@@ -14,6 +14,7 @@ from demo.draw import html
 from demo.gradio_fixes import sent as sent_by
 from demo.panels.base import EMPTIED, Change, Host, Props, View
 from demo.web.own_lines import Full, OwnLines
+from demo.web.sent_order import SentOrder
 from demo.web.visits import Visits
 from demo.work.quotas import caller_of
 from demo.work.visitor import Overtaken, Visitor
@@ -37,7 +38,7 @@ class Events:
         self.host, self.page, self.key, self.parts = host, page, key, parts
         live = ["notice", *EMPTIED, *(name for panel in host.panels for name in panel.live)]
         self.live = [parts[name] for name in dict.fromkeys(live) if name in parts]
-        self.visits, self.lines = Visits(), OwnLines(host.limits.visitor_waiting)
+        self.visits, self.lines, self.order = Visits(), OwnLines(host.limits.visitor_waiting), SentOrder()
         self.left: list[str] = []  # the last tabs that were closed
         self._sources: dict[str, list[Callable]] = defaultdict(list)  # word -> events that announce it
         self._waiting: dict[str, list[Callable]] = defaultdict(list)  # word -> handlers for them
@@ -122,8 +123,8 @@ class Events:
             return self._known(key, request, first), *told, *values
 
         async def queued(key: str, request: gr.Request, event: gr.EventData, *values: Any):
-            turn = sent_by(event, "turn")
-            place = (request.session_hash, turn) if type(turn) is int else None
+            number = sent_by(event, "turn")
+            place = (request.session_hash, number) if type(number) is int else None
             return await self._queued(line, newest, place, handler, *known(key, request, event, values))
 
         def stream(key: str, request: gr.Request, event: gr.EventData, *values: Any):
@@ -144,7 +145,7 @@ class Events:
         self,
         line: str,
         newest: bool,
-        place: tuple[str, int] | None,
+        place: tuple[str | None, int] | None,
         handler: Callable,
         visitor: Visitor,
         *values: Any,
@@ -157,7 +158,8 @@ class Events:
         visitor.edits += edit
         try:
             if place:
-                await self.lines.in_turn(*place)
+                page, number = place
+                await self.order.wait((visitor.folder, page), number)  # anybody may send another's page
             who = visitor.caller, visitor.folder
             return self._show(await self.lines.run(*who, line, handler, visitor, *values, newest=newest))
         except Overtaken:

@@ -6,7 +6,7 @@ Gradio's lanes are shared: a request that stalls in one delays all requests behi
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,6 @@ from demo.work.visitor import Overtaken
 
 THREADS = 64  # for these requests, besides Gradio's own threads
 OF_ONE = 16  # of them that one address may have: a file may take a minute, and a process of its own
-PATIENCE = 1.0  # seconds that a request waits for those that its page sent before it; they may be lost
-PAGES = 1000  # whose last request is known
 
 
 class Full(Exception):
@@ -42,25 +40,6 @@ class OwnLines:
         self.longest = longest
         self._lines: dict[Any, _Line] = {}  # by (visitor, kind), and by address
         self._threads: CapacityLimiter | None = None
-        self._came: dict[str, int] = {}  # page -> the last of its numbered requests that came
-        self._comes: dict[str, asyncio.Event] = {}  # page -> set when the next one comes
-
-    async def in_turn(self, page: str, turn: int) -> None:
-        """Returns when the requests that a page sent before its request number `turn` (1, 2, ...) have come.
-
-        Two quick requests may overtake each other on the way, and in Gradio, which reads their values in
-        threads.
-        """
-        if turn > self._came.get(page, 0) + 1:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    while turn > self._came.get(page, 0) + 1:
-                        await self._comes.setdefault(page, asyncio.Event()).wait()
-        self._came[page] = max(turn, self._came.pop(page, 0))
-        if page in self._comes:
-            self._comes.pop(page).set()
-        for old in list(self._came)[:-PAGES]:
-            del self._came[old]
 
     async def run(
         self, caller: str, who: str, kind: str, function: Callable, *values: Any, newest: bool = False

@@ -84,11 +84,6 @@ class Marks:
         assert self.mask is not None, "marks are kept once their mask is computed"
         return self.mask
 
-    @property
-    def refined(self) -> np.ndarray | None:
-        """Labels uint8 (H, W) of `base`."""
-        return None if self.base is None else decode_mask(self.base)
-
     def prompt(self, index: int) -> Prompt | None:
         """The marks as the engine takes them: clicks where there are only clicks, else the mask.  None when
         the mask is empty and no object was erased.

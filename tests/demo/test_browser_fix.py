@@ -1,5 +1,6 @@
 """A headless Chromium repairs a clip that goes wrong: the queue, its keys, undo, an object that is gone."""
 
+import json
 import re
 
 import numpy as np
@@ -33,6 +34,13 @@ def queue(visitor) -> list[int]:
     )
 
 
+def _turn(request) -> list[int]:
+    """The number of an edit that the browser sends."""
+    sent = json.loads(request.post_data) if "/queue/join" in request.url else {}
+    data = sent.get("event_data")
+    return [data["turn"]] if isinstance(data, dict) and "turn" in data else []
+
+
 def done(visitor) -> list[int]:
     """The numbers that the end of a run tells."""
     visitor.wait_text("#progress .stm-count", "Done:")
@@ -40,7 +48,8 @@ def done(visitor) -> list[int]:
 
 
 def test_a_clip_that_goes_wrong_is_repaired_with_three_clicks(browser, site, broken):
-    visitor = Visitor(browser, site, DESK)
+    visitor, turns = Visitor(browser, site, DESK), []
+    visitor.page.on("request", lambda request: turns.extend(_turn(request)))
     visitor.open(broken)
     visitor.click(80, 48)
     visitor.shown(0, True)
@@ -64,7 +73,7 @@ def test_a_clip_that_goes_wrong_is_repaired_with_three_clicks(browser, site, bro
     assert not queue(visitor)
 
     by_keys(visitor, work)
-    assert not visitor.errors
+    assert not visitor.errors and turns == list(range(1, len(turns) + 1)) and len(turns) > 8
     visitor.close()
 
 

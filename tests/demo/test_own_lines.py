@@ -6,7 +6,6 @@ import threading
 import pytest
 
 from demo.panels.base import View
-from demo.web import own_lines
 from demo.web.events import Events
 from demo.web.own_lines import OF_ONE, THREADS, Full, OwnLines
 from demo.work.visitor import Overtaken
@@ -134,46 +133,3 @@ def test_edits_are_counted_while_they_are_under_way_and_looks_are_not(bench, use
 
     asyncio.run(ask())
     assert seen == [1, 0] and user.edits == 0
-
-
-def test_edits_that_overtook_each_other_on_the_way_are_made_in_the_order_of_the_page(bench, user):
-    class Quiet(Events):
-        def __init__(self):
-            self.host, self.parts, self.lines = bench.host, {"notice": "notice"}, OwnLines(9)
-
-    async def ask(turns: list[int]) -> list:
-        events, done = Quiet(), []
-
-        def edit(visitor, turn: int) -> View:
-            done.append((turn, visitor.edits))
-            return View()
-
-        asked = [
-            asyncio.create_task(events._queued("marks", False, ("page", n), edit, user, n)) for n in turns
-        ]
-        await asyncio.gather(*asked)
-        return done
-
-    for turns in ([3, 1, 4, 2, 5], [2, 1], [5, 4, 3, 2, 1]):
-        assert asyncio.run(ask(turns)) == [(n, len(turns) + 1 - n) for n in sorted(turns)]
-    assert user.edits == 0
-
-
-def test_a_request_that_never_comes_holds_up_the_next_ones_only_once(monkeypatch):
-    monkeypatch.setattr(own_lines, "PATIENCE", 0.05)
-
-    async def ask() -> list:
-        lines, came = OwnLines(9), []
-
-        async def come(page: str, turn: int) -> None:
-            await lines.in_turn(page, turn)
-            came.append((page, turn))
-
-        await asyncio.gather(come("a", 3), come("b", 1), come("a", 2))  # the first of "a" is lost
-        monkeypatch.setattr(own_lines, "PATIENCE", 60)
-        for turn in (4, 1, 5):  # 1 is too late, but not lost
-            await asyncio.wait_for(come("a", turn), 30)
-        assert not lines._comes and lines._came == {"b": 1, "a": 5}
-        return came
-
-    assert asyncio.run(ask()) == [("b", 1), ("a", 3), ("a", 2), ("a", 4), ("a", 1), ("a", 5)]
