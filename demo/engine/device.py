@@ -6,7 +6,7 @@ decoder, masks go to the clip's folder.
 """
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from threading import Lock
 
@@ -25,6 +25,7 @@ from demo.engine.tracking import Tracker
 from demo.guard.process import Guard
 from demo.work.glance import Glance
 from demo.work.job import Again, Job, Step
+from stm_core.engine.boxes import segment_box
 from stm_core.engine.click_choices import click_choices
 from stm_core.engine.clicks import segment_frame
 from stm_core.engine.forecast import Prediction, predict
@@ -48,12 +49,13 @@ class Engine:
         self.measuring = Lock()  # two at once would measure each other
         self.looking = InTurn()  # one look at a time, in the order in which they came
         self.zero = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
-        self.track, self.click = Tracker(model, guard).run, self._click
+        self.track, self.click, self.box = Tracker(model, guard).run, self._click, self._box
         self.choices, self.look = self._choices, self._look
         if self.zero:
             lent = spaces.GPU(duration=lambda job: min(int(job.seconds * 1.5) + 20, 300))(self.track)
             self.track = _streamed(lent)
             self.click = _worded()(spaces.GPU(duration=10)(self._click))
+            self.box = _worded()(spaces.GPU(duration=10)(self._box))
             self.choices = _worded()(spaces.GPU(duration=10)(self._choices))
             self.look = _worded()(spaces.GPU(duration=20)(self._look))
 
@@ -72,6 +74,10 @@ class Engine:
     ) -> np.ndarray:
         """Labels (H, W) of one frame from its clicks, refining `mask` where there is one."""
         return segment_frame(self.model, image, list(clicks), mask=mask, size=size)
+
+    def _box(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
+        """Mask bool (H, W) of the object in a box, x, y, x, y of two corners.  Raises PromptError."""
+        return segment_box(self.model, image, box)
 
     def _choices(self, image: np.ndarray, click: Click, size: int | None) -> list[np.ndarray]:
         """Masks bool (H, W) that a first click may mean, the smallest first."""

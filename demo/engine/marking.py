@@ -17,7 +17,6 @@ from demo.work import changes, strokes
 from demo.work.pictures import picture
 from demo.work.visitor import Visitor
 from demo.work.work import Work
-from stm_core.engine.boxes import BoxPrompt
 from stm_core.errors import PromptError
 from stm_core.masks.mask_files import decode_mask
 
@@ -52,9 +51,9 @@ class Marking:
         """Give the selected object the network's mask of what is in a box; returns ""."""
         with visitor.at_work() as work:
             image = picture(self.guard, visitor, index)
-            box = BoxPrompt.of(data.get("box", ()), *work.clip.size)
             number = work.objects.selected
-            mask = box.pasted(self.ask(box.cut(image), tuple(box.clicks), None, None) == 1)
+            with self._turn(image):
+                mask = self.engine.box(image, data.get("box", ()))
             if not mask.any():
                 return (
                     "The network finds no object in this box; draw it closer around the object, or click it."
@@ -110,9 +109,13 @@ class Marking:
 
     def ask(self, image: np.ndarray, clicks: tuple, base: bytes | None, size: int | None) -> np.ndarray:
         """Labels uint8 (H, W) of a frame, from clicks that refine `base` (PNG bytes, or None)."""
-        quick = min(size or 10**6, *image.shape[:2]) <= QUICK_SIDE and len(clicks) <= QUICK_CLICKS
-        with self.quick if quick else self.large:
+        with self._turn(image, size, len(clicks)):
             return self.engine.click(image, clicks, None if base is None else decode_mask(base), size)
+
+    def _turn(self, image: np.ndarray, size: int | None = None, clicks: int = 0) -> InTurn:
+        """What a request waits for: those before it that take as long."""
+        quick = min(size or 10**6, *image.shape[:2]) <= QUICK_SIDE and clicks <= QUICK_CLICKS
+        return self.quick if quick else self.large
 
 
 def check_free(work: Work) -> Work:

@@ -3,7 +3,7 @@
 propagate    a whole clip, frame by frame; `step` is one frame, and `result` what comes out for it
 prompts      what may be given for a frame: masks and clicks; `given` puts it into the frame's masks
 clicks       makes a mask of clicks: `click_reader` asks the network, of the whole frame, then `closer`, and
-             keeps the parts at the clicks (`click_parts`); `corrections` of a mask that was given;
+             keeps the parts at the clicks (`click_parts`); `corrections` of a mask;
              `click_choices`, `boxes`; `click_answers` are kept
 seen         the part of a frame that the network sees
 decoding     from what was read to logits, object by object where they are far apart

@@ -6,7 +6,7 @@ a guess: the ellipse that fills the box.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,6 @@ AWAY, LEAST_AWAY = 0.08, 5  # the same, for how far outside of the box the negat
 # positive clicks, as shares of the box's sides
 INSIDE = ((0.5, 0.5), (0.5, 0.3), (0.5, 0.7), (0.3, 0.5), (0.7, 0.5))
 READS = 2  # of the piece, each from the mask of the one before
-
-Ask = Callable[[np.ndarray, list[Click], np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -100,22 +98,16 @@ class BoxPrompt:
         seen = [one for one in (*inside, *outside) if left <= one[0] < right and top <= one[1] < bottom]
         return [(x - left, y - top, label, 1) for x, y, label in seen]
 
-    def answered(self, image: np.ndarray, ask: Ask) -> np.ndarray:
-        """The mask bool (H, W) of the object on a frame (H, W, 3); False outside the box.
-
-        ask: (piece (h, w, 3), clicks, labels uint8 (h, w) to correct) -> labels (h, w).
-        """
-        piece, (top, _, left, _) = self.cut(image), self._piece
-        labels = self._guess
-        for _ in range(READS):
-            labels = ask(piece, self.clicks, labels)
-        mask = np.zeros((self.height, self.width), bool)
+    def pasted(self, found: np.ndarray) -> np.ndarray:
+        """A mask of that piece, bool (h, w), as one of the frame, bool (H, W): False outside the box."""
+        top, _, left, _ = self._piece
         inside = np.s_[self.top - top : self.bottom - top, self.left - left : self.right - left]
-        mask[self.top : self.bottom, self.left : self.right] = labels[inside] == 1
+        mask = np.zeros((self.height, self.width), bool)
+        mask[self.top : self.bottom, self.left : self.right] = found[inside]
         return mask
 
     @property
-    def _guess(self) -> np.ndarray:
+    def guess(self) -> np.ndarray:
         """Labels uint8 (h, w) of the piece: 1 in the ellipse that fills the box."""
         top, bottom, left, right = self._piece
         y = (np.arange(top, bottom) + 0.5 - (self.top + self.bottom) / 2) / (self.bottom - self.top)
@@ -131,8 +123,7 @@ def segment_box(model: Model, image: np.ndarray, box: Sequence[float]) -> np.nda
     """
     check_image(image)
     prompt = BoxPrompt.of(box, *image.shape[:2])
-
-    def ask(piece: np.ndarray, clicks: list[Click], labels: np.ndarray) -> np.ndarray:
-        return segment_frame(model, piece, clicks, mask=labels)
-
-    return prompt.answered(image, ask)
+    piece, labels = prompt.cut(image), prompt.guess
+    for _ in range(READS):
+        labels = segment_frame(model, piece, prompt.clicks, mask=labels)
+    return prompt.pasted(labels == 1)

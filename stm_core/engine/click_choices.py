@@ -60,6 +60,5 @@ def click_choices(
 def _read(reader: ClickReader, points: torch.Tensor, everywhere: bool) -> np.ndarray:
     """The mask bool (H, W) of one object from its first click (1, 1, 3)."""
     nothing = torch.full((1, *reader.processed), -LOGIT_LIMIT, device=reader.device)
-    fresh = torch.ones(1, dtype=torch.bool, device=reader.device)
-    logits = reader.answer(points, fresh, nothing, everywhere=everywhere)
+    logits = reader.answer(points, nothing, everywhere=everywhere)
     return (resized(logits, *reader.image.shape[:2])[0] > 0).cpu().numpy()

@@ -39,23 +39,22 @@ class ClickReader:
         self._whole: dict[int, tuple[Tensor, QueryFeatures]] = {}  # by its short side
         self._close: list[CloseUp] = []  # as it is, and mirrored
 
-    def answer(self, points: Tensor, fresh: Tensor, logits: Tensor, *, everywhere: bool = False) -> Tensor:
+    def answer(self, points: Tensor, logits: Tensor, *, everywhere: bool = False) -> Tensor:
         """Logits (n, H', W') after clicks (n, P, 3), from those before.
 
-        fresh: bool (n,), which objects have new clicks.  Objects without a mask are searched in the whole
-        frame, the others around their mask; each as if it were the only one, because a first mask often
-        covers a look-alike that is another object.
+        Objects without a mask are searched in the whole frame, the others around their mask; each as if it
+        were the only one, because a first mask often covers a look-alike that is another object.
         everywhere: what is not connected with a click belongs to a mask too.
         """
         logits, close = logits.clone(), self.network.close_side is not None
-        found = (logits > 0).flatten(1).any(1)
-        sought = (fresh & ~found if close else fresh).nonzero()[:, 0]
-        for n in sought.tolist():
-            whole, asked = self._sought(n, points, logits)
-            logits[n] = whole if everywhere else asked
-        for n in fresh.nonzero()[:, 0].tolist() if close else ():
-            after = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
-            logits[n] = after if everywhere else self._asked(n, points, logits, after)
+        found = (logits > 0).flatten(1).any(1).tolist()
+        for n in range(len(points)):
+            if not (close and found[n]):
+                whole, asked = self._sought(n, points, logits)
+                logits[n] = whole if everywhere else asked
+            if close:
+                after = self._closer(n, points[n][points[n, :, 2] >= 0], logits)
+                logits[n] = after if everywhere else self._asked(n, points, logits, after)
         return logits
 
     def _sought(self, n: int, points: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -84,7 +84,8 @@ def click_logits(
     """Logits (n, H', W') of the clicked objects, sorted by id, at the processed size.
 
     image: uint8 (H, W, 3), which the clicks refer to.  masks: (n, H', W') what is corrected; without it the
-    clicks are taken one after the other (see `_turns`), each correcting the mask of those before.  What the
+    clicks are taken one after the other (see `_turns`), each correcting the mask of those before, as if that
+    had been given.  What the
     network sees is no larger than its `small_side`, or a piece of the frame, whatever `size` is.
     Raises PromptError.
     """
@@ -94,28 +95,30 @@ def click_logits(
     points = points_of(clicks, needs_positive=masks is None).to(model.device)
     reader = ClickReader(model, image, size)
     if masks is not None:
-        return _corrected(reader, masks, points, points[:, 0, 2] >= 0)
+        return _corrected(reader, masks, points)
     frame, turns = digest(image), _turns(points.shape[1])
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
     begin, logits = _known(model.network, keys)
     if logits is None:
         logits = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
+    logits = logits.clone()
     for turn in turns[begin:]:
         fresh = (points[:, turn, 2] >= 0).any(1)
-        after = _corrected(reader, (logits > 0).float(), points[:, : turn.stop], fresh)
-        logits = torch.where(fresh[:, None, None], after, logits)
+        logits[fresh] = _corrected(reader, (logits[fresh] > 0).float(), points[fresh, : turn.stop])
     keep(model.network, keys[-1], logits)
     return logits.clone()
 
 
-def _corrected(reader: ClickReader, masks: Tensor, points: Tensor, fresh: Tensor) -> Tensor:
-    """Logits (n, H', W') of masks, 0..1, after clicks (n, P, 3) on some objects: bool (n,) `fresh`."""
+def _corrected(reader: ClickReader, masks: Tensor, points: Tensor) -> Tensor:
+    """Logits (n, H', W') of masks, 0..1, after clicks (n, P, 3)."""
     nothing = ~masks.flatten(1).any(1)[:, None, None]
     before = (masks - DOUBT * (2 * masks - 1).clamp(min=0)).logit(CERTAIN).masked_fill(nothing, -LOGIT_LIMIT)
     told = anchored(points, masks, reader.scale)
-    after = reader.answer(told, fresh, before)
+    after = reader.answer(told, before)
     added = (told[:, : told.shape[1] - points.shape[1], 2] > 0).any(1)
-    return torch.where(added[:, None, None], changes_at_clicks(before, after, points, reader.scale), after)
+    if added.any():
+        after[added] = changes_at_clicks(before[added], after[added], points[added], reader.scale)
+    return after
 
 
 def _known(network: Network, keys: list[Key]) -> tuple[int, Tensor | None]:

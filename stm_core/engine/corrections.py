@@ -1,4 +1,5 @@
-"""Clicks on a mask that did not come from clicks: clicks are added for it, and it changes only near new ones.
+"""Clicks that correct a mask: where none of the person marks it, clicks are added, and it changes only near
+the person's.
 
 The network learned to correct masks together with the clicks that made them. A mask without its clicks, from
 a run or a brush, means little to it: one click then replaced most of the mask. So positive clicks are added
@@ -37,7 +38,7 @@ def anchored(points: Tensor, masks: Tensor, scale: tuple[float, float]) -> Tenso
 def _deep(mask: np.ndarray, clicks: np.ndarray) -> list[tuple[int, int]]:
     """Columns and rows inside a mask, bool (h, w), far from its edge, from clicks (P, 3), and apart.
 
-    None where a positive click is inside.
+    Empty if a positive click is inside.
     """
     height, width = mask.shape
     positive = [(int(x), int(y)) for x, y, label in clicks if label == 1]

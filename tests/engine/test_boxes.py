@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import COLOURS, squares
 
+from stm_core.engine import boxes
 from stm_core.engine.boxes import BoxPrompt, segment_box
 from stm_core.errors import PromptError
 
@@ -34,15 +35,16 @@ def test_any_box_on_the_frame_is_answered_within_it(tiny, box):
 @pytest.mark.parametrize(
     "box", [(40, 20, 100, 60), (-20, -20, 90, 70), (150, 80, 400, 300), (30, 30, 34, 34)]
 )
-def test_each_read_corrects_the_labels_before_and_the_first_ones_fill_the_box(box):
+def test_each_read_corrects_the_labels_before_and_the_first_ones_fill_the_box(tiny, box, monkeypatch):
     prompt, seen = BoxPrompt.of(box, *LABELS.shape), []
 
-    def ask(piece, clicks, labels):
-        assert labels.shape == piece.shape[:2] and labels.dtype == np.uint8 and clicks == prompt.clicks
-        seen.append(labels)
-        return np.where(labels == 1, 1, 5).astype(np.uint8)
+    def read(model, piece, clicks, *, mask):
+        assert mask.shape == piece.shape[:2] and mask.dtype == np.uint8 and clicks == prompt.clicks
+        seen.append(mask)
+        return np.where(mask == 1, 1, 5).astype(np.uint8)
 
-    mask = prompt.answered(IMAGE, ask)
+    monkeypatch.setattr(boxes, "segment_frame", read)
+    mask = segment_box(tiny, IMAGE, box)
     rows, columns = np.nonzero(seen[0])
     across, down = prompt.right - prompt.left, prompt.bottom - prompt.top
     assert len(seen) == 2 and (seen[1] == np.where(seen[0], 1, 5)).all()

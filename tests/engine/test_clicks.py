@@ -132,7 +132,7 @@ def test_a_click_more_costs_a_read_more_and_changes_nothing_else(colour):
 
 
 @pytest.mark.parametrize("seed", [13, 23])  # of networks whose masks are not empty
-def test_clicks_at_once_are_as_each_on_top_of_the_mask_before(seed):
+def test_clicks_on_one_object_at_once_are_as_each_on_the_mask_before(seed):
     model = random_model("compact-tiny", seed=seed)
     ((frame, _),) = squares(1, objects=2)
     clicks, mask = [(8, 8, 1, 1), (60, 40, 1, 1), (30, 20, 0, 1), (90, 10, 1, 1)], None
@@ -142,6 +142,18 @@ def test_clicks_at_once_are_as_each_on_top_of_the_mask_before(seed):
         np.testing.assert_array_equal(segment_frame(model, frame, clicks[:count]), mask)
         sizes.add(np.count_nonzero(mask))
     assert len(sizes) > 1 and 0 not in sizes
+
+
+def test_a_mask_without_a_pixel_is_as_none():
+    model = random_model("compact-tiny", seed=13)
+    ((frame, _),) = squares(1, objects=2)
+    clicks = Prompt.from_clicks([(8, 8, 1, 1), (30, 20, 1, 2)]).clicks
+    with torch.inference_mode():
+        none, empty = (
+            click_logits(model, frame, clicks, 64, masks) for masks in (None, torch.zeros(2, 64, 96))
+        )
+    torch.testing.assert_close(none, empty, rtol=0, atol=0)
+    assert (none > 0).any()
 
 
 def test_clicks_on_one_object_leave_what_was_found_for_another(tiny):
