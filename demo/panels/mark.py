@@ -196,7 +196,7 @@ class MarkPanel(Panel):
                     work.objects.rename(whole(number, "object"), str(data.get("name", "")))
                 change = Change.RESULTS  # the results name the objects
             elif kind == "delete":
-                work.delete_object(whole(number, "object"))
+                work.delete_object(_meant_object(work, data))
                 change = Change.RESULTS
             elif kind == "clear":
                 changes.clear(work, index)
@@ -225,9 +225,15 @@ def _meant(visitor: Visitor, data: dict) -> Work:
     return work
 
 
+def _meant_object(work: Work, data: dict) -> int:
+    """The number that the browser named, else that of the selected object.  Raises PromptError."""
+    number = data.get("object")
+    return work.objects.selected if number is None else work.objects[whole(number, "object")].id
+
+
 def _absence(work: Work, data: dict) -> str:
-    """Mark the selected object as gone for a while, or undo that; returns the notice, or ""."""
-    number, frame = work.objects.selected, whole(data.get("frame"), "frame")
+    """Mark an object as gone for a while, or undo that; returns the notice, or ""."""
+    number, frame = _meant_object(work, data), whole(data.get("frame"), "frame")
     if data["kind"] == "absent":
         say_absent(work, number, whole(data.get("first"), "frame"), frame)
         return ""

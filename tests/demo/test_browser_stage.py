@@ -143,6 +143,31 @@ def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site,
     assert not (work.labels(0) == 2)[17:].any() and not (work.labels(0) == 2)[:, 17:].any()
 
 
+def test_what_is_pressed_before_the_answer_is_about_what_was_meant(visitor, site, clip):
+    visitor.open_and_mark_two(clip[0])
+    work = work_of(visitor, site)
+    steps = len(work.history.past)
+    together = "(names) => names.forEach((name) => document.querySelector(name).click())"
+    visitor.page.evaluate(together, ["[data-do=add-object]", "[data-do=delete-object]"])
+    wait_for(lambda: len(work.history.past) == steps + 2)
+    assert [one.id for one in work.objects] == [1, 2] and set(np.unique(work.labels(0))) == {0, 1, 2}
+    visitor.page.click(".stm-chips [data-object='2']")
+    visitor.idle()
+    visitor.go(3)
+    visitor.shown(3, False)
+    visitor.keys("g")
+    visitor.wait("() => document.querySelector('.stm-hint').textContent.includes('frame 4')")
+    visitor.go(5)
+    visitor.shown(5, False)
+    visitor.page.evaluate(together, [".stm-chips [data-object='1']", "[data-do=gone]"])
+    visitor.wait("() => document.querySelector('.stm-hint').textContent.includes('frame 6')")
+    visitor.idle()
+    assert not work.absent and visitor.text("[data-do=gone]") == "Gone to here"
+    visitor.page.evaluate(together, ["[data-do=gone]", ".stm-chips [data-object='2']"])
+    wait_for(lambda: work.absent)
+    assert work.absent == {1: ((5, 5),)}
+
+
 def test_a_name_that_is_being_typed_is_not_given_to_an_object_of_another_clip(visitor, site, clip):
     visitor.open(clip[0])
     before = work_of(visitor, site)

@@ -131,6 +131,21 @@ def test_an_object_is_either_marked_on_a_frame_or_gone(bench, two):
     assert notice(order(bench, two, "present", frame=3))
 
 
+def test_the_object_that_was_named_is_gone_whichever_is_selected_by_then(bench, two):
+    order(bench, two, "select", object=1)
+    order(bench, two, "absent", frame=9, first=6, object=2)
+    assert two.work.absent == {2: ((6, 9),)}
+    order(bench, two, "present", frame=7, object=2)
+    assert two.work.absent[2] == () and two.work.objects.selected == 1
+    assert notice(order(bench, two, "absent", frame=9, first=6, object=3)) and 3 not in two.work.absent
+
+
+def test_the_selected_object_is_deleted_where_none_is_named(bench, two):
+    order(bench, two, "add")
+    order(bench, two, "delete", object=None)
+    assert [one.id for one in two.work.objects] == [1, 2]
+
+
 def test_ranges_survive_a_saved_session(bench, two):
     from demo.work import saved
 

@@ -27,11 +27,12 @@ function where() {
   slider.setAttribute("aria-valuetext", `frame ${ui.frame + 1}, ${seconds.toFixed(2)} seconds ${notes.join(", ")}`);
 }
 function play(on = !ui.playing) {
+  const played = !!ui.playing;
   if (ui.playing) { cancelAnimationFrame(ui.playing.request); ui.playing = null; }
   const button = $("[data-do=play]");
   button.classList.toggle("stm-playing", on);
   button.setAttribute("aria-label", on ? "Pause" : "Play");
-  if (!on || !state.clip) { if (state.clip) go(ui.frame); return; }
+  if (!on || !state.clip) { if (played && state.clip) go(ui.frame); return; }
   if (ui.frame >= state.stop - 1) ui.frame = state.start;
   const at = (index) => times[index - state.start] ?? index / (state.fps || 25);
   const begun = performance.now(), from = at(ui.frame);

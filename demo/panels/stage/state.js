@@ -8,6 +8,7 @@ function update() {
   const fresh = state.clip !== before.clip;
   const colors = (now) => JSON.stringify((now.objects || []).map(({ id, color }) => [id, color]));
   if (colors(state) !== colors(before)) layers.clear();
+  if (fresh || state.objects?.length !== before.objects?.length) ui.adding = false;
   if (fresh) { loaded.clear(); times = state.times || []; play(false); look("overlay"); ui.cursor = ui.gone = null; unzoom(); }
   screen_.dataset.empty = state.clip ? "" : "1";
   $(".stm-welcome").textContent = state.welcome || "";

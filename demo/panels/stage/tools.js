@@ -25,19 +25,28 @@ const actions = {
   "zoom-out": () => zoomMiddle(1 / 1.5),
   "zoom-off": () => unzoom(),
   clear: () => send("order", { kind: "clear", frame: ui.frame }),
-  "add-object": () => { if (ui.mode === "remove" || ui.mode === "erase") ui.mode = "add"; tools(); send("order", { kind: "add", frame: ui.frame }); },
-  "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: state.selected }),
+  "add-object": () => { if (ui.mode === "remove" || ui.mode === "erase") ui.mode = "add"; tools(); ui.adding = true; ui.gone = null; send("order", { kind: "add", frame: ui.frame }); },
+  // the number of an object that is being added is not known yet: the one that is then selected
+  "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: ui.adding ? null : state.selected }),
 };
+// It is selected here at once: the next key may come before the answer.
+function select(object) {
+  state = { ...state, selected: object };
+  if (ui.gone?.object !== object) ui.gone = null;
+  chips();
+  goneButton();
+  send("order", { kind: "select", frame: ui.frame, object });
+}
 // The selected object is gone: from the frame of the first press to that of the second one.
 const goneHere = () => (state.absent || []).some(([id, first, last]) => id === state.selected && first <= ui.frame && ui.frame <= last);
 function gone() {
-  if (goneHere()) return send("order", { kind: "present", frame: ui.frame });
-  if (ui.gone?.object !== state.selected) ui.gone = { object: state.selected, first: ui.frame };
-  else { send("order", { kind: "absent", frame: ui.frame, first: ui.gone.first }); ui.gone = null; }
+  if (goneHere()) return send("order", { kind: "present", frame: ui.frame, object: state.selected });
+  if (!ui.gone) ui.gone = { object: state.selected, first: ui.frame };
+  else { send("order", { kind: "absent", frame: ui.frame, ...ui.gone }); ui.gone = null; }
   goneButton();
 }
 function goneButton() {
-  if (ui.gone && ui.gone.object !== state.selected) ui.gone = null;
+  if (!(state.objects || []).some(({ id }) => id === ui.gone?.object)) ui.gone = null;
   const button = $("[data-do=gone]");
   button.textContent = goneHere() ? "Not gone here" : ui.gone ? "Gone to here" : "Gone…";
   button.setAttribute("aria-pressed", String(!!ui.gone));
@@ -58,7 +67,7 @@ element.addEventListener("click", (event) => {
   if (button.matches(".stm-hint button")) return document.querySelector("#track").scrollIntoView({ block: "center" });
   if (button.dataset.choice) return trigger("choose", inTurn({ number: Number(button.dataset.choice) }));
   if (button.dataset.mode) { ui.mode = button.dataset.mode; tools(); }
-  else if (button.dataset.object) send("order", { kind: "select", frame: ui.frame, object: Number(button.dataset.object) });
+  else if (button.dataset.object) select(Number(button.dataset.object));
   else actions[button.dataset.do]?.();
 });
 element.addEventListener("input", (event) => {
