@@ -183,11 +183,19 @@ def test_right_click_removes_and_several_objects_keep_their_colours(visitor, cli
     visitor.page.select_option("[data-set=view]", "mask")
     visitor.wait("() => document.querySelector('.stm-screen').dataset.view === 'mask'")
     assert [visitor.color(4, 4)[:3], visitor.color(24, 24)[:3]] == swatches(visitor)
+    nothing = visitor.color(75, 60)
     visitor.page.select_option("[data-set=view]", "overlay")
-    visitor.click(24, 24, button="right")
+    visitor.paint((60, 60), (90, 60))
+    visitor.idle()
+    visitor.page.click("[data-mode=add]")
+    visitor.click(75, 60, button="right")
     visitor.wait("() => document.querySelectorAll('.stm-dots circle').length === 3")
     visitor.idle()
-    assert visitor.page.locator(".stm-dots circle").count() == 3
+    visitor.page.select_option("[data-set=view]", "mask")
+    wait_for(lambda: visitor.color(75, 60) == nothing)
+    assert [visitor.color(4, 4)[:3], visitor.color(24, 24)[:3]] == swatches(visitor)
+    visitor.page.select_option("[data-set=view]", "overlay")
+    visitor.wait("() => document.querySelectorAll('.stm-dots circle').length === 3")
 
 
 def test_the_webcam_records_a_clip(visitor):
