@@ -83,10 +83,10 @@ def click_logits(
 ) -> Tensor:
     """Logits (n, H', W') of the clicked objects, sorted by id, at the processed size.
 
-    image: uint8 (H, W, 3), which the clicks refer to.  masks: (n, H', W') what is corrected; without it the
-    clicks are taken one after the other (see `_turns`), each correcting the mask of those before, as if that
-    had been given.  What the
-    network sees is no larger than its `small_side`, or a piece of the frame, whatever `size` is.
+    image: uint8 (H, W, 3), which the clicks refer to.
+    masks: (n, H', W') what is corrected; without it the clicks are taken one after the other (see `_turns`),
+        each correcting the mask of those before as if that had been given.
+    What the network sees is no larger than its `small_side`, or a piece of the frame, whatever `size` is.
     Raises PromptError.
     """
     if not model.network.takes_clicks:
@@ -98,10 +98,9 @@ def click_logits(
         return _corrected(reader, masks, points)
     frame, turns = digest(image), _turns(points.shape[1])
     keys = [key_of(frame, size, points[:, : turn.stop]) for turn in turns]
-    begin, logits = _known(model.network, keys)
-    if logits is None:
-        logits = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
-    logits = logits.clone()
+    begin, known = _known(model.network, keys)
+    nothing = torch.full((len(points), *reader.processed), -LOGIT_LIMIT, device=model.device)
+    logits = nothing if known is None else known.clone()
     for turn in turns[begin:]:
         fresh = (points[:, turn, 2] >= 0).any(1)
         logits[fresh] = _corrected(reader, (logits[fresh] > 0).float(), points[fresh, : turn.stop])

@@ -1,5 +1,5 @@
-"""Clicks that correct a mask: where none of the person marks it, clicks are added, and it changes only near
-the person's.
+"""Clicks that correct a mask.  A mask without a positive click of the person inside gets clicks of its own,
+and changes only near those of the person.
 
 The network learned to correct masks together with the clicks that made them. A mask without its clicks, from
 a run or a brush, means little to it: one click then replaced most of the mask. So positive clicks are added

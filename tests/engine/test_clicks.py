@@ -6,6 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stm_core import random_model, segment_frame
 from stm_core.engine import click_answers
+from stm_core.engine.click_reader import ClickReader
 from stm_core.engine.clicks import GROUPS, ONE_BY_ONE, click_logits
 from stm_core.engine.prompts import Prompt
 from stm_core.errors import LimitError, MaskError, OptionError, PromptError, VideoError
@@ -154,6 +155,25 @@ def test_a_mask_without_a_pixel_is_as_none():
         )
     torch.testing.assert_close(none, empty, rtol=0, atol=0)
     assert (none > 0).any()
+
+
+def test_a_mask_is_doubted_and_changes_only_at_the_click_where_it_has_none_inside(tiny, monkeypatch):
+    before = []
+
+    def answer(reader, points, logits):
+        before.append(logits)
+        after = logits.clone()
+        after[:, :16, :16] = after[:, 48:, 80:] = 5  # at the click, and far from it
+        return after
+
+    monkeypatch.setattr(ClickReader, "answer", answer)
+    frame, mask = np.zeros((64, 96, 3), np.uint8), np.zeros((64, 96), np.uint8)
+    mask[24:40, 40:60] = 1
+    for clicks, far in (([(8, 8, 1, 1)], 0), ([(8, 8, 1, 1), (50, 32, 1, 1)], 1)):
+        found = segment_frame(tiny, frame, clicks, mask=mask)
+        assert (found[8, 8], found[30, 50], found[60, 90]) == (1, 1, far)
+        sure = before[-1].sigmoid()[0]
+        assert sure[mask == 1].mean() == pytest.approx(0.8) and 0 < sure[mask == 0].max() < 0.01
 
 
 def test_clicks_on_one_object_leave_what_was_found_for_another(tiny):
