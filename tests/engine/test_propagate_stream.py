@@ -28,7 +28,8 @@ def test_memory_stays_flat_over_a_long_clip(colour):
         if result.index > 50:
             held.add((result.memory.nbytes, result.memory.read_peak_bytes))
     assert result.index == 749 and len(held) == 1
-    assert rss[-1] - rss[0] < 4 * 2**20
+    growth = np.diff(rss)  # a leak is in each of them; in a full process the allocator may grow once
+    assert len(growth) == 2 and growth.min() < 2 * 2**20
 
 
 def test_closing_frees_the_memory_stops_the_thread_and_closes_the_source(colour):
