@@ -23,6 +23,7 @@ FRAME = "(key, file) => [key, file, Number(document.body.dataset.maskFrame)]"  #
 # one script, in this order
 SCRIPTS = (
     "shared.js",
+    "pending.js",
     "pictures.js",
     "moving.js",
     "pointer.js",
@@ -76,7 +77,7 @@ class MarkPanel(Panel):
             leads_to="marked",
             js=FRAME,
         )
-        wires.on(stage.choose, self.choose, sent="number", lane="own", leads_to="marked")
+        wires.on(stage.choose, self.choose, sent=True, lane="own", leads_to="marked")
         aside = {"lane": "own", "line": "choices", "trigger_mode": "always_last"}
         wires.on("marked", self.offer, ["size"], **aside)
         wires.on("picked", self.mark_example, lane="own", leads_to="opened")
@@ -85,7 +86,6 @@ class MarkPanel(Panel):
         """As Panel.refresh."""
         if change == Change.STAGE:
             return {"stage": stage_state(visitor, live=True)}
-        visitor.answer += 1
         emptied = {"mask_file": None} if change == Change.CLIP else {}
         return {"stage": stage_state(visitor), **emptied}
 
@@ -156,9 +156,10 @@ class MarkPanel(Panel):
         return View(Change.STAGE if seen and self.choosing.offer(visitor, seen) else Change.NOTHING)
 
     @answers
-    def choose(self, visitor: Visitor, number: Any) -> View:
+    def choose(self, visitor: Visitor, data: dict) -> View:
         """The chosen mask instead of the click's own."""
-        self.choosing.choose(visitor, number)
+        _meant(visitor, data).go(whole(data.get("frame"), "frame"))
+        self.choosing.choose(visitor, data.get("number"))
         return self._marked(visitor)
 
     @answers
@@ -180,7 +181,7 @@ class MarkPanel(Panel):
     @answers
     def order(self, visitor: Visitor, data: dict) -> View:
         """Objects and history: add, select, rename, delete, gone or not, undo, redo, clear."""
-        work, kind, number = _meant(visitor, data), data.get("kind"), data.get("object")
+        work, kind = _meant(visitor, data), data.get("kind")
         notice, change = "", Change.MARKS
         with visitor.changing(work):
             check_free(work)
@@ -190,10 +191,10 @@ class MarkPanel(Panel):
                 with work.one_step():
                     work.objects.add(self.host.limits.max_objects)
             elif kind == "select":
-                work.objects.select(whole(number, "object"))
+                work.objects.select(_meant_object(work, data))
             elif kind == "rename":
                 with work.one_step():
-                    work.objects.rename(whole(number, "object"), str(data.get("name", "")))
+                    work.objects.rename(_meant_object(work, data), str(data.get("name", "")))
                 change = Change.RESULTS  # the results name the objects
             elif kind == "delete":
                 work.delete_object(_meant_object(work, data))

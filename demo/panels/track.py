@@ -13,11 +13,18 @@ from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answer
 from demo.work.job import Again, Job
 from demo.work.run import Run
 from demo.work.told import before_a_run, computed, going_on, verdict, without_a_run
-from demo.work.visitor import Visitor
+from demo.work.visitor import EDIT_SECONDS, Visitor
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
 TELLING = 10  # frames after which a run's pace is used to forecast other runs
+# of the browser: edits that are on their way come first, so that the run has them (turns.js)
+AFTER_EDITS = """async (...values) => {{
+  const edits = window.stmEdits, late = Date.now() + {milliseconds};
+  const wait = () => new Promise((done) => setTimeout(done, 20));
+  while (edits && edits.answered < edits.sent && Date.now() < late) await wait();
+  return values.slice(0, {inputs});
+}}"""
 READOUT_EVERY = 0.4  # seconds between drawings of the chart: it costs a browser more than the picture
 
 
@@ -66,7 +73,10 @@ class TrackPanel(Panel):
         """As Panel.wire."""
         waiting = {"show_progress": "minimal", "show_progress_on": self.parts["progress"]}
         for button, more in (("track", ()), ("fix", ("direction", "to_end"))):
-            ready = wires.on(wires.part(button).click, self.get_ready, [*SETTINGS, *more], queue=False)
+            inputs = [*SETTINGS, *more]
+            # Gradio's script gets the key before the inputs, and the outputs after them
+            js = AFTER_EDITS.format(milliseconds=1000 * EDIT_SECONDS, inputs=1 + len(inputs))
+            ready = wires.on(wires.part(button).click, self.get_ready, inputs, queue=False, js=js)
             wires.on(ready.then, self.track, lane="gpu", live=True, leads_to="ran", **waiting)
         wires.on(self.parts["stop"].click, self.stop, queue=False)
 

@@ -123,8 +123,8 @@ class Events:
             return self._known(key, request, first), *told, *values
 
         async def queued(key: str, request: gr.Request, event: gr.EventData, *values: Any):
-            number = sent_by(event, "turn")
-            place = (request.session_hash, number) if type(number) is int else None
+            turn = sent_by(event, "turn")
+            place = (request.session_hash, turn) if type(turn) is int else None
             return await self._queued(line, newest, place, handler, *known(key, request, event, values))
 
         def stream(key: str, request: gr.Request, event: gr.EventData, *values: Any):
@@ -152,24 +152,32 @@ class Events:
     ) -> dict:
         """Run a handler after the visitor's earlier requests; returns its answer.
 
-        place: the page, and the request's number there, where the browser gave it one.
+        place: the page, and the request's turn there, where the browser gave it one.
         """
         edit = line == "marks"
         visitor.edits += edit
         try:
             if place:
-                page, number = place
-                await self.order.wait((visitor.folder, page), number)  # anybody may send another's page
+                page, turn = place
+                await self.order.wait((visitor.folder, page), turn)  # anybody may send another's page
             who = visitor.caller, visitor.folder
-            return self._show(await self.lines.run(*who, line, handler, visitor, *values, newest=newest))
+            view = await self.lines.run(*who, line, handler, visitor, *values, newest=newest)
         except Overtaken:
-            return self._show(View())
+            view = View()
         except Full:
             told = html.notice("Too many clicks are waiting; wait until their masks are shown.")
-            view = View(Change.MARKS, notice=told)
-            return self._show(await to_thread.run_sync(self.host.complete, visitor, view))
+            view = await to_thread.run_sync(self.host.complete, visitor, View(Change.MARKS, notice=told))
         finally:
             visitor.edits -= edit
+        return self._show(await self._answered(visitor, place[1], view) if place else view)
+
+    async def _answered(self, visitor: Visitor, turn: int, view: View) -> View:
+        """The view, in which the stage is told that the page's edits up to `turn` were answered."""
+        visitor.answered = max(visitor.answered, turn)
+        if "stage" not in view:
+            view = await to_thread.run_sync(self.host.complete, visitor, View(Change.STAGE, **view))
+        view["stage"]["answered"] = turn
+        return view
 
     def _show(self, view: View) -> dict:
         """A view as Gradio takes it."""
@@ -211,6 +219,7 @@ class Events:
             caller = caller_of(request.client and request.client.host, request.headers)
             visitor = self.host.new_visitor(caller)
             key = self.visits.begin(visitor)
+        visitor.answered = 0  # a page counts its edits from the start
         visitor.reloaded, visitor.awaited = visitor.work, max(visitor.coming.values(), default=0)
         self.visits.show(request.session_hash, visitor)
         return key
@@ -223,12 +232,20 @@ class Events:
             self.left[:] = [*self.left, request.session_hash][-100:]
 
 
-# A tab keeps the key of its visit. Only a reloaded page sends it; a copy of the tab does not.
-# Where the browser forbids storage, a visit ends with the page.
-_WHICH_VISIT = """() => {
+# A tab keeps the key of its visit. It sends the key when the page is loaded again, or when somebody goes back
+# to it. A copy of the tab looks like going back, but then the first page still holds its lock. Where the
+# browser forbids storage, a visit ends with the page. Where it has no locks, because they need https or
+# localhost, nobody can go back to a visit.
+_WHICH_VISIT = """async () => {
   try {
-    const again = performance.getEntriesByType("navigation")[0].type === "reload";
-    return [(again && sessionStorage.getItem("stm_visit")) || ""];
+    const visit = sessionStorage.getItem("stm_visit"), name = `stm_visit ${visit}`;
+    const { type } = performance.getEntriesByType("navigation")[0];
+    const shown = async () => (await navigator.locks.query()).held.some((lock) => lock.name === name);
+    const again = type === "reload" || (type === "back_forward" && !(await shown()));
+    return [(again && visit) || ""];
   } catch { return [""]; }
 }"""
-_REMEMBER_VISIT = """(visit) => { try { sessionStorage.setItem("stm_visit", visit); } catch {} }"""
+_REMEMBER_VISIT = """(visit) => {
+  try { sessionStorage.setItem("stm_visit", visit); } catch {}
+  navigator.locks?.request(`stm_visit ${visit}`, () => new Promise(() => {}));   // until the page is left
+}"""

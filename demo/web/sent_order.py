@@ -15,8 +15,8 @@ PAGES = 1000  # whose last request is known
 class _Page:
     """What is known of one page.
 
-    came: the number up to which all requests came or were given up.
-    waiting: numbers of those that wait for one before them.
+    came: the turn up to which all requests came or were given up.
+    waiting: turns of those that wait for one before them.
     news: set when `came` grows.
     """
 
@@ -24,9 +24,9 @@ class _Page:
     waiting: set[int] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def reach(self, number: int) -> None:
-        """All up to this number came or were given up."""
-        self.came = max(self.came, number)
+    def reach(self, turn: int) -> None:
+        """All up to this turn came or were given up."""
+        self.came = max(self.came, turn)
         self.news.set()
         self.news = asyncio.Event()
 
@@ -37,22 +37,22 @@ class SentOrder:
     def __init__(self):
         self._pages: dict[Hashable, _Page] = {}
 
-    async def wait(self, page: Hashable, number: int) -> None:
-        """Returns when the requests that a page sent before its request `number` (1, 2, ...) have come.
+    async def wait(self, page: Hashable, turn: int) -> None:
+        """Returns when the requests that a page sent before its request `turn` (1, 2, ...) have come.
 
         One that is PATIENCE seconds late is given up.
         """
         known = self._pages[page] = self._pages.pop(page, None) or _Page()
         for old in list(self._pages)[:-PAGES]:
             del self._pages[old]
-        known.waiting.add(number)
+        known.waiting.add(turn)
         try:
-            while number > known.came + 1:
+            while turn > known.came + 1:
                 news = known.news
                 with suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), PATIENCE)
                 if not news.is_set():  # the next one after those that came does not come
                     known.reach(min(known.waiting) - 1)
         finally:
-            known.waiting.discard(number)
-        known.reach(number)
+            known.waiting.discard(turn)
+        known.reach(turn)

@@ -38,7 +38,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     """The state that the stage in the browser draws from.  live: with the picture of the current run."""
     work, order = visitor.work, next(made)
     if work is None:
-        return {"made": order, "clip": None, "welcome": WELCOME, "answer": visitor.answer}
+        return {"made": order, "clip": None, "welcome": WELCOME, "answered": visitor.answered}
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
     marked = work.marked(work.frame)
     colors = {one.id: one.color for one in work.objects}
@@ -57,7 +57,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "times": None if preview else [round(t, 3) for t in clip.times],
         "frame": work.frame,
         "jump": work.jump,
-        "answer": visitor.answer,
+        "answered": visitor.answered,
         "sharp": [[i, i + 1] for i in sorted(work.sharp)],
         "proxies": [[clip.start, clip.start + work.proxies]],
         # a picture that was asked for while the run was under way may be of the run that it continues

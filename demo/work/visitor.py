@@ -47,7 +47,7 @@ class Visitor:
     edits: how many edits came and are not done.
     settings: what was chosen under Memory, by name; empty until something was chosen.
     complaint: the notice about an error in those settings, if it is shown.
-    answer: number of the last answer about the marked frame, so that the page drops older ones.
+    answered: number (`turn`) of the last edit of the page that was answered.
     """
 
     folder: str
@@ -61,7 +61,7 @@ class Visitor:
     edits: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     complaint: str = ""
-    answer: int = 0
+    answered: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod

@@ -168,6 +168,60 @@ def test_what_is_pressed_before_the_answer_is_about_what_was_meant(visitor, site
     assert work.absent == {1: ((5, 5),)}
 
 
+def test_what_was_drawn_stays_in_sight_until_it_is_answered_and_a_run_waits_for_it(
+    visitor, site, clip, monkeypatch
+):
+    visitor.open(clip[0])
+    work, engine = work_of(visitor, site), site.page.host.engine
+    visitor.click(8, 8)
+    visitor.shown(0, True)
+    visitor.idle()
+
+    def slow(image, clicks, base, size):
+        time.sleep(0.4)
+        labels = np.zeros(image.shape[:2], np.uint8)
+        for x, y, *_ in clicks:
+            labels[y - 3 : y + 3, x - 3 : x + 3] = 1
+        return labels
+
+    monkeypatch.setattr(engine, "click", slow)
+    visitor.page.evaluate(
+        "() => { window.seen = []; const busy = document.querySelector('.stm-busy'), look = () => {"
+        " seen.push([document.querySelectorAll('.stm-dots circle').length, busy.hidden]);"
+        " setTimeout(look, 10); }; look(); }"
+    )
+    visitor.click(20, 10)
+    visitor.click(30, 12)
+    visitor.page.click("[data-mode=brush]")
+    visitor.page.mouse.move(*visitor.at(40, 30))
+    visitor.page.mouse.down()
+    wait_for(lambda: len(work.marks[0].clicks) == 2)  # the first answer comes while a stroke is being drawn
+    visitor.page.mouse.move(*visitor.at(60, 30), steps=4)
+    ink = "([x, y]) => document.querySelector('.stm-ink').getContext('2d').getImageData(x, y, 1, 1).data[3]"
+    visitor.page.wait_for_timeout(150)
+    assert visitor.page.evaluate(ink, [50, 30]) > 0
+    visitor.page.mouse.up()
+    visitor.idle()
+    seen = visitor.page.evaluate("seen")
+    dots, busy = [one for one, _ in seen], [not hidden for _, hidden in seen]
+    assert max(dots) == 3 and dots == sorted(dots[: dots.index(3)]) + [3] * (len(dots) - dots.index(3))
+    assert busy[busy.index(True) :].index(False) > dots[busy.index(True) :].index(3)
+    assert busy[busy.index(True) :].count(True) == sum(busy)  # it did not go away in between
+    visitor.wait("([x, y]) => !(" + ink + ")([x, y])", [50, 30])
+    assert work.labels(0)[30, 50] == 1
+    late = []
+    visitor.page.route("**/queue/join*", lambda route: late.extend([route]), times=1)
+    visitor.page.click("[data-mode=add]")
+    visitor.click(60, 20)
+    wait_for(lambda: visitor.page.wait_for_timeout(20) or late)
+    visitor.page.click("#track")
+    visitor.page.wait_for_timeout(300)
+    assert not work.busy and work.run is None
+    late[0].continue_()
+    visitor.wait_text("#progress", "Done:")
+    assert work.marks[0].clicks[-1][:2] == (60, 20) and not visitor.page.locator("#notice .stm-error").count()
+
+
 def test_a_name_that_is_being_typed_is_not_given_to_an_object_of_another_clip(visitor, site, clip):
     visitor.open(clip[0])
     before = work_of(visitor, site)

@@ -23,6 +23,10 @@ def choices(bench, monkeypatch) -> MarkPanel:
     return bench.mark
 
 
+def chosen(number) -> dict:
+    return {"number": number, "frame": 0}
+
+
 def offered(view: dict) -> list[dict]:
     return view.get("stage", {}).get("choices", [])
 
@@ -38,11 +42,11 @@ def test_a_chosen_mask_is_the_frames_mask_and_undo_brings_the_clicks_back(bench:
     bench.click(user, 0, 8, 8)
     clicked = user.work.labels(0)
     choices.offer(user, 0)
-    view = choices.choose(user, 2)
+    view = choices.choose(user, chosen(2))
     assert not notice(view) and (user.work.labels(0) == 1).sum() == 32 * 32
     assert [mask["on"] for mask in offered(view)] == [False, False, True]
     assert (user.work.labels(0) == 1).sum() == 32 * 32
-    assert not notice(choices.choose(user, 0)) and (user.work.labels(0) == 1).sum() == 64
+    assert not notice(choices.choose(user, chosen(0))) and (user.work.labels(0) == 1).sum() == 64
     bench.mark.order(user, {"kind": "undo"})
     bench.mark.order(user, {"kind": "undo"})
     assert np.array_equal(user.work.labels(0), clicked)
@@ -51,7 +55,7 @@ def test_a_chosen_mask_is_the_frames_mask_and_undo_brings_the_clicks_back(bench:
 def test_a_choice_leaves_other_objects_their_pixels(bench: Bench, user, choices):
     bench.mark_two(user)
     choices.offer(user, 0)
-    choices.choose(user, 2)
+    choices.choose(user, chosen(2))
     labels = user.work.labels(0)
     assert (labels == 1).sum() == 256 and (labels == 2).sum() == 32 * 32 - 256
 
@@ -61,7 +65,7 @@ def test_a_choice_that_is_not_there_is_refused(bench: Bench, user, choices, numb
     bench.click(user, 0, 8, 8)
     before = user.work.labels(0)
     choices.offer(user, 0)
-    assert notice(choices.choose(user, number))
+    assert notice(choices.choose(user, chosen(number)))
     assert np.array_equal(user.work.labels(0), before)
 
 
@@ -69,7 +73,7 @@ def test_choices_end_with_the_next_mark(bench: Bench, user, choices):
     bench.click(user, 0, 8, 8)
     choices.offer(user, 0)
     bench.mark.edit(user, {"kind": "stroke", "frame": 0, "points": [[60, 50]], "radius": 5}, 0)
-    assert not offered(choices.offer(user, 0)) and notice(choices.choose(user, 0))
+    assert not offered(choices.offer(user, 0)) and notice(choices.choose(user, chosen(0)))
 
 
 def test_only_the_first_click_on_an_object_is_open():

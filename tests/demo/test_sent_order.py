@@ -18,9 +18,12 @@ class Bare(Events):
     """Events without a page, for one visitor."""
 
     def __init__(self, host, visitor):
-        self.host, self.parts = host, {"notice": "notice"}
+        self.host = host
         self.lines, self.order = OwnLines(9), SentOrder()
         self.visits = SimpleNamespace(find=lambda key: visitor)
+
+    def _show(self, view: View) -> View:
+        return view
 
 
 @pytest.mark.parametrize("numbers", [[3, 1, 4, 2, 5], [2, 1], [5, 4, 3, 2, 1]])
@@ -31,13 +34,16 @@ def test_edits_that_overtook_each_other_are_made_in_order(bench, user, numbers):
         made.append((data["turn"], visitor.edits))
         return View()
 
-    async def ask() -> None:
+    async def ask() -> list[View]:
         answer = Bare(bench.host, user)._adapter(edit, "marks", False, False, True, ())
         request = SimpleNamespace(session_hash="page")
-        await asyncio.gather(*(answer("key", request, gr.EventData(None, {"turn": n})) for n in numbers))
+        return await asyncio.gather(
+            *(answer("key", request, gr.EventData(None, {"turn": n})) for n in numbers)
+        )
 
-    asyncio.run(ask())
+    views = asyncio.run(ask())
     assert made == [(n, len(numbers) + 1 - n) for n in sorted(numbers)] and user.edits == 0
+    assert [view["stage"]["answered"] for view in views] == numbers
 
 
 @pytest.mark.parametrize("turn", [None, "2", 2.0, True, [2]])

@@ -24,6 +24,7 @@ function where() {
   const badge = $(".stm-badge");
   badge.hidden = !notes.length || !!state.live;
   badge.textContent = notes.join(" · ");
+  if (!state.live) document.dispatchEvent(new CustomEvent("stm-frame", { detail: ui.frame }));
   slider.setAttribute("aria-valuetext", `frame ${ui.frame + 1}, ${seconds.toFixed(2)} seconds ${notes.join(", ")}`);
 }
 function play(on = !ui.playing) {

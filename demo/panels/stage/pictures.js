@@ -24,7 +24,7 @@ async function draw() {
   canvas.dataset.masked = mask ? "1" : "";
   canvas.setAttribute("aria-label", `Frame ${index + 1}${mask ? ", with its mask" : ""}. Shift and arrow keys move a cursor, Enter clicks there.`);
   showDots();
-  document.dispatchEvent(new CustomEvent("stm-frame", { detail: index }));
+  showInk();
 }
 function paint(context, photo, mask, width, height) {
   if (ui.view === "mask") {
@@ -46,7 +46,7 @@ function paint(context, photo, mask, width, height) {
 function showDots() {
   if (!state.clip) return;
   dots.setAttribute("viewBox", `0 0 ${state.width} ${state.height}`);
-  const list = ui.frame === state.frame && ui.view === "overlay" && !state.live ? state.dots || [] : [];
+  const list = ui.view === "overlay" && !state.live ? dotsHere() : [];
   const size = 1 / pictureBox().zoom;
   dots.innerHTML = list.map(([column, row, label, color]) => {
     const x = column + 0.5, y = row + 0.5;   // the middle of the pixel

@@ -27,7 +27,7 @@ canvas.addEventListener("pointerdown", (event) => {
   if (painting()) { canvas.setPointerCapture(event.pointerId); inkStroke(); event.preventDefault(); }
 });
 canvas.addEventListener("pointermove", (event) => {
-  if (ui.stroke && boxing()) { ui.stroke.to = position(event); return inkBox(); }
+  if (ui.stroke && boxing()) { ui.stroke.shape = boxed(ui.stroke.points[0], position(event)); return showInk(); }
   if (!ui.stroke || !painting()) return;
   for (const e of event.getCoalescedEvents?.() || [event]) {
     const [x, y] = position(e), last = ui.stroke.points.at(-1);
@@ -39,12 +39,12 @@ canvas.addEventListener("pointerup", (event) => {
   const stroke = ui.stroke;
   ui.stroke = null;
   if (!stroke) return;
-  if (stroke.clip !== state.clip || stroke.frame !== ui.frame) return clearInk();   // the picture changed under the hand
+  if (stroke.clip !== state.clip || stroke.frame !== ui.frame) return showInk();   // the picture changed under the hand
   if (boxing()) {
     const corners = [...stroke.points[0], ...position(event)].map((value) => Math.round(value * 10) / 10);
     const large = Math.hypot(event.clientX - stroke.from[0], event.clientY - stroke.from[1]) > 8;
-    if (large) return send("edit", { kind: "box", frame: ui.frame, box: corners });
-    clearInk();
+    if (large) return send("edit", { kind: "box", frame: ui.frame, box: corners }, { shape: stroke.shape });
+    showInk();
     $(".stm-hint").textContent = "Draw the box: press at one corner of the object and let go at the other.";
     return;
   }
@@ -54,14 +54,15 @@ canvas.addEventListener("pointerup", (event) => {
   if (Math.hypot(event.clientX - stroke.from[0], event.clientY - stroke.from[1]) > 8) return;   // a scroll, not a click
   clickAt(...stroke.points[0].map(Math.floor), stroke.away);
 });
-const paintAlong = (points, away) =>
-  send("edit", { kind: "stroke", frame: ui.frame, erase: ui.mode === "erase" || away, radius: ui.radius * scale(), points });
+function paintAlong(points, away) {
+  const stroke = { kind: "stroke", frame: ui.frame, erase: ui.mode === "erase" || away, radius: ui.radius * scale(), points };
+  send("edit", stroke, { shape: stroked(points, away) });
+  showInk();
+}
 function clickAt(x, y, away) {
   const label = ui.mode === "remove" || away ? 0 : 1;
-  if (ui.frame !== state.frame) { state.frame = ui.frame; state.dots = []; state.marks = null; }
-  state.dots = [...(state.dots || []), [x, y, label, color()]];
+  send("edit", { kind: "click", frame: ui.frame, x, y, label }, { dot: [x, y, label, color()] });
   showDots();
-  send("edit", { kind: "click", frame: ui.frame, x, y, label });
 }
 // The same by keys: Shift and the arrow keys move a cursor, in smaller steps the larger the picture is; Enter clicks.
 const middle = () => {   // of what is seen
@@ -84,38 +85,16 @@ function markAtCursor() {
 }
 canvas.addEventListener("blur", () => showDots());
 canvas.addEventListener("focus", () => showDots());
-canvas.addEventListener("pointercancel", () => { ui.stroke = null; clearInk(); });
+canvas.addEventListener("pointercancel", () => { ui.stroke = null; showInk(); });
 canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 const scale = () => 1 / pictureBox().zoom;   // clip pixels per screen pixel
 const color = () => (state.objects || []).find((o) => o.id === state.selected)?.color || "#888";
 function inkStroke() {
-  const context = ink.getContext("2d"), points = ui.stroke.points;
-  if (ink.width !== state.width || ink.height !== state.height) { ink.width = state.width; ink.height = state.height; }
-  context.clearRect(0, 0, ink.width, ink.height);
-  context.lineCap = context.lineJoin = "round";
-  context.lineWidth = 2 * ui.radius * scale();
-  context.strokeStyle = ui.mode === "erase" || ui.stroke.away ? "#ffffffb0" : color() + "c0";
-  context.beginPath();
-  context.moveTo(...points[0]);
-  points.forEach(([x, y]) => context.lineTo(x, y + 0.01));
-  context.stroke();
-}
-function inkBox() {
-  const context = ink.getContext("2d"), [[x, y]] = ui.stroke.points, [right, bottom] = ui.stroke.to;
-  if (ink.width !== state.width || ink.height !== state.height) { ink.width = state.width; ink.height = state.height; }
-  context.clearRect(0, 0, ink.width, ink.height);
-  context.lineWidth = 2.5 * scale();
-  context.strokeStyle = color();
-  context.strokeRect(x, y, right - x, bottom - y);
+  ui.stroke.shape = stroked(ui.stroke.points, ui.stroke.away);
+  showInk();
 }
 // The click near a place, by its number among the dots; -1 without one.
 function dotAt(x, y) {
   if (ui.frame !== state.frame) return -1;
-  return (state.dots || []).findIndex(([column, row]) => Math.hypot(column + 0.5 - x, row + 0.5 - y) <= 12 * scale());
-}
-const clearInk = () => ink.getContext("2d").clearRect(0, 0, ink.width, ink.height);
-function send(name, data) {
-  $(".stm-busy").hidden = false;
-  if (seekTimer) seek();   // not later: an undo may lead to another frame
-  trigger(name, inTurn({ clip: state.clip, ...data }));   // another clip may be open by the time it is answered
+  return dotsHere().findIndex(([column, row]) => Math.hypot(column + 0.5 - x, row + 0.5 - y) <= 12 * scale());
 }

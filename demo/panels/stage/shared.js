@@ -1,7 +1,7 @@
 // The stage: shows a clip frame by frame, takes clicks and brush strokes, plays, and shows the live preview.
 // The server sends one state object (see stage_state in work/shown.py); the browser asks for small pictures by address and composes the
 // views itself, so that scrubbing, playing, views and opacity need no round trip.
-// Events to the server: 'edit' (a click or a stroke), 'seek' (the frame that is looked at), 'order' (objects, undo, clear), 'choose' (one of the masks that a click may mean).
+// Events to the server: 'edit' (a click, a box or a stroke), 'seek' (the frame that is looked at), 'order' (objects, undo, clear), 'choose' (one of the masks that a click may mean).
 // The files of this folder are one script, in the order that panels/mark.py gives, after ../frames.js and ../turns.js; this one holds what they share.
 const screen_ = $(".stm-screen"), canvas = $(".stm-canvas"), ink = $(".stm-ink"), dots = $(".stm-dots");
 const live = $(".stm-live"), slider = $(".stm-slider");

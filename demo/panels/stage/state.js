@@ -1,6 +1,7 @@
 // Takes the server's state.  This file comes last: it starts the stage.
 function update() {
   const before = state;
+  settle(props.value?.answered);
   if (props.value?.made < before.made) return;   // answers may overtake each other: this one is older
   if (props.value?.clip !== before.clip) $(".stm-name").blur();   // what is typed there names an object of this one
   state = props.value || {};
@@ -9,7 +10,7 @@ function update() {
   const colors = (now) => JSON.stringify((now.objects || []).map(({ id, color }) => [id, color]));
   if (colors(state) !== colors(before)) layers.clear();
   if (fresh || state.objects?.length !== before.objects?.length) ui.adding = false;
-  if (fresh) { loaded.clear(); times = state.times || []; play(false); look("overlay"); ui.cursor = ui.gone = null; unzoom(); }
+  if (fresh) { loaded.clear(); times = state.times || []; play(false); look("overlay"); ui.cursor = ui.gone = null; unzoom(); pending = []; busy(); }
   screen_.dataset.empty = state.clip ? "" : "1";
   $(".stm-welcome").textContent = state.welcome || "";
   hint();
@@ -23,7 +24,6 @@ function update() {
   slider.max = state.stop - 1;
   live.hidden = !state.live;
   if (state.live) { live.src = state.live; ui.frame = state.at ?? ui.frame; slider.value = ui.frame; }
-  if (before.answer !== state.answer || fresh) { $(".stm-busy").hidden = true; clearInk(); }
   if (before.jump !== state.jump || fresh) { ui.frame = state.frame; slider.value = ui.frame; }
   else if (state.frame !== ui.frame && !state.live && !state.running && !ui.playing && !seekTimer) go(ui.frame);   // an answer about another frame
   if (state.running && !before.running && innerWidth <= 640) screen_.scrollIntoView({ block: "start" });
@@ -31,7 +31,7 @@ function update() {
   choices();
   tools();
   where();
-  if (!state.live) draw(); else showDots();
+  if (!state.live) draw(); else { showDots(); showInk(); }
 }
 function chips() {
   const place = $(".stm-chips"), had = [...place.children].indexOf(document.activeElement);   // they are made anew

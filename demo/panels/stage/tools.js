@@ -26,9 +26,10 @@ const actions = {
   "zoom-off": () => unzoom(),
   clear: () => send("order", { kind: "clear", frame: ui.frame }),
   "add-object": () => { if (ui.mode === "remove" || ui.mode === "erase") ui.mode = "add"; tools(); ui.adding = true; ui.gone = null; send("order", { kind: "add", frame: ui.frame }); },
-  // the number of an object that is being added is not known yet: the one that is then selected
-  "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: ui.adding ? null : state.selected }),
+  "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: selected() }),
 };
+// Its number; null while one is being added, whose number is not known yet: the one that is then selected.
+const selected = () => ui.adding ? null : state.selected;
 // It is selected here at once: the next key may come before the answer.
 function select(object) {
   state = { ...state, selected: object };
@@ -65,7 +66,7 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button || button.disabled) return;
   if (button.matches(".stm-hint button")) return document.querySelector("#track").scrollIntoView({ block: "center" });
-  if (button.dataset.choice) return trigger("choose", inTurn({ number: Number(button.dataset.choice) }));
+  if (button.dataset.choice) return send("choose", { number: Number(button.dataset.choice), frame: state.frame });
   if (button.dataset.mode) { ui.mode = button.dataset.mode; tools(); }
   else if (button.dataset.object) select(Number(button.dataset.object));
   else actions[button.dataset.do]?.();
@@ -83,7 +84,7 @@ element.addEventListener("input", (event) => {
   if (target.dataset.set === "opacity") draw();
 });
 $(".stm-name").addEventListener("change", (event) =>
-  send("order", { kind: "rename", frame: ui.frame, object: state.selected, name: event.target.value }));
+  send("order", { kind: "rename", frame: ui.frame, object: selected(), name: event.target.value }));
 function keys(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", keys);
   if (event.key === "?" && !event.target.closest?.("input:not([type=range]), textarea")) { actions.keys(); return event.preventDefault(); }

@@ -38,7 +38,7 @@ screen_.addEventListener("wheel", (event) => {
 function holding(event) {
   if (event.pointerType === "touch") {
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
-    if (fingers.size > 1) { ui.stroke = null; clearInk(); return true; }
+    if (fingers.size > 1) { ui.stroke = null; showInk(); return true; }
   }
   if (event.button !== 1) return false;
   held = [event.clientX, event.clientY];

@@ -1,0 +1,47 @@
+// Edits that were sent and are not answered: what was drawn stays in sight until it is part of the mask.
+const BUSY = $(".stm-busy").textContent, LATE = "no answer yet… If this stays, reload the page: your marks are kept.";
+const LATE_AFTER = 15000;   // milliseconds
+let pending = [], lateTimer = null;   // each with its `turn` and `frame`, and what it shows: a `dot`, or a `shape` in ink
+function send(name, data, shows = {}) {
+  if (seekTimer) seek();   // not later: an undo may lead to another frame
+  const told = inTurn({ clip: state.clip, ...data });   // another clip may be open by the time it is answered
+  pending.push({ turn: told.turn, frame: ui.frame, ...shows });
+  busy();
+  trigger(name, told);
+}
+function settle(answered = 0) {
+  edits.answered = Math.max(edits.answered, answered);
+  const waiting = pending.filter(({ turn }) => turn > answered);
+  if (waiting.length === pending.length) return;
+  pending = waiting;
+  busy();
+}
+function busy() {
+  const badge = $(".stm-busy");
+  clearTimeout(lateTimer);
+  badge.hidden = !pending.length;
+  badge.textContent = BUSY;
+  lateTimer = pending.length ? setTimeout(() => { badge.textContent = LATE; }, LATE_AFTER) : null;
+}
+const shown = (kind) => pending.filter((one) => one.frame === ui.frame && one[kind]).map((one) => one[kind]);
+const dotsHere = () => [...(ui.frame === state.frame && state.dots || []), ...shown("dot")];
+// Strokes and boxes: what is being drawn, and what is not answered.
+const stroked = (points, away) => ({
+  points, width: 2 * ui.radius * scale(), color: ui.mode === "erase" || away ? "#ffffffb0" : color() + "c0",
+});
+const boxed = ([x, y], [right, bottom]) => ({ box: [x, y, right - x, bottom - y], width: 2.5 * scale(), color: color() });
+function showInk() {
+  const context = ink.getContext("2d");
+  if (ink.width !== state.width || ink.height !== state.height) { ink.width = state.width; ink.height = state.height; }
+  context.clearRect(0, 0, ink.width, ink.height);
+  context.lineCap = context.lineJoin = "round";
+  for (const { points, box, width, color } of [...shown("shape"), ...(ui.stroke?.shape ? [ui.stroke.shape] : [])]) {
+    context.lineWidth = width;
+    context.strokeStyle = color;
+    if (box) { context.strokeRect(...box); continue; }
+    context.beginPath();
+    context.moveTo(...points[0]);
+    points.forEach(([x, y]) => context.lineTo(x, y + 0.01));
+    context.stroke();
+  }
+}
