@@ -18,16 +18,26 @@ class Object:
     """An object of the clip.
 
     tint: its colour on the screen, an index of SCREEN; None until it is chosen.
+    until_then: the same, for as long as `tint` is None.
     """
 
     id: int
     name: str
     tint: int | None = None
+    until_then: int = 0
+
+    @classmethod
+    def new(cls, number: int, others: Iterable["Object"] = ()) -> "Object":
+        """One without a name of its own, in a colour that none of the others has if there is one."""
+        taken = {one.until_then if one.tint is None else one.tint for one in others}
+        free = (n % len(SCREEN) for n in range(number - 1, number - 1 + len(SCREEN)))
+        usual = (number - 1) % len(SCREEN)
+        return cls(number, f"Object {number}", until_then=next((n for n in free if n not in taken), usual))
 
     @property
     def rgb(self) -> tuple[int, int, int]:
         """Its colour on the screen."""
-        found = SCREEN[(self.id - 1) % len(SCREEN) if self.tint is None else self.tint]
+        found = SCREEN[self.until_then if self.tint is None else self.tint]
         return int(found[0]), int(found[1]), int(found[2])
 
     @property
@@ -45,15 +55,11 @@ def _css(colour: Iterable[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _unnamed(number: int) -> Object:
-    return Object(number, f"Object {number}")
-
-
 @dataclass
 class Objects:
     """All objects of a clip by number; there is always at least one, and one of them is selected."""
 
-    by_id: dict[int, Object] = field(default_factory=lambda: {1: _unnamed(1)})
+    by_id: dict[int, Object] = field(default_factory=lambda: {1: Object.new(1)})
     selected: int = 1
 
     def __iter__(self) -> Iterator[Object]:
@@ -68,7 +74,8 @@ class Objects:
     def __getitem__(self, number: int) -> Object:
         """The object with this number; PromptError when there is none."""
         if number not in self.by_id:
-            raise PromptError(f"there is no object {number}; choose one of {sorted(self.by_id)}")
+            names = ", ".join(one.name for one in self)
+            raise PromptError(f"there is no object {number} any more; choose one of: {names}")
         return self.by_id[number]
 
     @property
@@ -95,7 +102,7 @@ class Objects:
         if len(self) >= limit:
             raise LimitError(f"a clip can have {limit} objects here and has {len(self)}; delete one first")
         self.selected = next(number for number in range(1, 256) if number not in self)
-        self.by_id[self.selected] = _unnamed(self.selected)
+        self.by_id[self.selected] = Object.new(self.selected, self)
 
     def adopt(self, numbers: Sequence[int], limit: int) -> None:
         """Take the objects of an imported mask: new ones are added, one of them is selected.  LimitError."""
@@ -104,13 +111,14 @@ class Objects:
             raise LimitError(
                 f"this mask has {len(numbers)} objects, {limit} are allowed here; remove or merge some"
             )
-        self.by_id |= {number: _unnamed(number) for number in fresh}
+        for number in fresh:
+            self.by_id[number] = Object.new(number, self)
         if self.selected not in numbers:
             self.selected = numbers[0]
 
     def restart(self, names: dict[int, str], tints: dict[int, int] | None = None) -> None:
         """These objects instead of all that are there; the first one is selected."""
-        self.by_id = {number: replace(_unnamed(number), tint=(tints or {}).get(number)) for number in names}
+        self.by_id = {number: replace(Object.new(number), tint=(tints or {}).get(number)) for number in names}
         self.selected = min(names)
         for number, name in names.items():
             self.rename(number, name)
@@ -130,6 +138,6 @@ class Objects:
         """Forget an object.  After the last one there is a fresh first one."""
         del self.by_id[self[number].id]
         if not self.by_id:
-            self.by_id = {1: _unnamed(1)}
+            self.by_id = {1: Object.new(1)}
         if self.selected not in self:
             self.selected = min(self.by_id)

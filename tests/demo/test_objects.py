@@ -6,6 +6,7 @@ import pytest
 
 from demo.work.objects import Objects
 from stm_core.errors import LimitError, PromptError
+from stm_core.masks.palette import SCREEN
 
 
 def test_an_added_object_takes_the_first_free_number_and_is_selected():
@@ -16,6 +17,15 @@ def test_an_added_object_takes_the_first_free_number_and_is_selected():
     assert [s.id for s in objects] == [1, 2, 3] and objects.selected == 2
     with pytest.raises(LimitError, match="can have 3 objects here and has 3"):
         objects.add(limit=3)
+
+
+@pytest.mark.parametrize("first", range(len(SCREEN)))
+def test_a_new_object_has_a_colour_that_no_other_has(first):
+    objects = Objects()
+    objects.restart({1: "dog"}, {1: first})
+    for _ in SCREEN[1:]:
+        objects.add(limit=len(SCREEN))
+    assert len(set(objects.colours.values())) == len(SCREEN)
 
 
 def test_the_last_object_is_replaced_by_a_fresh_one():
@@ -53,6 +63,6 @@ def test_a_name_is_tidied(typed, kept):
 def test_an_unknown_object_is_refused_by_name_of_those_there_are():
     objects = Objects()
     for action in (objects.select, objects.remove, lambda n: objects.rename(n, "x")):
-        with pytest.raises(PromptError, match=r"no object 77; choose one of \[1\]"):
+        with pytest.raises(PromptError, match="no object 77 .*Object 1"):
             action(77)
     assert pickle.loads(pickle.dumps(objects)) == objects
