@@ -196,6 +196,26 @@ def test_a_page_that_is_loaded_again_shows_the_work_as_far_as_it_went(visitor, s
     visitor.shown(FRAMES - 1, True)
 
 
+def test_the_work_is_there_after_going_back_to_the_page_but_not_in_a_copy_of_its_tab(visitor, site, clip):
+    visitor.open_and_mark_two(clip[0])
+    page, key = visitor.page, "sessionStorage.getItem('stm_visit')"
+    visit = page.evaluate(key)
+    page.goto("about:blank")
+    page.go_back()
+    page.wait_for_selector(".stm-canvas")
+    visitor.shown(0, True)
+    assert page.evaluate(key) == visit and page.locator(".stm-chips button").count() == 2
+    copy = visitor.context.new_page()
+    copy.goto(site.url)
+    copy.wait_for_function(f"() => {key}")
+    copy.evaluate("visit => sessionStorage.setItem('stm_visit', visit)", visit)
+    copy.goto("about:blank")
+    copy.go_back()  # the browser says the same of a copied tab
+    copy.wait_for_function(f"visit => {key} !== visit", arg=visit)
+    visitor.go(3)
+    visitor.shown(3, False)  # the first one has lost nothing
+
+
 def test_clicks_are_answered_while_the_speed_is_measured(visitor, site, clip, monkeypatch):
     measured = threading.Event()
     monkeypatch.setattr(site.page.host.engine, "rate", lambda *_: measured.wait(90) or 0.1)
