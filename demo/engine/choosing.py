@@ -61,13 +61,15 @@ class Choosing:
             work.choices = replace(found, pictures=pictures)
         return True
 
-    def choose(self, visitor: Visitor, n: object) -> None:
-        """Take the n-th mask instead of the click's own.  Raises PromptError if it is no longer offered."""
-        work = visitor.need_work()
-        with visitor.at_work():
-            image = picture(self.guard, visitor, work.frame)
+    def choose(self, visitor: Visitor, frame: int, n: object) -> None:
+        """Take the n-th mask instead of the one of the click on a frame.
+
+        Raises PromptError if it is no longer offered.
+        """
+        with visitor.at_work() as work:
+            image = picture(self.guard, visitor, frame)
             with visitor.changing(work):
-                choices = offered(work)
+                choices = offered(work, frame)
                 if choices is None or not isinstance(n, int) or not 0 <= n < len(choices.masks):
                     raise PromptError("these masks are of an earlier click; click the object again")
                 check_free(work)

@@ -158,8 +158,8 @@ class MarkPanel(Panel):
     @answers
     def choose(self, visitor: Visitor, data: dict) -> View:
         """The chosen mask instead of the click's own."""
-        _meant(visitor, data).go(whole(data.get("frame"), "frame"))
-        self.choosing.choose(visitor, data.get("number"))
+        frame = _meant(visitor, data).go(whole(data.get("frame"), "frame"))
+        self.choosing.choose(visitor, frame, data.get("number"))
         return self._marked(visitor)
 
     @answers

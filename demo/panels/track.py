@@ -20,9 +20,10 @@ from stm_core.memory.policy import MemoryConfig
 TELLING = 10  # frames after which a run's pace is used to forecast other runs
 # of the browser: edits that are on their way come first, so that the run has them (turns.js)
 AFTER_EDITS = """async (...values) => {{
-  const edits = window.stmEdits, late = Date.now() + {milliseconds};
+  const edits = window.stmEdits, clip = edits?.clip, late = Date.now() + {milliseconds};
   const wait = () => new Promise((done) => setTimeout(done, 20));
-  while (edits && edits.answered < edits.sent && Date.now() < late) await wait();
+  while (edits?.waiting.size && Date.now() < late) await wait();
+  if (edits?.clip !== clip) await new Promise(() => {{}});   // another one was opened: nothing is tracked
   return values.slice(0, {inputs});
 }}"""
 READOUT_EVERY = 0.4  # seconds between drawings of the chart: it costs a browser more than the picture
@@ -266,9 +267,8 @@ def _buttons(work: Work | None) -> dict:
     fixes, rest = work.fixes(), work.rest if work.tracked else []
     label, waits = going_on(fixes, rest), bool(fixes or rest)
     usable = tracked and bool(fixes or rest or work.corrected)
-    again = (
-        f"Track from scratch (replaces {len(work.run.records)} masks)" if tracked and work.run else "Track"
-    )
+    masks = len(work.run.records) if tracked and work.run else 0
+    again = f"Track from scratch (replaces {masks} mask{'s' * (masks > 1)})" if masks else "Track"
     choice = Props(visible=usable and not work.busy and not (rest and not fixes))
     return {
         "track": Props(interactive=ready, value=again, variant="secondary" if tracked else "primary"),

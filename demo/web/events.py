@@ -17,6 +17,7 @@ from demo.web.own_lines import Full, OwnLines
 from demo.web.sent_order import SentOrder
 from demo.web.visits import Visits
 from demo.work.quotas import caller_of
+from demo.work.shown import GONE, empty_state
 from demo.work.visitor import Overtaken, Visitor
 
 ARRIVAL_SECONDS = 5  # to wait for a page's load event: a visitor's first click may come before it
@@ -29,6 +30,15 @@ LANES = {
     "aside": {**LIGHT, "concurrency_id": "aside", "concurrency_limit": 2},  # not short: a calibration
     "gpu": {**LIGHT, "concurrency_id": "gpu", "concurrency_limit": 1},
 }
+
+
+class _Gone(Exception):
+    """There is no visitor with the key that a page sent."""
+
+
+def _gone() -> View:
+    """What a page shows then."""
+    return View(notice=html.notice(GONE), stage=empty_state(GONE))
 
 
 class Events:
@@ -125,19 +135,29 @@ class Events:
         async def queued(key: str, request: gr.Request, event: gr.EventData, *values: Any):
             turn = sent_by(event, "turn")
             place = (request.session_hash, turn) if type(turn) is int else None
-            return await self._queued(line, newest, place, handler, *known(key, request, event, values))
+            try:
+                return await self._queued(line, newest, place, handler, *known(key, request, event, values))
+            except _Gone:
+                return self._show(_gone())
 
         def stream(key: str, request: gr.Request, event: gr.EventData, *values: Any):
             told = False
-            with closing(handler(*known(key, request, event, values))) as found:
-                for view in found:
-                    told = True
-                    yield self._show(view)
+            try:
+                with closing(handler(*known(key, request, event, values))) as found:
+                    for view in found:
+                        told = True
+                        yield self._show(view)
+            except _Gone:
+                yield self._show(_gone())
+                return
             if not told:  # Gradio would empty every part of the page
                 yield self._show(View())
 
         def plain(key: str, request: gr.Request, event: gr.EventData, *values: Any):
-            return self._show(handler(*known(key, request, event, values)))
+            try:
+                return self._show(handler(*known(key, request, event, values)))
+            except _Gone:
+                return self._show(_gone())
 
         return queued if line else stream if inspect.isgeneratorfunction(handler) else plain
 
@@ -169,14 +189,15 @@ class Events:
             view = await to_thread.run_sync(self.host.complete, visitor, View(Change.MARKS, notice=told))
         finally:
             visitor.edits -= edit
-        return self._show(await self._answered(visitor, place[1], view) if place else view)
+        return self._show(await self._answered(visitor, *place, view) if place else view)
 
-    async def _answered(self, visitor: Visitor, turn: int, view: View) -> View:
-        """The view, in which the stage is told that the page's edits up to `turn` were answered."""
-        visitor.answered = max(visitor.answered, turn)
+    async def _answered(self, visitor: Visitor, page: str | None, turn: int, view: View) -> View:
+        """The view, in which the stage is told that the page's edit `turn` was answered."""
         if "stage" not in view:
             view = await to_thread.run_sync(self.host.complete, visitor, View(Change.STAGE, **view))
-        view["stage"]["answered"] = turn
+        view["stage"]["answered"].append(turn)
+        if self.visits.on(page or "") is visitor:  # not when the page was loaded again since
+            visitor.answered.append(turn)
         return view
 
     def _show(self, view: View) -> dict:
@@ -190,7 +211,7 @@ class Events:
     # who sent it --------------------------------------------------------------------------------------------
 
     def _known(self, key: str | None, request: gr.Request, first: bool = False) -> Visitor:
-        """The visitor with this key.  Raises gr.Error when there is none any more.
+        """The visitor with this key.  Raises _Gone when there is none any more.
 
         first: the page may be so new that it has no key yet.  Then its session hash says who it is, but only
         until a clip is open, because that hash is no secret.
@@ -200,11 +221,7 @@ class Events:
             arrived = self.visits.on(request.session_hash, ARRIVAL_SECONDS)
             visitor = arrived if arrived and arrived.work is None else None
         if visitor is None or not Path(visitor.folder).is_dir():
-            raise gr.Error(
-                "Your files are no longer on the server: it was restarted, or you were away too long. Reload "
-                "the page and open your clip again.",
-                print_exception=False,
-            )
+            raise _Gone
         visitor.touch()
         return visitor
 
@@ -219,9 +236,9 @@ class Events:
             caller = caller_of(request.client and request.client.host, request.headers)
             visitor = self.host.new_visitor(caller)
             key = self.visits.begin(visitor)
-        visitor.answered = 0  # a page counts its edits from the start
         visitor.reloaded, visitor.awaited = visitor.work, max(visitor.coming.values(), default=0)
         self.visits.show(request.session_hash, visitor)
+        visitor.answered.clear()  # a page counts its edits from the start
         return key
 
     def _left(self, request: gr.Request) -> None:

@@ -14,6 +14,11 @@ from demo.work.work import Work
 made = count(time.time_ns() // 10**6)  # numbers of states, which grow, also after a restart of the server
 WELCOME = "Upload a clip or pick an example. Then click the object that you want to follow, and press Track."
 
+GONE = (
+    "Your files are no longer on the server: it was restarted, or you were away too long. Reload the page "
+    "and open your clip again."
+)
+
 
 def called(work: Work) -> str:
     """What the browser calls the open clip, and sends back with what it wants to be done to it."""
@@ -34,11 +39,16 @@ def pictured(work: Work) -> dict:
     }
 
 
+def empty_state(welcome: str = WELCOME, answered: Sequence[int] = ()) -> dict:
+    """The state of a stage without a clip."""
+    return {"made": next(made), "clip": None, "welcome": welcome, "answered": list(answered)}
+
+
 def stage_state(visitor: Visitor, live: bool = False) -> dict:
     """The state that the stage in the browser draws from.  live: with the picture of the current run."""
     work, order = visitor.work, next(made)
     if work is None:
-        return {"made": order, "clip": None, "welcome": WELCOME, "answered": visitor.answered}
+        return empty_state(answered=visitor.answered)
     clip, run, marks = work.clip, work.run, work.marks.get(work.frame)
     marked = work.marked(work.frame)
     colors = {one.id: one.color for one in work.objects}
@@ -57,7 +67,7 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
         "times": None if preview else [round(t, 3) for t in clip.times],
         "frame": work.frame,
         "jump": work.jump,
-        "answered": visitor.answered,
+        "answered": list(visitor.answered),
         "sharp": [[i, i + 1] for i in sorted(work.sharp)],
         "proxies": [[clip.start, clip.start + work.proxies]],
         # a picture that was asked for while the run was under way may be of the run that it continues
@@ -80,10 +90,12 @@ def stage_state(visitor: Visitor, live: bool = False) -> dict:
     }
 
 
-def offered(work: Work) -> Choices | None:
-    """The masks that the click on the frame shown may mean, until the frame is marked again or tracked."""
-    found = work.choices
-    if found is None or found.frame != work.frame or work.marks.get(found.frame) is not found.marks:
+def offered(work: Work, frame: int | None = None) -> Choices | None:
+    """The masks that the click on a frame (None: the one shown) may mean, until the frame is marked again or
+    tracked.
+    """
+    found, frame = work.choices, work.frame if frame is None else frame
+    if found is None or found.frame != frame or work.marks.get(found.frame) is not found.marks:
         return None
     return None if work.busy or found.frame not in work.changed else found
 
@@ -118,7 +130,7 @@ def _hint(work: Work) -> str:
         return (
             "Is a mask wrong? Go to that frame and correct it by clicks or brush. Then continue from there."
         )
-    if work.intro:
+    if work.intro and all(work.spoken_of(one.id) for one in work.objects):
         what = "object is" if len(work.objects) == 1 else "objects are"
         return f"{work.intro} The {what} marked already: press Track."
     return "Is the mask right? Press Track. If not: click + Add on a missing part, − Remove on a wrong part."

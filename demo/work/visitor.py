@@ -9,6 +9,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from demo.work.run import Run
 from demo.work.work import Work
 from stm_core.errors import PromptError
 
+ANSWERED = 100  # edits of which the page is told that they were answered: more than may wait
 EDIT_SECONDS = 5  # that a run waits for edits that came before it
 
 
@@ -47,7 +49,7 @@ class Visitor:
     edits: how many edits came and are not done.
     settings: what was chosen under Memory, by name; empty until something was chosen.
     complaint: the notice about an error in those settings, if it is shown.
-    answered: number (`turn`) of the last edit of the page that was answered.
+    answered: numbers (`turn`) of the last edits of the page that were answered.
     """
 
     folder: str
@@ -61,7 +63,7 @@ class Visitor:
     edits: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     complaint: str = ""
-    answered: int = 0
+    answered: deque[int] = field(default_factory=lambda: deque(maxlen=ANSWERED))
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod

@@ -20,6 +20,15 @@ def work_of(visitor, site):
     return max(found, key=lambda work: Path(work.clip.folder).stat().st_ctime)
 
 
+def squares_slowly(image, clicks, base, size) -> np.ndarray:
+    """An engine's `click`, which finds a square around every click."""
+    time.sleep(0.4)
+    labels = np.zeros(image.shape[:2], np.uint8)
+    for x, y, _, number in clicks:
+        labels[y - 3 : y + 3, x - 3 : x + 3] = number
+    return labels
+
+
 def zoom(visitor) -> float:
     return float(visitor.page.get_attribute(".stm-screen", "data-zoom"))
 
@@ -143,7 +152,7 @@ def test_a_box_becomes_a_mask_and_a_click_moves_to_another_object(visitor, site,
     assert not (work.labels(0) == 2)[17:].any() and not (work.labels(0) == 2)[:, 17:].any()
 
 
-def test_what_is_pressed_before_the_answer_is_about_what_was_meant(visitor, site, clip):
+def test_what_is_pressed_before_the_answer_is_about_what_was_meant(visitor, site, clip, monkeypatch):
     visitor.open_and_mark_two(clip[0])
     work = work_of(visitor, site)
     steps = len(work.history.past)
@@ -166,6 +175,28 @@ def test_what_is_pressed_before_the_answer_is_about_what_was_meant(visitor, site
     visitor.page.evaluate(together, ["[data-do=gone]", ".stm-chips [data-object='2']"])
     wait_for(lambda: work.absent)
     assert work.absent == {1: ((5, 5),)}
+    monkeypatch.setattr(site.page.host.engine, "click", squares_slowly)
+    visitor.idle()
+    for x in (40, 60):
+        visitor.click(x, 40)
+    visitor.page.evaluate(together, [".stm-chips [data-object='1']"])
+    visitor.page.focus(".stm-name")
+    wait_for(lambda: 5 in work.marks)  # the answer to the first click, when object 2 was selected
+    visitor.page.wait_for_timeout(150)
+    assert visitor.page.get_attribute(".stm-chips [data-object='1']", "aria-checked") == "true"
+    visitor.page.fill(".stm-name", "dog")
+    visitor.keys("Enter")
+    visitor.idle()
+    assert [one.name for one in work.objects] == ["dog", "Object 2"] and work.objects.selected == 1
+
+
+def test_a_page_whose_visit_is_gone_says_so_where_the_clip_was(visitor, site, clip):
+    visitor.open(clip[0])
+    visits = site.page.wires.visits
+    visits.end()
+    visitor.click(8, 8)
+    visitor.wait("() => document.querySelector('.stm-welcome').textContent.includes('no longer')")
+    visitor.wait("() => document.querySelector('.stm-busy').hidden && document.querySelector('#track')")
 
 
 def test_what_was_drawn_stays_in_sight_until_it_is_answered_and_a_run_waits_for_it(
@@ -177,14 +208,7 @@ def test_what_was_drawn_stays_in_sight_until_it_is_answered_and_a_run_waits_for_
     visitor.shown(0, True)
     visitor.idle()
 
-    def slow(image, clicks, base, size):
-        time.sleep(0.4)
-        labels = np.zeros(image.shape[:2], np.uint8)
-        for x, y, *_ in clicks:
-            labels[y - 3 : y + 3, x - 3 : x + 3] = 1
-        return labels
-
-    monkeypatch.setattr(engine, "click", slow)
+    monkeypatch.setattr(engine, "click", squares_slowly)
     visitor.page.evaluate(
         "() => { window.seen = []; const busy = document.querySelector('.stm-busy'), look = () => {"
         " seen.push([document.querySelectorAll('.stm-dots circle').length, busy.hidden]);"
@@ -202,6 +226,7 @@ def test_what_was_drawn_stays_in_sight_until_it_is_answered_and_a_run_waits_for_
     assert visitor.page.evaluate(ink, [50, 30]) > 0
     visitor.page.mouse.up()
     visitor.idle()
+    visitor.page.wait_for_timeout(50)
     seen = visitor.page.evaluate("seen")
     dots, busy = [one for one, _ in seen], [not hidden for _, hidden in seen]
     assert max(dots) == 3 and dots == sorted(dots[: dots.index(3)]) + [3] * (len(dots) - dots.index(3))

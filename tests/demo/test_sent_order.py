@@ -20,7 +20,7 @@ class Bare(Events):
     def __init__(self, host, visitor):
         self.host = host
         self.lines, self.order = OwnLines(9), SentOrder()
-        self.visits = SimpleNamespace(find=lambda key: visitor)
+        self.visits = SimpleNamespace(find=lambda key: visitor, on=lambda page: visitor if page else None)
 
     def _show(self, view: View) -> View:
         return view
@@ -43,7 +43,8 @@ def test_edits_that_overtook_each_other_are_made_in_order(bench, user, numbers):
 
     views = asyncio.run(ask())
     assert made == [(n, len(numbers) + 1 - n) for n in sorted(numbers)] and user.edits == 0
-    assert [view["stage"]["answered"] for view in views] == numbers
+    assert [view["stage"]["answered"][-1] for view in views] == numbers
+    assert sorted(user.answered) == sorted(numbers)
 
 
 @pytest.mark.parametrize("turn", [None, "2", 2.0, True, [2]])
@@ -56,6 +57,14 @@ def test_what_is_no_number_waits_for_nothing(bench, user, turn):
         await asyncio.wait_for(answer("key", request, gr.EventData(None, {"turn": turn})), 0.9)
 
     asyncio.run(ask())
+
+
+def test_an_edit_of_a_page_that_was_loaded_again_says_nothing_of_those_of_the_new_page(bench, user):
+    async def ask() -> View:
+        answer = Bare(bench.host, user)._adapter(lambda *_: View(), "marks", False, False, True, ())
+        return await answer("key", SimpleNamespace(session_hash=""), gr.EventData(None, {"turn": 1}))
+
+    assert asyncio.run(ask())["stage"]["answered"] == [1] and not user.answered
 
 
 async def come(order: SentOrder, came: list, page: str, number: int) -> None:

@@ -1,7 +1,9 @@
 // Edits that were sent and are not answered: what was drawn stays in sight until it is part of the mask.
-const BUSY = $(".stm-busy").textContent, LATE = "no answer yet… If this stays, reload the page: your marks are kept.";
-const LATE_AFTER = 15000;   // milliseconds
-let pending = [], lateTimer = null;   // each with its `turn` and `frame`, and what it shows: a `dot`, or a `shape` in ink
+const BUSY = $(".stm-busy").textContent, LATE = "no answer yet… If this stays, reload the page.";
+const LATE_AFTER = 15000, LOST_AFTER = 5000;   // milliseconds: without any answer; after the answer to a later edit
+// each with its `turn` and `frame`, and what it does: a `dot`, a `shape` in ink, the object that it will `select`
+let pending = [], lateTimer = null;
+const overdue = new Set();
 function send(name, data, shows = {}) {
   if (seekTimer) seek();   // not later: an undo may lead to another frame
   const told = inTurn({ clip: state.clip, ...data });   // another clip may be open by the time it is answered
@@ -9,12 +11,22 @@ function send(name, data, shows = {}) {
   busy();
   trigger(name, told);
 }
-function settle(answered = 0) {
-  edits.answered = Math.max(edits.answered, answered);
-  const waiting = pending.filter(({ turn }) => turn > answered);
+function settle(answered = []) {
+  answered.forEach((turn) => edits.waiting.delete(turn));
+  for (const turn of edits.waiting) {   // one before an answered one may be lost on the way
+    if (overdue.has(turn) || !answered.some((later) => later > turn)) continue;
+    overdue.add(turn);
+    setTimeout(() => { settle([turn]); showDots(); showInk(); }, LOST_AFTER);
+  }
+  const waiting = pending.filter(({ turn }) => edits.waiting.has(turn));
   if (waiting.length === pending.length) return;
   pending = waiting;
   busy();
+}
+// The object that is selected once all are answered: an answer may be of an edit before that.
+function selectedSoon() {
+  const chosen = pending.filter(({ select }) => (state.objects || []).some(({ id }) => id === select)).at(-1);
+  return chosen ? chosen.select : state.selected;
 }
 function busy() {
   const badge = $(".stm-busy");

@@ -88,7 +88,7 @@ canvas.addEventListener("focus", () => showDots());
 canvas.addEventListener("pointercancel", () => { ui.stroke = null; showInk(); });
 canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 const scale = () => 1 / pictureBox().zoom;   // clip pixels per screen pixel
-const color = () => (state.objects || []).find((o) => o.id === state.selected)?.color || "#888";
+const color = () => (state.objects || []).find((o) => o.id === selected())?.color || "#888";
 function inkStroke() {
   ui.stroke.shape = stroked(ui.stroke.points, ui.stroke.away);
   showInk();

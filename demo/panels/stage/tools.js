@@ -36,7 +36,7 @@ function select(object) {
   if (ui.gone?.object !== object) ui.gone = null;
   chips();
   goneButton();
-  send("order", { kind: "select", frame: ui.frame, object });
+  send("order", { kind: "select", frame: ui.frame, object }, { select: object });
 }
 // The selected object is gone: from the frame of the first press to that of the second one.
 const goneHere = () => (state.absent || []).some(([id, first, last]) => id === state.selected && first <= ui.frame && ui.frame <= last);
@@ -83,8 +83,9 @@ element.addEventListener("input", (event) => {
   if (target.dataset.set === "view") look(target.value);
   if (target.dataset.set === "opacity") draw();
 });
+$(".stm-name").addEventListener("focus", () => { ui.named = selected(); });   // whatever is selected by the time it is typed
 $(".stm-name").addEventListener("change", (event) =>
-  send("order", { kind: "rename", frame: ui.frame, object: selected(), name: event.target.value }));
+  send("order", { kind: "rename", frame: ui.frame, object: ui.named, name: event.target.value }));
 function keys(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", keys);
   if (event.key === "?" && !event.target.closest?.("input:not([type=range]), textarea")) { actions.keys(); return event.preventDefault(); }
