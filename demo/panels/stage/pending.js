@@ -23,9 +23,11 @@ function settle(answered = []) {
   pending = waiting;
   busy();
 }
-// The object that is selected once all are answered: an answer may be of an edit before that.
-function selectedSoon() {
-  const chosen = pending.filter(({ select }) => (state.objects || []).some(({ id }) => id === select)).at(-1);
+// The object that is selected once all are answered: an answer may be of an edit before that.  null: it is being added, and has no
+// number yet; the server then takes the one that is selected.
+function selected() {
+  const known = (object) => object === null || (state.objects || []).some(({ id }) => id === object);
+  const chosen = pending.filter(({ select }) => select !== undefined && known(select)).at(-1);
   return chosen ? chosen.select : state.selected;
 }
 function busy() {

@@ -5,7 +5,7 @@
 // The files of this folder are one script, in the order that panels/mark.py gives, after ../frames.js and ../turns.js; this one holds what they share.
 const screen_ = $(".stm-screen"), canvas = $(".stm-canvas"), ink = $(".stm-ink"), dots = $(".stm-dots");
 const live = $(".stm-live"), slider = $(".stm-slider");
-const ui = { mode: "add", view: "overlay", opacity: 0.5, radius: 14, frame: 0, playing: null, stroke: null, cursor: null, gone: null, adding: false, named: null };
+const ui = { mode: "add", view: "overlay", opacity: 0.5, radius: 14, frame: 0, playing: null, stroke: null, cursor: null, gone: null, named: null };
 let state = {}, times = [], drawn = 0, seekTimer = null;
 
 // Where the picture stands on the page: the canvas around it may be wider or higher.

@@ -5,13 +5,12 @@ function update() {
   if (props.value?.made < before.made) return;   // answers may overtake each other: this one is older
   if (props.value?.clip !== before.clip) $(".stm-name").blur();   // what is typed there names an object of this one
   state = props.value || {};
-  if (state.clip) state = { ...state, selected: selectedSoon() };
+  if (state.clip) state = { ...state, selected: selected() ?? state.selected };
   edits.clip = state.clip;
   if (state.times) times = state.times;
   const fresh = state.clip !== before.clip;
   const colors = (now) => JSON.stringify((now.objects || []).map(({ id, color }) => [id, color]));
   if (colors(state) !== colors(before)) layers.clear();
-  if (fresh || state.objects?.length !== before.objects?.length) ui.adding = false;
   if (fresh) { loaded.clear(); times = state.times || []; play(false); look("overlay"); ui.cursor = ui.gone = null; unzoom(); pending = []; edits.waiting.clear(); busy(); }
   screen_.dataset.empty = state.clip ? "" : "1";
   $(".stm-welcome").textContent = state.welcome || "";

@@ -25,11 +25,9 @@ const actions = {
   "zoom-out": () => zoomMiddle(1 / 1.5),
   "zoom-off": () => unzoom(),
   clear: () => send("order", { kind: "clear", frame: ui.frame }),
-  "add-object": () => { if (ui.mode === "remove" || ui.mode === "erase") ui.mode = "add"; tools(); ui.adding = true; ui.gone = null; send("order", { kind: "add", frame: ui.frame }); },
+  "add-object": () => { if (ui.mode === "remove" || ui.mode === "erase") ui.mode = "add"; tools(); ui.gone = null; send("order", { kind: "add", frame: ui.frame }, { select: null }); },
   "delete-object": () => send("order", { kind: "delete", frame: ui.frame, object: selected() }),
 };
-// Its number; null while one is being added, whose number is not known yet: the one that is then selected.
-const selected = () => ui.adding ? null : state.selected;
 // It is selected here at once: the next key may come before the answer.
 function select(object) {
   state = { ...state, selected: object };
