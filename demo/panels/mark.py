@@ -158,7 +158,7 @@ class MarkPanel(Panel):
     @answers
     def choose(self, visitor: Visitor, data: dict) -> View:
         """The chosen mask instead of the click's own."""
-        frame = _meant(visitor, data).go(whole(data.get("frame"), "frame"))
+        frame = check_free(_meant(visitor, data)).go(whole(data.get("frame"), "frame"))
         self.choosing.choose(visitor, frame, data.get("number"))
         return self._marked(visitor)
 

@@ -23,6 +23,7 @@ AFTER_EDITS = """async (...values) => {{
   const edits = window.stmEdits, clip = edits?.clip, late = Date.now() + {milliseconds};
   const wait = () => new Promise((done) => setTimeout(done, 20));
   while (edits?.waiting.size && Date.now() < late) await wait();
+  edits?.waiting.clear();   // what did not come by now is not waited for again
   if (edits?.clip !== clip) await new Promise(() => {{}});   // another one was opened: nothing is tracked
   return values.slice(0, {inputs});
 }}"""
@@ -99,7 +100,8 @@ class TrackPanel(Panel):
 
     @answers
     def get_ready(self, visitor: Visitor, *asked: Any) -> View:
-        """Track was pressed: said at once, while the run may still wait for its turn.
+        """Track was pressed, and the edits before it were answered: said while the run may still wait for its
+        turn.
 
         asked: the values of SETTINGS; if it continues, also the direction, and whether it goes to the end.
         """

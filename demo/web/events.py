@@ -20,6 +20,7 @@ from demo.work.quotas import caller_of
 from demo.work.shown import GONE, empty_state
 from demo.work.visitor import Overtaken, Visitor
 
+MOST_TURNS = 2**53  # what a browser can count to
 ARRIVAL_SECONDS = 5  # to wait for a page's load event: a visitor's first click may come before it
 LIGHT = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
 LANES = {
@@ -134,7 +135,7 @@ class Events:
 
         async def queued(key: str, request: gr.Request, event: gr.EventData, *values: Any):
             turn = sent_by(event, "turn")
-            place = (request.session_hash, turn) if type(turn) is int else None
+            place = (request.session_hash, turn) if type(turn) is int and 0 < turn < MOST_TURNS else None
             try:
                 return await self._queued(line, newest, place, handler, *known(key, request, event, values))
             except _Gone:
@@ -249,13 +250,13 @@ class Events:
             self.left[:] = [*self.left, request.session_hash][-100:]
 
 
-# A tab keeps the key of its visit. It sends the key when the page is loaded again, or when somebody goes back
-# to it. A copy of the tab looks like going back, but then the first page still holds its lock. Where the
-# browser forbids storage, a visit ends with the page. Where it has no locks, because they need https or
-# localhost, nobody can go back to a visit.
+# A tab keeps the key of its visit. It sends the key when the page is loaded again, or when somebody goes
+# back to it. A copy of the tab looks like going back, but then the first page still holds its lock. The name
+# of the lock is random, because other pages can read it. Where the browser forbids storage, a visit ends with
+# the page. Where it has no locks, because they need https or localhost, nobody can go back to a visit.
 _WHICH_VISIT = """async () => {
   try {
-    const visit = sessionStorage.getItem("stm_visit"), name = `stm_visit ${visit}`;
+    const visit = sessionStorage.getItem("stm_visit"), name = sessionStorage.getItem("stm_lock");
     const { type } = performance.getEntriesByType("navigation")[0];
     const shown = async () => (await navigator.locks.query()).held.some((lock) => lock.name === name);
     const again = type === "reload" || (type === "back_forward" && !(await shown()));
@@ -263,6 +264,11 @@ _WHICH_VISIT = """async () => {
   } catch { return [""]; }
 }"""
 _REMEMBER_VISIT = """(visit) => {
-  try { sessionStorage.setItem("stm_visit", visit); } catch {}
-  navigator.locks?.request(`stm_visit ${visit}`, () => new Promise(() => {}));   // until the page is left
+  try {
+    const other = sessionStorage.getItem("stm_visit") !== visit;
+    if (other) sessionStorage.setItem("stm_lock", `stm ${Math.random()}`);
+    sessionStorage.setItem("stm_visit", visit);
+    const untilThePageIsLeft = () => new Promise(() => {});
+    navigator.locks?.request(sessionStorage.getItem("stm_lock"), untilThePageIsLeft).catch(() => {});
+  } catch {}
 }"""

@@ -24,11 +24,11 @@ class Full(Exception):
 
 @dataclass
 class _Line:
-    """turn: where they wait, first come, first served.  length: how many wait there, or have their turn.
+    """gate: where they wait, first come, first served.  length: how many wait there, or have their turn.
     waits: the one that waits, where only the newest counts.
     """
 
-    turn: asyncio.Semaphore
+    gate: asyncio.Semaphore
     length: int = 0
     waits: asyncio.Future | None = None
 
@@ -53,7 +53,7 @@ class OwnLines:
         if not newest and self._length((who, kind)) >= self.longest:
             raise Full
         with self._in((who, kind), 1) as line, self._in(caller, OF_ONE) as share:
-            async with _newest(line) if newest else line.turn, share.turn:
+            async with _newest(line) if newest else line.gate, share.gate:
                 return await to_thread.run_sync(function, *values, limiter=self._threads)
 
     def _length(self, name: Any) -> int:
@@ -77,12 +77,12 @@ async def _newest(line: _Line) -> AsyncIterator[None]:
     """The line's turn.  Raises Overtaken as soon as another one comes to wait for it in the same way."""
     if line.waits is not None:
         line.waits.cancel()
-    mine = line.waits = asyncio.ensure_future(line.turn.acquire())
+    mine = line.waits = asyncio.ensure_future(line.gate.acquire())
     try:
         await mine
     except asyncio.CancelledError:
         if mine.done() and not mine.cancelled():  # it had its turn, and was given up in that moment
-            line.turn.release()
+            line.gate.release()
         if line.waits is mine:
             raise
         raise Overtaken from None
@@ -92,4 +92,4 @@ async def _newest(line: _Line) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        line.turn.release()
+        line.gate.release()

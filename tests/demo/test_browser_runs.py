@@ -208,7 +208,8 @@ def test_the_work_is_there_after_going_back_to_the_page_but_not_in_a_copy_of_its
     copy = visitor.context.new_page()
     copy.goto(site.url)
     copy.wait_for_function(f"() => {key}")
-    copy.evaluate("visit => sessionStorage.setItem('stm_visit', visit)", visit)
+    kept = page.evaluate("Object.entries(sessionStorage)")
+    copy.evaluate("kept => kept.forEach(([name, value]) => sessionStorage.setItem(name, value))", kept)
     copy.goto("about:blank")
     copy.go_back()  # the browser says the same of a copied tab
     copy.wait_for_function(f"visit => {key} !== visit", arg=visit)

@@ -1,5 +1,6 @@
 """A headless Chromium on the stage: zoom and pan with exact clicks, a box, a click that moves, all keys."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -20,13 +21,23 @@ def work_of(visitor, site):
     return max(found, key=lambda work: Path(work.clip.folder).stat().st_ctime)
 
 
-def squares_slowly(image, clicks, base, size) -> np.ndarray:
-    """An engine's `click`, which finds a square around every click."""
-    time.sleep(0.4)
-    labels = np.zeros(image.shape[:2], np.uint8)
-    for x, y, _, number in clicks:
-        labels[y - 3 : y + 3, x - 3 : x + 3] = number
-    return labels
+class Gate:
+    """An engine's `click`, which finds a square around every click, once it is let through."""
+
+    def __init__(self):
+        self.passes = threading.Semaphore(0)
+
+    def __call__(self, image, clicks, base, size) -> np.ndarray:
+        self.passes.acquire(timeout=30)
+        labels = np.zeros(image.shape[:2], np.uint8)
+        for x, y, _, number in clicks:
+            labels[y - 3 : y + 3, x - 3 : x + 3] = number
+        return labels
+
+
+def unanswered(visitor, number: int) -> None:
+    """Wait until so many edits have no answer."""
+    visitor.wait("n => stmEdits.waiting.size === n", number)
 
 
 def zoom(visitor) -> float:
@@ -175,14 +186,17 @@ def test_what_is_pressed_before_the_answer_is_about_what_was_meant(visitor, site
     visitor.page.evaluate(together, ["[data-do=gone]", ".stm-chips [data-object='2']"])
     wait_for(lambda: work.absent)
     assert work.absent == {1: ((5, 5),)}
-    monkeypatch.setattr(site.page.host.engine, "click", squares_slowly)
+    gate = Gate()
+    monkeypatch.setattr(site.page.host.engine, "click", gate)
     visitor.idle()
     for x in (40, 60):
         visitor.click(x, 40)
     visitor.page.evaluate(together, [".stm-chips [data-object='1']"])
     visitor.page.focus(".stm-name")
-    wait_for(lambda: 5 in work.marks)  # the answer to the first click, when object 2 was selected
-    visitor.page.wait_for_timeout(150)
+    gate.passes.release()  # the answer to the first click, when object 2 was selected
+    unanswered(visitor, 2)
+    visitor.shown(5, True)
+    gate.passes.release()
     assert visitor.page.get_attribute(".stm-chips [data-object='1']", "aria-checked") == "true"
     visitor.page.fill(".stm-name", "dog")
     visitor.keys("Enter")
@@ -196,55 +210,57 @@ def test_a_page_whose_visit_is_gone_says_so_where_the_clip_was(visitor, site, cl
     visits.end()
     visitor.click(8, 8)
     visitor.wait("() => document.querySelector('.stm-welcome').textContent.includes('no longer')")
-    visitor.wait("() => document.querySelector('.stm-busy').hidden && document.querySelector('#track')")
+    visitor.idle()
+    assert visitor.text(".stm-where") == "–" and not visitor.page.locator(".stm-chips button").count()
 
 
 def test_what_was_drawn_stays_in_sight_until_it_is_answered_and_a_run_waits_for_it(
     visitor, site, clip, monkeypatch
 ):
     visitor.open(clip[0])
-    work, engine = work_of(visitor, site), site.page.host.engine
-    visitor.click(8, 8)
-    visitor.shown(0, True)
-    visitor.idle()
+    work, page, gate = work_of(visitor, site), visitor.page, Gate()
+    monkeypatch.setattr(site.page.host.engine, "click", gate)
+    ink = "() => document.querySelector('.stm-ink').getContext('2d').getImageData(50, 30, 1, 1).data[3] > 0"
 
-    monkeypatch.setattr(engine, "click", squares_slowly)
-    visitor.page.evaluate(
-        "() => { window.seen = []; const busy = document.querySelector('.stm-busy'), look = () => {"
-        " seen.push([document.querySelectorAll('.stm-dots circle').length, busy.hidden]);"
-        " setTimeout(look, 10); }; look(); }"
-    )
-    visitor.click(20, 10)
-    visitor.click(30, 12)
-    visitor.page.click("[data-mode=brush]")
-    visitor.page.mouse.move(*visitor.at(40, 30))
-    visitor.page.mouse.down()
-    wait_for(lambda: len(work.marks[0].clicks) >= 2)  # an answer comes while a stroke is being drawn
-    visitor.page.mouse.move(*visitor.at(60, 30), steps=4)
-    ink = "([x, y]) => document.querySelector('.stm-ink').getContext('2d').getImageData(x, y, 1, 1).data[3]"
-    visitor.page.wait_for_timeout(150)
-    assert visitor.page.evaluate(ink, [50, 30]) > 0
-    visitor.page.mouse.up()
+    def dots() -> int:
+        return page.locator(".stm-dots circle").count()
+
+    for n, place in enumerate([(8, 8), (20, 10), (30, 12)], 1):
+        visitor.click(*place)
+        assert dots() == n
+    unanswered(visitor, 3)
+    page.click("[data-mode=brush]")
+    page.mouse.move(*visitor.at(40, 30))
+    page.mouse.down()
+    page.mouse.move(*visitor.at(60, 30), steps=4)
+    for left in (2, 1):  # answers come while a stroke is being drawn
+        gate.passes.release()
+        unanswered(visitor, left)
+        visitor.shown(0, True)
+        assert dots() == 3 and page.evaluate(ink) and page.locator(".stm-busy").is_visible()
+    page.mouse.up()
+    unanswered(visitor, 2)
+    assert page.evaluate(ink)
+    gate.passes.release()
     visitor.idle()
-    visitor.page.wait_for_timeout(50)
-    seen = visitor.page.evaluate("seen")
-    dots, busy = [one for one, _ in seen], [not hidden for _, hidden in seen]
-    assert max(dots) == 3 and dots == sorted(dots[: dots.index(3)]) + [3] * (len(dots) - dots.index(3))
-    assert busy[busy.index(True) :].index(False) > dots[busy.index(True) :].index(3)
-    assert busy[busy.index(True) :].count(True) == sum(busy)  # it did not go away in between
-    visitor.wait("([x, y]) => !(" + ink + ")([x, y])", [50, 30])
-    assert work.labels(0)[30, 50] == 1
+    visitor.wait("() => !(" + ink + ")()")
+    assert dots() == 3 and work.labels(0)[30, 50] == 1
     late = []
-    visitor.page.route("**/queue/join*", lambda route: late.extend([route]), times=1)
-    visitor.page.click("[data-mode=add]")
+
+    def hold(route) -> None:
+        late.append(route) if '"click"' in route.request.post_data else route.continue_()
+
+    page.route("**/queue/join*", hold)
+    page.click("[data-mode=add]")
     visitor.click(60, 20)
-    wait_for(lambda: visitor.page.wait_for_timeout(20) or late)
-    visitor.page.click("#track")
-    visitor.page.wait_for_timeout(300)
+    wait_for(lambda: page.wait_for_timeout(20) or late)
+    page.click("#track")
+    page.wait_for_timeout(300)
     assert not work.busy and work.run is None
+    gate.passes.release()
     late[0].continue_()
     visitor.wait_text("#progress", "Done:")
-    assert work.marks[0].clicks[-1][:2] == (60, 20) and not visitor.page.locator("#notice .stm-error").count()
+    assert work.marks[0].clicks[-1][:2] == (60, 20) and not page.locator("#notice .stm-error").count()
 
 
 def test_a_name_that_is_being_typed_is_not_given_to_an_object_of_another_clip(visitor, site, clip):

@@ -47,7 +47,7 @@ def test_edits_that_overtook_each_other_are_made_in_order(bench, user, numbers):
     assert sorted(user.answered) == sorted(numbers)
 
 
-@pytest.mark.parametrize("turn", [None, "2", 2.0, True, [2]])
+@pytest.mark.parametrize("turn", [None, "2", 2.0, True, [2], 0, -1, 10**30])
 def test_what_is_no_number_waits_for_nothing(bench, user, turn):
     async def ask() -> None:
         answer = Bare(bench.host, user)._adapter(
@@ -72,7 +72,7 @@ async def come(order: SentOrder, came: list, page: str, number: int) -> None:
     came.append((page, number))
 
 
-@pytest.mark.parametrize("later", itertools.permutations((2, 3, 5)))
+@pytest.mark.parametrize("later", list(itertools.permutations((2, 3, 5))))
 def test_a_lost_request_holds_up_the_later_ones_only_once_and_they_stay_in_order(monkeypatch, later):
     monkeypatch.setattr(sent_order, "PATIENCE", 0.02)
 

@@ -1,8 +1,9 @@
 // Edits that were sent and are not answered: what was drawn stays in sight until it is part of the mask.
 const BUSY = $(".stm-busy").textContent, LATE = "no answer yet… If this stays, reload the page.";
-const LATE_AFTER = 15000, LOST_AFTER = 5000;   // milliseconds: without any answer; after the answer to a later edit
+// milliseconds without any answer; after the answer to a later edit; without any answer again
+const LATE_AFTER = 15000, OVERTAKEN_AFTER = 5000, LOST_AFTER = 30000;
 // each with its `turn` and `frame`, and what it does: a `dot`, a `shape` in ink, the object that it will `select`
-let pending = [], lateTimer = null;
+let pending = [], lateTimers = [];
 const overdue = new Set();
 function send(name, data, shows = {}) {
   if (seekTimer) seek();   // not later: an undo may lead to another frame
@@ -16,12 +17,18 @@ function settle(answered = []) {
   for (const turn of edits.waiting) {   // one before an answered one may be lost on the way
     if (overdue.has(turn) || !answered.some((later) => later > turn)) continue;
     overdue.add(turn);
-    setTimeout(() => { settle([turn]); showDots(); showInk(); }, LOST_AFTER);
+    setTimeout(forget, OVERTAKEN_AFTER, [turn]);
   }
   const waiting = pending.filter(({ turn }) => edits.waiting.has(turn));
   if (waiting.length === pending.length) return;
   pending = waiting;
   busy();
+}
+// These are not waited for any more.
+function forget(turns) {
+  settle(turns);
+  showDots();
+  showInk();
 }
 // The object that is selected once all are answered: an answer may be of an edit before that.  null: it is being added, and has no
 // number yet; the server then takes the one that is selected.
@@ -32,10 +39,13 @@ function selected() {
 }
 function busy() {
   const badge = $(".stm-busy");
-  clearTimeout(lateTimer);
+  lateTimers.forEach(clearTimeout);
   badge.hidden = !pending.length;
   badge.textContent = BUSY;
-  lateTimer = pending.length ? setTimeout(() => { badge.textContent = LATE; }, LATE_AFTER) : null;
+  lateTimers = pending.length ? [
+    setTimeout(() => { badge.textContent = LATE; }, LATE_AFTER),
+    setTimeout(() => forget([...edits.waiting]), LOST_AFTER),
+  ] : [];
 }
 const shown = (kind) => pending.filter((one) => one.frame === ui.frame && one[kind]).map((one) => one[kind]);
 const dotsHere = () => [...(ui.frame === state.frame && state.dots || []), ...shown("dot")];
@@ -45,6 +55,7 @@ const stroked = (points, away) => ({
 });
 const boxed = ([x, y], [right, bottom]) => ({ box: [x, y, right - x, bottom - y], width: 2.5 * scale(), color: color() });
 function showInk() {
+  if (!state.clip) return;
   const context = ink.getContext("2d");
   if (ink.width !== state.width || ink.height !== state.height) { ink.width = state.width; ink.height = state.height; }
   context.clearRect(0, 0, ink.width, ink.height);

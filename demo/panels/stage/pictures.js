@@ -13,9 +13,9 @@ function maskOf(index) {
 }
 async function draw() {
   if (!state.clip) return;
-  const turn = ++drawn, index = ui.frame;
+  const number = ++drawn, index = ui.frame;
   const [photo, mask] = await Promise.all([load(photoOf(index)), load(maskOf(index))]);
-  if (turn !== drawn || !photo) return;
+  if (number !== drawn || !photo) return;
   const { width, height } = state, wide = ui.view === "side";
   canvas.width = wide ? width * 2 : width;
   canvas.height = height;

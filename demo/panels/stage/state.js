@@ -2,7 +2,7 @@
 function update() {
   const before = state;
   settle(props.value?.answered);
-  if (props.value?.made < before.made) return;   // answers may overtake each other: this one is older
+  if (props.value?.made < before.made) { showDots(); showInk(); return; }   // answers may overtake each other: this one is older
   if (props.value?.clip !== before.clip) $(".stm-name").blur();   // what is typed there names an object of this one
   state = props.value || {};
   if (state.clip) state = { ...state, selected: selected() ?? state.selected };
@@ -19,7 +19,7 @@ function update() {
   element.querySelectorAll(".stm-bar button, .stm-bar input, .stm-bar select").forEach((control) => {
     control.disabled = !state.clip || (!!state.running && !control.matches("[data-set=view], [data-set=opacity]"));
   });
-  if (!state.clip) { canvas.width = 16; canvas.height = 9; live.hidden = true; dots.innerHTML = ""; choices(); tools(); return; }
+  if (!state.clip) { canvas.width = 16; canvas.height = 9; live.hidden = true; dots.innerHTML = ""; $(".stm-badge").hidden = true; $(".stm-where").textContent = "–"; chips(); choices(); tools(); return; }
   screen_.style.setProperty("--ratio", `${state.width} / ${state.height}`);
   slider.min = state.start;
   slider.max = state.stop - 1;
@@ -32,7 +32,8 @@ function update() {
   choices();
   tools();
   where();
-  if (!state.live) draw(); else { showDots(); showInk(); }
+  showDots();
+  if (!state.live) draw(); else showInk();
 }
 function chips() {
   const place = $(".stm-chips"), had = [...place.children].indexOf(document.activeElement);   // they are made anew

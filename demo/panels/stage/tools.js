@@ -39,6 +39,7 @@ function select(object) {
 // The selected object is gone: from the frame of the first press to that of the second one.
 const goneHere = () => (state.absent || []).some(([id, first, last]) => id === state.selected && first <= ui.frame && ui.frame <= last);
 function gone() {
+  if (selected() === null) return;   // it is not there yet
   if (goneHere()) return send("order", { kind: "present", frame: ui.frame, object: state.selected });
   if (!ui.gone) ui.gone = { object: state.selected, first: ui.frame };
   else { send("order", { kind: "absent", frame: ui.frame, ...ui.gone }); ui.gone = null; }
