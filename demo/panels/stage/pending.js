@@ -1,7 +1,7 @@
 // Edits that were sent and are not answered: what was drawn stays in sight until it is part of the mask.
 const BUSY = $(".stm-busy").textContent, LATE = "no answer yet… If this stays, reload the page.";
 // milliseconds without any answer; after the answer to a later edit; without any answer again
-const LATE_AFTER = 15000, OVERTAKEN_AFTER = 5000, LOST_AFTER = 30000;
+const LATE_AFTER = 15000, OVERTAKEN_AFTER = 5000, LOST_AFTER = 60000;
 // each with its `turn` and `frame`, and what it does: a `dot`, a `shape` in ink, the object that it will `select`
 let pending = [], lateTimers = [];
 const overdue = new Set();
