@@ -22,6 +22,7 @@ from stm_core.errors import PromptError, StmError, VideoError
 
 CARD_WIDTH = 200  # pixels of an example's picture
 TELL_EVERY = 0.4  # seconds between two views while frames are counted
+FORGOTTEN = "Your earlier visit is no longer on the server: it was restarted, or you were away too long."
 
 
 class ClipPanel(Panel):
@@ -135,7 +136,11 @@ class ClipPanel(Panel):
             if visitor.opened <= awaited:
                 work = visitor.work
         if work is None or work is not visitor.work:  # a first visit, whose clip may have come before this
-            yield View(**visitor.settings)
+            forgotten, visitor.forgotten = visitor.forgotten and work is visitor.work, False
+            if forgotten:
+                yield View(notice=html.notice(FORGOTTEN, "info"), **visitor.settings)
+            else:
+                yield View(**visitor.settings)
             return
         visitor.leave()
         late = time.monotonic() + self.host.limits.stall_seconds

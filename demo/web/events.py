@@ -236,6 +236,7 @@ class Events:
         if visitor is None or not Path(visitor.folder).is_dir():
             caller = caller_of(request.client and request.client.host, request.headers)
             visitor = self.host.new_visitor(caller)
+            visitor.forgotten = bool(key)
             key = self.visits.begin(visitor)
         visitor.reloaded, visitor.awaited = visitor.work, max(visitor.coming.values(), default=0)
         self.visits.show(request.session_hash, visitor)

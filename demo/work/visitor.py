@@ -44,6 +44,7 @@ class Visitor:
     reloaded: the work that was open when the page was loaded again, until the page shows it.
     awaited: number of the last clip that was being read then; 0: none was.
     chosen: how many clips were chosen.
+    forgotten: the page showed an earlier visit, which is no longer on the server.
     coming: folder and number of each clip that is being read, in the order in which they were chosen.
     opened: number of the clip that was opened last.
     edits: how many edits came and are not done.
@@ -58,6 +59,7 @@ class Visitor:
     reloaded: Work | None = None
     awaited: int = 0
     chosen: int = 0
+    forgotten: bool = False
     coming: dict[str, int] = field(default_factory=dict)
     opened: int = 0
     edits: int = 0

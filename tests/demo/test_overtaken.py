@@ -97,6 +97,13 @@ def test_a_clip_that_is_opened_before_the_page_has_arrived_is_not_one_of_an_earl
     assert not notice(view) and "report" not in view and not user.work.clip.checked
 
 
+def test_a_page_whose_earlier_visit_is_gone_says_so_once(bench):
+    user = bench.arrive()
+    user.forgotten = True
+    told = [notice(view) for _ in range(2) for view in bench.clip.come_back(user)]
+    assert told[0] and not told[1]
+
+
 @pytest.mark.parametrize("counted", [False, True])
 def test_saved_work_that_was_not_taken_up_before_the_page_was_loaded_again_is_taken_up_then(
     bench, user, counted

@@ -53,7 +53,8 @@ def test_a_pictures_address_and_a_pages_name_open_no_visit(site, owner):
     for known in [*names(user), "", None, key[:-1], key + "x"]:
         other = Tab(site.url, "stranger").arrive(known)
         assert other and other != key
-        assert site.page.wires.visits.find(other) is not user
+        found = site.page.wires.visits.find(other)
+        assert found is not user and found.forgotten is bool(known)
     assert Tab(site.url, "owner again").arrive(key) == key  # as its own page does when it is loaded again
 
 

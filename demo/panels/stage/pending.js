@@ -1,10 +1,9 @@
 // Edits that were sent and are not answered: what was drawn stays in sight until it is part of the mask.
 const BUSY = $(".stm-busy").textContent, LATE = "no answer yet… If this stays, reload the page.";
-// milliseconds without any answer; after the answer to a later edit; without any answer again
-const LATE_AFTER = 15000, OVERTAKEN_AFTER = 5000, LOST_AFTER = 60000;
+// milliseconds without any answer: of all edits; of one that a later one overtook; of all, until nothing is waited for any more
+const LATE_AFTER = 15000, OVERTAKEN_AFTER = 8000, LOST_AFTER = 60000;
 // each with its `turn` and `frame`, and what it does: a `dot`, a `shape` in ink, the object that it will `select`
-let pending = [], lateTimers = [];
-const overdue = new Set();
+let pending = [], lateTimers = [], overtakenTimer = null;
 function send(name, data, shows = {}) {
   if (seekTimer) seek();   // not later: an undo may lead to another frame
   const told = inTurn({ clip: state.clip, ...data });   // another clip may be open by the time it is answered
@@ -13,11 +12,11 @@ function send(name, data, shows = {}) {
   trigger(name, told);
 }
 function settle(answered = []) {
+  const before = edits.waiting.size, last = Math.max(...answered);
   answered.forEach((turn) => edits.waiting.delete(turn));
-  for (const turn of edits.waiting) {   // one before an answered one may be lost on the way
-    if (overdue.has(turn) || !answered.some((later) => later > turn)) continue;
-    overdue.add(turn);
-    setTimeout(forget, OVERTAKEN_AFTER, [turn]);
+  if (edits.waiting.size < before) {   // one before an answered one may be lost on the way, if no more answers come
+    clearTimeout(overtakenTimer);
+    overtakenTimer = setTimeout(() => forget([...edits.waiting].filter((turn) => turn < last)), OVERTAKEN_AFTER);
   }
   const waiting = pending.filter(({ turn }) => edits.waiting.has(turn));
   if (waiting.length === pending.length) return;
