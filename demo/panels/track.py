@@ -18,7 +18,7 @@ from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
 TELLING = 10  # frames after which a run's pace is used to forecast other runs
-# of the browser: edits that are on their way come first, so that the run has them (turns.js)
+# a script of the page: waits for edits that are on their way, so that the run has them (turns.js)
 AFTER_EDITS = """async (...values) => {{
   const edits = window.stmEdits, clip = edits?.clip, late = Date.now() + {milliseconds};
   const wait = () => new Promise((done) => setTimeout(done, 20));

@@ -1,6 +1,6 @@
 // Edits that were sent and are not answered: what was drawn stays in sight until it is part of the mask.
 const BUSY = $(".stm-busy").textContent, LATE = "no answer yet… If this stays, reload the page.";
-// milliseconds without any answer: of all edits; of one that a later one overtook; of all, until nothing is waited for any more
+// milliseconds after the last answer: then the badge says so; an edit is given up that a later one overtook; all are given up
 const LATE_AFTER = 15000, OVERTAKEN_AFTER = 8000, LOST_AFTER = 60000;
 // each with its `turn` and `frame`, and what it does: a `dot`, a `shape` in ink, the object that it will `select`
 let pending = [], lateTimers = [], overtakenTimer = null;
@@ -23,7 +23,7 @@ function settle(answered = []) {
   pending = waiting;
   busy();
 }
-// These are not waited for any more.
+// Stop waiting for these edits.
 function forget(turns) {
   settle(turns);
   showDots();
