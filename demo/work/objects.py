@@ -29,20 +29,20 @@ class Object:
     @classmethod
     def new(cls, number: int, others: Iterable["Object"] = ()) -> "Object":
         """One without a name of its own, in a colour that none of the others has if there is one."""
-        taken = {one.shown for one in others}
+        taken = {one.tint_now for one in others}
         free = (n % len(SCREEN) for n in range(number - 1, number - 1 + len(SCREEN)))
         usual = (number - 1) % len(SCREEN)
         return cls(number, f"Object {number}", until_then=next((n for n in free if n not in taken), usual))
 
     @property
-    def shown(self) -> int:
+    def tint_now(self) -> int:
         """The colour that it has now, an index of SCREEN."""
         return self.until_then if self.tint is None else self.tint
 
     @property
     def rgb(self) -> tuple[int, int, int]:
         """Its colour on the screen."""
-        found = SCREEN[self.shown]
+        found = SCREEN[self.tint_now]
         return int(found[0]), int(found[1]), int(found[2])
 
     @property
@@ -99,7 +99,7 @@ class Objects:
         for one in [one for one in self if one.tint is None]:
             under = image[labels == one.id]
             if len(under):
-                taken = {other.shown for other in self if other.id != one.id}
+                taken = {other.tint_now for other in self if other.id != one.id}
                 self.by_id[one.id] = replace(one, tint=standing_out(under, taken))
 
     def add(self, limit: int) -> None:

@@ -46,8 +46,8 @@ function busy() {
     setTimeout(() => forget([...edits.waiting]), LOST_AFTER),
   ] : [];
 }
-const shown = (kind) => pending.filter((one) => one.frame === ui.frame && one[kind]).map((one) => one[kind]);
-const dotsHere = () => [...(ui.frame === state.frame && state.dots || []), ...shown("dot")];
+const pendingHere = (kind) => pending.filter((one) => one.frame === ui.frame && one[kind]).map((one) => one[kind]);
+const dotsHere = () => [...(ui.frame === state.frame && state.dots || []), ...pendingHere("dot")];
 // Strokes and boxes: what is being drawn, and what is not answered.
 const stroked = (points, away) => ({
   points, width: 2 * ui.radius * scale(), color: ui.mode === "erase" || away ? "#ffffffb0" : color() + "c0",
@@ -59,7 +59,7 @@ function showInk() {
   if (ink.width !== state.width || ink.height !== state.height) { ink.width = state.width; ink.height = state.height; }
   context.clearRect(0, 0, ink.width, ink.height);
   context.lineCap = context.lineJoin = "round";
-  for (const { points, box, width, color } of [...shown("shape"), ...(ui.stroke?.shape ? [ui.stroke.shape] : [])]) {
+  for (const { points, box, width, color } of [...pendingHere("shape"), ...(ui.stroke?.shape ? [ui.stroke.shape] : [])]) {
     context.lineWidth = width;
     context.strokeStyle = color;
     if (box) { context.strokeRect(...box); continue; }
