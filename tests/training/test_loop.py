@@ -21,6 +21,7 @@ from stm_core.networks.compact import CompactConfig, CompactSTM
 from stm_core.networks.efficientnet import FROZEN
 from stm_core.networks.weight_files import bundled_file
 from stm_core.networks.weights import TINY, load_model
+from stm_core.training.data.stores import IGNORE
 from stm_core.training.data.synth import Batch
 from stm_core.training.fit import unroll
 from stm_core.training.fit.curriculum import Stage, TrainConfig
@@ -222,6 +223,19 @@ def test_a_batch_without_its_object_gives_a_finite_loss(tmp_path, photos):
     network = CompactSTM(TINY)
     for result in (unroll.track(network, empty, 2), unroll.click(network, empty, 2, generator())):
         assert torch.isfinite(result["loss"])
+
+
+def test_objects_beyond_those_tracked_are_background(batch):
+    network = CompactSTM(TINY).eval()
+    batch.labels[:, :, :16, :16], batch.labels[:, :, :16, -16:], batch.labels[:, :, -8:] = 2, 3, IGNORE
+    everything = batch.labels.clone()
+    for objects in (1, 2):
+        batch.labels = everything
+        found = unroll.track(network, batch, objects)
+        batch.labels = torch.where((everything > objects) & (everything != IGNORE), 0, everything)
+        assert found["loss"] == unroll.track(network, batch, objects)["loss"]
+    batch.labels = everything
+    assert unroll.track(network, batch, 3)["loss"] != found["loss"]
 
 
 def test_a_missing_or_damaged_checkpoint_is_told_in_words(tmp_path):

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 CLOSER_SHARE = 0.6  # of the click batches: the piece around what a coarse read found
 CLICK_SIZE = 192  # crop of click batches at most, pixels: near `click_side`, and more pictures a batch
 CLOSER_SCALE = 1.5  # the picture that a piece is cut from, over the piece
-PAIR_SHARE = 0.3  # of the tracking batches: two objects a clip
+PAIR_SHARE, TRIPLE_SHARE = 0.2, 0.1  # of the tracking batches: up to two, up to three objects a clip
 MOVING_SHARE = 0.35  # of the batches, where there is video: an object of it before another scene
 EARLIER_SHARE = 0.3  # of the batches are of the stage before: large crops alone spoil small frames
 
@@ -169,7 +169,8 @@ class Trainer:
             if clicks:
                 losses = unroll.click(self.network, batch, 1 + int(rounds * 3), self.generator, hardest, near)
             else:
-                losses = self.track(self.network, batch, 2 if pair < PAIR_SHARE else 1, hardest)
+                objects = 3 if pair < TRIPLE_SHARE else 2 if pair < TRIPLE_SHARE + PAIR_SHARE else 1
+                losses = self.track(self.network, batch, objects, hardest)
         return ("closer" if near else "click") if clicks else "track", count, losses
 
     def _freeze(self, place: float) -> None:

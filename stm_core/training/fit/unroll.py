@@ -25,9 +25,9 @@ ABSENT = -12.0  # logit of an object slot that this clip does not use
 def track(network: CompactSTM, batch: Batch, objects: int, hardest: float = 1.0) -> dict[str, Tensor]:
     """Losses of propagating the first frame's mask through the clip; each prediction joins the memory.
 
-    objects: slots used (1: label 2 counts as background).  Returns scalars: loss, seg, keys, iou.
+    objects: slots used; a larger label counts as background.  Returns scalars: loss, seg, keys, iou.
     """
-    labels = batch.labels if objects > 1 else torch.where(batch.labels == 2, 0, batch.labels)
+    labels = _without_others(batch.labels, objects)
     features = _encode(network, batch.frames)
     size = batch.frames.shape[-2:]
     masks = _one_hot(labels[:, 0], objects)  # (B,K,H,W)
@@ -69,7 +69,7 @@ def click(
     Each round adds a click where the error is largest.  closer: of the piece around what a coarse read found.
     Returns scalars: loss, seg, iou.
     """
-    labels = torch.where(batch.labels[:, 0] == 2, 0, batch.labels[:, 0])
+    labels = _without_others(batch.labels[:, 0], 1)
     frames, truth = batch.frames[:, 0], labels == 1
     points = first_clicks(truth, generator)  # (B,1,3)
     masks = torch.zeros_like(truth, dtype=torch.float32)
@@ -165,6 +165,11 @@ def _key_losses(features: list[QueryFeatures], labels: Tensor, points: Tensor, o
             + transported(query, memory, small[0], small[t])
         )
     return torch.stack(total).mean()
+
+
+def _without_others(labels: Tensor, objects: int) -> Tensor:
+    """Labels whose objects after the first `objects` are background."""
+    return labels.masked_fill((labels > objects) & (labels != IGNORE), 0)
 
 
 def _one_hot(labels: Tensor, objects: int) -> Tensor:
