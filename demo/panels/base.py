@@ -157,9 +157,10 @@ class Host:
 
 
 def complaint(visitor: Visitor, error: StmError) -> str:
-    """The notice of an error.  One about the memory settings is remembered, for when they are right again."""
+    """The notice of an error.  It is remembered if it ends with its cause (see `Visitor.complaint`)."""
     told = html.notice(html.from_one(html.sentence(for_visitors(error))))
-    visitor.complaint = told if isinstance(error, OptionError) else ""
+    running = visitor.work is not None and visitor.work.running
+    visitor.complaint = told if running or isinstance(error, OptionError) else ""
     return told
 
 

@@ -234,7 +234,9 @@ class TrackPanel(Panel):
         work.frame = run.job.plan.first
         work.jump += 1
         notes = " ".join(map(html.sentence, (run.report or {}).get("warnings") or ()))
-        told = {"notice": html.notice(html.from_one(notes), "info")} if notes else {}
+        told = {"notice": ""} if visitor.complaint else {}  # that a run is going on
+        if notes:
+            told = {"notice": html.notice(html.from_one(notes), "info")}
         return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": verdict(work, run)})
 
     def _numbers(self, run: Run, memory: bool = True) -> dict[str, str]:

@@ -49,7 +49,8 @@ class Visitor:
     opened: number of the clip that was opened last.
     edits: how many edits came and are not done.
     settings: what was chosen under Memory, by name; empty until something was chosen.
-    complaint: the notice about an error in those settings, if it is shown.
+    complaint: the notice of an error, if it is shown, that ends with its cause: settings that cannot be used,
+        or a run, which refuses what comes meanwhile.
     answered: numbers (`turn`) of the last edits of the page that were answered.
     """
 

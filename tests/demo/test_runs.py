@@ -65,7 +65,7 @@ def test_stop_keeps_what_is_done(bench, user):
     next(run)
     bench.track.stop(user)
     *_, last = run
-    assert "Stopped" in last["progress"] and 0 < len(user.work.run.records) < FRAMES
+    assert "notice" not in last and "Stopped" in last["progress"] and 0 < len(user.work.run.records) < FRAMES
     assert user.work.result(0) is not None and not user.work.running
     assert list(bench.result.make(user, "palette"))[-1]["file"].endswith(".zip")
 
@@ -180,8 +180,9 @@ def test_a_second_track_during_a_run_is_refused_and_the_first_goes_on(bench, use
     assert "being tracked already" in notice(bench.track.get_ready(user, *SETTINGS))
     assert list(bench.track.track(user)) == [{}]
     assert "press Stop first" in notice(bench.click(user, 0, 20, 20))
-    list(run)
+    *_, last = run
     assert len(user.work.run.records) == FRAMES
+    assert last["notice"] == ""  # there is nothing to stop any more
 
 
 def test_a_new_clip_during_a_run_ends_it_and_leaves_nothing_behind(bench, user, clip):
