@@ -24,13 +24,21 @@ from demo.limits import Limits
 from demo.work.opening import Opener
 from demo.work.quotas import Quotas
 from demo.work.retention import sweep, visitors_folder
-from demo.work.visitor import Overtaken, Visitor
+from demo.work.visitor import EDIT_SECONDS, Overtaken, Visitor
 from demo.work.waiting import Waiting
 from stm_core.errors import OptionError, StmError, for_visitors
 
 log = logging.getLogger(__name__)
 SETTINGS = ("preset", "budget", "every", "size", "capacity")  # names of the parts that set up a run
 PANELS = Path(__file__).parent
+AFTER_EDITS = """async (...values) => {{
+  const edits = window.stmEdits, clip = edits?.clip, late = Date.now() + {milliseconds};
+  const wait = () => new Promise((done) => setTimeout(done, 20));
+  while (edits?.waiting.size && Date.now() < late) await wait();
+  edits?.waiting.clear();   // what did not come by now is not waited for again
+  if (edits?.clip !== clip) await new Promise(() => {{}});   // another one was opened: nothing is done
+  return values.slice(0, {inputs});
+}}"""
 EMPTIED = {"upload": None, "mask_file": None}  # the next file can be dropped without removing the last one
 
 
@@ -71,6 +79,15 @@ class Wires(Protocol):
 def script(*names: str) -> str:
     """The text of these files of `demo/panels`, one after the other, for one part of the page."""
     return "\n".join((PANELS / name).read_text() for name in names)
+
+
+def after_edits(inputs: int) -> str:
+    """A script for `Wires.on` that waits for edits that are on their way, so that the handler has them.
+
+    inputs: how many parts the handler gets.  Source of the edits: `turns.js`.
+    """
+    key_too = 1 + inputs  # Gradio's script gets the key before the inputs, and the outputs after them
+    return AFTER_EDITS.format(milliseconds=1000 * EDIT_SECONDS, inputs=key_too)
 
 
 class Panel:

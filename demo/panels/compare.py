@@ -16,7 +16,7 @@ import numpy as np
 
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
-from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers, script
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, after_edits, answers, script
 from demo.work import brought
 from demo.work.asking import prompts
 from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
@@ -76,7 +76,8 @@ class ComparePanel(Panel):
         """As Panel.wire."""
         for button, given in ((self.parts["compare"], ()), (self.paper, (TABLE_5,))):
             asked = [*([] if given else ["cases"]), *SETTINGS]
-            ready = wires.on(button.click, self.get_ready, asked, queue=False, given=given)
+            js = after_edits(len(asked))
+            ready = wires.on(button.click, self.get_ready, asked, queue=False, given=given, js=js)
             wires.on(ready.then, self.compare, lane="gpu")
         wires.on(self.parts["compare_stop"].click, self.stop, queue=False)
         wires.on(self.parts["truth"].upload, self.take_truth, ["truth"], lane="media")

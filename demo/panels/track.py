@@ -9,24 +9,15 @@ from typing import Any
 import gradio as gr
 
 from demo.draw import html, readout
-from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, answers
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, after_edits, answers
 from demo.work.job import Again, Job
 from demo.work.run import Run
 from demo.work.told import before_a_run, computed, going_on, verdict, without_a_run
-from demo.work.visitor import EDIT_SECONDS, Visitor
+from demo.work.visitor import Visitor
 from demo.work.work import Work
 from stm_core.memory.policy import MemoryConfig
 
 TELLING = 10  # frames after which a run's pace is used to forecast other runs
-# a script of the page: waits for edits that are on their way, so that the run has them (turns.js)
-AFTER_EDITS = """async (...values) => {{
-  const edits = window.stmEdits, clip = edits?.clip, late = Date.now() + {milliseconds};
-  const wait = () => new Promise((done) => setTimeout(done, 20));
-  while (edits?.waiting.size && Date.now() < late) await wait();
-  edits?.waiting.clear();   // what did not come by now is not waited for again
-  if (edits?.clip !== clip) await new Promise(() => {{}});   // another one was opened: nothing is tracked
-  return values.slice(0, {inputs});
-}}"""
 READOUT_EVERY = 0.4  # seconds between drawings of the chart: it costs a browser more than the picture
 
 
@@ -76,8 +67,7 @@ class TrackPanel(Panel):
         waiting = {"show_progress": "minimal", "show_progress_on": self.parts["progress"]}
         for button, more in (("track", ()), ("fix", ("direction", "to_end"))):
             inputs = [*SETTINGS, *more]
-            # Gradio's script gets the key before the inputs, and the outputs after them
-            js = AFTER_EDITS.format(milliseconds=1000 * EDIT_SECONDS, inputs=1 + len(inputs))
+            js = after_edits(len(inputs))
             ready = wires.on(wires.part(button).click, self.get_ready, inputs, queue=False, js=js)
             wires.on(ready.then, self.track, lane="gpu", live=True, leads_to="ran", **waiting)
         wires.on(self.parts["stop"].click, self.stop, queue=False)

@@ -21,7 +21,7 @@ from demo.work.work import Work
 from stm_core.errors import PromptError
 
 ANSWERED = 100  # edits of which the page is told that they were answered: more than may wait
-EDIT_SECONDS = 5  # that the page, and then the run, wait for edits that came before a press of Track
+EDIT_SECONDS = 5  # that the page, and then the run, wait for edits that came before Track or Compare
 
 
 class Overtaken(Exception):
