@@ -84,7 +84,7 @@ def script(*names: str) -> str:
 def after_edits(inputs: int) -> str:
     """A script for `Wires.on` that waits for edits that are on their way, so that the handler has them.
 
-    inputs: how many parts the handler gets.  Source of the edits: `turns.js`.
+    inputs: how many parts the handler gets.
     """
     key_too = 1 + inputs  # Gradio's script gets the key before the inputs, and the outputs after them
     return AFTER_EDITS.format(milliseconds=1000 * EDIT_SECONDS, inputs=key_too)
