@@ -181,6 +181,11 @@ def complaint(visitor: Visitor, error: StmError) -> str:
     return told
 
 
+def run_ended(visitor: Visitor) -> dict[str, str]:
+    """The end of a run: what was refused because of it is told no longer."""
+    return {"notice": ""} if visitor.complaint else {}
+
+
 def answers(handler: Callable) -> Callable:
     """Decorator of handlers: completes their views, and turns what they raise into a notice.
 

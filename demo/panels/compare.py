@@ -16,7 +16,18 @@ import numpy as np
 
 from demo.draw import html
 from demo.engine.comparing import tabulate, try_out
-from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, after_edits, answers, script
+from demo.panels.base import (
+    SETTINGS,
+    Change,
+    Panel,
+    Props,
+    View,
+    Wires,
+    after_edits,
+    answers,
+    run_ended,
+    script,
+)
 from demo.work import brought
 from demo.work.asking import prompts
 from demo.work.compared import CASES, TABLE_5, Compared, MaskFiles, answers_to, chosen, new_run
@@ -158,7 +169,9 @@ class ComparePanel(Panel):
                 runs = {case.name: self._planned(work, case, settings) for case in cases}
                 if not waiting.stop:  # else Stop was pressed while the truth was read, or the clip was closed
                     yield from self._run(visitor, work, runs)
-            yield self._idle(work)
+            idle = self._idle(work)
+            idle |= run_ended(visitor)
+            yield idle
         except Overtaken:
             raise
         except Exception:

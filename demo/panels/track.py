@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demo.draw import html, readout
-from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, after_edits, answers
+from demo.panels.base import SETTINGS, Change, Panel, Props, View, Wires, after_edits, answers, run_ended
 from demo.work.job import Again, Job
 from demo.work.run import Run
 from demo.work.told import before_a_run, computed, going_on, verdict, without_a_run
@@ -224,7 +224,7 @@ class TrackPanel(Panel):
         work.frame = run.job.plan.first
         work.jump += 1
         notes = " ".join(map(html.sentence, (run.report or {}).get("warnings") or ()))
-        told = {"notice": ""} if visitor.complaint else {}  # that a run is going on
+        told = run_ended(visitor)
         if notes:
             told = {"notice": html.notice(html.from_one(notes), "info")}
         return View(Change.RESULTS, **told, **{**self._numbers(run), "progress": verdict(work, run)})

@@ -116,10 +116,13 @@ def test_a_comparison_ends_when_another_clip_is_opened_while_it_waits(bench, mar
 
 def test_stop_keeps_what_is_done(bench, marked):
     bench.compare.get_ready(marked, PAIR, *SETTINGS)
-    views = bench.compare.compare(marked)
-    for _ in views:
+    views = []
+    for view in bench.compare.compare(marked):
+        views.append(view)
         if marked.work.running and len(marked.work.compared.runs) == 2:  # the second has begun
+            assert "press Stop first" in notice(bench.click(marked, 0, 20, 20))
             bench.compare.stop(marked)
+    assert views[-1]["notice"] == ""  # there is nothing to stop any more
     runs = marked.work.compared.runs
     assert runs["first"].done == FRAMES and marked.work.compared.table["runs"][0]["name"] == "first"
     assert not marked.work.busy
